@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* A doubly linked list through a member of its elements. A removed or initialised link points at itself. */
+#ifndef RUNTIME_BASE_LIST_H
+#define RUNTIME_BASE_LIST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct berth_list {
+    struct berth_list *next, *previous;
+};
+
+static inline void berth_list_init(struct berth_list *list)
+{
+    list->next = list->previous = list;
+}
+static inline bool berth_list_empty(const struct berth_list *list)
+{
+    return list->next == list;
+}
+static inline void berth_list_insert(struct berth_list *before, struct berth_list *link)
+{
+    link->next = before;
+    link->previous = before->previous;
+    before->previous->next = link;
+    before->previous = link;
+}
+static inline void berth_list_append(struct berth_list *list, struct berth_list *link)
+{
+    berth_list_insert(list, link);
+}
+static inline void berth_list_remove(struct berth_list *link)
+{
+    link->next->previous = link->previous;
+    link->previous->next = link->next;
+    berth_list_init(link);
+}
+
+#define berth_container(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+#define berth_list_each(list, link) for (struct berth_list *link = (list)->next; link != (list); link = link->next)
+/* link may be removed while walking */
+#define berth_list_each_safe(list, link)                                                                               \
+    for (struct berth_list *link = (list)->next, *link##_next = link->next; link != (list);                            \
+         link = link##_next, link##_next = link->next)
+
+#endif

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The reader of ELF files: bounds-checked, over program headers alone, on bytes that may be anything. Nothing of the file runs.
+ */
+#ifndef RUNTIME_IMAGE_ELF_H
+#define RUNTIME_IMAGE_ELF_H
+
+#include "runtime/base/arena.h"
+#include "runtime/image/manifest.h"
+
+struct berth_elf_symbol { /* of .dynsym */
+    const char *name;
+    uint64_t value, size;
+    unsigned char binding, type, visibility;
+    bool defined;
+    const char *version; /* needed version ("GLIBC_2.34"), or NULL */
+};
+
+struct berth_elf {
+    uint16_t machine;
+    uint64_t low, high; /* virtual addresses of what is loaded */
+    const char *soname, *runpath, *rpath; /* NULL when absent */
+    size_t needed_count, symbol_count, record_count;
+    const char **needed;
+    struct berth_elf_symbol *symbols;
+    struct berth_record *records; /* the notes of owner Berth; text points into the bytes */
+    bool static_tls, nodelete, text_relocations, executable_stack, has_unique, relro, now, symbolic;
+    uint64_t tls_size;
+    uint64_t entry; /* address of the symbol berth_entry, 0 when there is none */
+};
+
+/*
+ * Reads size bytes; everything is in the arena, or points into bytes, which must stay as they are. Errors name what is wrong and the
+ * cure: not an ELF file, not a shared object (an executable, an object file), another machine (naming both), truncated (naming the bytes missing), a
+ * header that lies. An image without a note of Berth is no error here: record_count is 0.
+ */
+int berth_elf_read(const void *bytes, size_t size, struct berth_arena *arena, struct berth_elf **ret_elf,
+                   struct berth_error *error);
+
+/*
+ * Strict check of what dlopen trusts (headers, segments against the file, dynamic table and its tables inside segments, relocations'
+ * targets, init arrays, hash tables), so that a mutated file is refused instead of killing the process.
+ */
+int berth_elf_check(const void *bytes, size_t size, const struct berth_elf *elf, struct berth_error *error);
+
+#endif
