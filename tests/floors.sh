@@ -1,0 +1,80 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# The floors hold: a file of the runtime includes only its own floor and lower ones, each third-party
+# header enters through one file, and a module sees nothing of the runtime but its public header.
+. "$(dirname "$0")/support/tap.sh"
+
+# floor_of FILE: the number of the floor that a file below runtime/ is on.
+floor_of()
+{
+    case $1 in
+    runtime/base/*) echo 0 ;;
+    runtime/loop/* | runtime/value/*) echo 1 ;;
+    runtime/call/* | runtime/image/*) echo 2 ;;
+    runtime/carrier/*) echo 3 ;;
+    runtime/core/*) echo 4 ;;
+    runtime/reload/* | runtime/supervise/*) echo 5 ;;
+    runtime/host.[ch] | runtime/host_module.[ch] | runtime/worker.[ch]) echo 6 ;;
+    runtime/shell/*) echo 7 ;;
+    *) echo none ;;
+    esac
+}
+
+# The one file that may include a third-party header.
+declare -A door=(
+    [ffi.h]=runtime/value/invoke.c
+    [cJSON.h]=runtime/value/json.c
+    [cjson/cJSON.h]=runtime/value/json.c
+    [dlfcn.h]=runtime/image/map.c
+    [seccomp.h]=runtime/carrier/sandbox.c
+    [histedit.h]=runtime/shell/prompt.c
+)
+
+# includes: one line "FILE:HEADER" for every #include of the runtime, quoted or not.
+includes()
+{
+    tap_sources 'runtime/*.[ch]' | while read -r file; do
+        sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]\([^>"]*\)[>"].*/\1/p' \
+            "$BERTH_TOP_SRCDIR/$file" | sed "s|^|$file:|"
+    done
+}
+
+all=$(includes)
+
+homeless=$(tap_sources 'runtime/*.[ch]' | while read -r file; do
+    [ "$(floor_of "$file")" = none ] && echo "$file is on no floor"
+done)
+tap_empty "every file of the runtime is on a floor" "$homeless"
+
+upwards=$(while IFS=: read -r file header; do
+    [[ $header == runtime/* ]] || continue
+    from=$(floor_of "$file") to=$(floor_of "$header")
+    [ "$from" = none ] && continue
+    if [ "$to" = none ]; then
+        echo "$file includes $header, which is on no floor"
+    elif [ "$to" -gt "$from" ]; then
+        echo "$file (floor $from) includes $header (floor $to)"
+    fi
+done <<<"$all")
+tap_empty "no file includes a higher floor" "$upwards"
+
+unrooted=$(while IFS=: read -r file header; do
+    [ -n "$header" ] || continue
+    [ -e "$BERTH_TOP_SRCDIR/$(dirname "$file")/$header" ] && echo "$file includes \"$header\": write its path from the top"
+done <<<"$all")
+tap_empty "includes are written from the top of the tree" "$unrooted"
+
+strays=$(while IFS=: read -r file header; do
+    [ -n "$header" ] || continue
+    owner=${door[$header]:-}
+    [ -z "$owner" ] || [ "$owner" = "$file" ] || echo "$file includes <$header>, which belongs to $owner"
+done <<<"$all")
+tap_empty "each third-party header enters through one file" "$strays"
+
+nosy=$(tap_sources 'modules/*.[ch]' 'include/*.h' 'tests/fixtures/*.[ch]' | while read -r file; do
+    grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"](runtime/|ffi\.h|cjson/)' \
+        "$BERTH_TOP_SRCDIR/$file" | sed "s|^|$file:|"
+done)
+tap_empty "modules and public headers include nothing of the runtime" "$nosy"
+
+tap_done
