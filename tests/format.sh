@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # The C sources are as clang-format 14 writes them (`make format`); other versions write differently.
+# It leaves comments alone, so the length of lines is checked here.
 . "$(dirname "$0")/support/tap.sh"
 
 formatter=${CLANG_FORMAT:-}
@@ -13,4 +14,7 @@ wrong=$(tap_sources '*.[ch]' '*.cc' | while read -r file; do
     "$formatter" --dry-run --Werror --style=file "$file" >/dev/null 2>&1 || echo "$file"
 done)
 tap_empty "every C file is formatted" "$wrong"
+
+long=$(tap_sources '*.[ch]' '*.cc' | LC_ALL=C.UTF-8 xargs -r grep -HnE '^.{101,}' | cut -d: -f1,2)
+tap_empty "no line is longer than 100 columns" "$long"
 tap_done
