@@ -12,7 +12,7 @@ listed=$(sed 's|/\*.*\*/||' "$map" | tr -s ' \t\n' ' ' | grep -o 'global:[^}]*lo
     sed 's/global:\|local:/ /g' | tr ';' '\n' | tr -d ' ' | grep . | sort -u)
 
 # Functions and data, without the version's own name; sanitizers and coverage add symbols of theirs.
-exported=$("${NM:-nm}" -D --defined-only "$library" |
+exported=$(${NM:-nm} -D --defined-only "$library" |
     awk '$2 != "A" { sub(/@.*/, "", $3); print $3 }' | grep -vE '^(__asan|__odr_asan|__ubsan|__tsan|__sancov)' | sort -u)
 
 # The headers without comments and without the bodies of macros.

@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# What `make install` puts down is enough for a module's author and for an application, with the
+# flags that pkg-config gives and nothing else.
+. "$(dirname "$0")/support/tap.sh"
+
+unset MAKEFLAGS MAKELEVEL MFLAGS
+dest=$(mktemp -d)
+trap 'rm -rf "$dest"' EXIT
+pkg_config=${PKG_CONFIG:-pkg-config}
+cc=${BERTH_TEST_CC:-cc}
+
+tap_run "make install DESTDIR=... works" \
+    "${BERTH_TEST_MAKE:-make}" -C "$BERTH_TOP_BUILDDIR" install DESTDIR="$dest"
+
+libdir=$(dirname "$(dirname "$(find "$dest" -name berth.pc)")")
+export PKG_CONFIG_PATH=$libdir/pkgconfig PKG_CONFIG_SYSROOT_DIR=$dest
+cd "$dest" || exit
+
+tap_run "every public header is installed" diff \
+    <(cd "$BERTH_TOP_SRCDIR/include/berth" && ls -- *.h *.h.in | sed 's/\.in$//' | sort -u) \
+    <(cd "$("$pkg_config" --variable=includedir berth | sed "s|^\($dest\)\?|$dest|")/berth" && ls)
+tap_run "both pkg-config files give the same version" \
+    test "$("$pkg_config" --modversion berth)" = "$("$pkg_config" --modversion berth-module)"
+tap_run "berth-module says where modules are installed" \
+    grep -q '/berth/modules$' <<<"$("$pkg_config" --variable=moduledir berth-module)"
+
+# ---- A module, by the one line that the manual gives ----
+
+cat >greet.c <<'C'
+#include <berth/module.h>
+
+BERTH_MODULE("greet", "1.0.0", "Says hello.");
+
+BERTH_EXPORT(i64, twice, "Doubles a number.", (i64, number, "the number"))
+{
+    return 2 * number;
+}
+C
+
+# build_module COMPILER FILE
+build_module()
+{
+    # shellcheck disable=SC2046
+    "$1" -Wall -Wextra -Werror -o greet.so "$2" $("$pkg_config" --cflags --libs berth-module) &&
+        ! ${NM:-nm} -D --defined-only greet.so | awk '{ print $NF }' | grep -v '^berth_entry$'
+}
+
+tap_run "one line builds a module, which exports berth_entry only" build_module "$cc" greet.c
+if [ -n "${BERTH_TEST_CXX:-}" ]; then
+    cp greet.c greet.cc
+    tap_run "the same in C++" build_module "$BERTH_TEST_CXX" greet.cc
+else
+    tap_skip "the same in C++" "no C++ compiler"
+fi
+
+# ---- An application ----
+
+# build_embed COMPILER SOURCE [OPTION...]
+build_embed()
+{
+    local compiler=$1 source=$2
+    shift 2
+    # shellcheck disable=SC2046,SC2086
+    "$compiler" -Wall -Wextra -Werror ${BERTH_TEST_SANITIZER:-} "$@" -o embed "$source" \
+        $("$pkg_config" --cflags --libs berth) && LD_LIBRARY_PATH=$libdir ./embed
+}
+
+cat >version.c <<'C'
+#include <berth/host.h>
+#include <berth/version.h>
+#include <stdio.h>
+
+int main(void)
+{
+    return puts(BERTH_VERSION) == EOF;
+}
+C
+tap_run "an application builds and runs" build_embed "$cc" version.c
+
+tap_done
