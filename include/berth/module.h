@@ -150,8 +150,9 @@ BERTH_I_UNUSED static inline uint64_t berth_thread(berth_ctx *ctx, const char *n
 #define BERTH_PARALLEL BERTH_I_RECORD(parallel, "concurrency=parallel")
 
 /*
- * BERTH_OPTION(i64, limit, 1000, "words");  gives option_limit(ctx). The default is a JSON value (in C's spelling:
- * "text" for a string, [1, 2], true). What the operator gives is checked before START.
+ * BERTH_OPTION(i64, limit, 1000, "words");  gives option_limit(ctx). The default is a JSON value: "text" for a
+ * string, true, null; one with a comma in it goes into parentheses, ([1, 2]). What the operator gives is checked
+ * before START.
  */
 #define BERTH_OPTION(type, name, value, doc)                                                                           \
     BERTH_I_RECORD(option_##name, "option=" #name "\0type=" #type "\0default=" #value "\0doc=" doc);                   \
@@ -259,10 +260,10 @@ BERTH_I_UNUSED static inline uint64_t berth_thread(berth_ctx *ctx, const char *n
  * (`*` one token, `>` the rest); the parameters are the topic's. BERTH_SUBSCRIBE_ANY("a.>", handler) takes topics of
  * every type, as (string topic, json fields).
  */
-#define BERTH_SUBSCRIBE(topic, ...)                                                                                    \
-    BERTH_I_SUBSCRIBE(topic, "", BERTH_I_CAT(handler_, BERTH_I_FIRST(__VA_ARGS__)), __VA_ARGS__)
-#define BERTH_SUBSCRIBE_ANY(topic, handler)                                                                            \
-    BERTH_I_SUBSCRIBE(topic, "any=1\0", BERTH_I_CAT(handler_, handler), handler, (string, topic), (json, fields))
+#define BERTH_SUBSCRIBE(pattern, ...)                                                                                  \
+    BERTH_I_SUBSCRIBE(pattern, "", BERTH_I_CAT(handler_, BERTH_I_FIRST(__VA_ARGS__)), __VA_ARGS__)
+#define BERTH_SUBSCRIBE_ANY(pattern, handler)                                                                          \
+    BERTH_I_SUBSCRIBE(pattern, "any=1\0", BERTH_I_CAT(handler_, handler), handler, (string, topic), (json, fields))
 #define BERTH_I_SUBSCRIBE(pattern, any, id, ...)                                                                       \
     BERTH_I_FUNCTION_X(void, id, "subscribe=" pattern "\0handler=" BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0" any,   \
                        __VA_ARGS__)
