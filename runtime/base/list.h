@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A doubly linked list through a member of its elements. A removed or initialised link points at itself. */
+/*
+ * A doubly linked list through a member of its elements. A removed or initialised link points at
+ * itself.
+ */
 #ifndef RUNTIME_BASE_LIST_H
 #define RUNTIME_BASE_LIST_H
 
@@ -36,11 +39,13 @@ static inline void berth_list_remove(struct berth_list *link)
     berth_list_init(link);
 }
 
-#define berth_container(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
-#define berth_list_each(list, link) for (struct berth_list *link = (list)->next; link != (list); link = link->next)
+#define berth_container(pointer, type, member) \
+    ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+#define berth_list_each(list, link) \
+    for (struct berth_list *link = (list)->next; link != (list); link = link->next)
 /* link may be removed while walking */
-#define berth_list_each_safe(list, link)                                                                               \
-    for (struct berth_list *link = (list)->next, *link##_next = link->next; link != (list);                            \
+#define berth_list_each_safe(list, link)                                                    \
+    for (struct berth_list *link = (list)->next, *link##_next = link->next; link != (list); \
          link = link##_next, link##_next = link->next)
 
 #endif

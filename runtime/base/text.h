@@ -6,11 +6,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether size bytes are well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). NUL is allowed. */
-bool berth_utf8_valid(const void *data, size_t size, size_t *ret_bad); /* ret_bad may be NULL: where it breaks */
-/* The longest length <= size that does not cut a character. */
+/*
+ * Whether size bytes are well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). NUL
+ * is allowed. ret_bad may be NULL: the offset of the first character that is not.
+ */
+bool berth_utf8_valid(const void *data, size_t size, size_t *ret_bad);
+/* The longest length <= size that does not cut a character. Reads no more than size bytes. */
 size_t berth_utf8_cut(const char *text, size_t size);
-/* Which of count names is most like a mistyped one, or NULL when none is near (edit distance at most a third). */
+/*
+ * Which of count names is most like a mistyped one (not NULL), or NULL when none is near: an edit
+ * distance of at most a third of the longer one. The first wins among equals.
+ */
 const char *berth_text_nearest(const char *text, const char *const *names, size_t count);
 
 #endif
