@@ -57,11 +57,12 @@
 #endif
 #if __has_attribute(unavailable)
 #undef BERTH_I_NOT_A_TYPE
-#define BERTH_I_NOT_A_TYPE(t, hint)                                                                                    \
+#define BERTH_I_NOT_A_TYPE(t, hint) \
     typedef char berth_##t __attribute__((unavailable("not a Berth type: write " hint)))
 #endif
 #endif
 #define BERTH_I_UNUSED __attribute__((unused))
+#define BERTH_I_INLINE __attribute__((unused, always_inline)) static inline
 #define BERTH_I_UNLIKELY(e) __builtin_expect(!!(e), 0)
 #if defined __cplusplus
 #define BERTH_I_ASSERT(e) static_assert(e, #e)
@@ -91,15 +92,33 @@ typedef struct berth_bytes {
     const void *data; /* may be NULL when size is 0 */
     size_t size;
 } berth_bytes;
+/*
+ * What a C programmer writes first. Where a name cannot carry a message, an unknown type's name is one: every compiler
+ * shows that first.
+ */
 BERTH_I_NOT_A_TYPE(int, "i32 or i64");
-BERTH_I_NOT_A_TYPE(unsigned, "u32 or u64");
-BERTH_I_NOT_A_TYPE(long, "i64");
-BERTH_I_NOT_A_TYPE(short, "i16");
 BERTH_I_NOT_A_TYPE(size_t, "u64");
 BERTH_I_NOT_A_TYPE(float, "f32");
 BERTH_I_NOT_A_TYPE(double, "f64");
 BERTH_I_NOT_A_TYPE(char, "string for text, u8 for a number");
-BERTH_I_NOT_A_TYPE(const, "string for text, bytes for data");
+BERTH_I_NOT_A_TYPE(int8_t, "i8");
+BERTH_I_NOT_A_TYPE(int16_t, "i16");
+BERTH_I_NOT_A_TYPE(int32_t, "i32");
+BERTH_I_NOT_A_TYPE(int64_t, "i64");
+BERTH_I_NOT_A_TYPE(uint8_t, "u8");
+BERTH_I_NOT_A_TYPE(uint16_t, "u16");
+BERTH_I_NOT_A_TYPE(uint32_t, "u32");
+BERTH_I_NOT_A_TYPE(uint64_t, "u64");
+#define berth_const berth_ERROR_write_string_for_text_and_bytes_for_data
+#define berth_struct berth_ERROR_write_a_struct_by_its_name_alone
+#define berth_unsigned berth_ERROR_write_u8_u16_u32_or_u64
+#define berth_signed berth_ERROR_write_i8_i16_i32_or_i64
+#define berth_long berth_ERROR_write_i64
+#define berth_short berth_ERROR_write_i16
+#define berth_array_array(t) berth_ERROR_arrays_nest_only_through_a_struct
+#define berth_array_optional(t) berth_ERROR_arrays_nest_only_through_a_struct
+#define berth_optional_array(t) berth_ERROR_optionals_nest_only_through_a_struct
+#define berth_optional_optional(t) berth_ERROR_optionals_nest_only_through_a_struct
 
 #define BERTH_I_ARRAY(t)                                                                                               \
     typedef struct berth_array_##t {                                                                                   \
@@ -363,40 +382,46 @@ BERTH_I_UNUSED static inline bool berth_too_deep(const berth_ctx *ctx)
 /*
  * Publish what will run, then see that it is still what should run. The side that replaces a module unsets every
  * check, issues membarrier, and reads the frames: either it sees this frame, or this thread sees its change. Compiler
- * barriers suffice here, but the accesses must be atomic.
+ * barriers suffice here, but the accesses must be atomic. The order of the two tests is measured: the other way round,
+ * or as one expression, costs a cycle with gcc or with clang (doc/decisions/call-path.md).
  */
 #define BERTH_I_PUSH                                                                                                   \
     void (*berth_c)(void) = __atomic_load_n(&berth_l->code, __ATOMIC_ACQUIRE);                                         \
     __atomic_store_n(&ctx[1].frame, (uintptr_t)berth_c, __ATOMIC_RELEASE);                                             \
     __atomic_signal_fence(__ATOMIC_SEQ_CST);                                                                           \
-    if (BERTH_I_UNLIKELY((__atomic_load_n(&berth_l->check, __ATOMIC_ACQUIRE) != (uintptr_t)berth_c) |                  \
-                         (int)berth_too_deep(ctx)))
+    if (BERTH_I_UNLIKELY(__atomic_load_n(&berth_l->check, __ATOMIC_ACQUIRE) !=                     \
+                         (uintptr_t)berth_c) ||                                                    \
+        BERTH_I_UNLIKELY(berth_too_deep(ctx)))
 #define BERTH_I_POP(ctx) __atomic_store_n(&(ctx)[1].frame, (uintptr_t)0, __ATOMIC_RELEASE)
 
-BERTH_I_UNUSED static inline void berth_gate_release(berth_ctx *ctx, struct berth_gate *gate)
+BERTH_I_INLINE void berth_gate_release(berth_ctx *ctx, struct berth_gate *gate)
 {
-    if (__atomic_exchange_n(&gate->owner, 0, __ATOMIC_RELEASE) != berth_block(ctx)->chain)
+    uint32_t owner = __atomic_exchange_n(&gate->owner, 0, __ATOMIC_RELEASE);
+    if (BERTH_I_UNLIKELY(owner != berth_block(ctx)->chain))
         BERTH_I_SERVICES(ctx)->wake(gate);
 }
 
-/* A serial callee that nobody is inside: takes its gate and pushes the frame. NULL: ask the host. */
-BERTH_I_UNUSED static inline struct berth_gate *berth_gate_enter(berth_ctx *ctx, struct berth_link *link,
-                                                                 void (**ret_code)(void))
+/*
+ * A serial callee that nobody is inside: takes its gate and pushes the frame. NULL: ask the host. Until then the frame
+ * of the fast path stays: it costs a scan nothing but a second look, and clearing it before the exchange costs time.
+ */
+BERTH_I_INLINE struct berth_gate *berth_gate_enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void))
 {
     uintptr_t check = __atomic_load_n(&link->check, __ATOMIC_ACQUIRE);
     struct berth_gate *gate = (struct berth_gate *)(check & ~BERTH_CHECK_SLOW);
     uint32_t nobody = 0;
+    if ((check & BERTH_CHECK_SLOW) && gate && !berth_too_deep(ctx) &&
+        __atomic_compare_exchange_n(&gate->owner, &nobody, berth_block(ctx)->chain, 0, __ATOMIC_ACQUIRE,
+                                    __ATOMIC_RELAXED)) {
+        *ret_code = __atomic_load_n(&link->code, __ATOMIC_ACQUIRE);
+        __atomic_store_n(&ctx[1].frame, (uintptr_t)*ret_code, __ATOMIC_RELEASE);
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        if (__atomic_load_n(&link->check, __ATOMIC_ACQUIRE) == check) /* replaced only under the gate: it stays so */
+            return gate;
+        BERTH_I_POP(ctx);
+        berth_gate_release(ctx, gate);
+    }
     BERTH_I_POP(ctx);
-    if (!(check & BERTH_CHECK_SLOW) || !gate || berth_too_deep(ctx) ||
-        !__atomic_compare_exchange_n(&gate->owner, &nobody, berth_block(ctx)->chain, 0, __ATOMIC_ACQUIRE,
-                                     __ATOMIC_RELAXED))
-        return (struct berth_gate *)0;
-    *ret_code = __atomic_load_n(&link->code, __ATOMIC_ACQUIRE);
-    __atomic_store_n(&ctx[1].frame, (uintptr_t)*ret_code, __ATOMIC_RELEASE);
-    if (__atomic_load_n(&link->check, __ATOMIC_ACQUIRE) == check) /* replaced only under the gate: it stays so */
-        return gate;
-    BERTH_I_POP(ctx);
-    berth_gate_release(ctx, gate);
     return (struct berth_gate *)0;
 }
 
@@ -454,9 +479,17 @@ BERTH_I_UNUSED static inline struct berth_gate *berth_gate_enter(berth_ctx *ctx,
 /* a parameter is (type, name) or (type, name, "words") */
 #define BERTH_I_TUPLE(f, p) BERTH_I_CAT(BERTH_I_TUPLE_, BERTH_I_PAREN(p))(f, p)
 #define BERTH_I_TUPLE_1(f, p) f p
-#define BERTH_I_TUPLE_0(f, p) f(ERROR_write_each_parameter_as_type_comma_name, berth_e)
+#define BERTH_I_TUPLE_0(f, p) f(ERROR_write_each_parameter_or_field_as_type_comma_name, berth_e)
+/* 1 without a name, else 0; what is no name, or a macro like errno, does not even paste */
+#define BERTH_I_NAMELESS(name) BERTH_I_NAMELESS_(name)
+#define BERTH_I_NAMELESS_(name) BERTH_I_SECOND_X(berth_ERROR_no_name_or_that_of_a_macro_##name, 0)
+#define BERTH_I_SECOND_X(...) BERTH_I_SECOND(__VA_ARGS__)
+#define berth_ERROR_no_name_or_that_of_a_macro_ ~, 1
+#define BERTH_I_NAMED(t, name) BERTH_I_CAT(BERTH_I_NAMED_, BERTH_I_NAMELESS(name))(t, name)
+#define BERTH_I_NAMED_0(t, name) t name
+#define BERTH_I_NAMED_1(t, name) berth_ERROR_write_each_parameter_or_field_as_type_comma_name berth_e
 #define BERTH_I_DECL(p) BERTH_I_TUPLE(BERTH_I_DECL_, p)
-#define BERTH_I_DECL_(t, ...) , berth_##t BERTH_I_FIRST(__VA_ARGS__)
+#define BERTH_I_DECL_(t, ...) , BERTH_I_NAMED(berth_##t, BERTH_I_FIRST(__VA_ARGS__))
 #define BERTH_I_TYPE(p) BERTH_I_TUPLE(BERTH_I_TYPE_, p)
 #define BERTH_I_TYPE_(t, ...) , berth_##t
 #define BERTH_I_NAME(p) BERTH_I_TUPLE(BERTH_I_NAME_, p)
@@ -470,26 +503,27 @@ BERTH_I_UNUSED static inline struct berth_gate *berth_gate_enter(berth_ctx *ctx,
 /* ---- the bodies of an import ---------------------------------------------------------------------------------------------- */
 
 /*
- * FAST is what is inlined at the call site. COLD, once per import, is for everything else: a serial callee, one that
- * is being replaced, counted, refused, in another process.
+ * FAST is what is inlined at the call site. SLOW, once per import, is for a serial callee; it takes no address of an
+ * argument, so that they stay in registers. COLD, once per import, is for everything else: a callee that is busy, being
+ * replaced, counted, refused, in another process.
  */
 #define BERTH_I_FN(ret, code, ...) ((ret(*)(berth_ctx * BERTH_I_EACH(BERTH_I_TYPE, __VA_ARGS__))) code)
 
-#define BERTH_I_FAST_VOID(ret, cold, coldargs, ...)                                                                    \
+#define BERTH_I_FAST_VOID(ret, slow, slowargs, ...)                                                                    \
     BERTH_I_PUSH                                                                                \
     {                                                                                                                  \
-        cold coldargs;                                                                                                 \
+        slow slowargs;                                                                                                 \
         return;                                                                                                        \
     }                                                                                                                  \
     BERTH_I_FN(ret, berth_c, __VA_ARGS__)(ctx + 1 BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__));                            \
     BERTH_I_POP(ctx);
-#define BERTH_I_FAST_VALUE(ret, cold, coldargs, ...)                                                                   \
-    BERTH_I_PUSH return cold coldargs;                                                          \
+#define BERTH_I_FAST_VALUE(ret, slow, slowargs, ...)                                                                   \
+    BERTH_I_PUSH return slow slowargs;                                                          \
     ret berth_r = BERTH_I_FN(ret, berth_c, __VA_ARGS__)(ctx + 1 BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__));              \
     BERTH_I_POP(ctx);                                                                                                  \
     return berth_r;
-#define BERTH_I_FAST_KEEP(ret, cold, coldargs, ...)                                                                    \
-    BERTH_I_PUSH return cold coldargs;                                                          \
+#define BERTH_I_FAST_KEEP(ret, slow, slowargs, ...)                                                                    \
+    BERTH_I_PUSH return slow slowargs;                                                          \
     ret berth_r = BERTH_I_FN(ret, berth_c, __VA_ARGS__)(ctx + 1 BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__));              \
     BERTH_I_SERVICES(ctx)->keep(ctx, berth_l, &berth_r); /* before the pin ends */                                     \
     BERTH_I_POP(ctx);                                                                                                  \
@@ -511,15 +545,24 @@ BERTH_I_UNUSED static inline struct berth_gate *berth_gate_enter(berth_ctx *ctx,
 #define BERTH_I_RETURN_VALUE return berth_r
 #define BERTH_I_RETURN_KEEP return berth_r
 
-#define BERTH_I_COLD(how, ret, ...)                                                                                    \
-    BERTH_I_CAT(BERTH_I_RESULT_, how)(ret) void (*berth_c)(void) = 0;                                                  \
-    struct berth_gate *berth_g = berth_gate_enter(ctx, berth_l, &berth_c);                                             \
-    if (berth_g) {                                                                                                     \
-        BERTH_I_CAT(BERTH_I_NATIVE_, how)(ret, __VA_ARGS__);                                                           \
-        BERTH_I_POP(ctx);                                                                                              \
-        berth_gate_release(ctx, berth_g);                                                                              \
-        BERTH_I_CAT(BERTH_I_RETURN_, how);                                                                             \
-    }                                                                                                                  \
+#define BERTH_I_TAKE_VOID(e) e
+#define BERTH_I_TAKE_VALUE(e) berth_r = e
+#define BERTH_I_TAKE_KEEP(e) berth_r = e
+
+#define BERTH_I_SLOW(how, ret, cold, coldargs, ...)                                                \
+    BERTH_I_CAT(BERTH_I_RESULT_, how)(ret) void (*berth_c)(void) = 0;                              \
+    struct berth_gate *berth_g = berth_gate_enter(ctx, berth_l, &berth_c);                         \
+    if (berth_g) {                                                                                 \
+        BERTH_I_CAT(BERTH_I_NATIVE_, how)(ret, __VA_ARGS__);                                       \
+        BERTH_I_POP(ctx);                                                                          \
+        berth_gate_release(ctx, berth_g);                                                          \
+    } else {                                                                                       \
+        BERTH_I_CAT(BERTH_I_TAKE_, how)(cold coldargs);                                            \
+    }                                                                                              \
+    BERTH_I_CAT(BERTH_I_RETURN_, how);
+
+#define BERTH_I_COLD(how, ret, ...)                                                                \
+    BERTH_I_CAT(BERTH_I_RESULT_, how)(ret) void (*berth_c)(void) = 0;                              \
     switch (BERTH_I_SERVICES(ctx)->enter(ctx, berth_l, &berth_c)) {                                                    \
     case BERTH_ENTER_CALL:                                                                                             \
         BERTH_I_CAT(BERTH_I_NATIVE_, how)(ret, __VA_ARGS__);                                                           \

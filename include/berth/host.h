@@ -189,10 +189,11 @@ BERTH_PUBLIC void berth_set_timeout(berth_ctx *ctx, int64_t ns);
  */
 #define BERTH_BOUND(ret, ...)                                                                                          \
     BERTH_I_BOUND(BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret, BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _bound),     \
-                  BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _call), BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _cold),      \
+                  BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _call), BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _slow),      \
+                  BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _cold),      \
                   BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _signature), "returns=" #ret "\0", __VA_ARGS__)
 #define BERTH_I_BOUND(...) BERTH_I_BOUND_X(__VA_ARGS__)
-#define BERTH_I_BOUND_X(how, ret, type, fn, cold_fn, signature, text, ...)                                             \
+#define BERTH_I_BOUND_X(how, ret, type, fn, slow_fn, cold_fn, signature, text, ...)                                             \
     typedef struct type {                                                                                              \
         struct berth_link link;                                                                                        \
     } type;                                                                                                            \
@@ -202,11 +203,17 @@ BERTH_PUBLIC void berth_set_timeout(berth_ctx *ctx, int64_t ns);
     {                                                                                                                  \
         BERTH_I_COLD(how, ret, __VA_ARGS__)                                                                            \
     }                                                                                                                  \
+    BERTH_I_UNUSED __attribute__((noinline)) static ret slow_fn(                                   \
+        struct berth_link *berth_l, berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))        \
+    {                                                                                              \
+        BERTH_I_SLOW(how, ret, cold_fn, (berth_l, ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)),    \
+                     __VA_ARGS__)                                                                  \
+    }                                                                                              \
     BERTH_I_UNUSED static inline ret fn(type *berth_b, berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))         \
     {                                                                                                                  \
         struct berth_link *berth_l = &berth_b->link;                                                                   \
         BERTH_I_CAT(BERTH_I_FAST_, how)                                                                                \
-        (ret, cold_fn, (berth_l, ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)), __VA_ARGS__)                            \
+        (ret, slow_fn, (berth_l, ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)), __VA_ARGS__)                            \
     }                                                                                                                  \
     BERTH_I_SEMICOLON
 #define berth_bind(host, name, what, bound, error)                                                                     \

@@ -48,7 +48,7 @@ struct berth_note {
     char name[8];
 };
 #define BERTH_I_RECORD(id, text)                                                                                       \
-    static const struct {                                                                                              \
+    static const struct berth_defined_twice_##id {                                                                     \
         struct berth_note head;                                                                                        \
         char body[sizeof(text)];                                                                                       \
     } berth_record_##id __attribute__((section(".note.berth"), used, aligned(4) BERTH_I_RETAIN BERTH_I_PLAIN)) = {     \
@@ -175,7 +175,7 @@ BERTH_I_UNUSED static inline uint64_t berth_thread(berth_ctx *ctx, const char *n
     BERTH_I_BOTH(name);                                                                                                \
     BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_FTEXT, __VA_ARGS__))
 #define BERTH_I_FIELD(p) BERTH_I_TUPLE(BERTH_I_FIELD_, p)
-#define BERTH_I_FIELD_(t, ...) berth_##t BERTH_I_FIRST(__VA_ARGS__);
+#define BERTH_I_FIELD_(t, ...) BERTH_I_NAMED(berth_##t, BERTH_I_FIRST(__VA_ARGS__));
 #define BERTH_I_FTEXT(p) BERTH_I_TUPLE(BERTH_I_FTEXT_, p)
 #define BERTH_I_FTEXT_(t, ...)                                                                                         \
     "field=" #t ":" BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) ":" BERTH_I_SECOND(__VA_ARGS__) "\0"
@@ -242,18 +242,28 @@ BERTH_I_UNUSED static inline uint64_t berth_thread(berth_ctx *ctx, const char *n
     BERTH_I_LINK(id, berth_##id);                                                                                      \
     BERTH_I_DEFINE(ret, berth_##id, berth_body_##id, __VA_ARGS__)
 #define BERTH_I_FUNCTION_X(...) BERTH_I_FUNCTION(__VA_ARGS__)
-#define BERTH_I_DOC(doc) BERTH_I_CAT(BERTH_I_DOC_, BERTH_I_PAREN(doc))(doc)
-#define BERTH_I_DOC_0(doc) "doc=" doc "\0"
-#define BERTH_I_DOC_1(doc) ERROR_a_documentation_string_comes_before_the_parameters
 
 /*
  * BERTH_EXPORT(ret, name, "words", (type, parameter [, "words"])...) { body }: a function for the other modules. The C
  * function is berth_export_NAME and hidden, so that write, open or delete are good names. `ctx` is its first argument.
  */
 #define BERTH_EXPORT(ret, name, ...)                                                                                   \
-    BERTH_I_EXPORT(berth_##ret, export_##name, "export=" #name "\0returns=" #ret "\0", __VA_ARGS__)
-#define BERTH_I_EXPORT(ret, id, text, ...)                                                                             \
-    BERTH_I_FUNCTION(ret, id, text BERTH_I_DOC(BERTH_I_FIRST(__VA_ARGS__)), __VA_ARGS__)
+    BERTH_I_EXPORT(BERTH_I_SECOND_X(berth_ERROR_no_name_or_that_of_a_macro_##name, 0),                                                 \
+                   BERTH_I_UNDOCUMENTED(BERTH_I_FIRST(__VA_ARGS__)), berth_##ret, export_##name,                       \
+                   "export=" #name "\0returns=" #ret "\0", __VA_ARGS__)
+#define BERTH_I_EXPORT(nameless, undocumented, ret, id, text, ...)                                                     \
+    BERTH_I_FUNCTION(BERTH_I_CAT(BERTH_I_RETURNS_, BERTH_I_CAT(nameless, undocumented))(ret), id,                      \
+                     text BERTH_I_CAT(BERTH_I_DOC_, undocumented)(BERTH_I_FIRST(__VA_ARGS__)), __VA_ARGS__)
+#define BERTH_I_RETURNS_00(ret) ret
+#define BERTH_I_RETURNS_01(ret) berth_ERROR_a_documentation_string_comes_before_the_parameters
+#define BERTH_I_RETURNS_10(ret) berth_ERROR_the_name_comes_after_the_result
+#define BERTH_I_RETURNS_11(ret) berth_ERROR_the_name_comes_after_the_result
+#define BERTH_I_DOC_0(doc) "doc=" doc "\0"
+#define BERTH_I_DOC_1(doc) ""
+/* 1 when there is nothing, or a parameter already */
+#define BERTH_I_UNDOCUMENTED(doc) BERTH_I_CAT(BERTH_I_UNDOCUMENTED_, BERTH_I_PAREN(doc))(doc)
+#define BERTH_I_UNDOCUMENTED_0(doc) BERTH_I_SECOND(BERTH_I_PROBE doc(), 0)
+#define BERTH_I_UNDOCUMENTED_1(doc) 1
 
 /*
  * BERTH_SUBSCRIBE("clock.>", handler, (type, name)...) { body }: called with each message to a topic that matches
@@ -294,9 +304,10 @@ BERTH_I_UNUSED static inline uint64_t berth_thread(berth_ctx *ctx, const char *n
                    "import=" #module "." BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0returns=" #ret "\0alias=" #alias "\0", \
                    __VA_ARGS__)
 #define BERTH_I_IMPORT(how, ret, fn, text, ...)                                                                        \
-    BERTH_I_IMPORT_X(how, ret, fn, BERTH_I_CAT(import_, fn), BERTH_I_CAT(berth_cold_, fn), text, __VA_ARGS__)
+    BERTH_I_IMPORT_X(how, ret, fn, BERTH_I_CAT(import_, fn), BERTH_I_CAT(berth_slow_, fn),         \
+                     BERTH_I_CAT(berth_cold_, fn), text, __VA_ARGS__)
 #define BERTH_I_IMPORT_X(...) BERTH_I_IMPORT_Y(__VA_ARGS__)
-#define BERTH_I_IMPORT_Y(how, ret, fn, id, cold_fn, text, ...)                                                         \
+#define BERTH_I_IMPORT_Y(how, ret, fn, id, slow_fn, cold_fn, text, ...)                                                         \
     BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__));                                                  \
     BERTH_I_LINK(id, 0);                                                                                               \
     BERTH_I_UNUSED __attribute__((noinline, cold)) static ret cold_fn(                                                 \
@@ -305,11 +316,18 @@ BERTH_I_UNUSED static inline uint64_t berth_thread(berth_ctx *ctx, const char *n
         struct berth_link *berth_l = &berth_link_##id;                                                                 \
         BERTH_I_COLD(how, ret, __VA_ARGS__)                                                                            \
     }                                                                                                                  \
+    BERTH_I_UNUSED __attribute__((noinline)) static ret slow_fn(                                   \
+        berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))                                    \
+    {                                                                                              \
+        struct berth_link *berth_l = &berth_link_##id;                                             \
+        BERTH_I_SLOW(how, ret, cold_fn, (ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)),             \
+                     __VA_ARGS__)                                                                  \
+    }                                                                                              \
     BERTH_I_UNUSED static inline ret fn(berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))                        \
     {                                                                                                                  \
         struct berth_link *berth_l = &berth_link_##id;                                                                 \
         BERTH_I_CAT(BERTH_I_FAST_, how)                                                                                \
-        (ret, cold_fn, (ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)), __VA_ARGS__)                                     \
+        (ret, slow_fn, (ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)), __VA_ARGS__)                                     \
     }                                                                                                                  \
     BERTH_I_SEMICOLON
 
