@@ -193,7 +193,7 @@ BERTH_PUBLIC void berth_set_timeout(berth_ctx *ctx, int64_t ns);
                   BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _cold),      \
                   BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _signature), "returns=" #ret "\0", __VA_ARGS__)
 #define BERTH_I_BOUND(...) BERTH_I_BOUND_X(__VA_ARGS__)
-#define BERTH_I_BOUND_X(how, ret, type, fn, slow_fn, cold_fn, signature, text, ...)                                             \
+#define BERTH_I_BOUND_X(how, ret, type, fn, slow_fn, cold_fn, signature, text, ...)                                    \
     typedef struct type {                                                                                              \
         struct berth_link link;                                                                                        \
     } type;                                                                                                            \

@@ -248,7 +248,7 @@ BERTH_I_UNUSED static inline uint64_t berth_thread(berth_ctx *ctx, const char *n
  * function is berth_export_NAME and hidden, so that write, open or delete are good names. `ctx` is its first argument.
  */
 #define BERTH_EXPORT(ret, name, ...)                                                                                   \
-    BERTH_I_EXPORT(BERTH_I_SECOND_X(berth_ERROR_no_name_or_that_of_a_macro_##name, 0),                                                 \
+    BERTH_I_EXPORT(BERTH_I_SECOND_X(berth_ERROR_no_name_or_that_of_a_macro_##name, 0),                                 \
                    BERTH_I_UNDOCUMENTED(BERTH_I_FIRST(__VA_ARGS__)), berth_##ret, export_##name,                       \
                    "export=" #name "\0returns=" #ret "\0", __VA_ARGS__)
 #define BERTH_I_EXPORT(nameless, undocumented, ret, id, text, ...)                                                     \
@@ -307,7 +307,7 @@ BERTH_I_UNUSED static inline uint64_t berth_thread(berth_ctx *ctx, const char *n
     BERTH_I_IMPORT_X(how, ret, fn, BERTH_I_CAT(import_, fn), BERTH_I_CAT(berth_slow_, fn),         \
                      BERTH_I_CAT(berth_cold_, fn), text, __VA_ARGS__)
 #define BERTH_I_IMPORT_X(...) BERTH_I_IMPORT_Y(__VA_ARGS__)
-#define BERTH_I_IMPORT_Y(how, ret, fn, id, slow_fn, cold_fn, text, ...)                                                         \
+#define BERTH_I_IMPORT_Y(how, ret, fn, id, slow_fn, cold_fn, text, ...)                                                \
     BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__));                                                  \
     BERTH_I_LINK(id, 0);                                                                                               \
     BERTH_I_UNUSED __attribute__((noinline, cold)) static ret cold_fn(                                                 \
