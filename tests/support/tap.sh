@@ -73,7 +73,8 @@ tap_sources()
     else
         local pattern
         for pattern in "$@"; do
-            find . -path ./build-aux -prune -o -type f -path "./$pattern" -print
+            # distcheck builds inside of the release: _build, _inst
+            find . \( -path './build*' -o -path './_*' \) -prune -o -type f -path "./$pattern" -print
         done | sed 's|^\./||'
     fi | sort -u
 }
