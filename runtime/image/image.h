@@ -20,9 +20,9 @@ struct berth_image_link {
 };
 
 struct berth_image {
-    char *file;    /* where it came from, absolute; "" for the application */
-    char *label;   /* module@version#generation */
-    int fd;        /* the sealed memfd; -1 for the application */
+    char *file;  /* where it came from, absolute; "" for the application */
+    char *label; /* module@version#generation */
+    int fd;      /* the sealed memfd; -1 for the application */
     size_t size;
     unsigned char hash[16]; /* of the content: names it in logs and history, not a signature */
     struct berth_manifest *manifest;
@@ -39,12 +39,14 @@ struct berth_image {
  * Copies, seals, reads and checks. No code of the file runs. generation is for the label. max_size bounds the file (0: 1 GiB).
  * Not a regular file, unreadable, truncated while copied, no manifest (with the hint that it must include <berth/module.h>): an error.
  */
-int berth_image_stage(const char *file, unsigned generation, struct berth_image **ret_image, struct berth_error *error);
+int berth_image_stage(const char *file, unsigned generation, struct berth_image **ret_image,
+                      struct berth_error *error);
 /* From a memfd that is sealed already (a worker gets it so): checks the seals; takes the descriptor, also on failure. */
-int berth_image_stage_fd(int fd, const char *file, unsigned generation, struct berth_image **ret_image,
-                         struct berth_error *error);
+int berth_image_stage_fd(int fd, const char *file, unsigned generation,
+                         struct berth_image **ret_image, struct berth_error *error);
 /* The application's own table, in memory; it is never unmapped. */
-int berth_image_application(const struct berth_entry *entry, struct berth_image **ret_image, struct berth_error *error);
+int berth_image_application(const struct berth_entry *entry, struct berth_image **ret_image,
+                            struct berth_error *error);
 
 /*
  * dlopen RTLD_NOW | RTLD_LOCAL, DT_NEEDED resolved by the original file's RUNPATH and $ORIGIN first; runs the image's constructors. Then finds berth_entry and
@@ -54,6 +56,8 @@ int berth_image_application(const struct berth_entry *entry, struct berth_image 
 int berth_image_map(struct berth_image *image, struct berth_error *error);
 /* Runs destructors. Afterwards sees whether the mapping is really gone: false (and the reason, at most size bytes) when not. */
 bool berth_image_unmap(struct berth_image *image, char *reason, size_t size);
+/* The unrelocated address of a record (as in struct berth_manifest_item) from where it lies in memory. While mapped. */
+uint64_t berth_image_address(const struct berth_image *image, const void *record);
 bool berth_image_mapped(const struct berth_image *image);
 
 /* Unmaps what is mapped and frees. */

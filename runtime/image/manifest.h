@@ -18,13 +18,13 @@ struct berth_record {
 };
 
 enum berth_item_kind { /* what a link's record can be */
-    BERTH_ITEM_UNIT,
-    BERTH_ITEM_EXPORT,
-    BERTH_ITEM_IMPORT,
-    BERTH_ITEM_TOPIC,
-    BERTH_ITEM_SUBSCRIBE,
-    BERTH_ITEM_HOOK,
-    BERTH_ITEM_NONE, /* a record that has no link: option, struct, … */
+                       BERTH_ITEM_UNIT,
+                       BERTH_ITEM_EXPORT,
+                       BERTH_ITEM_IMPORT,
+                       BERTH_ITEM_TOPIC,
+                       BERTH_ITEM_SUBSCRIBE,
+                       BERTH_ITEM_HOOK,
+                       BERTH_ITEM_NONE, /* a record that has no link: option, struct, … */
 };
 
 struct berth_manifest_require {
@@ -53,17 +53,25 @@ struct berth_manifest_subscribe {
     bool any; /* the handler takes (string topic, json fields) */
     const struct berth_signature *signature;
 };
-enum berth_hook { BERTH_HOOK_START, BERTH_HOOK_STOP, BERTH_HOOK_SAVE, BERTH_HOOK_RESTORE, BERTH_HOOK_COUNT };
+enum berth_hook {
+    BERTH_HOOK_START,
+    BERTH_HOOK_STOP,
+    BERTH_HOOK_SAVE,
+    BERTH_HOOK_RESTORE,
+    BERTH_HOOK_COUNT
+};
 
 struct berth_manifest_other {
-    const char *kind, *text; /* a record of a kind that this berth does not know, as JSON: {"kind":"x","key":"value",…} */
+    const char *kind,
+        *text; /* a record of a kind that this berth does not know, as JSON: {"kind":"x","key":"value",…} */
 };
 
 /* Which item a record is; sorted by address. Several records may be one item (the same import in two files). */
 struct berth_manifest_item {
     uint64_t address;
     enum berth_item_kind kind;
-    size_t index; /* in exports, imports, topics, subscribes; enum berth_hook for a hook; 0 for unit */
+    size_t
+        index; /* in exports, imports, topics, subscribes; enum berth_hook for a hook; 0 for unit */
 };
 
 struct berth_manifest {
@@ -72,7 +80,8 @@ struct berth_manifest {
     unsigned abi, api;
     const char *header;
     bool parallel;
-    size_t require_count, option_count, export_count, import_count, topic_count, subscribe_count, other_count, item_count;
+    size_t require_count, option_count, export_count, import_count, topic_count, subscribe_count,
+        other_count, item_count;
     struct berth_manifest_require *requires;
     struct berth_manifest_option *options;
     struct berth_manifest_export *exports;
@@ -91,16 +100,20 @@ struct berth_manifest {
  * two equal exports, unequal duplicates, a record that does not end in NUL, an unknown key that begins with `!`, two ABI revisions…
  * Order of the records does not matter: the result is sorted by name.
  */
-int berth_manifest_new(const struct berth_record *records, size_t count, struct berth_manifest **ret_manifest,
-                       struct berth_error *error);
+int berth_manifest_new(const struct berth_record *records, size_t count,
+                       struct berth_manifest **ret_manifest, struct berth_error *error);
 void berth_manifest_free(struct berth_manifest *manifest);
 
-const struct berth_manifest_export *berth_manifest_find_export(const struct berth_manifest *manifest, const char *name);
-const struct berth_manifest_item *berth_manifest_find_item(const struct berth_manifest *manifest, uint64_t address);
+const struct berth_manifest_export *berth_manifest_find_export(
+    const struct berth_manifest *manifest, const char *name);
+const struct berth_manifest_item *berth_manifest_find_item(const struct berth_manifest *manifest,
+                                                           uint64_t address);
 
 /* For people (aligned, as `berth show` prints it), and as JSON (one object, the schema is in berth-module(3)). */
-int berth_manifest_print(const struct berth_manifest *manifest, struct berth_buffer *buffer, struct berth_error *error);
-int berth_manifest_json(const struct berth_manifest *manifest, struct berth_buffer *buffer, struct berth_error *error);
+int berth_manifest_print(const struct berth_manifest *manifest, struct berth_buffer *buffer,
+                         struct berth_error *error);
+int berth_manifest_json(const struct berth_manifest *manifest, struct berth_buffer *buffer,
+                        struct berth_error *error);
 
 /* Topics: a concrete name (tokens of [a-z0-9_-] joined by dots), a pattern (`*` one token, `>` the rest, at the end). */
 bool berth_topic_valid(const char *topic);

@@ -30,6 +30,11 @@ int berth_json_read(const struct berth_type *type, const char *text, size_t size
  */
 int berth_json_read_arguments(const struct berth_signature *signature, const char *text, size_t size,
                               struct berth_arena *arena, const void ***ret_arguments, struct berth_error *error);
+/*
+ * Only an object (by name), of which anything may be missing: those arguments are NULL. what names the parameters in errors ("option").
+ */
+int berth_json_read_named(const struct berth_signature *signature, const char *text, size_t size, const char *what,
+                          struct berth_arena *arena, const void ***ret_arguments, struct berth_error *error);
 /* One parameter each; NULL for one that is not given. Missing ones that are not optional: invalid_argument, naming them. */
 int berth_arguments_complete(const struct berth_signature *signature, const void **arguments, struct berth_arena *arena,
                              struct berth_error *error);

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/call/thread.h"
+
+#include "runtime/base/error.h"
+#include "runtime/base/text.h"
+
+#include <linux/membarrier.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+BERTH_I_ASSERT(sizeof(struct berth_thread) <= BERTH_THREAD_HEAD);
+
+/* An error that is not handled yet. level: the innermost activation that still has to deal with it. */
+struct berth_fault {
+    struct berth_fault *next;
+    berth_ctx *level;
+    int code;
+    bool fixed; /* the thread's spare, for when there is no memory */
+    char text[];
+};
+
+/* One berth_host_enter: what berth_leave restores. */
+struct berth_scope {
+    struct berth_scope *outer;
+    berth_ctx *ctx;
+    int64_t deadline;
+};
+
+/*
+ * The records of this thread, one per host. A host that ends leaves orphans (set == NULL) to their threads, which free
+ * them when they next look or end; the mutex orders that against threads that end.
+ */
+static _Thread_local struct berth_thread *own_threads;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_key_t exit_key;
+static bool have_exit_key;
+static pthread_mutex_t orphan_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool have_membarrier;
+static uint32_t next_chain;
+
+static void thread_free(struct berth_thread *thread);
+
+static void thread_exit(void *unused)
+{
+    (void)unused;
+    struct berth_thread *thread = own_threads;
+    own_threads = NULL;
+    while (thread) {
+        struct berth_thread *next = thread->sibling;
+        thread_free(thread);
+        thread = next;
+    }
+}
+
+static void set_up(void)
+{
+    have_exit_key = pthread_key_create(&exit_key, thread_exit) == 0;
+    long query = syscall(SYS_membarrier, MEMBARRIER_CMD_QUERY, 0, 0);
+    have_membarrier = query > 0 && (query & MEMBARRIER_CMD_PRIVATE_EXPEDITED) != 0 &&
+                      syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
+}
+
+void berth_frames_barrier(void)
+{
+    if (!have_membarrier || syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0) != 0)
+        __atomic_thread_fence(__ATOMIC_SEQ_CST); /* berth_threads_init has refused such a kernel */
+}
+
+int berth_threads_init(struct berth_threads *set, const struct berth_services *services)
+{
+    pthread_once(&once, set_up);
+    if (!have_exit_key)
+        return BERTH_RESOURCE_EXHAUSTED;
+    if (!have_membarrier)
+        return BERTH_UNIMPLEMENTED;
+    pthread_mutex_init(&set->lock, NULL);
+    berth_list_init(&set->list);
+    set->services = services;
+    return BERTH_OK;
+}
+
+static void faults_drop(struct berth_thread *thread, const berth_ctx *from)
+{
+    struct berth_fault **place = &thread->faults;
+    while (*place) {
+        struct berth_fault *fault = *place;
+        if (fault->level >= from) {
+            *place = fault->next;
+            if (!fault->fixed)
+                free(fault);
+        } else {
+            place = &fault->next;
+        }
+    }
+}
+
+/* Everything but the block itself. */
+static void thread_clear(struct berth_thread *thread)
+{
+    faults_drop(thread, NULL);
+    while (thread->scope) {
+        struct berth_scope *outer = thread->scope->outer;
+        free(thread->scope);
+        thread->scope = outer;
+    }
+    berth_arena_deinit(&thread->arena);
+    free(thread->names);
+    thread->names = NULL;
+}
+
+static void thread_free(struct berth_thread *thread)
+{
+    pthread_mutex_lock(&orphan_lock);
+    struct berth_threads *set = thread->set;
+    if (set) {
+        pthread_mutex_lock(&set->lock);
+        berth_list_remove(&thread->link);
+        pthread_mutex_unlock(&set->lock);
+    }
+    pthread_mutex_unlock(&orphan_lock);
+    if (set)
+        thread_clear(thread);
+    free(thread);
+}
+
+void berth_threads_deinit(struct berth_threads *set)
+{
+    pthread_mutex_lock(&orphan_lock);
+    berth_list_each_safe(&set->list, link) {
+        struct berth_thread *thread = berth_container(link, struct berth_thread, link);
+        berth_list_remove(link);
+        thread_clear(thread);
+        __atomic_store_n(&thread->set, NULL, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&orphan_lock);
+    pthread_mutex_destroy(&set->lock);
+}
+
+static struct berth_thread *thread_new(struct berth_threads *set)
+{
+    struct berth_thread *thread = aligned_alloc(BERTH_BLOCK, BERTH_BLOCK);
+    if (!thread)
+        return NULL;
+    memset(thread, 0, BERTH_BLOCK);
+    uint32_t chain;
+    do
+        chain = __atomic_add_fetch(&next_chain, 2, __ATOMIC_RELAXED);
+    while (chain == 0);
+    thread->block = (struct berth_block){sizeof(struct berth_block), BERTH_ABI, set->services, chain, 0};
+    thread->set = set;
+    thread->deadline = INT64_MAX;
+    thread->topic = "";
+    berth_arena_init(&thread->arena);
+    if (pthread_setspecific(exit_key, thread) != 0) {
+        free(thread);
+        return NULL;
+    }
+    thread->sibling = own_threads;
+    own_threads = thread;
+    pthread_mutex_lock(&set->lock);
+    berth_list_append(&set->list, &thread->link);
+    pthread_mutex_unlock(&set->lock);
+    return thread;
+}
+
+/* This thread's record, or NULL; frees orphans on its way. */
+static struct berth_thread *thread_find(struct berth_threads *set)
+{
+    struct berth_thread **place = &own_threads;
+    while (*place) {
+        struct berth_thread *thread = *place;
+        struct berth_threads *its = __atomic_load_n(&thread->set, __ATOMIC_ACQUIRE);
+        if (its == set)
+            return thread;
+        if (its) {
+            place = &thread->sibling;
+        } else {
+            *place = thread->sibling;
+            thread_free(thread);
+        }
+    }
+    return NULL;
+}
+
+/* The first free word; the ones above it may hold rests of a longjmp. */
+static berth_ctx *first_free(struct berth_thread *thread)
+{
+    berth_ctx *ctx = berth_thread_base(thread);
+    while (ctx->frame && !berth_too_deep(ctx))
+        ctx++;
+    return ctx;
+}
+
+berth_ctx *berth_thread_enter(struct berth_threads *set)
+{
+    struct berth_thread *thread = thread_find(set);
+    if (!thread)
+        thread = thread_new(set);
+    if (!thread)
+        return NULL;
+    berth_ctx *ctx = first_free(thread);
+    struct berth_scope *scope = malloc(sizeof *scope);
+    if (!scope || berth_too_deep(ctx)) {
+        free(scope);
+        return NULL;
+    }
+    *scope = (struct berth_scope){thread->scope, ctx, thread->deadline};
+    thread->scope = scope;
+    ctx[1].frame = 0;
+    __atomic_store_n(&ctx->frame, BERTH_FRAME_OBJECT | (uintptr_t)set, __ATOMIC_RELEASE);
+    return ctx;
+}
+
+void berth_thread_leave(berth_ctx *ctx)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    faults_drop(thread, ctx);
+    while (thread->scope && thread->scope->ctx >= ctx) {
+        struct berth_scope *scope = thread->scope;
+        thread->deadline = scope->deadline;
+        thread->scope = scope->outer;
+        free(scope);
+    }
+    __atomic_store_n(&ctx->frame, 0, __ATOMIC_RELEASE);
+    if (ctx == berth_thread_base(thread)) {
+        faults_drop(thread, NULL);
+        berth_arena_reset(&thread->arena);
+        thread->deadline = INT64_MAX;
+        thread->topic = "";
+    }
+}
+
+berth_ctx *berth_thread_current(struct berth_threads *set)
+{
+    struct berth_thread *thread = thread_find(set);
+    if (!thread)
+        return NULL;
+    berth_ctx *ctx = first_free(thread);
+    return ctx == berth_thread_base(thread) ? NULL : ctx - 1;
+}
+
+static size_t frames_of(struct berth_thread *thread, bool (*inside)(void *user, uintptr_t word), void *user)
+{
+    size_t count = 0;
+    berth_ctx *ctx = berth_thread_base(thread);
+    for (;; ctx++) {
+        uintptr_t word = __atomic_load_n(&ctx->frame, __ATOMIC_ACQUIRE);
+        if (!word)
+            break;
+        if (inside(user, BERTH_FRAME_WORD(word)))
+            count++;
+        if ((((uintptr_t)ctx + sizeof *ctx) & (BERTH_BLOCK - 1)) == 0)
+            break;
+    }
+    return count;
+}
+
+size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, uintptr_t word), void *user,
+                          const berth_ctx *except)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&set->lock);
+    berth_list_each(&set->list, link) {
+        struct berth_thread *thread = berth_container(link, struct berth_thread, link);
+        if (!except || thread != berth_thread_of(except))
+            count += frames_of(thread, inside, user);
+    }
+    pthread_mutex_unlock(&set->lock);
+    return count;
+}
+
+bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintptr_t word), void *user)
+{
+    return frames_of(berth_thread_of(ctx), inside, user) > 0;
+}
+
+/* ---- errors ---------------------------------------------------------------------------------- */
+
+/*
+ * An error is raised at a level, and marks the frames from there down to the base: all of those activations have it in or below them. A push rewrites
+ * the word, so an activation that began later has no mark: what is left of the marks tells which activation the error belongs to now. So a call that ends needs
+ * to do nothing about errors.
+ */
+static void faults_settle(struct berth_thread *thread)
+{
+    berth_ctx *base = berth_thread_base(thread);
+    for (struct berth_fault *fault = thread->faults; fault; fault = fault->next)
+        while (fault->level > base && !(fault->level->frame & BERTH_FRAME_FAILED))
+            fault->level--;
+}
+
+static void faults_mark(struct berth_thread *thread, berth_ctx *from)
+{
+    berth_ctx *base = berth_thread_base(thread), *level = NULL;
+    for (struct berth_fault *fault = thread->faults; fault; fault = fault->next)
+        if (!level || fault->level > level)
+            level = fault->level;
+    for (berth_ctx *ctx = base; ctx <= from && ctx->frame; ctx++) {
+        uintptr_t word = BERTH_FRAME_WORD(ctx->frame) | (level && ctx <= level ? BERTH_FRAME_FAILED : 0);
+        __atomic_store_n(&ctx->frame, word, __ATOMIC_RELEASE);
+    }
+}
+
+/* "greet.hello → math.divide", innermost last. */
+static size_t chain_print(struct berth_thread *thread, const berth_ctx *ctx, char *buffer, size_t size)
+{
+    size_t used = 0;
+    unsigned names = 0;
+    buffer[0] = '\0';
+    for (berth_ctx *at = berth_thread_base(thread); at <= ctx && at->frame; at++) {
+        char name[160];
+        const char *text = thread->set->describe
+                               ? thread->set->describe(thread->set->user, BERTH_FRAME_WORD(at->frame), name, sizeof name)
+                               : NULL;
+        if (!text)
+            continue;
+        int more = snprintf(buffer + used, size - used, "%s%s", names ? " \xe2\x86\x92 " : "", text);
+        if (more < 0 || (size_t)more >= size - used) {
+            buffer[used] = '\0';
+            break;
+        }
+        used += (size_t)more;
+        names++;
+    }
+    return names;
+}
+
+/* The thread's spare error for when memory is out: one per thread, made of static words. */
+static const char no_memory[] = "out of memory";
+
+static void fault_add(berth_ctx *ctx, int code, const char *text, bool with_chain)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    char chain[512];
+    const char *cause = NULL;
+    faults_settle(thread);
+    for (struct berth_fault *fault = thread->faults; fault && !cause; fault = fault->next)
+        if (fault->level >= ctx)
+            cause = fault->text;
+    size_t names = with_chain ? chain_print(thread, ctx, chain, sizeof chain) : 0;
+    size_t size = strlen(text) + (names ? strlen(chain) + 4 : 0) + (cause ? strlen(cause) + 16 : 0) + 1;
+    if (size > 4096)
+        size = 4096;
+    struct berth_fault *fault = malloc(sizeof *fault + size);
+    if (!fault) {
+        static _Thread_local struct {
+            struct berth_fault fault;
+            char text[sizeof no_memory];
+        } spare;
+        faults_drop(thread, ctx);
+        for (struct berth_fault *other = thread->faults; other; other = other->next)
+            if (other->fixed) {
+                other->level = ctx;
+                faults_mark(thread, ctx);
+                return;
+            }
+        fault = &spare.fault;
+        fault->fixed = true;
+        memcpy(fault->text, no_memory, sizeof no_memory);
+        code = code ? code : BERTH_RESOURCE_EXHAUSTED;
+    } else {
+        fault->fixed = false;
+        snprintf(fault->text, size, "%s%s%s%s%s%s", names ? chain : "", names ? ": " : "", text,
+                 cause ? " (because: " : "", cause ? cause : "", cause ? ")" : "");
+        fault->text[berth_utf8_cut(fault->text, strlen(fault->text))] = '\0';
+        faults_drop(thread, ctx);
+    }
+    fault->code = code >= BERTH_CANCELLED && code <= BERTH_UNAUTHENTICATED ? code : BERTH_UNKNOWN;
+    fault->level = ctx;
+    fault->next = thread->faults;
+    thread->faults = fault;
+    faults_mark(thread, ctx);
+}
+
+void berth_fault_raise_va(berth_ctx *ctx, int code, const char *format, va_list arguments)
+{
+    char text[2048];
+    vsnprintf(text, sizeof text, format, arguments);
+    text[berth_utf8_cut(text, strlen(text))] = '\0';
+    fault_add(ctx, code, text, true);
+}
+
+void berth_fault_raise(berth_ctx *ctx, int code, const char *text)
+{
+    fault_add(ctx, code, text, false);
+}
+
+void berth_fault_raise_format(berth_ctx *ctx, int code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    berth_fault_raise_va(ctx, code, format, arguments);
+    va_end(arguments);
+}
+
+void berth_fault_clear(berth_ctx *ctx)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    faults_settle(thread);
+    faults_drop(thread, ctx);
+    faults_mark(thread, ctx);
+}
+
+int berth_fault_get(berth_ctx *ctx, const char **ret_text)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    faults_settle(thread);
+    for (struct berth_fault *fault = thread->faults; fault; fault = fault->next)
+        if (fault->level >= ctx) {
+            if (ret_text)
+                *ret_text = fault->text;
+            return fault->code;
+        }
+    if (ret_text)
+        *ret_text = "";
+    return BERTH_OK;
+}
+
+int berth_fault_take(berth_ctx *ctx, struct berth_error *error)
+{
+    const char *text;
+    int code = berth_fault_get(ctx, &text);
+    if (code != BERTH_OK)
+        berth_error_set(error, code, "%s", text);
+    berth_fault_clear(ctx);
+    return code;
+}

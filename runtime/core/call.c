@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls that do not go straight through a link: by name, by handle, to a serial or a replaced module the hard way, to a
+ * worker, and the calls that the host itself makes.
+ */
+#include "runtime/core/core.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int64_t berth_deadline(const berth_ctx *ctx, const struct berth_host *host)
+{
+    int64_t deadline = berth_thread_of(ctx)->deadline;
+    if (deadline != BERTH_FOREVER || host->options.call_timeout_ns <= 0)
+        return deadline;
+    return berth_now() + host->options.call_timeout_ns;
+}
+
+/* Waits on host->changed, at most until the deadline. host->lock held. */
+static int wait_changed(struct berth_host *host, int64_t deadline)
+{
+    if (deadline == BERTH_FOREVER)
+        return pthread_cond_wait(&host->changed, &host->lock);
+    struct timespec at = {deadline / 1000000000, deadline % 1000000000};
+    return pthread_cond_timedwait(&host->changed, &host->lock, &at);
+}
+
+/* There was nothing to call: waits while the module is being replaced. false: ctx is marked. */
+static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
+{
+    struct berth_module *module = cell->module;
+    struct berth_host *host = module->host;
+    int64_t began = berth_now(), deadline = berth_deadline(ctx, host);
+    int code = BERTH_OK;
+    char text[512] = "";
+    pthread_mutex_lock(&host->lock);
+    bool waited = module->swapping;
+    while (module->swapping && code == BERTH_OK) {
+        if (module->swap_chain == berth_block(ctx)->chain) {
+            code = BERTH_ABORTED;
+            snprintf(text, sizeof text, "%s: called from inside its own reload", cell->name);
+        } else if (wait_changed(host, deadline) == ETIMEDOUT) {
+            code = BERTH_DEADLINE_EXCEEDED;
+            snprintf(text, sizeof text, "%s: the module was being replaced until the deadline", cell->name);
+        }
+    }
+    if (waited) {
+        int64_t wait = berth_now() - began;
+        module->waited++;
+        if (wait > module->longest_wait)
+            module->longest_wait = wait;
+    }
+    if (code == BERTH_OK && !cell->item) {
+        code = BERTH_UNAVAILABLE;
+        if (module->state == BERTH_MODULE_RUNNING) {
+            code = BERTH_NOT_FOUND;
+            snprintf(text, sizeof text, "%s: module %s %s has no such function", cell->name, module->name,
+                     module->current ? module->current->image->manifest->version : "");
+        } else if (module->state == BERTH_MODULE_ABSENT) {
+            snprintf(text, sizeof text, "%s: module %s is not loaded", cell->name, module->name);
+        } else {
+            snprintf(text, sizeof text, "%s: %s", cell->name, module->why);
+        }
+    }
+    pthread_mutex_unlock(&host->lock);
+    if (code != BERTH_OK)
+        berth_fault_raise_format(ctx, code, "%s", text);
+    return code == BERTH_OK;
+}
+
+struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell)
+{
+    if (BERTH_I_UNLIKELY(berth_too_deep(ctx))) {
+        berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "%s: calls are nested too deeply", cell->name);
+        return NULL;
+    }
+    for (;;) {
+        struct berth_item *item = __atomic_load_n(&cell->item, __ATOMIC_ACQUIRE);
+        if (item) {
+            berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
+            if (__atomic_load_n(&cell->item, __ATOMIC_ACQUIRE) == item)
+                return item;
+            berth_frame_pop(ctx);
+        } else if (!cell_wait(ctx, cell)) {
+            return NULL;
+        }
+    }
+}
+
+/* The gate of a serial module, on the way into `item`; false: ctx is marked. */
+static bool gate_take(berth_ctx *ctx, struct berth_module *module, const char *name)
+{
+    int code = berth_gate_lock(&module->gate, berth_block(ctx)->chain, berth_deadline(ctx, module->host));
+    if (code == BERTH_OK)
+        return true;
+    berth_frame_pop(ctx);
+    berth_fault_raise_format(ctx, code,
+                             code == BERTH_ABORTED
+                                 ? "%s: this call chain is inside the serial module already; it would wait for itself"
+                                 : "%s: the serial module was busy until the deadline",
+                             name);
+    return false;
+}
+
+static bool is_gated(const struct berth_item *item)
+{
+    return item->code && !item->generation->image->manifest->parallel;
+}
+
+struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated)
+{
+    for (;;) {
+        struct berth_item *item = berth_cell_pin(ctx, cell);
+        if (!item)
+            return NULL;
+        *ret_gated = is_gated(item);
+        if (!*ret_gated)
+            return item;
+        if (!gate_take(ctx, cell->module, cell->name))
+            return NULL;
+        if (__atomic_load_n(&cell->item, __ATOMIC_ACQUIRE) == item)
+            return item;
+        berth_gate_unlock(&cell->module->gate);
+        berth_frame_pop(ctx);
+    }
+}
+
+/* What the caller must do about a callee's failure; the frame is still pushed. */
+static int invoke_failed(berth_ctx *ctx, const struct berth_item *item, int code, const struct berth_error *error,
+                         void *result)
+{
+    if (result)
+        berth_value_zero(item->signature->result, result);
+    if (code != BERTH_INVOKED_FAILED)
+        berth_fault_raise(ctx, code, error->text);
+    return berth_fault_get(ctx, NULL);
+}
+
+static int invoke_carrier(berth_ctx *ctx, struct berth_item *item, const char *topic, const void *const *arguments,
+                          void *result)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    struct berth_generation *generation = item->generation;
+    struct berth_carrier *carrier = __atomic_load_n(&generation->carrier, __ATOMIC_ACQUIRE);
+    struct berth_place place = {ctx, &thread->arena, berth_deadline(ctx, generation->host), topic};
+    struct berth_error error;
+    int code;
+    if (!carrier)
+        code = berth_error_set(&error, BERTH_UNAVAILABLE, "%s: %s", generation->module->name, generation->module->why);
+    else
+        code = carrier->ops->invoke(carrier, &place, item->kind, item->index, arguments, result, &error);
+    return code == BERTH_OK ? BERTH_OK : invoke_failed(ctx, item, code, &error, result);
+}
+
+/* Everything that the callee gets and gives lives in blocks of its own that are freed at once. */
+static int invoke_checked(berth_ctx *ctx, struct berth_item *item, const char *topic, const void *const *arguments,
+                          void *result)
+{
+    const struct berth_signature *signature = item->signature;
+    void *copies[BERTH_PARAMETERS_MAX + 1] = {NULL};
+    struct berth_error error;
+    int code = BERTH_OK;
+    size_t made = 0;
+    for (; made < signature->count && code == BERTH_OK; made++) {
+        const struct berth_type *type = signature->parameters[made].type;
+        copies[made] = calloc(1, type->size);
+        code = copies[made] ? berth_value_copy_malloc(type, copies[made], arguments[made], &error)
+                            : berth_error_nomem(&error);
+    }
+    code = code == BERTH_OK ? invoke_carrier(ctx, item, topic, (const void *const *)copies, result)
+                            : invoke_failed(ctx, item, code, &error, result);
+    for (size_t i = 0; i < made; i++) {
+        if (copies[i])
+            berth_value_free(signature->parameters[i].type, copies[i]);
+        free(copies[i]);
+    }
+    return code;
+}
+
+int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, const void *const *arguments, void *result)
+{
+    return item->generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP
+               ? invoke_checked(ctx, item, topic, arguments, result)
+               : invoke_carrier(ctx, item, topic, arguments, result);
+}
+
+int berth_cell_leave(berth_ctx *ctx, struct berth_cell *cell, const struct berth_item *item, bool gated, int code, void *result)
+{
+    int64_t deadline = berth_thread_of(ctx)->deadline;
+    if (BERTH_I_UNLIKELY(deadline != BERTH_FOREVER) && code == BERTH_OK && berth_now() > deadline) {
+        code = BERTH_DEADLINE_EXCEEDED; /* inline, the thread is the callee: it is answered when it returns */
+        berth_fault_raise_format(ctx, code, "%s: answered after the deadline", cell->name);
+        if (result)
+            berth_value_zero(item->signature->result, result);
+    }
+    berth_frame_pop(ctx);
+    if (gated)
+        berth_gate_unlock(&cell->module->gate);
+    return code;
+}
+
+int berth_cell_mismatch(berth_ctx *ctx, struct berth_cell *cell, const struct berth_signature *expected,
+                        const struct berth_item *item)
+{
+    char wants[512], has[512];
+    berth_signature_print(expected, cell->name, wants, sizeof wants);
+    berth_signature_print(item->signature, cell->name, has, sizeof has);
+    berth_fault_raise_format(ctx, BERTH_FAILED_PRECONDITION, "%s is expected, but the module has %s", wants, has);
+    return BERTH_FAILED_PRECONDITION;
+}
+
+int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, const struct berth_signature *expected,
+                    const void *const *arguments, void *result)
+{
+    bool gated;
+    struct berth_item *item = berth_cell_enter(ctx, cell, &gated);
+    if (result)
+        berth_value_zero(expected->result, result);
+    if (!item)
+        return berth_fault_get(ctx, NULL);
+    int code = strcmp(expected->identity, item->signature->identity) == 0
+                   ? berth_item_invoke(ctx, item, "", arguments, result)
+                   : berth_cell_mismatch(ctx, cell, expected, item);
+    return berth_cell_leave(ctx, cell, item, gated, code, result);
+}
+
+struct berth_cell *berth_cell_lookup(berth_ctx *ctx, const char *name)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    struct berth_host *host = berth_host_of(ctx);
+    size_t length = strlen(name);
+    uint64_t hash = berth_map_hash(name, length);
+    void **place = NULL;
+    if (!thread->names)
+        thread->names = calloc(BERTH_NAMES_CACHED, sizeof *thread->names);
+    if (thread->names) {
+        place = &thread->names[hash % BERTH_NAMES_CACHED];
+        struct berth_cell *cell = *place; /* cells stay for the host's life */
+        if (cell && strcmp(cell->name, name) == 0)
+            return cell;
+    }
+    pthread_mutex_lock(&host->lock);
+    struct berth_cell *cell = berth_map_get_hashed(&host->cells, name, length, hash);
+    pthread_mutex_unlock(&host->lock);
+    if (cell && place)
+        *place = cell;
+    return cell;
+}
+
+int berth_hook_invoke(berth_ctx *ctx, struct berth_generation *generation, enum berth_hook hook, const void *const *arguments,
+                      void *result, struct berth_error *error)
+{
+    struct berth_item *item = &generation->hooks[hook];
+    if (!generation->image->manifest->hooks[hook])
+        return BERTH_OK;
+    if (berth_too_deep(ctx))
+        return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply");
+    berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
+    int code = berth_item_invoke(ctx, item, "", arguments, result);
+    berth_frame_pop(ctx);
+    if (code != BERTH_OK)
+        berth_fault_take(ctx, error);
+    return code;
+}

@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The structures of a host, shared by the files of the core and by the floors above it.
+ *
+ *   host ── modules (by name, kept for the host's life) ── generation (one image, running somewhere) ── items, edges, timers …
+ *        └─ topics (by name) ── subscriptions (a module's, by pattern and handler; they outlive generations)
+ *
+ * Locks, in the order in which they may be taken:
+ *   admin       one load, unload, reload or restart at a time; held while modules' hooks run
+ *   topic_lock  topics and subscriptions; publishers read
+ *   lock        the registry: modules, cells, edges, handles, threads and timers of modules; never held while a module's code runs
+ *   mail_lock   one module's mailbox
+ *   run_lock    the run queue and the jobs
+ * Module code runs with none of them held but admin (hooks). A frame (runtime/call/thread.h) is what keeps an item, its
+ * generation and its code alive without a lock: push the item, then see that it is still the one.
+ */
+#ifndef RUNTIME_CORE_CORE_H
+#define RUNTIME_CORE_CORE_H
+
+#include "runtime/base/error.h"
+#include "runtime/base/idmap.h"
+#include "runtime/base/list.h"
+#include "runtime/base/map.h"
+#include "runtime/call/gate.h"
+#include "runtime/call/thread.h"
+#include "runtime/carrier/carrier.h"
+#include "runtime/carrier/zygote.h"
+#include "runtime/core/serve.h"
+#include "runtime/loop/restart.h"
+#include "runtime/value/invoke.h"
+#include "runtime/value/json.h"
+#include <berth/host.h>
+
+struct berth_generation;
+struct berth_module;
+
+/* Something of a generation that can be invoked. Frames point at it: it lives as long as its generation. */
+struct berth_item {
+    struct berth_generation *generation;
+    enum berth_item_kind kind;
+    size_t index;
+    const struct berth_signature *signature;
+    void (*code)(void); /* inline; else NULL */
+    uint64_t serial;    /* of its generation: no two in a process have the same */
+};
+
+/* An exported function's name, for the host's life: callers hold it, whatever module is behind it now. */
+struct berth_cell {
+    struct berth_module *module;
+    char *name;     /* module.function */
+    const char *function;
+    struct berth_item *item; /* atomic; NULL: nothing to call now (absent, or being replaced) */
+    struct berth_list edges;
+    size_t functions; /* berth_function handles */
+};
+
+/* One bound call site: an import of a module, or a BERTH_BOUND of the application. */
+struct berth_edge {
+    struct berth_list of_cell, of_owner;
+    struct berth_link *link;
+    struct berth_cell *cell;
+    struct berth_generation *importer; /* NULL: BERTH_BOUND */
+    size_t import;                     /* index in the importer's manifest */
+    const struct berth_signature *signature;
+    struct berth_types *types; /* BERTH_BOUND: owns the signature */
+    bool mismatch;             /* the callee has another signature: refused */
+    bool upstream;             /* goes to the host that this one serves */
+};
+
+struct berth_topic {
+    char *name;
+    char *identity; /* of its type */
+    const struct berth_signature *signature; /* borrowed from one of the publishers: changes with them */
+    size_t publishers;
+    size_t count, capacity;
+    struct berth_subscription **subscriptions; /* that match */
+};
+
+struct berth_subscription {
+    struct berth_module *module;
+    char *pattern, *handler;
+    bool any;
+    bool gone;       /* no longer in the host: queued messages for it are dropped */
+    size_t index;    /* of the handler in the current generation's manifest */
+    size_t refs;     /* atomic: the module's, and queued messages' */
+    char *identity;  /* of the handler's type; NULL for any */
+    struct berth_list link; /* in host->subscriptions */
+};
+
+/* What a publisher's link leads to. */
+struct berth_publisher {
+    struct berth_generation *generation;
+    struct berth_topic *topic;
+    size_t index;
+};
+
+/* An immutable message, shared by the mailboxes that it is in. */
+struct berth_parcel {
+    size_t refs; /* atomic */
+    size_t size; /* that mailboxes count */
+    char *topic, *sender;
+    char *packed; /* fields, by the topic's type */
+    size_t packed_size;
+    char *json; /* for handlers of any topic, or NULL */
+};
+
+enum berth_mail_kind { BERTH_MAIL_MESSAGE, BERTH_MAIL_TIMER, BERTH_MAIL_WATCH };
+struct berth_mail {
+    struct berth_list link;
+    enum berth_mail_kind kind;
+    struct berth_parcel *parcel; /* message */
+    struct berth_subscription *subscription;
+    struct berth_alarm *alarm; /* timer, watch: the mail is part of it */
+};
+
+/* A module's timer or watch. */
+struct berth_alarm {
+    struct berth_generation *generation;
+    struct berth_list link;
+    struct berth_mail mail;
+    struct berth_timer timer;
+    struct berth_source source;
+    bool is_watch, queued, running, cancelled;
+    uint32_t events, ready;
+    int64_t period;
+    uint64_t id;
+    void (*fn)(void);
+    void *user;
+};
+
+struct berth_module_thread {
+    struct berth_list link;
+    struct berth_generation *generation;
+    pthread_t thread;
+    berth_thread_fn fn;
+    void *user;
+};
+
+struct berth_option_value {
+    const struct berth_type *type;
+    uint64_t address; /* of its record */
+    void *value;
+};
+
+/* One image of a module, running somewhere, and what it holds. */
+struct berth_generation {
+    struct berth_module *module;
+    struct berth_host *host;
+    unsigned number;
+    struct berth_image *image;
+    const struct berth_carrier_ops *placement;
+    struct berth_carrier *carrier; /* NULL while a worker is away */
+    struct berth_upcalls upcalls;
+    struct berth_list dead_carriers; /* of workers that died, until nothing is inside */
+    size_t export_count, handler_count;
+    struct berth_item *exports, *handlers, hooks[BERTH_HOOK_COUNT];
+    struct berth_edge *edges; /* one per import link */
+    size_t edge_count;
+    struct berth_publisher *publishers;
+    size_t publisher_count;
+    struct berth_option_value *options;
+    char *options_json;
+    struct berth_list alarms, threads;
+    bool stopping;
+    bool application; /* berth_host_provide */
+    size_t turns;     /* mails being handled; under mail_lock */
+    struct berth_list all; /* in host->generations: every one that is not freed */
+    struct berth_arena arena;
+};
+
+enum berth_module_state {
+    BERTH_MODULE_ABSENT,  /* known by name only: something imports it */
+    BERTH_MODULE_RUNNING,
+    BERTH_MODULE_WAITING, /* its worker died; restarted later */
+    BERTH_MODULE_FAILED,  /* its worker died too often */
+};
+
+struct berth_module {
+    struct berth_host *host;
+    char *name;
+    char *file; /* it was loaded from; NULL for the application */
+    struct berth_list link; /* in host->order, while it is loaded */
+    enum berth_module_state state;
+    char why[256]; /* WAITING, FAILED: what happened */
+    struct berth_generation *current;
+    unsigned generations; /* made so far */
+    struct berth_gate gate;
+    bool swapping;          /* callers wait for host->changed */
+    uint32_t swap_chain;    /* who swaps */
+    struct berth_map cells; /* function -> cell */
+    struct berth_map handles_by_id;
+    size_t handles; /* alive */
+    struct berth_restart restart;
+    struct berth_timer restart_timer;
+    bool restart_pending;
+    /* mailbox */
+    pthread_mutex_t mail_lock;
+    struct berth_list mails;
+    size_t mail_messages, mail_bytes;
+    bool paused, queued; /* paused: no turns now; queued: in the run queue or having its turn */
+    struct berth_list run_link;
+    /* an application's subscription is a module of its own, without a name or a generation */
+    berth_message_fn app_fn;
+    void *app_user;
+    struct berth_subscription *app_subscription;
+    /* counted for the report */
+    uint64_t waited;
+    int64_t longest_wait;
+};
+
+struct berth_handle {
+    struct berth_module *module; /* whose object it is */
+    const char *kind;            /* of its manifest: copied */
+    void *object;                /* inline: the module's own; process: the worker's id */
+    struct berth_generation *generation;
+    char *holder; /* the module that got it last, or NULL */
+};
+
+struct berth_job {
+    struct berth_list link;
+    void (*run)(void *argument);
+    void *argument;
+};
+
+struct berth_host {
+    struct berth_host_options options;
+    char *name, *worker;
+    const struct berth_upstream *upstream; /* a worker's host */
+    struct berth_threads threads;
+    struct berth_loop *loop;
+    struct berth_zygote *zygote;
+    pthread_mutex_t admin;
+    uint32_t admin_chain; /* who holds it, 0: nobody; atomic */
+    pthread_rwlock_t topic_lock;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct berth_map modules, cells, topics;
+    struct berth_list order; /* loaded modules, in order of loading */
+    struct berth_list subscriptions;
+    struct berth_list bound;      /* edges of BERTH_BOUND */
+    struct berth_list generations; /* all of them: current, being made, draining, kept */
+    struct berth_idmap handles, alarms, app_subscriptions;
+
+    /* running */
+    pthread_mutex_t run_lock;
+    pthread_cond_t runnable, idle;
+    struct berth_list run_queue, jobs;
+    size_t idle_threads, pool_threads, job_threads, jobs_active;
+    pthread_t *pool;
+    size_t pool_size;
+    pthread_t loop_thread;
+    bool loop_started, ending;
+    pthread_condattr_t cond_clock;
+};
+
+/* ---- registry.c: modules, cells, edges (host->lock held, unless said otherwise) -------------- */
+struct berth_module *berth_module_find(struct berth_host *host, const char *name);
+struct berth_module *berth_module_obtain(struct berth_host *host, const char *name); /* adds an absent one; NULL: memory */
+struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name);     /* "module.function" */
+void berth_edge_set(struct berth_edge *edge); /* writes the link according to cell, callee, mismatch */
+void berth_edge_shut(struct berth_edge *edge); /* the slow way, until set again */
+void berth_cell_shut(struct berth_cell *cell); /* item and edges: callers ask, and wait or are refused */
+void berth_cell_open(struct berth_cell *cell, struct berth_item *item);
+void berth_module_shut(struct berth_module *module);
+/* Opens the cells of all exports of `generation`; edges whose signature differs are marked. */
+void berth_module_open(struct berth_module *module, struct berth_generation *generation);
+void berth_edge_remove(struct berth_edge *edge);
+const char *berth_registry_describe(void *host, uintptr_t word, char *buffer, size_t size);
+bool berth_generation_holds(void *generation, uintptr_t word); /* for berth_frames_count */
+void berth_module_label(const struct berth_generation *generation, char *buffer, size_t size);
+void berth_module_free(struct berth_module *module);
+
+/* ---- call.c: calls whose signature is known at run time (no lock held) ----------------------- */
+/*
+ * Waits until the cell has something to call, pins it in ctx[1], and takes its gate. NULL: ctx is marked. Then invoke, and leave with
+ * what that returned.
+ */
+struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated);
+int berth_cell_leave(berth_ctx *ctx, struct berth_cell *cell, const struct berth_item *item, bool gated, int code, void *result);
+int berth_cell_mismatch(berth_ctx *ctx, struct berth_cell *cell, const struct berth_signature *expected,
+                        const struct berth_item *item); /* marks ctx */
+/* All of it at once; on failure ctx is marked, and the code returned. */
+int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, const struct berth_signature *expected,
+                    const void *const *arguments, void *result);
+/* Invokes an item that is kept alive by the caller, on behalf of ctx. admin hooks and mails come this way. */
+int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, const void *const *arguments, void *result);
+int berth_hook_invoke(berth_ctx *ctx, struct berth_generation *generation, enum berth_hook hook, const void *const *arguments,
+                      void *result, struct berth_error *error);
+struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell);
+struct berth_cell *berth_cell_lookup(berth_ctx *ctx, const char *name); /* by the thread's cache, then the registry */
+int64_t berth_deadline(const berth_ctx *ctx, const struct berth_host *host);
+
+extern const struct berth_services berth_services;
+static inline struct berth_host *berth_host_of(const berth_ctx *ctx)
+{
+    return berth_container(berth_thread_of(ctx)->set, struct berth_host, threads);
+}
+
+/* ---- generation.c: making one, from a staged image (taken, also on failure) ------------------ */
+struct berth_generation_setup {
+    struct berth_image *image;
+    struct berth_module *module;
+    const struct berth_carrier_ops *placement;
+    const char *options; /* JSON or NULL */
+};
+int berth_generation_new(struct berth_host *host, const struct berth_generation_setup *setup,
+                         struct berth_generation **ret_generation, struct berth_error *error);
+int berth_generation_open(struct berth_generation *generation, struct berth_error *error); /* carrier, links, edges */
+void berth_generation_close(struct berth_generation *generation); /* timers, watches, threads end; edges go */
+/* Lets go of the image: true when it is unmapped, else reason says why not. Then frees. */
+bool berth_generation_free(struct berth_generation *generation, char *reason, size_t size);
+int berth_generation_carry(struct berth_generation *generation, struct berth_error *error); /* a new worker */
+
+/* ---- option.c, handle.c, alarm.c -------------------------------------------------------------- */
+int berth_options_read(struct berth_generation *generation, const char *json, struct berth_error *error);
+uint64_t berth_handle_add(struct berth_generation *generation, const char *kind, void *object, struct berth_error *error);
+void *berth_handle_find(struct berth_generation *generation, const char *kind, uint64_t id, bool end,
+                        struct berth_error *error);
+void berth_handle_hold(struct berth_host *host, uint64_t id, const char *holder);
+void berth_handles_end(struct berth_generation *generation); /* all of its module's: they are stale now */
+void berth_handles_print(struct berth_module *module, char *buffer, size_t size); /* who holds them */
+extern const struct berth_handle_walk berth_no_walk;
+struct berth_handle_walk berth_handles_to(struct berth_generation *generation);
+struct berth_handle_walk berth_handles_from(struct berth_generation *generation);
+uint64_t berth_alarm_timer(struct berth_generation *generation, int64_t delay, int64_t period, berth_timer_fn fn, void *user,
+                           struct berth_error *error);
+uint64_t berth_alarm_watch(struct berth_generation *generation, int fd, uint32_t events, berth_watch_fn fn, void *user,
+                           struct berth_error *error);
+void berth_alarm_cancel(struct berth_generation *generation, uint64_t id);
+void berth_alarms_end(struct berth_generation *generation);
+void berth_alarm_run(berth_ctx *ctx, struct berth_alarm *alarm);
+
+/* ---- topic.c: (takes topic_lock itself) -------------------------------------------------------- */
+int berth_topics_join(struct berth_generation *generation, struct berth_error *error); /* publishers and subscriptions of a new module */
+int berth_topics_check(struct berth_generation *next, struct berth_generation *old, struct berth_error *error);
+/* The subscriptions of the module follow the generation, publishers are moved; old may be NULL. Returns an error only for memory. */
+int berth_topics_switch(struct berth_generation *next, struct berth_generation *old, struct berth_error *error);
+void berth_topics_leave(struct berth_generation *generation);
+void berth_publish(berth_ctx *ctx, struct berth_publisher *publisher, const void *const *arguments);
+int berth_publish_packed(berth_ctx *ctx, struct berth_topic *topic, const char *sender, const struct berth_signature *signature,
+                         const void *const *arguments, struct berth_error *error);
+struct berth_topic *berth_topic_find(struct berth_host *host, const char *name); /* topic_lock held */
+int berth_subscription_add(struct berth_host *host, struct berth_module *module, const char *pattern, const char *handler,
+                           struct berth_subscription **ret_subscription, struct berth_error *error);
+void berth_subscription_end(struct berth_host *host, struct berth_subscription *subscription);
+void berth_subscription_unref(struct berth_subscription *subscription);
+
+/* ---- mailbox.c, schedule.c ---------------------------------------------------------------------- */
+int berth_mailbox_post(struct berth_module *module, struct berth_subscription *subscription, struct berth_parcel *parcel);
+void berth_mailbox_alarm(struct berth_module *module, struct berth_alarm *alarm);
+void berth_mailbox_drop(struct berth_module *module); /* everything in it */
+void berth_parcel_unref(struct berth_parcel *parcel);
+/* No turn begins until resume; waits for none. */
+void berth_mailbox_pause(struct berth_module *module);
+void berth_mailbox_resume(struct berth_module *module);
+bool berth_mailbox_turn(struct berth_module *module); /* handles one mail; false: nothing to do now */
+
+int berth_schedule_start(struct berth_host *host, struct berth_error *error);
+void berth_schedule_stop(struct berth_host *host);
+void berth_schedule_module(struct berth_module *module);
+int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument);
+int berth_schedule_run(struct berth_host *host, int64_t timeout); /* berth_host_dispatch */
+
+void berth_host_log(struct berth_host *host, const struct berth_generation *generation, int level, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+void berth_host_log_va(struct berth_host *host, const struct berth_generation *generation, int level, const char *format,
+                       va_list arguments) __attribute__((format(printf, 4, 0)));
+
+/* ---- lifecycle, in runtime/reload: called by the core when a worker died ------------------------ */
+void berth_module_died(struct berth_generation *generation, const char *how);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/* Names and what is behind them: modules, cells, and the call sites that are bound to cells. */
+#include "runtime/core/core.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct berth_module *berth_module_find(struct berth_host *host, const char *name)
+{
+    return berth_map_get(&host->modules, name);
+}
+
+struct berth_module *berth_module_obtain(struct berth_host *host, const char *name)
+{
+    struct berth_module *module = berth_module_find(host, name);
+    if (module)
+        return module;
+    module = calloc(1, sizeof *module);
+    if (!module)
+        return NULL;
+    module->host = host;
+    module->name = strdup(name);
+    berth_list_init(&module->link);
+    berth_list_init(&module->mails);
+    berth_list_init(&module->run_link);
+    berth_map_init(&module->cells);
+    pthread_mutex_init(&module->mail_lock, NULL);
+    module->paused = true;
+    if (!module->name || !berth_map_set(&host->modules, name, module)) {
+        berth_module_free(module);
+        return NULL;
+    }
+    return module;
+}
+
+void berth_module_free(struct berth_module *module)
+{
+    if (!module)
+        return;
+    struct berth_map_entry *entry;
+    for (size_t i = 0; berth_map_next(&module->cells, &i, &entry);) {
+        struct berth_cell *cell = entry->value;
+        free(cell->name);
+        free(cell);
+    }
+    berth_map_deinit(&module->cells);
+    pthread_mutex_destroy(&module->mail_lock);
+    free(module->file);
+    free(module->name);
+    free(module);
+}
+
+struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name)
+{
+    struct berth_cell *cell = berth_map_get(&host->cells, name);
+    const char *dot = strchr(name, '.');
+    char module_name[BERTH_IDENTIFIER_MAX + 1];
+    if (cell || !dot || (size_t)(dot - name) >= sizeof module_name)
+        return cell;
+    memcpy(module_name, name, (size_t)(dot - name));
+    module_name[dot - name] = '\0';
+    struct berth_module *module = berth_module_obtain(host, module_name);
+    cell = module ? calloc(1, sizeof *cell) : NULL;
+    if (!cell)
+        return NULL;
+    cell->module = module;
+    cell->name = strdup(name);
+    berth_list_init(&cell->edges);
+    if (cell->name && berth_map_set(&module->cells, dot + 1, cell)) {
+        cell->function = cell->name + (dot - name) + 1;
+        if (berth_map_set(&host->cells, name, cell))
+            return cell;
+        berth_map_remove(&module->cells, dot + 1);
+    }
+    free(cell->name);
+    free(cell);
+    return NULL;
+}
+
+/* What an edge may do without asking: nothing, call under the gate, or call. */
+void berth_edge_set(struct berth_edge *edge)
+{
+    struct berth_link *link = edge->link;
+    struct berth_item *item = edge->cell ? edge->cell->item : NULL;
+    const struct berth_host *host = edge->cell ? edge->cell->module->host : NULL;
+    uintptr_t check = BERTH_CHECK_SLOW;
+    void (*code)(void) = NULL;
+    if (item && item->code && !edge->mismatch && !edge->upstream &&
+        !(host->options.flags & BERTH_HOST_CHECK_OWNERSHIP)) {
+        code = item->code;
+        check = item->generation->image->manifest->parallel
+                    ? (uintptr_t)code
+                    : (uintptr_t)&edge->cell->module->gate | BERTH_CHECK_SLOW;
+    }
+    __atomic_store_n(&link->code, code, __ATOMIC_RELEASE);
+    __atomic_store_n(&link->check, check, __ATOMIC_RELEASE);
+}
+
+void berth_edge_shut(struct berth_edge *edge)
+{
+    __atomic_store_n(&edge->link->check, BERTH_CHECK_SLOW, __ATOMIC_RELEASE);
+}
+
+void berth_edge_remove(struct berth_edge *edge)
+{
+    if (edge->cell)
+        berth_list_remove(&edge->of_cell);
+    edge->cell = NULL;
+}
+
+void berth_cell_shut(struct berth_cell *cell)
+{
+    __atomic_store_n(&cell->item, NULL, __ATOMIC_RELEASE);
+    berth_list_each(&cell->edges, link)
+        berth_edge_shut(berth_container(link, struct berth_edge, of_cell));
+}
+
+void berth_cell_open(struct berth_cell *cell, struct berth_item *item)
+{
+    berth_list_each(&cell->edges, link)
+    {
+        struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
+        bool mismatch = item && strcmp(edge->signature->identity, item->signature->identity) != 0;
+        __atomic_store_n(&edge->mismatch, mismatch, __ATOMIC_RELAXED);
+    }
+    __atomic_store_n(&cell->item, item, __ATOMIC_RELEASE);
+    berth_list_each(&cell->edges, link)
+        berth_edge_set(berth_container(link, struct berth_edge, of_cell));
+}
+
+void berth_module_shut(struct berth_module *module)
+{
+    struct berth_map_entry *entry;
+    for (size_t i = 0; berth_map_next(&module->cells, &i, &entry);)
+        berth_cell_shut(entry->value);
+}
+
+void berth_module_open(struct berth_module *module, struct berth_generation *generation)
+{
+    const struct berth_manifest *manifest = generation->image->manifest;
+    struct berth_map_entry *entry;
+    for (size_t i = 0; berth_map_next(&module->cells, &i, &entry);) {
+        struct berth_cell *cell = entry->value;
+        const struct berth_manifest_export *export = berth_manifest_find_export(manifest, cell->function);
+        berth_cell_open(cell, export ? &generation->exports[export - manifest->exports] : NULL);
+    }
+}
+
+bool berth_generation_holds(void *user, uintptr_t word)
+{
+    const struct berth_generation *generation = user;
+    if (!(word & BERTH_FRAME_OBJECT))
+        return word >= generation->image->low && word < generation->image->high;
+    uintptr_t object = word & ~BERTH_FRAME_OBJECT;
+    return (object >= (uintptr_t)generation->exports &&
+            object < (uintptr_t)(generation->exports + generation->export_count)) ||
+           (object >= (uintptr_t)generation->handlers &&
+            object < (uintptr_t)(generation->handlers + generation->handler_count)) ||
+           (object >= (uintptr_t)generation->hooks && object < (uintptr_t)(generation->hooks + BERTH_HOOK_COUNT));
+}
+
+void berth_module_label(const struct berth_generation *generation, char *buffer, size_t size)
+{
+    snprintf(buffer, size, "%s@%s#%u", generation->module->name, generation->image->manifest->version, generation->number);
+}
+
+static const char *item_name(const struct berth_item *item)
+{
+    static const char *const hooks[] = {"START", "STOP", "SAVE", "RESTORE"};
+    const struct berth_manifest *manifest = item->generation->image->manifest;
+    switch (item->kind) {
+    case BERTH_ITEM_EXPORT:
+        return manifest->exports[item->index].name;
+    case BERTH_ITEM_SUBSCRIBE:
+        return manifest->subscribes[item->index].handler;
+    default:
+        return item->index < BERTH_HOOK_COUNT ? hooks[item->index] : "?";
+    }
+}
+
+static const char *describe_in(const struct berth_generation *generation, uintptr_t word, char *buffer, size_t size)
+{
+    const struct berth_item *found = NULL;
+    for (size_t i = 0; i < generation->export_count + generation->handler_count + BERTH_HOOK_COUNT; i++) {
+        const struct berth_item *item =
+            i < generation->export_count ? &generation->exports[i]
+            : i < generation->export_count + generation->handler_count
+                ? &generation->handlers[i - generation->export_count]
+                : &generation->hooks[i - generation->export_count - generation->handler_count];
+        if ((uintptr_t)item == (word & ~BERTH_FRAME_OBJECT) || (item->code && (uintptr_t)item->code == word))
+            found = item;
+    }
+    snprintf(buffer, size, "%s.%s", generation->module->name, found ? item_name(found) : "callback");
+    return buffer;
+}
+
+const char *berth_registry_describe(void *user, uintptr_t word, char *buffer, size_t size)
+{
+    struct berth_host *host = user;
+    const char *text = NULL;
+    pthread_mutex_lock(&host->lock);
+    berth_list_each(&host->generations, link)
+    {
+        struct berth_generation *generation = berth_container(link, struct berth_generation, all);
+        if (!text && berth_generation_holds(generation, word))
+            text = describe_in(generation, word, buffer, size);
+    }
+    pthread_mutex_unlock(&host->lock);
+    return text;
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/* What a module reaches through its ctx: the table of <berth/call.h>. */
+#include "runtime/core/core.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- calls ------------------------------------------------------------------------------------- */
+
+static bool edge_refused(berth_ctx *ctx, struct berth_edge *edge)
+{
+    struct berth_item *item = __atomic_load_n(&edge->cell->item, __ATOMIC_ACQUIRE);
+    if (!__atomic_load_n(&edge->mismatch, __ATOMIC_RELAXED) || !item)
+        return false;
+    char wants[512];
+    berth_signature_print(edge->signature, edge->cell->name, wants, sizeof wants);
+    berth_fault_raise_format(ctx, BERTH_FAILED_PRECONDITION, "%s is imported, but the module that is loaded has it otherwise",
+                             wants);
+    return true;
+}
+
+static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void))
+{
+    struct berth_edge *edge = link->edge;
+    if (!edge) {
+        berth_fault_raise_format(ctx, BERTH_FAILED_PRECONDITION, "this import is not bound: its module is not loaded");
+        return BERTH_ENTER_REFUSED;
+    }
+    if (edge->upstream || (berth_host_of(ctx)->options.flags & BERTH_HOST_CHECK_OWNERSHIP))
+        return BERTH_ENTER_GENERAL;
+    bool gated;
+    struct berth_item *item = berth_cell_enter(ctx, edge->cell, &gated);
+    if (!item)
+        return BERTH_ENTER_REFUSED;
+    if (item->code && !edge_refused(ctx, edge)) {
+        *ret_code = item->code;
+        __atomic_store_n(&ctx[1].frame, (uintptr_t)item->code, __ATOMIC_RELEASE);
+        return BERTH_ENTER_CALL;
+    }
+    int answer = item->code ? BERTH_ENTER_REFUSED : BERTH_ENTER_GENERAL;
+    berth_frame_pop(ctx);
+    if (gated)
+        berth_gate_unlock(&edge->cell->module->gate);
+    return answer;
+}
+
+static void leave(berth_ctx *ctx, struct berth_link *link)
+{
+    struct berth_edge *edge = link->edge;
+    berth_frame_pop(ctx);
+    /* a chain is never inside a serial module twice: if it owns the gate, this call has taken it */
+    if (berth_gate_owned(&edge->cell->module->gate, berth_block(ctx)->chain))
+        berth_gate_unlock(&edge->cell->module->gate);
+}
+
+static int hold(void *user, const struct berth_type *type, uint64_t *id, struct berth_error *error)
+{
+    const struct berth_edge *edge = user;
+    (void)type;
+    (void)error;
+    berth_handle_hold(edge->cell->module->host, *id, edge->importer ? edge->importer->module->name : "the application");
+    return BERTH_OK;
+}
+
+/* Notes who holds the handles of a result. */
+static void result_hold(struct berth_edge *edge, void *result)
+{
+    const struct berth_type *type = edge->signature->result;
+    struct berth_handle_walk walk = {hold, edge};
+    if (!type->plain && edge->cell)
+        berth_value_walk(type, result, &walk, NULL);
+}
+
+static void keep(berth_ctx *ctx, struct berth_link *link, void *result)
+{
+    struct berth_edge *edge = link->edge;
+    const struct berth_type *type = edge->signature->result;
+    struct berth_error error;
+    if (ctx[1].frame & BERTH_FRAME_FAILED) {
+        berth_value_zero(type, result);
+        return;
+    }
+    if (type->plain)
+        return;
+    int code = berth_value_copy(type, result, result, &berth_thread_of(ctx)->arena, true, &error);
+    if (code != BERTH_OK) {
+        berth_fault_raise(ctx, code, error.text);
+        berth_value_zero(type, result);
+        return;
+    }
+    result_hold(edge, result);
+}
+
+static void call(berth_ctx *ctx, struct berth_link *link, const void *const *arguments, void *result)
+{
+    struct berth_edge *edge = link->edge;
+    struct berth_host *host = berth_host_of(ctx);
+    if (edge->upstream) {
+        struct berth_error error;
+        if (result)
+            berth_value_zero(edge->signature->result, result);
+        int code = berth_too_deep(ctx)
+                       ? berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply")
+                       : host->upstream->call(host->upstream->user, ctx, edge->import, berth_deadline(ctx, host),
+                                              edge->signature, arguments, &berth_thread_of(ctx)->arena, result, &error);
+        if (code != BERTH_OK)
+            berth_fault_raise(ctx, code, error.text);
+        return;
+    }
+    if (berth_cell_call(ctx, edge->cell, edge->signature, arguments, result) == BERTH_OK && result)
+        result_hold(edge, result);
+}
+
+static void wake(struct berth_gate *gate)
+{
+    berth_gate_wake(gate);
+}
+
+static void publish(berth_ctx *ctx, struct berth_link *link, const void *const *arguments)
+{
+    if (link->edge)
+        berth_publish(ctx, link->edge, arguments);
+}
+
+/* ---- memory -------------------------------------------------------------------------------------- */
+
+static void *alloc(berth_ctx *ctx, size_t size)
+{
+    void *memory = berth_arena_alloc(&berth_thread_of(ctx)->arena, size);
+    if (!memory)
+        berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "no memory for %zu bytes", size);
+    return memory;
+}
+
+static char *format_text(berth_ctx *ctx, const char *format, va_list arguments)
+{
+    static char empty[] = "";
+    char *text = berth_arena_format_va(&berth_thread_of(ctx)->arena, format, arguments);
+    if (text)
+        return text;
+    berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "no memory for a text");
+    return empty;
+}
+
+static uint64_t mark(berth_ctx *ctx)
+{
+    return berth_arena_mark(&berth_thread_of(ctx)->arena);
+}
+
+static void rewind_to(berth_ctx *ctx, uint64_t to)
+{
+    berth_arena_rewind(&berth_thread_of(ctx)->arena, to);
+}
+
+/* ---- the module's own ----------------------------------------------------------------------------- */
+
+static void log_line(berth_ctx *ctx, struct berth_link *unit, int level, const char *format, va_list arguments)
+{
+    berth_host_log_va(berth_host_of(ctx), unit->edge, level, format, arguments);
+}
+
+static void option(berth_ctx *ctx, struct berth_link *unit, const void *record, void *ret_value)
+{
+    const struct berth_generation *generation = unit->edge;
+    uint64_t address = berth_image_address(generation->image, record);
+    for (size_t i = 0; i < generation->image->manifest->option_count; i++) {
+        const struct berth_option_value *value = &generation->options[i];
+        if (value->address == address) {
+            memcpy(ret_value, value->value, value->type->size);
+            return;
+        }
+    }
+    berth_fault_raise_format(ctx, BERTH_INTERNAL, "an option that the manifest does not have");
+}
+
+static uint64_t report(berth_ctx *ctx, uint64_t id, const struct berth_error *error)
+{
+    if (!id)
+        berth_fault_raise_format(ctx, error->code, "%s", error->text);
+    return id;
+}
+
+static uint64_t handle_new(berth_ctx *ctx, struct berth_link *unit, const char *kind, void *object)
+{
+    struct berth_error error;
+    return report(ctx, berth_handle_add(unit->edge, kind, object, &error), &error);
+}
+
+static void *handle_get(berth_ctx *ctx, struct berth_link *unit, const char *kind, uint64_t id, int end)
+{
+    struct berth_error error;
+    void *object = berth_handle_find(unit->edge, kind, id, end != 0, &error);
+    if (!object)
+        berth_fault_raise_format(ctx, error.code, "%s", error.text);
+    return object;
+}
+
+static uint64_t timer(berth_ctx *ctx, struct berth_link *unit, int64_t delay, int64_t period, berth_timer_fn fn, void *user)
+{
+    struct berth_error error;
+    return report(ctx, berth_alarm_timer(unit->edge, delay, period, fn, user, &error), &error);
+}
+
+static uint64_t watch(berth_ctx *ctx, struct berth_link *unit, int fd, uint32_t events, berth_watch_fn fn, void *user)
+{
+    struct berth_error error;
+    return report(ctx, berth_alarm_watch(unit->edge, fd, events, fn, user, &error), &error);
+}
+
+static uint64_t thread(berth_ctx *ctx, struct berth_link *unit, const char *name, berth_thread_fn fn, void *user)
+{
+    struct berth_error error;
+    return report(ctx, berth_generation_thread(unit->edge, name, fn, user, &error), &error);
+}
+
+static void cancel(berth_ctx *ctx, struct berth_link *unit, uint64_t id)
+{
+    (void)ctx;
+    berth_alarm_cancel(unit->edge, id);
+}
+
+/* ---- the call --------------------------------------------------------------------------------------- */
+
+static int64_t time_left(berth_ctx *ctx)
+{
+    int64_t deadline = berth_thread_of(ctx)->deadline;
+    if (deadline == BERTH_FOREVER)
+        return INT64_MAX;
+    int64_t left = deadline - berth_now();
+    return left > 0 ? left : 0;
+}
+
+static int stopping(berth_ctx *ctx)
+{
+    const bool *flag = berth_thread_of(ctx)->stopping;
+    return (flag && __atomic_load_n(flag, __ATOMIC_RELAXED)) || time_left(ctx) == 0;
+}
+
+static const char *topic(berth_ctx *ctx)
+{
+    return berth_thread_of(ctx)->topic;
+}
+
+/* Behind berth_current and berth_enter of a module's file. */
+berth_ctx *berth_unit_ctx(struct berth_link *unit, int want_enter)
+{
+    struct berth_generation *generation = unit->edge;
+    if (!want_enter)
+        return berth_thread_current(&generation->host->threads);
+    if (__atomic_load_n(&generation->stopping, __ATOMIC_RELAXED))
+        return NULL;
+    berth_ctx *ctx = berth_thread_enter(&generation->host->threads);
+    if (ctx) /* an address in the image: as long as the thread is entered, the image is in use */
+        __atomic_store_n(&ctx->frame, (uintptr_t)unit, __ATOMIC_RELEASE);
+    return ctx;
+}
+
+const struct berth_services berth_services = {
+    .size = sizeof(struct berth_services),
+    .abi = BERTH_ABI,
+    .enter = enter,
+    .leave = leave,
+    .wake = wake,
+    .call = call,
+    .keep = keep,
+    .publish = publish,
+    .fail = berth_fault_raise_va,
+    .clear = berth_fault_clear,
+    .error = berth_fault_get,
+    .alloc = alloc,
+    .format = format_text,
+    .mark = mark,
+    .rewind = rewind_to,
+    .log = log_line,
+    .option = option,
+    .handle_new = handle_new,
+    .handle_get = handle_get,
+    .timer = timer,
+    .watch = watch,
+    .thread = thread,
+    .cancel = cancel,
+    .time_left = time_left,
+    .stopping = stopping,
+    .topic = topic,
+    .leave_thread = berth_thread_leave,
+};
