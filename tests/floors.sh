@@ -30,16 +30,17 @@ declare -A door=(
     [histedit.h]=runtime/shell/prompt.c
 )
 
-# includes: one line "FILE:HEADER" for every #include of the runtime, quoted or not.
+# includes QUOTE: one line "FILE:HEADER" for every #include of the runtime with that quote, " or <.
 includes()
 {
     tap_sources 'runtime/*.[ch]' | while read -r file; do
-        sed -n 's/^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"]\([^>"]*\)[>"].*/\1/p' \
+        sed -n "s/^[[:space:]]*#[[:space:]]*include[[:space:]]*$1\([^>\"]*\)[>\"].*/\1/p" \
             "$BERTH_TOP_SRCDIR/$file" | sed "s|^|$file:|"
     done
 }
 
-all=$(includes)
+quoted=$(includes '"')
+all=$quoted$'\n'$(includes '<')
 
 homeless=$(tap_sources 'runtime/*.[ch]' | while read -r file; do
     [ "$(floor_of "$file")" = none ] && echo "$file is on no floor"
@@ -59,9 +60,9 @@ done <<<"$all")
 tap_empty "no file includes a higher floor" "$upwards"
 
 unrooted=$(while IFS=: read -r file header; do
-    [ -n "$header" ] || continue
-    [ -e "$BERTH_TOP_SRCDIR/$(dirname "$file")/$header" ] && echo "$file includes \"$header\": write its path from the top"
-done <<<"$all")
+    [ -z "$header" ] || [ -e "$BERTH_TOP_SRCDIR/$header" ] || [ "$header" = config.h ] ||
+        echo "$file includes \"$header\": write its path from the top"
+done <<<"$quoted")
 tap_empty "includes are written from the top of the tree" "$unrooted"
 
 strays=$(while IFS=: read -r file header; do
