@@ -120,7 +120,9 @@ struct berth_alarm {
     struct berth_mail mail;
     struct berth_timer timer;
     struct berth_source source;
-    bool is_watch, queued, running, cancelled;
+    bool is_watch, queued, running, cancelled; /* the last three under mail_lock */
+    pthread_t runner;
+    unsigned refs; /* atomic */
     uint32_t events, ready;
     int64_t period;
     uint64_t id;
@@ -197,6 +199,7 @@ struct berth_module {
     pthread_mutex_t mail_lock;
     struct berth_list mails;
     size_t mail_messages, mail_bytes;
+    pthread_cond_t turn_ended;
     bool paused, queued; /* paused: no turns now; queued: in the run queue or having its turn */
     struct berth_list run_link;
     /* an application's subscription is a module of its own, without a name or a generation */
@@ -245,7 +248,7 @@ struct berth_host {
     pthread_mutex_t run_lock;
     pthread_cond_t runnable, idle;
     struct berth_list run_queue, jobs;
-    size_t idle_threads, pool_threads, job_threads, jobs_active;
+    size_t idle_threads, job_threads, active;
     pthread_t *pool;
     size_t pool_size;
     pthread_t loop_thread;
@@ -255,6 +258,7 @@ struct berth_host {
 
 /* ---- registry.c: modules, cells, edges (host->lock held, unless said otherwise) -------------- */
 struct berth_module *berth_module_find(struct berth_host *host, const char *name);
+struct berth_module *berth_module_new(struct berth_host *host, const char *name); /* in no map */
 struct berth_module *berth_module_obtain(struct berth_host *host, const char *name); /* adds an absent one; NULL: memory */
 struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name);     /* "module.function" */
 void berth_edge_set(struct berth_edge *edge); /* writes the link according to cell, callee, mismatch */
@@ -310,6 +314,9 @@ void berth_generation_close(struct berth_generation *generation); /* timers, wat
 /* Lets go of the image: true when it is unmapped, else reason says why not. Then frees. */
 bool berth_generation_free(struct berth_generation *generation, char *reason, size_t size);
 int berth_generation_carry(struct berth_generation *generation, struct berth_error *error); /* a new worker */
+uint64_t berth_generation_thread(struct berth_generation *generation, const char *name, berth_thread_fn fn, void *user,
+                                 struct berth_error *error);
+berth_ctx *berth_unit_ctx(struct berth_link *unit, int want_enter);
 
 /* ---- option.c, handle.c, alarm.c -------------------------------------------------------------- */
 int berth_options_read(struct berth_generation *generation, const char *json, struct berth_error *error);
@@ -319,7 +326,7 @@ void *berth_handle_find(struct berth_generation *generation, const char *kind, u
 void berth_handle_hold(struct berth_host *host, uint64_t id, const char *holder);
 void berth_handles_end(struct berth_generation *generation); /* all of its module's: they are stale now */
 void berth_handles_print(struct berth_module *module, char *buffer, size_t size); /* who holds them */
-extern const struct berth_handle_walk berth_no_walk;
+void berth_handle_ended(struct berth_generation *generation, uint64_t worker_id);
 struct berth_handle_walk berth_handles_to(struct berth_generation *generation);
 struct berth_handle_walk berth_handles_from(struct berth_generation *generation);
 uint64_t berth_alarm_timer(struct berth_generation *generation, int64_t delay, int64_t period, berth_timer_fn fn, void *user,
@@ -328,6 +335,7 @@ uint64_t berth_alarm_watch(struct berth_generation *generation, int fd, uint32_t
                            struct berth_error *error);
 void berth_alarm_cancel(struct berth_generation *generation, uint64_t id);
 void berth_alarms_end(struct berth_generation *generation);
+void berth_alarm_unref(struct berth_alarm *alarm);
 void berth_alarm_run(berth_ctx *ctx, struct berth_alarm *alarm);
 
 /* ---- topic.c: (takes topic_lock itself) -------------------------------------------------------- */
@@ -354,7 +362,11 @@ void berth_parcel_unref(struct berth_parcel *parcel);
 void berth_mailbox_pause(struct berth_module *module);
 void berth_mailbox_resume(struct berth_module *module);
 bool berth_mailbox_turn(struct berth_module *module); /* handles one mail; false: nothing to do now */
+void berth_mailbox_settle(struct berth_module *module); /* after a batch of turns */
+void berth_mailbox_forget(struct berth_module *module, struct berth_alarm *alarm);
+bool berth_mailbox_quiet(struct berth_module *module, const struct berth_generation *generation, size_t self, int64_t deadline);
 
+int berth_thread_spawn(pthread_t *ret_thread, void *(*run)(void *), void *argument, const char *name); /* all signals blocked */
 int berth_schedule_start(struct berth_host *host, struct berth_error *error);
 void berth_schedule_stop(struct berth_host *host);
 void berth_schedule_module(struct berth_module *module);

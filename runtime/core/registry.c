@@ -11,12 +11,9 @@ struct berth_module *berth_module_find(struct berth_host *host, const char *name
     return berth_map_get(&host->modules, name);
 }
 
-struct berth_module *berth_module_obtain(struct berth_host *host, const char *name)
+struct berth_module *berth_module_new(struct berth_host *host, const char *name)
 {
-    struct berth_module *module = berth_module_find(host, name);
-    if (module)
-        return module;
-    module = calloc(1, sizeof *module);
+    struct berth_module *module = calloc(1, sizeof *module);
     if (!module)
         return NULL;
     module->host = host;
@@ -25,11 +22,26 @@ struct berth_module *berth_module_obtain(struct berth_host *host, const char *na
     berth_list_init(&module->mails);
     berth_list_init(&module->run_link);
     berth_map_init(&module->cells);
+    berth_map_init(&module->handles_by_id);
     pthread_mutex_init(&module->mail_lock, NULL);
+    pthread_cond_init(&module->turn_ended, &host->cond_clock);
     module->paused = true;
-    if (!module->name || !berth_map_set(&host->modules, name, module)) {
+    if (!module->name) {
         berth_module_free(module);
         return NULL;
+    }
+    return module;
+}
+
+struct berth_module *berth_module_obtain(struct berth_host *host, const char *name)
+{
+    struct berth_module *module = berth_module_find(host, name);
+    if (module)
+        return module;
+    module = berth_module_new(host, name);
+    if (module && !berth_map_set(&host->modules, name, module)) {
+        berth_module_free(module);
+        module = NULL;
     }
     return module;
 }
@@ -45,6 +57,8 @@ void berth_module_free(struct berth_module *module)
         free(cell);
     }
     berth_map_deinit(&module->cells);
+    berth_map_deinit(&module->handles_by_id);
+    pthread_cond_destroy(&module->turn_ended);
     pthread_mutex_destroy(&module->mail_lock);
     free(module->file);
     free(module->name);

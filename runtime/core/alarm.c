@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A module's timers and watches. The loop only notes that one is due; the callback runs in the module's turn, as a mail, so that
+ * serial modules stay serial. At most one mail of an alarm is under way.
+ */
+#include "runtime/core/core.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+static void alarm_mail(struct berth_alarm *alarm)
+{
+    berth_mailbox_alarm(alarm->generation->module, alarm);
+}
+
+static void timer_due(struct berth_timer *timer)
+{
+    alarm_mail(timer->owner);
+}
+
+static void watch_ready(struct berth_source *source, uint32_t events)
+{
+    struct berth_alarm *alarm = source->owner;
+    __atomic_store_n(&alarm->ready, events, __ATOMIC_RELAXED);
+    alarm_mail(alarm);
+}
+
+static struct berth_alarm *alarm_new(struct berth_generation *generation, void *user, struct berth_error *error)
+{
+    struct berth_host *host = generation->host;
+    struct berth_alarm *alarm = calloc(1, sizeof *alarm);
+    if (!alarm) {
+        berth_error_nomem(error);
+        return NULL;
+    }
+    alarm->refs = 1;
+    alarm->generation = generation;
+    alarm->user = user;
+    alarm->mail.kind = BERTH_MAIL_TIMER;
+    alarm->mail.alarm = alarm;
+    berth_list_init(&alarm->mail.link);
+    berth_list_init(&alarm->link);
+    pthread_mutex_lock(&host->lock);
+    if (!generation->stopping) {
+        alarm->id = berth_idmap_add(&host->alarms, alarm);
+        if (alarm->id)
+            berth_list_append(&generation->alarms, &alarm->link);
+    }
+    pthread_mutex_unlock(&host->lock);
+    if (!alarm->id) {
+        free(alarm);
+        alarm = NULL;
+        if (generation->stopping)
+            berth_error_set(error, BERTH_FAILED_PRECONDITION, "module %s is stopping", generation->module->name);
+        else
+            berth_error_nomem(error);
+    }
+    return alarm;
+}
+
+/* Out of the loop and the mailbox for good; its callback does not run (unless this is it). */
+static void alarm_end(struct berth_alarm *alarm)
+{
+    struct berth_host *host = alarm->generation->host;
+    if (alarm->is_watch)
+        berth_source_remove(&alarm->source);
+    else
+        berth_timer_remove(&alarm->timer);
+    berth_mailbox_forget(alarm->generation->module, alarm);
+    pthread_mutex_lock(&host->lock);
+    berth_list_remove(&alarm->link);
+    pthread_mutex_unlock(&host->lock);
+}
+
+void berth_alarm_unref(struct berth_alarm *alarm)
+{
+    if (__atomic_sub_fetch(&alarm->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        free(alarm);
+}
+
+uint64_t berth_alarm_timer(struct berth_generation *generation, int64_t delay, int64_t period, berth_timer_fn fn, void *user,
+                           struct berth_error *error)
+{
+    if (delay < 0 || period < 0 || !fn) {
+        berth_error_set(error, BERTH_INVALID_ARGUMENT, "a timer needs a function, and times that are not negative");
+        return 0;
+    }
+    struct berth_alarm *alarm = alarm_new(generation, user, error);
+    if (!alarm)
+        return 0;
+    uint64_t id = alarm->id;
+    int64_t now = berth_now();
+    alarm->fn = (void (*)(void))fn;
+    alarm->period = period;
+    alarm->timer.owner = alarm;
+    alarm->timer.fire = timer_due;
+    if (berth_timer_add(generation->host->loop, &alarm->timer, delay > INT64_MAX - now ? BERTH_FOREVER : now + delay,
+                        error) == BERTH_OK)
+        return id;
+    berth_alarm_cancel(generation, id);
+    return 0;
+}
+
+uint64_t berth_alarm_watch(struct berth_generation *generation, int fd, uint32_t events, berth_watch_fn fn, void *user,
+                           struct berth_error *error)
+{
+    struct berth_alarm *alarm = fn ? alarm_new(generation, user, error) : NULL;
+    if (!alarm) {
+        if (!fn)
+            berth_error_set(error, BERTH_INVALID_ARGUMENT, "a watch needs a function");
+        return 0;
+    }
+    uint64_t id = alarm->id;
+    alarm->is_watch = true;
+    alarm->mail.kind = BERTH_MAIL_WATCH;
+    alarm->fn = (void (*)(void))fn;
+    alarm->events = events | EPOLLONESHOT; /* armed again after its turn */
+    alarm->source = (struct berth_source){.fd = fd, .events = alarm->events, .ready = watch_ready, .owner = alarm};
+    if (berth_source_add(generation->host->loop, &alarm->source, error) == BERTH_OK)
+        return id;
+    berth_alarm_cancel(generation, id);
+    return 0;
+}
+
+void berth_alarm_cancel(struct berth_generation *generation, uint64_t id)
+{
+    struct berth_host *host = generation->host;
+    pthread_mutex_lock(&host->lock);
+    struct berth_alarm *alarm = berth_idmap_get(&host->alarms, id);
+    if (alarm && alarm->generation == generation)
+        berth_idmap_remove(&host->alarms, id);
+    else
+        alarm = NULL;
+    pthread_mutex_unlock(&host->lock);
+    if (!alarm)
+        return;
+    alarm_end(alarm);
+    berth_alarm_unref(alarm);
+}
+
+void berth_alarms_end(struct berth_generation *generation)
+{
+    for (;;) {
+        uint64_t id = 0;
+        pthread_mutex_lock(&generation->host->lock);
+        if (!berth_list_empty(&generation->alarms))
+            id = berth_container(generation->alarms.next, struct berth_alarm, link)->id;
+        pthread_mutex_unlock(&generation->host->lock);
+        if (!id)
+            return;
+        berth_alarm_cancel(generation, id);
+    }
+}
+
+/* When a timer is due next: whole periods after it was due, past ones left out. */
+static int64_t next_due(const struct berth_alarm *alarm)
+{
+    int64_t due = alarm->timer.due + alarm->period, now = berth_now();
+    if (due <= now)
+        due += ((now - due) / alarm->period + 1) * alarm->period;
+    return due;
+}
+
+void berth_alarm_run(berth_ctx *ctx, struct berth_alarm *alarm)
+{
+    struct berth_generation *generation = alarm->generation;
+    uint64_t id = alarm->id;
+    berth_frame_push(ctx, (uintptr_t)alarm->fn);
+    if (alarm->is_watch)
+        ((berth_watch_fn)alarm->fn)(ctx + 1, alarm->source.fd, alarm->ready, alarm->user);
+    else
+        ((berth_timer_fn)alarm->fn)(ctx + 1, alarm->user);
+    berth_frame_pop(ctx);
+    if (alarm->cancelled) /* by its own callback */
+        return;
+    if (alarm->is_watch)
+        berth_source_modify(&alarm->source, alarm->events);
+    else if (!alarm->period)
+        berth_alarm_cancel(generation, id);
+    else if (berth_timer_add(generation->host->loop, &alarm->timer, next_due(alarm), NULL) != BERTH_OK)
+        berth_host_log(generation->host, generation, BERTH_LOG_ERROR, "a timer ends: out of memory");
+}

@@ -1,0 +1,229 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who runs what: a fixed pool of threads takes modules with mail from the run queue, a batch per turn; one thread waits in the
+ * loop. Jobs, which may block on modules, get threads of their own when no thread of the pool is idle, so that they never wait for
+ * each other. A host without threads does all of it in berth_host_dispatch.
+ */
+#include "runtime/core/core.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define BATCH 16       /* mails a module may handle before others get their turn */
+#define JOB_THREADS 64 /* at most, besides the pool */
+
+static struct berth_module *take_module(struct berth_host *host)
+{
+    if (berth_list_empty(&host->run_queue))
+        return NULL;
+    struct berth_module *module = berth_container(host->run_queue.next, struct berth_module, run_link);
+    berth_list_remove(&module->run_link);
+    return module;
+}
+
+static struct berth_job *take_job(struct berth_host *host)
+{
+    if (berth_list_empty(&host->jobs))
+        return NULL;
+    struct berth_job *job = berth_container(host->jobs.next, struct berth_job, link);
+    berth_list_remove(&job->link);
+    return job;
+}
+
+static void run_module(struct berth_module *module)
+{
+    for (int i = 0; i < BATCH && berth_mailbox_turn(module); i++)
+        ;
+    berth_mailbox_settle(module);
+}
+
+/* run_lock held; given up and taken again when something was run: true. */
+static bool run_one(struct berth_host *host)
+{
+    struct berth_job *job = take_job(host);
+    struct berth_module *module = job ? NULL : take_module(host);
+    if (!job && !module)
+        return false;
+    host->active++;
+    pthread_mutex_unlock(&host->run_lock);
+    if (job) {
+        job->run(job->argument);
+        free(job);
+    } else {
+        run_module(module);
+    }
+    pthread_mutex_lock(&host->run_lock);
+    host->active--;
+    pthread_cond_broadcast(&host->idle);
+    return true;
+}
+
+/* The application's signal handlers run on its own threads. */
+static void block_signals(sigset_t *old)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, old);
+}
+
+int berth_thread_spawn(pthread_t *ret_thread, void *(*run)(void *), void *argument, const char *name)
+{
+    sigset_t old;
+    block_signals(&old);
+    int number = pthread_create(ret_thread, NULL, run, argument);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (number == 0) {
+        char cut[16];
+        strncpy(cut, name, sizeof cut - 1);
+        cut[sizeof cut - 1] = '\0';
+        pthread_setname_np(*ret_thread, cut);
+    }
+    return number;
+}
+
+static void *pool_main(void *argument)
+{
+    struct berth_host *host = argument;
+    pthread_mutex_lock(&host->run_lock);
+    while (!host->ending) {
+        if (run_one(host))
+            continue;
+        host->idle_threads++;
+        pthread_cond_wait(&host->runnable, &host->run_lock);
+        host->idle_threads--;
+    }
+    pthread_mutex_unlock(&host->run_lock);
+    return NULL;
+}
+
+static void *loop_main(void *argument)
+{
+    struct berth_host *host = argument;
+    while (!__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE))
+        berth_loop_run(host->loop, BERTH_FOREVER);
+    return NULL;
+}
+
+/* A thread for jobs: works as long as there are some. */
+static void *job_main(void *argument)
+{
+    struct berth_host *host = argument;
+    pthread_mutex_lock(&host->run_lock);
+    struct berth_job *job;
+    while ((job = take_job(host))) {
+        host->active++;
+        pthread_mutex_unlock(&host->run_lock);
+        job->run(job->argument);
+        free(job);
+        pthread_mutex_lock(&host->run_lock);
+        host->active--;
+    }
+    host->job_threads--;
+    pthread_cond_broadcast(&host->idle);
+    pthread_mutex_unlock(&host->run_lock);
+    return NULL;
+}
+
+static void wake_one(struct berth_host *host)
+{
+    if (host->pool_size)
+        pthread_cond_signal(&host->runnable);
+    else
+        berth_loop_wake(host->loop);
+}
+
+void berth_schedule_module(struct berth_module *module)
+{
+    struct berth_host *host = module->host;
+    pthread_mutex_lock(&host->run_lock);
+    berth_list_append(&host->run_queue, &module->run_link);
+    wake_one(host);
+    pthread_mutex_unlock(&host->run_lock);
+}
+
+int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument)
+{
+    struct berth_job *job = calloc(1, sizeof *job);
+    if (!job)
+        return BERTH_RESOURCE_EXHAUSTED;
+    job->run = run;
+    job->argument = argument;
+    pthread_mutex_lock(&host->run_lock);
+    berth_list_append(&host->jobs, &job->link);
+    if (host->pool_size && host->idle_threads == 0 && host->job_threads < JOB_THREADS) {
+        pthread_t thread;
+        host->job_threads++;
+        if (berth_thread_spawn(&thread, job_main, host, "berth-job") == 0)
+            pthread_detach(thread);
+        else
+            host->job_threads--; /* a thread of the pool will come to it */
+    }
+    wake_one(host);
+    pthread_mutex_unlock(&host->run_lock);
+    return BERTH_OK;
+}
+
+int berth_schedule_start(struct berth_host *host, struct berth_error *error)
+{
+    int wanted = host->options.threads;
+    if (wanted < 0) {
+        long processors = sysconf(_SC_NPROCESSORS_ONLN);
+        wanted = processors > 0 && processors < 1024 ? (int)processors : 1;
+    }
+    if (wanted == 0)
+        return BERTH_OK;
+    host->pool = calloc((size_t)wanted, sizeof *host->pool);
+    if (!host->pool)
+        return berth_error_nomem(error);
+    int number = berth_thread_spawn(&host->loop_thread, loop_main, host, "berth-loop");
+    host->loop_started = number == 0;
+    while (number == 0 && host->pool_size < (size_t)wanted) {
+        number = berth_thread_spawn(&host->pool[host->pool_size], pool_main, host, "berth-pool");
+        if (number == 0)
+            host->pool_size++;
+    }
+    return number == 0 ? BERTH_OK : berth_error_errno(error, number, "cannot start a thread");
+}
+
+void berth_schedule_stop(struct berth_host *host)
+{
+    pthread_mutex_lock(&host->run_lock);
+    __atomic_store_n(&host->ending, true, __ATOMIC_RELEASE);
+    pthread_cond_broadcast(&host->runnable);
+    while (host->job_threads)
+        pthread_cond_wait(&host->idle, &host->run_lock);
+    pthread_mutex_unlock(&host->run_lock);
+    if (host->loop_started) {
+        berth_loop_wake(host->loop);
+        pthread_join(host->loop_thread, NULL);
+    }
+    for (size_t i = 0; i < host->pool_size; i++)
+        pthread_join(host->pool[i], NULL);
+    free(host->pool);
+    host->pool = NULL;
+    host->pool_size = 0;
+    struct berth_job *job;
+    while ((job = take_job(host))) { /* their work is void: run() sees that its module has gone */
+        job->run(job->argument);
+        free(job);
+    }
+}
+
+int berth_schedule_run(struct berth_host *host, int64_t timeout)
+{
+    int done = 0;
+    pthread_mutex_lock(&host->run_lock);
+    bool ready = !berth_list_empty(&host->run_queue) || !berth_list_empty(&host->jobs);
+    pthread_mutex_unlock(&host->run_lock);
+    done += berth_loop_run(host->loop, ready ? 0 : timeout);
+    pthread_mutex_lock(&host->run_lock);
+    for (int i = 0; i < 64 && run_one(host); i++)
+        done++;
+    if (!berth_list_empty(&host->run_queue) || !berth_list_empty(&host->jobs))
+        berth_loop_wake(host->loop); /* the descriptor stays readable */
+    pthread_mutex_unlock(&host->run_lock);
+    return done;
+}
