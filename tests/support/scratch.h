@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Strings, files and paths that last as long as one test: everything here is freed and removed when
- * the test that asked for it ends. Any thread. What cannot be done aborts the program: a test has no
- * better answer to a full disk.
+ * the test that asked for it ends. Any thread. What cannot be done aborts the program: a test has
+ * no better answer to a full disk.
  */
 #ifndef BERTH_TESTS_SUPPORT_SCRATCH_H
 #define BERTH_TESTS_SUPPORT_SCRATCH_H

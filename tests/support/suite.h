@@ -42,7 +42,7 @@ struct berth_test {
 int berth_suite_main(const char *suite, const struct berth_test *tests, size_t count, int argc,
                      char **argv);
 
-/* Ends the running test as skipped, with a reason. Only on the test's own thread; does not return. */
+/* Ends the running test as skipped, with a reason. On the test's own thread; does not return. */
 __attribute__((noreturn, format(printf, 1, 2))) void berth_skip(const char *format, ...);
 
 /* Prints a line of diagnosis. Any thread. */
@@ -85,7 +85,7 @@ bool berth_check_code(int actual, int expected, const struct berth_error *error,
 void berth_require(bool passed, struct berth_test_place place, const char *expression);
 
 /*
- * Repeatable randomness: the sequence begins anew with every test, so that a test which is run alone
+ * Repeatable randomness: the sequence begins anew with every test, so that a test which runs alone
  * sees what it saw among the others. Only on the test's own thread.
  */
 uint64_t berth_test_seed(void);
