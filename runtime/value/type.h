@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #define BERTH_PARAMETERS_MAX 16
 #define BERTH_FIELDS_MAX     16
@@ -83,6 +84,29 @@ struct berth_span {   /* bytes and array(T) */
     size_t count;     /* of bytes, of elements */
 };
 
+/*
+ * A value's memory has a type of some module's, and may be read-only. These read it as bytes, so
+ * that the compiler makes no assumption about it.
+ */
+static inline const void *berth_load_pointer(const void *value)
+{
+    const void *pointer;
+    memcpy(&pointer, value, sizeof(pointer));
+    return pointer;
+}
+static inline struct berth_span berth_load_span(const void *value)
+{
+    struct berth_span span;
+    memcpy(&span, value, sizeof(span));
+    return span;
+}
+
+/* What stands for a string or json that is NULL. */
+static inline const char *berth_text_default(const struct berth_type *type)
+{
+    return type->kind == BERTH_KIND_JSON ? "null" : "";
+}
+
 /* optional(string) and optional(json): the pointer itself, NULL is absent. */
 static inline bool berth_optional_is_pointer(const struct berth_type *type)
 {
@@ -93,7 +117,7 @@ static inline bool berth_optional_is_pointer(const struct berth_type *type)
 static inline void *berth_optional_get(const struct berth_type *type, const void *value)
 {
     if (berth_optional_is_pointer(type))
-        return *(const char *const *)value ? (void *)value : NULL;
+        return berth_load_pointer(value) ? (void *)value : NULL;
     /* Not read as a bool: anybody may have written it. */
     return *(const unsigned char *)value ? (char *)value + type->element->align : NULL;
 }

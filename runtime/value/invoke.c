@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/value/invoke.h"
+
+#include "runtime/base/arena.h"
+#include "runtime/base/error.h"
+
+#include <ffi.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct berth_invoke {
+    ffi_cif cif;
+    size_t pointers; /* bytes of the array of arguments */
+    size_t narrow; /* the result's size, when it is smaller than the register that libffi writes */
+    ffi_type *types[1 + BERTH_PARAMETERS_MAX];
+    struct berth_arena arena; /* the descriptions of structs */
+};
+
+/* ---- descriptions of types ---- */
+
+/*
+ * Sizes are given, not left to libffi: it would write them into descriptions that are shared. They
+ * are the compiler's own, as it would find as well.
+ */
+static ffi_type *span_members[] = { &ffi_type_pointer, &ffi_type_uint64, NULL };
+static ffi_type span_type = { sizeof(struct berth_span), _Alignof(struct berth_span),
+                              FFI_TYPE_STRUCT, span_members };
+static ffi_type *handle_members[] = { &ffi_type_uint64, NULL };
+static ffi_type handle_type = { sizeof(uint64_t), _Alignof(uint64_t), FFI_TYPE_STRUCT,
+                                handle_members };
+_Static_assert(sizeof(size_t) == sizeof(uint64_t) && sizeof(bool) == 1, "as described above");
+
+static ffi_type *const simple_types[] = {
+    [BERTH_KIND_VOID] = &ffi_type_void,      [BERTH_KIND_BOOL] = &ffi_type_uint8,
+    [BERTH_KIND_I8] = &ffi_type_sint8,       [BERTH_KIND_I16] = &ffi_type_sint16,
+    [BERTH_KIND_I32] = &ffi_type_sint32,     [BERTH_KIND_I64] = &ffi_type_sint64,
+    [BERTH_KIND_U8] = &ffi_type_uint8,       [BERTH_KIND_U16] = &ffi_type_uint16,
+    [BERTH_KIND_U32] = &ffi_type_uint32,     [BERTH_KIND_U64] = &ffi_type_uint64,
+    [BERTH_KIND_F32] = &ffi_type_float,      [BERTH_KIND_F64] = &ffi_type_double,
+    [BERTH_KIND_STRING] = &ffi_type_pointer, [BERTH_KIND_JSON] = &ffi_type_pointer,
+    [BERTH_KIND_BYTES] = &span_type,         [BERTH_KIND_ARRAY] = &span_type,
+    [BERTH_KIND_HANDLE] = &handle_type,
+};
+
+static ffi_type *describe(struct berth_arena *arena, const struct berth_type *type);
+
+/* NULL without memory, here and below. */
+static ffi_type *describe_aggregate(struct berth_arena *arena, const struct berth_type *type,
+                                    size_t count)
+{
+    ffi_type *aggregate = berth_arena_alloc(arena, sizeof(*aggregate));
+    ffi_type **members = berth_arena_alloc(arena, (count + 1) * sizeof(ffi_type *));
+
+    if (!aggregate || !members)
+        return NULL;
+    *aggregate = (ffi_type){ type->size, (unsigned short)type->align, FFI_TYPE_STRUCT, members };
+    return aggregate;
+}
+
+static ffi_type *describe_optional(struct berth_arena *arena, const struct berth_type *type)
+{
+    if (berth_optional_is_pointer(type))
+        return &ffi_type_pointer;
+    ffi_type *optional = describe_aggregate(arena, type, 2);
+    if (!optional)
+        return NULL;
+    optional->elements[0] = &ffi_type_uint8;
+    optional->elements[1] = describe(arena, type->element);
+    return optional->elements[1] ? optional : NULL;
+}
+
+static ffi_type *describe_struct(struct berth_arena *arena, const struct berth_type *type)
+{
+    ffi_type *aggregate = describe_aggregate(arena, type, type->field_count);
+
+    for (size_t i = 0; aggregate && i < type->field_count; i++) {
+        aggregate->elements[i] = describe(arena, type->fields[i].type);
+        if (!aggregate->elements[i])
+            return NULL;
+    }
+    return aggregate;
+}
+
+static ffi_type *describe(struct berth_arena *arena, const struct berth_type *type)
+{
+    switch (type->kind) {
+    case BERTH_KIND_OPTIONAL:
+        return describe_optional(arena, type);
+    case BERTH_KIND_STRUCT:
+        return describe_struct(arena, type);
+    default:
+        return simple_types[type->kind];
+    }
+}
+
+/* ---- the plan ---- */
+
+static int prepare(struct berth_invoke *invoke, const struct berth_signature *signature,
+                   struct berth_error *error)
+{
+    ffi_type *result = describe(&invoke->arena, signature->result);
+
+    if (!result)
+        return berth_error_nomem(error);
+    invoke->types[0] = &ffi_type_pointer; /* ctx */
+    for (size_t i = 0; i < signature->count; i++) {
+        invoke->types[1 + i] = describe(&invoke->arena, signature->parameters[i].type);
+        if (!invoke->types[1 + i])
+            return berth_error_nomem(error);
+    }
+    invoke->pointers = signature->count * sizeof(void *);
+    if (signature->result->kind >= BERTH_KIND_BOOL && signature->result->kind <= BERTH_KIND_U64 &&
+        signature->result->size < sizeof(ffi_arg))
+        invoke->narrow = signature->result->size;
+    ffi_status status = ffi_prep_cif(&invoke->cif, FFI_DEFAULT_ABI,
+                                     (unsigned)(1 + signature->count), result, invoke->types);
+    if (status != FFI_OK)
+        return berth_error_set(error, BERTH_INTERNAL, "libffi refuses the signature %.200s: %d",
+                               signature->identity, (int)status);
+    return BERTH_OK;
+}
+
+int berth_invoke_new(const struct berth_signature *signature, struct berth_invoke **ret_invoke,
+                     struct berth_error *error)
+{
+    struct berth_invoke *invoke = calloc(1, sizeof(*invoke));
+
+    if (!invoke)
+        return berth_error_nomem(error);
+    berth_arena_init(&invoke->arena);
+    int code = prepare(invoke, signature, error);
+    if (code == BERTH_OK)
+        *ret_invoke = invoke;
+    else
+        berth_invoke_free(invoke);
+    return code;
+}
+
+void berth_invoke_free(struct berth_invoke *invoke)
+{
+    if (!invoke)
+        return;
+    berth_arena_deinit(&invoke->arena);
+    free(invoke);
+}
+
+void berth_invoke_call(const struct berth_invoke *invoke, void (*code)(void), berth_ctx *ctx,
+                       const void *const *arguments, void *result)
+{
+    ffi_cif *cif = (ffi_cif *)&invoke->cif; /* ffi_call does not write to it */
+    const void *values[1 + BERTH_PARAMETERS_MAX];
+
+    values[0] = &ctx;
+    if (invoke->pointers > 0)
+        memcpy(values + 1, arguments, invoke->pointers);
+    if (result && invoke->narrow > 0) {
+        ffi_arg wide;
+        ffi_call(cif, code, &wide, (void **)values);
+        memcpy(result, &wide, invoke->narrow); /* little-endian: the low bytes come first */
+    } else {
+        ffi_call(cif, code, result, (void **)values);
+    }
+}

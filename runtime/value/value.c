@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/value/value.h"
+
+#include "runtime/base/error.h"
+#include "runtime/base/text.h"
+#include "runtime/value/json.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the walk ---- */
+
+/*
+ * What is done at the places where a value is more than its own bytes. A piece is a block of memory
+ * that a string, json, bytes or array points at; `piece` may give another address for it (NULL with
+ * a size makes the array empty). An array's elements come after the array's own piece, unless
+ * elements_first, and are those of the new address.
+ */
+struct visitor {
+    int (*piece)(struct visitor *visitor, const struct berth_type *type, const void **data,
+                 size_t size);
+    bool elements_first;
+    const struct berth_handle_walk *walk;
+    struct berth_arena *arena;
+    bool keep, failed;
+    size_t weight;
+    struct berth_error *error;
+};
+
+static int visit(struct visitor *visitor, const struct berth_type *type, void *value);
+
+/* A size that overflows is no real one: the largest, which no memory has. */
+static size_t multiply(size_t count, size_t size)
+{
+    size_t bytes;
+    return __builtin_mul_overflow(count, size, &bytes) ? SIZE_MAX : bytes;
+}
+
+static int visit_text(struct visitor *visitor, const struct berth_type *type, void *value)
+{
+    if (!visitor->piece)
+        return BERTH_OK;
+    const char *text = berth_load_pointer(value);
+    const void *data = text;
+    int code = visitor->piece(visitor, type, &data, text ? strlen(text) + 1 : 0);
+    if (data != text) /* else it may be read-only */
+        memcpy(value, &data, sizeof(data));
+    return code;
+}
+
+static int visit_span(struct visitor *visitor, const struct berth_type *type, size_t size,
+                      void *value)
+{
+    if (!visitor->piece)
+        return BERTH_OK;
+    struct berth_span span = berth_load_span(value);
+    const void *data = span.data;
+    int code = visitor->piece(visitor, type, &data, multiply(span.count, size));
+    if (data != span.data) {
+        span.data = data;
+        if (!data)
+            span.count = 0;
+        memcpy(value, &span, sizeof(span));
+    }
+    return code;
+}
+
+static int visit_elements(struct visitor *visitor, const struct berth_type *element,
+                          const void *value)
+{
+    struct berth_span span = berth_load_span(value);
+
+    if (element->plain)
+        return BERTH_OK;
+    for (size_t i = 0; i < span.count; i++) {
+        int code = visit(visitor, element, (char *)span.data + i * element->size);
+        if (code != BERTH_OK)
+            return code;
+    }
+    return BERTH_OK;
+}
+
+static int visit_array(struct visitor *visitor, const struct berth_type *type, void *value)
+{
+    int code = BERTH_OK;
+
+    if (visitor->elements_first)
+        code = visit_elements(visitor, type->element, value);
+    if (code == BERTH_OK)
+        code = visit_span(visitor, type, type->element->size, value);
+    if (code == BERTH_OK && !visitor->elements_first)
+        code = visit_elements(visitor, type->element, value);
+    return code;
+}
+
+static int visit_handle(struct visitor *visitor, const struct berth_type *type, void *value)
+{
+    uint64_t id, changed;
+
+    if (!visitor->walk)
+        return BERTH_OK;
+    memcpy(&id, value, sizeof(id));
+    changed = id;
+    int code = visitor->walk->handle(visitor->walk->user, type, &changed, visitor->error);
+    if (code == BERTH_OK && changed != id)
+        memcpy(value, &changed, sizeof(changed));
+    return code;
+}
+
+static int visit(struct visitor *visitor, const struct berth_type *type, void *value)
+{
+    if (type->plain)
+        return BERTH_OK;
+    switch (type->kind) {
+    case BERTH_KIND_STRING:
+    case BERTH_KIND_JSON:
+        return visit_text(visitor, type, value);
+    case BERTH_KIND_BYTES:
+        return visit_span(visitor, type, 1, value);
+    case BERTH_KIND_ARRAY:
+        return visit_array(visitor, type, value);
+    case BERTH_KIND_HANDLE:
+        return visit_handle(visitor, type, value);
+    case BERTH_KIND_OPTIONAL: {
+        void *present = berth_optional_get(type, value);
+        return present ? visit(visitor, type->element, present) : BERTH_OK;
+    }
+    case BERTH_KIND_STRUCT:
+        for (size_t i = 0; i < type->field_count; i++) {
+            const struct berth_parameter *field = &type->fields[i];
+            int code = visit(visitor, field->type, (char *)value + field->offset);
+            if (code != BERTH_OK)
+                return code;
+        }
+        return BERTH_OK;
+    default:
+        return BERTH_OK;
+    }
+}
+
+/* ---- check, walk, copy, free, zero, weight ---- */
+
+static int check_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
+                       size_t size)
+{
+    size_t bad;
+
+    switch (type->kind) {
+    case BERTH_KIND_STRING:
+    case BERTH_KIND_JSON:
+        if (!*data)
+            return berth_error_set(visitor->error, BERTH_INVALID_ARGUMENT, "the %s is NULL",
+                                   type->text);
+        if (type->kind == BERTH_KIND_JSON)
+            return berth_json_check(*data, size - 1, visitor->error);
+        if (!berth_utf8_valid(*data, size - 1, &bad))
+            return berth_error_set(visitor->error, BERTH_INVALID_ARGUMENT,
+                                   "the string is not UTF-8 at byte %zu", bad);
+        return BERTH_OK;
+    default:
+        if (size == SIZE_MAX)
+            return berth_error_set(visitor->error, BERTH_INVALID_ARGUMENT,
+                                   "the %s is larger than memory can be", type->text);
+        if (size > 0 && !*data)
+            return berth_error_set(visitor->error, BERTH_INVALID_ARGUMENT,
+                                   "the %s has a size of %zu and data that is NULL", type->text,
+                                   size);
+        return BERTH_OK;
+    }
+}
+
+int berth_value_check(const struct berth_type *type, const void *value, struct berth_error *error)
+{
+    struct visitor visitor = { .piece = check_piece, .error = error };
+    return visit(&visitor, type, (void *)value);
+}
+
+int berth_value_walk(const struct berth_type *type, void *value,
+                     const struct berth_handle_walk *walk, struct berth_error *error)
+{
+    struct visitor visitor = { .walk = walk, .error = error };
+    return visit(&visitor, type, value);
+}
+
+static int copy_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
+                      size_t size)
+{
+    if (!*data) {
+        if (type->kind == BERTH_KIND_STRING || type->kind == BERTH_KIND_JSON)
+            *data = berth_text_default(type);
+        return BERTH_OK;
+    }
+    if (visitor->keep && berth_arena_holds(visitor->arena, *data))
+        return BERTH_OK;
+    const void *copy = berth_arena_copy(visitor->arena, *data, size);
+    if (!copy)
+        return berth_error_nomem(visitor->error);
+    *data = copy;
+    return BERTH_OK;
+}
+
+int berth_value_copy(const struct berth_type *type, void *to, const void *from,
+                     struct berth_arena *arena, bool keep, struct berth_error *error)
+{
+    struct visitor visitor = { .piece = copy_piece, .arena = arena, .keep = keep, .error = error };
+
+    if (to != from)
+        memcpy(to, from, type->size);
+    return visit(&visitor, type, to);
+}
+
+/* Goes on after a failure, so that everything is a copy or NULL in the end and can be freed. */
+static int copy_piece_malloc(struct visitor *visitor, const struct berth_type *type,
+                             const void **data, size_t size)
+{
+    const void *from = *data;
+
+    if (!from && (type->kind == BERTH_KIND_STRING || type->kind == BERTH_KIND_JSON)) {
+        from = berth_text_default(type);
+        size = strlen(from) + 1;
+    }
+    *data = NULL;
+    if (!from || visitor->failed)
+        return BERTH_OK;
+    void *copy = malloc(size);
+    if (!copy) {
+        visitor->failed = true;
+        return BERTH_OK;
+    }
+    if (size > 0)
+        memcpy(copy, from, size);
+    *data = copy;
+    return BERTH_OK;
+}
+
+int berth_value_copy_malloc(const struct berth_type *type, void *to, const void *from,
+                            struct berth_error *error)
+{
+    struct visitor visitor = { .piece = copy_piece_malloc, .error = error };
+
+    if (to != from)
+        memcpy(to, from, type->size);
+    visit(&visitor, type, to);
+    if (!visitor.failed)
+        return BERTH_OK;
+    berth_value_free(type, to);
+    return berth_error_nomem(error);
+}
+
+static int free_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
+                      size_t size)
+{
+    (void)visitor, (void)type, (void)size;
+    free((void *)*data);
+    *data = NULL;
+    return BERTH_OK;
+}
+
+void berth_value_free(const struct berth_type *type, void *value)
+{
+    struct visitor visitor = { .piece = free_piece, .elements_first = true };
+    visit(&visitor, type, value);
+}
+
+static int zero_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
+                      size_t size)
+{
+    (void)visitor, (void)size;
+    if (type->kind == BERTH_KIND_STRING || type->kind == BERTH_KIND_JSON)
+        *data = berth_text_default(type);
+    return BERTH_OK;
+}
+
+void berth_value_zero(const struct berth_type *type, void *value)
+{
+    struct visitor visitor = { .piece = zero_piece };
+    memset(value, 0, type->size);
+    visit(&visitor, type, value);
+}
+
+static int weigh_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
+                       size_t size)
+{
+    (void)type, (void)data;
+    visitor->weight += size;
+    return BERTH_OK;
+}
+
+size_t berth_value_weight(const struct berth_type *type, const void *value)
+{
+    struct visitor visitor = { .piece = weigh_piece, .weight = type->size };
+    visit(&visitor, type, (void *)value);
+    return visitor.weight;
+}
+
+/* ---- arguments ---- */
+
+int berth_argument_error(const struct berth_signature *signature, size_t i, int code,
+                         struct berth_error *error)
+{
+    if (code != BERTH_OK)
+        berth_error_prefix(error, "argument %s: ", signature->parameters[i].name);
+    return code;
+}
+
+int berth_arguments_copy(const struct berth_signature *signature, const void *const *arguments,
+                         struct berth_arena *arena, const void ***ret_arguments,
+                         struct berth_error *error)
+{
+    const void **copies = berth_arena_alloc(arena, signature->count * sizeof(*copies));
+
+    if (!copies)
+        return berth_error_nomem(error);
+    for (size_t i = 0; i < signature->count; i++) {
+        const struct berth_type *type = signature->parameters[i].type;
+        int code = berth_value_check(type, arguments[i], error);
+        void *copy = code == BERTH_OK ? berth_arena_copy(arena, arguments[i], type->size) : NULL;
+        if (code == BERTH_OK)
+            code = copy ? berth_value_copy(type, copy, copy, arena, false, error)
+                        : berth_error_nomem(error);
+        if (code != BERTH_OK)
+            return berth_argument_error(signature, i, code, error);
+        copies[i] = copy;
+    }
+    *ret_arguments = copies;
+    return BERTH_OK;
+}
