@@ -67,31 +67,31 @@ struct berth_edge {
     bool upstream;             /* goes to the host that this one serves */
 };
 
+/* A topic that is, or was, declared: for the host's life. */
 struct berth_topic {
     char *name;
-    char *identity; /* of its type */
-    const struct berth_signature *signature; /* borrowed from one of the publishers: changes with them */
-    size_t publishers;
+    struct berth_list publishers; /* that declare it now; its type is theirs, and the same for all */
     size_t count, capacity;
-    struct berth_subscription **subscriptions; /* that match */
+    struct berth_subscription **subscriptions; /* that match, in order of subscribing */
 };
 
+/* A module's (or the application's) interest in topics. It outlives generations: they are matched by pattern and handler. */
 struct berth_subscription {
+    struct berth_list link; /* in host->subscriptions */
     struct berth_module *module;
     char *pattern, *handler;
-    bool any;
-    bool gone;       /* no longer in the host: queued messages for it are dropped */
-    size_t index;    /* of the handler in the current generation's manifest */
-    size_t refs;     /* atomic: the module's, and queued messages' */
-    char *identity;  /* of the handler's type; NULL for any */
-    struct berth_list link; /* in host->subscriptions */
+    char *identity; /* of the handler's type; NULL: any */
+    bool gone;      /* atomic; ended: queued messages for it are dropped */
+    size_t refs;    /* atomic: the host's, and queued messages' */
 };
 
 /* What a publisher's link leads to. */
 struct berth_publisher {
+    struct berth_list link; /* of the topic */
     struct berth_generation *generation;
-    struct berth_topic *topic;
-    size_t index;
+    struct berth_topic *topic; /* NULL in a worker */
+    const struct berth_signature *signature;
+    size_t index; /* in the manifest */
 };
 
 /* An immutable message, shared by the mailboxes that it is in. */
@@ -160,6 +160,7 @@ struct berth_generation {
     size_t edge_count;
     struct berth_publisher *publishers;
     size_t publisher_count;
+    struct berth_subscription **subscriptions; /* one per handler; NULL before the switch */
     struct berth_option_value *options;
     char *options_json;
     struct berth_list alarms, threads;
@@ -339,17 +340,21 @@ void berth_alarm_unref(struct berth_alarm *alarm);
 void berth_alarm_run(berth_ctx *ctx, struct berth_alarm *alarm);
 
 /* ---- topic.c: (takes topic_lock itself) -------------------------------------------------------- */
-int berth_topics_join(struct berth_generation *generation, struct berth_error *error); /* publishers and subscriptions of a new module */
-int berth_topics_check(struct berth_generation *next, struct berth_generation *old, struct berth_error *error);
-/* The subscriptions of the module follow the generation, publishers are moved; old may be NULL. Returns an error only for memory. */
-int berth_topics_switch(struct berth_generation *next, struct berth_generation *old, struct berth_error *error);
+/*
+ * next's publishers and subscriptions take the place of old's (NULL: none). check says whether the types agree with everybody
+ * else's; prepare takes the memory that it needs, into next; switch cannot fail.
+ */
+int berth_topics_check(struct berth_generation *next, const struct berth_generation *old, struct berth_error *error);
+int berth_topics_prepare(struct berth_generation *next, struct berth_error *error);
+void berth_topics_switch(struct berth_generation *next, struct berth_generation *old);
 void berth_topics_leave(struct berth_generation *generation);
 void berth_publish(berth_ctx *ctx, struct berth_publisher *publisher, const void *const *arguments);
-int berth_publish_packed(berth_ctx *ctx, struct berth_topic *topic, const char *sender, const struct berth_signature *signature,
-                         const void *const *arguments, struct berth_error *error);
-struct berth_topic *berth_topic_find(struct berth_host *host, const char *name); /* topic_lock held */
-int berth_subscription_add(struct berth_host *host, struct berth_module *module, const char *pattern, const char *handler,
-                           struct berth_subscription **ret_subscription, struct berth_error *error);
+/* topic_lock held for reading. sender: a module's name. */
+int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const char *sender,
+                     const struct berth_signature *signature, const void *const *arguments, struct berth_error *error);
+const struct berth_signature *berth_topic_signature(const struct berth_topic *topic); /* NULL: nobody declares it now */
+int berth_subscription_new(struct berth_host *host, struct berth_module *module, const char *pattern, const char *handler,
+                           const char *identity, struct berth_subscription **ret_subscription, struct berth_error *error);
 void berth_subscription_end(struct berth_host *host, struct berth_subscription *subscription);
 void berth_subscription_unref(struct berth_subscription *subscription);
 

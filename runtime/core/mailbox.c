@@ -130,15 +130,15 @@ static void handler_failed(berth_ctx *ctx, struct berth_generation *generation, 
 }
 
 /* The arguments that a handler gets, in the thread's arena. */
-static int message_arguments(berth_ctx *ctx, const struct berth_mail *mail, const struct berth_signature *signature,
+static int message_arguments(berth_ctx *ctx, const struct berth_mail *mail, const struct berth_manifest_subscribe *handler,
                              const void ***ret_arguments, struct berth_error *error)
 {
     struct berth_arena *arena = &berth_thread_of(ctx)->arena;
     const struct berth_parcel *parcel = mail->parcel;
-    if (!mail->subscription->any) {
+    if (!handler->any) {
         struct berth_reader reader = {(const unsigned char *)parcel->packed,
                                       (const unsigned char *)parcel->packed + parcel->packed_size};
-        return berth_arguments_unpack(signature, &reader, arena, ret_arguments, NULL, error);
+        return berth_arguments_unpack(handler->signature, &reader, arena, ret_arguments, NULL, error);
     }
     const void **arguments = berth_arena_alloc(arena, 2 * sizeof *arguments);
     const char **texts = berth_arena_alloc(arena, 2 * sizeof *texts);
@@ -152,13 +152,24 @@ static int message_arguments(berth_ctx *ctx, const struct berth_mail *mail, cons
     return BERTH_OK;
 }
 
+/* The generation's handler for a subscription, or NULL. */
+static struct berth_item *find_handler(const struct berth_generation *generation, const struct berth_subscription *subscription)
+{
+    for (size_t i = 0; i < generation->handler_count; i++)
+        if (generation->subscriptions[i] == subscription)
+            return &generation->handlers[i];
+    return NULL;
+}
+
 static void run_message(berth_ctx *ctx, struct berth_generation *generation, struct berth_mail *mail)
 {
-    struct berth_item *item = &generation->handlers[mail->subscription->index];
+    struct berth_item *item = find_handler(generation, mail->subscription);
+    if (!item) /* the handler has gone with a reload */
+        return;
     struct berth_thread *thread = berth_thread_of(ctx);
     const void **arguments;
     struct berth_error error;
-    int code = message_arguments(ctx, mail, item->signature, &arguments, &error);
+    int code = message_arguments(ctx, mail, &generation->image->manifest->subscribes[item->index], &arguments, &error);
     thread->topic = mail->parcel->topic;
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     if (code != BERTH_OK)
@@ -178,7 +189,7 @@ static void run_app_message(berth_ctx *ctx, struct berth_module *module, struct 
 {
     const struct berth_parcel *parcel = mail->parcel;
     struct berth_message message = {sizeof message, parcel->topic, parcel->json ? parcel->json : "{}", parcel->sender};
-    if (!mail->subscription->gone)
+    if (!__atomic_load_n(&mail->subscription->gone, __ATOMIC_ACQUIRE))
         module->app_fn(ctx, &message, module->app_user);
     berth_fault_clear(ctx);
 }
@@ -252,7 +263,7 @@ static bool turn_run(berth_ctx *ctx, struct berth_module *module, struct berth_g
         berth_alarm_run(ctx, mail->alarm);
         if (berth_failed(ctx))
             handler_failed(ctx, generation, mail->kind == BERTH_MAIL_TIMER ? "a timer" : "a watch");
-    } else if (ours && !mail->subscription->gone) {
+    } else if (ours && !__atomic_load_n(&mail->subscription->gone, __ATOMIC_ACQUIRE)) {
         run_message(ctx, generation, mail);
     }
     if (gated)
