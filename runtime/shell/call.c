@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: MIT */
+#include <berth/host.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/shell/contents.h"
+#include "runtime/shell/local.h"
+#include "runtime/shell/options.h"
+#include "runtime/shell/output.h"
+#include "runtime/shell/shell.h"
+
+struct call {
+    struct berth_options options;
+    struct berth_local local;
+    const char *function;
+    const char *json;         /* --args */
+    struct berth_word *words; /* or words */
+    size_t count;
+    int64_t timeout; /* ns; INT64_MAX: none */
+};
+
+static void read_options(struct call *call, int argc, char **argv)
+{
+    struct berth_error error = { 0 };
+    int option;
+
+    while ((option = berth_options_next(&call->options, argc, argv)) != -1)
+        switch (option) {
+        case 'w':
+            if (berth_local_add(&call->local, optarg, &error) != BERTH_OK)
+                berth_options_problem(&call->options, "--with: %s", error.text);
+            break;
+        case 't':
+            call->timeout = berth_options_duration(optarg);
+            if (call->timeout <= 0)
+                berth_options_problem(&call->options,
+                                      "--timeout %s: write a time like 200ms, 5s or 1m", optarg);
+            break;
+        case 'a':
+            call->json = optarg;
+            break;
+        }
+}
+
+static void read_words(struct call *call, int argc, char **argv)
+{
+    if (optind == argc) {
+        berth_options_problem(&call->options, "FUNCTION is missing, as MODULE.FUNCTION");
+        return;
+    }
+    call->function = argv[optind++];
+    if (!strchr(call->function, '.'))
+        berth_options_problem(&call->options, "%s: a function is written MODULE.FUNCTION",
+                              call->function);
+    if (call->json && optind < argc)
+        berth_options_problem(&call->options, "arguments are either words or --args, not both");
+    for (; optind < argc; optind++)
+        call->words[call->count++] = (struct berth_word){ argv[optind], strlen(argv[optind]) };
+}
+
+static int print_result(const struct call *call, const struct berth_words_result *result)
+{
+    bool newline = result->kind == BERTH_VALUE_JSON;
+
+    if (result->kind == BERTH_VALUE_VOID)
+        return BERTH_EXIT_OK;
+    if (result->kind ==
+        BERTH_VALUE_STRING) /* raw; but a prompt should begin on a line of its own */
+        newline =
+            isatty(STDOUT_FILENO) && (!result->size || result->data[result->size - 1] != '\n');
+    return berth_output_write(call->options.json, result->data, result->size, newline);
+}
+
+static int print_failure(const struct call *call, berth_ctx *ctx, int code)
+{
+    if (code == BERTH_NOT_FOUND && !call->local.count)
+        return berth_output_fail(
+            call->options.json, code,
+            "%s: no module is loaded; name its file: berth call --with FILE %s", call->function,
+            call->function);
+
+    return berth_output_fail(call->options.json, code, "%s", berth_error_text(ctx));
+}
+
+static int make_call(const struct call *call, berth_ctx *ctx)
+{
+    struct berth_contents contents = { 0 };
+    struct berth_words_result result = { 0 };
+    const struct berth_words_call words = {
+        .size = sizeof(words),
+        .words = call->words,
+        .count = call->count,
+        .json = call->json,
+        .expand = berth_contents_expand,
+        .user = &contents,
+        .as_json = call->options.json,
+    };
+
+    berth_set_timeout(ctx, call->timeout);
+    int code = berth_call_words(ctx, call->function, &words, &result);
+    int status = code == BERTH_OK ? print_result(call, &result) : print_failure(call, ctx, code);
+    berth_clear(ctx);
+    free(result.data);
+    berth_contents_deinit(&contents);
+    return status;
+}
+
+/* In a host for this one call. */
+static int serve(struct call *call)
+{
+    struct berth_host_options options;
+    struct berth_error error = { 0 };
+
+    berth_host_options_init(&options);
+    options.threads = 1;
+    int status = berth_local_open(&call->local, options, &error);
+    if (status != BERTH_EXIT_OK) {
+        berth_output_error(call->options.json, &error);
+        return status;
+    }
+    berth_ctx *ctx = berth_host_enter(call->local.host);
+    if (!ctx)
+        return berth_output_fail(call->options.json, BERTH_RESOURCE_EXHAUSTED, "out of memory");
+    status = make_call(call, ctx);
+    berth_leave(ctx);
+    return status;
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option known[] = {
+        { "args", required_argument, NULL, 'a' },
+        { "timeout", required_argument, NULL, 't' },
+        { "with", required_argument, NULL, 'w' },
+        BERTH_OPTION_JSON,
+        BERTH_OPTION_HELP,
+        { 0 },
+    };
+    struct call call = {
+        .options = { .command = &berth_command_call, .known = known, .words_end_options = true },
+        .words = calloc((size_t)argc, sizeof(*call.words)),
+        .timeout = INT64_MAX,
+    };
+    struct berth_error error = { 0 };
+    int status;
+
+    if (!call.words || berth_local_init(&call.local, argc, &error) != BERTH_OK) {
+        status = berth_output_fail(false, BERTH_RESOURCE_EXHAUSTED, "out of memory");
+    } else {
+        read_options(&call, argc, argv);
+        read_words(&call, argc, argv);
+        if (!berth_options_end(&call.options, &status))
+            status = serve(&call);
+    }
+    berth_local_deinit(&call.local);
+    free(call.words);
+    return status;
+}
+
+const struct berth_command berth_command_call = {
+    .name = "call",
+    .synopsis = "[--with FILE[=inline|process]]... [--timeout T] [--json] [--args JSON]\n"
+                "           FUNCTION [ARG...]",
+    .help = "Calls MODULE.FUNCTION and prints its result, in a host for this one call.\n"
+            "\n"
+            "  --with FILE[=inline|process]  loads a module; may be repeated, in any order\n"
+            "  --timeout T                   gives up after 200ms, 5s, 1m or 1h\n"
+            "  --json                        prints the result, or the error, as JSON\n"
+            "  --args JSON                   the arguments as a JSON array or object\n"
+            "\n"
+            "Options stand before FUNCTION; every word after it is an argument, so -5 is a\n"
+            "number. The parameter's type decides how a word is read: a string or bytes is\n"
+            "the word itself, anything else is JSON. NAME=VALUE is a named argument if the\n"
+            "function has a parameter of that name. For a string or bytes @FILE is what is\n"
+            "in the file, - is standard input, and @@x is @x.\n"
+            "\n"
+            "A string or bytes is printed as it is, any other result as JSON. With --json\n"
+            "all are JSON, bytes in base64.\n"
+            "\n"
+            "Examples:\n"
+            "  berth call --with ./math.so math.divide 6 4\n"
+            "  berth call --with ./math.so math.divide b=4 a=6\n"
+            "  berth call --with ./math.so --args '{\"a\": 6, \"b\": 4}' math.divide\n"
+            "  berth call --with ./math.so math.sum '[1, 2.5, -3]'\n"
+            "  berth call --with ./greet.so greet.hello World\n"
+            "  berth call --with ./greet.so=process --timeout 5s greet.hello World\n"
+            "  date | berth call --with ./greet.so greet.hello -\n",
+    .run = run,
+};

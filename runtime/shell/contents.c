@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/shell/contents.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "runtime/base/error.h"
+
+enum { CHUNK = 65536 };
+
+/* All that fd gives, in memory of malloc; NULL with errno set. */
+static char *read_all(int fd, size_t *ret_size)
+{
+    size_t size = 0, room = 0;
+    char *data = NULL;
+    ssize_t got;
+
+    do {
+        if (room - size < CHUNK) {
+            room = room ? room * 2 : CHUNK;
+            char *more = realloc(data, room);
+            if (!more) {
+                free(data);
+                errno = ENOMEM;
+                return NULL;
+            }
+            data = more;
+        }
+        got = read(fd, data + size, room - size);
+        if (got > 0)
+            size += (size_t)got;
+    } while (got > 0 || (got < 0 && errno == EINTR));
+
+    if (got < 0) {
+        int number = errno;
+        free(data);
+        errno = number;
+        return NULL;
+    }
+    *ret_size = size;
+    return data;
+}
+
+/* Takes over what was read, so that the word may point at it. */
+static int keep(struct berth_contents *contents, char *data)
+{
+    char **more = realloc(contents->pieces, (contents->count + 1) * sizeof(*more));
+    if (!more)
+        return -1;
+    contents->pieces = more;
+    contents->pieces[contents->count++] = data;
+    return 0;
+}
+
+void berth_contents_deinit(struct berth_contents *contents)
+{
+    for (size_t i = 0; i < contents->count; i++)
+        free(contents->pieces[i]);
+    free(contents->pieces);
+    *contents = (struct berth_contents){ 0 };
+}
+
+static int take(struct berth_contents *contents, int fd, struct berth_word *word)
+{
+    size_t size;
+    char *data = read_all(fd, &size);
+    if (!data)
+        return -1;
+    if (keep(contents, data) < 0) {
+        free(data);
+        errno = ENOMEM;
+        return -1;
+    }
+    word->data = data;
+    word->size = size;
+    return 0;
+}
+
+static int take_input(struct berth_contents *contents, const char *parameter,
+                      struct berth_word *word, struct berth_error *error)
+{
+    if (contents->input_read)
+        return berth_error_set(
+            error, BERTH_INVALID_ARGUMENT,
+            "%s: standard input can be one argument only; use a file for another", parameter);
+    contents->input_read = true;
+    if (take(contents, STDIN_FILENO, word) < 0)
+        return berth_error_errno(error, errno, "%s: cannot read standard input", parameter);
+    return BERTH_OK;
+}
+
+static int take_file(struct berth_contents *contents, const char *parameter, const char *file,
+                     struct berth_word *word, struct berth_error *error)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    int code = BERTH_OK;
+
+    if (fd < 0 || take(contents, fd, word) < 0)
+        code = berth_error_errno(error, errno, "%s: cannot read %s (@@%s is the word itself)",
+                                 parameter, file, file);
+    if (fd >= 0)
+        close(fd);
+    return code;
+}
+
+int berth_contents_expand(void *user, const char *parameter, struct berth_word *word,
+                          struct berth_error *error)
+{
+    struct berth_contents *contents = user;
+
+    if (word->size == 1 && word->data[0] == '-')
+        return take_input(contents, parameter, word, error);
+    if (word->size < 1 || word->data[0] != '@')
+        return BERTH_OK;
+    if (word->size == 1)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "%s: no file's name after @ (@@ is the word itself)", parameter);
+    if (word->data[1] != '@')
+        return take_file(contents, parameter, word->data + 1, word, error);
+    word->data++;
+    word->size--;
+    return BERTH_OK;
+}

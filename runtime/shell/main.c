@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+#include <stddef.h>
+#include <string.h>
+
+#include "runtime/shell/output.h"
+#include "runtime/shell/shell.h"
+
+const struct berth_command *const berth_commands[] = {
+    &berth_command_show, &berth_command_call, &berth_command_run, &berth_command_help, NULL,
+};
+
+int main(int argc, char **argv)
+{
+    berth_output_init();
+    if (argc < 2)
+        return berth_output_usage(false, NULL, "which command?");
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))
+        return berth_help_print(NULL);
+    if (!strcmp(argv[1], "--version"))
+        return berth_help_version();
+
+    const struct berth_command *command = berth_command_find(argv[1]);
+    return command ? command->run(argc - 1, argv + 1) : BERTH_EXIT_USAGE;
+}

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/shell/options.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/error.h"
+#include "runtime/shell/output.h"
+
+void berth_options_problem(struct berth_options *options, const char *format, ...)
+{
+    va_list arguments;
+
+    if (options->problem.code)
+        return;
+    va_start(arguments, format);
+    berth_error_set_va(&options->problem, BERTH_INVALID_ARGUMENT, format, arguments);
+    va_end(arguments);
+}
+
+int berth_options_next(struct berth_options *options, int argc, char **argv)
+{
+    /* The colon has a missing value told apart from an unknown option. */
+    const char *flags = options->words_end_options ? "+:h" : ":h";
+
+    if (!options->begun) {
+        options->begun = true;
+        opterr = 0;
+        optind = 0; /* glibc: forget the last walk, flags included */
+    }
+    for (;;) {
+        int option = getopt_long(argc, argv, flags, options->known, NULL);
+        switch (option) {
+        case 'j':
+            options->json = true;
+            break;
+        case 'h':
+            options->help = true;
+            break;
+        case ':':
+            berth_options_problem(options, "%s needs a value", argv[optind - 1]);
+            break;
+        case '?':
+            if (optopt && !strncmp(argv[optind - 1], "--", 2)) /* known, but */
+                berth_options_problem(options, "%s: this option takes no value", argv[optind - 1]);
+            else if (optopt)
+                berth_options_problem(options, "-%c: no such option", optopt);
+            else
+                berth_options_problem(options, "%s: no such option", argv[optind - 1]);
+            break;
+        default:
+            return option;
+        }
+    }
+}
+
+bool berth_options_end(const struct berth_options *options, int *ret_status)
+{
+    const char *name = options->command->name;
+
+    if (options->help)
+        *ret_status = berth_help_print(options->command);
+    else if (options->problem.code)
+        *ret_status =
+            berth_output_usage(options->json, name, "%s: %s", name, options->problem.text);
+    return options->help || options->problem.code;
+}
+
+int64_t berth_options_duration(const char *text)
+{
+    static const struct {
+        const char *name;
+        int64_t ns;
+    } units[] = {
+        { "ms", 1000000 },
+        { "s", 1000000000 },
+        { "m", 60 * INT64_C(1000000000) },
+        { "h", 3600 * INT64_C(1000000000) },
+    };
+    char *unit;
+
+    if (!isdigit((unsigned char)*text))
+        return -1;
+    errno = 0;
+    long number = strtol(text, &unit, 10);
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+        if (!strcmp(unit, units[i].name))
+            return errno || number > INT64_MAX / units[i].ns ? -1 : number * units[i].ns;
+    return -1;
+}

@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/shell/output.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/base/error.h"
+#include "runtime/shell/shell.h"
+
+void berth_output_init(void)
+{
+    int fd;
+    do /* the wrong way round, so that reading 0 or writing 1 and 2 stays an error */
+        fd = open("/dev/null", fcntl(0, F_GETFD) < 0 ? O_WRONLY : O_RDONLY);
+    while (fd >= 0 && fd <= 2);
+    if (fd > 2)
+        close(fd);
+
+    setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* a line is one write */
+}
+
+void berth_output_visible(FILE *stream, const char *text, size_t size, bool newlines)
+{
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        unsigned char next = i + 1 < size ? (unsigned char)text[i + 1] : 0;
+
+        if (c == '\t' || (c == '\n' && newlines) || (c >= 0x20 && c != 0x7f && c != 0xc2))
+            putc(c, stream);
+        else if (c != 0xc2)
+            fprintf(stream, "\\x%02x", c);
+        else if (next < 0x80 || next > 0x9f)
+            putc(c, stream);
+        else /* U+0080 to U+009F are control characters, too */
+            fprintf(stream, "\\x%02x", (unsigned char)text[++i]);
+    }
+}
+
+/* UTF-8 between quotes, as JSON wants it. */
+static void put_json(FILE *stream, const char *text)
+{
+    for (; *text; text++) {
+        unsigned char c = (unsigned char)*text;
+        if (c < 0x20 || c == 0x7f)
+            fprintf(stream, "\\u%04x", c);
+        else if (c == '"' || c == '\\')
+            fprintf(stream, "\\%c", c);
+        else
+            putc(c, stream);
+    }
+}
+
+/* Whatever was put into standard output has arrived. */
+static int flush(bool json)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return BERTH_EXIT_OK;
+    return berth_output_fail(json, errno == ENOSPC ? BERTH_RESOURCE_EXHAUSTED : BERTH_UNAVAILABLE,
+                             "cannot write the output: %s", strerror(errno));
+}
+
+int berth_output_write(bool json, const void *data, size_t size, bool newline)
+{
+    fwrite(data, 1, size, stdout);
+    if (newline)
+        putchar('\n');
+    return flush(json);
+}
+
+int berth_output_text(bool json, const char *text)
+{
+    berth_output_visible(stdout, text, strlen(text), true);
+    return flush(json);
+}
+
+int berth_output_error(bool json, const struct berth_error *error)
+{
+    const char *code = berth_code_name(error->code);
+
+    flockfile(stderr);
+    if (json) {
+        fprintf(stderr, "{\"error\":{\"code\":\"%s\",\"text\":\"", code);
+        put_json(stderr, error->text);
+        fputs("\"}}\n", stderr);
+    } else {
+        fprintf(stderr, "berth: %s: ", code);
+        berth_output_visible(stderr, error->text, strlen(error->text), false);
+        putc('\n', stderr);
+    }
+    funlockfile(stderr);
+    return BERTH_EXIT_FAILED;
+}
+
+int berth_output_fail(bool json, int code, const char *format, ...)
+{
+    struct berth_error error;
+    va_list arguments;
+
+    va_start(arguments, format);
+    berth_error_set_va(&error, code, format, arguments);
+    va_end(arguments);
+    return berth_output_error(json, &error);
+}
+
+int berth_output_usage(bool json, const char *command, const char *format, ...)
+{
+    struct berth_error error;
+    va_list arguments;
+
+    va_start(arguments, format);
+    berth_error_set_va(&error, BERTH_INVALID_ARGUMENT, format, arguments);
+    va_end(arguments);
+    berth_output_fail(json, error.code, "%s (see: berth help%s%s)", error.text, command ? " " : "",
+                      command ? command : "");
+    return BERTH_EXIT_USAGE;
+}
