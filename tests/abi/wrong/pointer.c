@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* A pointer. */
+/* show: TODO */
+#include <berth/module.h>
+
+BERTH_MODULE("wrong", "1.0.0", "Wrong.");
+
+BERTH_EXPORT(f64, half, "Halves.", (f64 *, x))
+{
+    return *x / 2;
+}

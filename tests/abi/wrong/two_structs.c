@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+/* Two structs of one name, in two files. */
+/* show: TODO */
+#include <berth/module.h>
+
+BERTH_MODULE("wrong", "1.0.0", "Wrong.");
+BERTH_STRUCT(point, (f64, x), (f64, y));
