@@ -129,11 +129,12 @@ AC_DEFUN([BERTH_ARG_TESTS], [
 		AS_CASE([$enable_tests-$berth_have_cunit],
 			[yes-no], [AC_MSG_ERROR([--enable-tests needs CUnit (Debian: apt-get install libcunit1-dev)])],
 			[auto-no], [AC_MSG_WARN([CUnit is missing, so there will be no tests (Debian: apt-get install libcunit1-dev)])])
+		berth_tests_summary=$berth_have_cunit
+		AS_IF([test "$berth_have_cunit" = no],
+			[berth_tests_summary="no: they need CUnit (Debian: libcunit1-dev)"])
 		enable_tests=$berth_have_cunit
-	])
+	], [berth_tests_summary=no])
 	AM_CONDITIONAL([ENABLE_TESTS], [test "$enable_tests" = yes])
-	AS_IF([test "$enable_tests" = yes], [berth_tests_summary=yes],
-		[berth_tests_summary="no (they need CUnit; Debian: libcunit1-dev)"])
 ])
 
 # BERTH_ARG_DEBUG: assert() holds in debug builds only.
@@ -150,12 +151,13 @@ AC_DEFUN([BERTH_ARG_WERROR], [
 		[], [enable_werror=no])
 ])
 
-# BERTH_ARG_SANITIZER: probed by linking, since a missing runtime shows only there.
+# BERTH_ARG_SANITIZER: probed by linking, since a missing runtime shows only there. Fuzzers have
+# sanitizers unless told otherwise: without them most of what they hit goes by unseen.
 AC_DEFUN([BERTH_ARG_SANITIZER], [
 	AC_ARG_WITH([sanitizer],
 		[AS_HELP_STRING([--with-sanitizer=LIST],
 			[build with -fsanitize=LIST, for example address,undefined or thread])],
-		[], [with_sanitizer=no])
+		[], [with_sanitizer=$enable_fuzzer])
 	AS_IF([test "$with_sanitizer" = yes], [with_sanitizer=address,undefined])
 	SANITIZER_CFLAGS=
 	AS_IF([test "$with_sanitizer" != no], [

@@ -29,7 +29,7 @@ static struct {
 /* ---- Diagnosis ---- */
 
 /* Prints one or more lines of diagnosis, each as TAP wants them. */
-static void note(const char *format, va_list arguments)
+__attribute__((format(printf, 1, 0))) static void note(const char *format, va_list arguments)
 {
     char text[4096];
     vsnprintf(text, sizeof(text), format, arguments);
