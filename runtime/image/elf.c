@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/image/elf.h"
+
+#include "runtime/base/error.h"
+#include "runtime/image/elf_view.h"
+
+#include <string.h>
+
+/* More records than any manifest has, and few enough not to be a burden. */
+#define RECORDS_MAX 16384
+
+/* ---- Notes ---- */
+
+static const char owner[] = "Berth";
+
+/*
+ * Headers and texts are aligned to 4 in all notes there are, those of .note.gnu.property (8)
+ * included. Where sections of both alignments share a segment, zeros lie between them; no note
+ * begins with a zero, as its name is never empty.
+ */
+static uint64_t align4(uint64_t size)
+{
+    return (size + 3) & ~(uint64_t)3;
+}
+
+int berth_elf_read_notes(const void *bytes, size_t size, uint64_t address,
+                         struct berth_record *records, size_t *count, struct berth_error *error)
+{
+    const unsigned char *notes = bytes;
+    Elf64_Nhdr head;
+
+    for (uint64_t at = 0; at + sizeof(head.n_namesz) <= size;) {
+        memcpy(&head.n_namesz, notes + at, sizeof(head.n_namesz));
+        if (head.n_namesz == 0) {
+            at += sizeof(head.n_namesz);
+            continue;
+        }
+        if (size - at < sizeof(head))
+            return berth_elf_damaged(error, "a note at offset %llu of its segment is cut off",
+                                     (unsigned long long)at);
+        memcpy(&head, notes + at, sizeof(head));
+        uint64_t text = at + sizeof(head) + align4(head.n_namesz);
+#ifdef BERTH_FUZZ_PLANT /* tests/fuzz/plant.sh: the fuzzer must find what this leaves out */
+        if (text > size)
+#else
+        if (text > size || head.n_descsz > size - text)
+#endif
+            return berth_elf_damaged(error,
+                                     "a note at offset %llu of its segment is longer than that",
+                                     (unsigned long long)at);
+        if (head.n_namesz == sizeof(owner) &&
+            memcmp(notes + at + sizeof(head), owner, sizeof(owner)) == 0) {
+            if (*count == RECORDS_MAX)
+                return berth_elf_damaged(error, "more than %d records", RECORDS_MAX);
+            if (records)
+                records[*count] = (struct berth_record){ .address = address + at,
+                                                         .type = head.n_type,
+                                                         .text = (const char *)notes + text,
+                                                         .size = head.n_descsz };
+            ++*count;
+        }
+        at = text + align4(head.n_descsz);
+    }
+    return BERTH_OK;
+}
+
+/* All segments of notes, once to count and once to keep. */
+static int walk_notes(const struct berth_elf_view *view, struct berth_record *records,
+                      size_t *count, struct berth_error *error)
+{
+    *count = 0;
+    for (size_t i = 0; i < view->segment_count; i++) {
+        const Elf64_Phdr *segment = &view->segments[i];
+        if (segment->p_type != PT_NOTE)
+            continue;
+        /* The loader maps them, and a link of the module points at each record. */
+        const void *notes = berth_elf_at_address(view, segment->p_vaddr, segment->p_filesz);
+        if (!notes || notes != berth_elf_at(view, segment->p_offset, segment->p_filesz))
+            return berth_elf_damaged(error, "segment %zu, of notes, is not loaded", i);
+        int code =
+            berth_elf_read_notes(notes, segment->p_filesz, segment->p_vaddr, records, count, error);
+        if (code)
+            return code;
+    }
+    return BERTH_OK;
+}
+
+static int read_records(const struct berth_elf_view *view, struct berth_arena *arena,
+                        struct berth_elf *elf, struct berth_error *error)
+{
+    int code = walk_notes(view, NULL, &elf->record_count, error);
+    if (code || elf->record_count == 0)
+        return code;
+    elf->records = berth_arena_alloc(arena, elf->record_count * sizeof(*elf->records));
+    if (!elf->records)
+        return berth_error_nomem(error);
+    return walk_notes(view, elf->records, &elf->record_count, error);
+}
+
+/* ---- Segments ---- */
+
+static int read_segments(const struct berth_elf_view *view, struct berth_arena *arena,
+                         struct berth_elf *elf, struct berth_error *error)
+{
+    elf->segments = berth_arena_alloc(arena, view->segment_count * sizeof(*elf->segments));
+    if (!elf->segments)
+        return berth_error_nomem(error);
+    elf->low = UINT64_MAX;
+    elf->executable_stack = true; /* what the loader assumes when nothing is said */
+    for (size_t i = 0; i < view->segment_count; i++) {
+        const Elf64_Phdr *segment = &view->segments[i];
+        uint64_t end = segment->p_vaddr + segment->p_memsz;
+        switch (segment->p_type) {
+        case PT_LOAD:
+            elf->segments[elf->segment_count++] = (struct berth_elf_segment){
+                .low = segment->p_vaddr,
+                .high = end,
+                .writable = (segment->p_flags & PF_W) != 0,
+                .executable = (segment->p_flags & PF_X) != 0,
+            };
+            elf->low = segment->p_vaddr < elf->low ? segment->p_vaddr : elf->low;
+            elf->high = end > elf->high ? end : elf->high;
+            break;
+        case PT_TLS:
+            elf->tls_size = segment->p_memsz;
+            break;
+        case PT_GNU_RELRO:
+            elf->relro = true;
+            elf->relro_low = segment->p_vaddr;
+            elf->relro_high = end;
+            break;
+        case PT_GNU_STACK:
+            elf->executable_stack = (segment->p_flags & PF_X) != 0;
+            break;
+        default:
+            break;
+        }
+    }
+    return BERTH_OK;
+}
+
+/* ---- The dynamic table ---- */
+
+static int read_needed(const struct berth_elf_view *view, struct berth_arena *arena,
+                       struct berth_elf *elf, struct berth_error *error)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < view->dynamic_count; i++)
+        count += berth_elf_dynamic(view, i).d_tag == DT_NEEDED;
+    elf->needed = berth_arena_alloc(arena, count * sizeof(*elf->needed));
+    if (!elf->needed)
+        return berth_error_nomem(error);
+    for (size_t i = 0; i < view->dynamic_count; i++) {
+        Elf64_Dyn entry = berth_elf_dynamic(view, i);
+        if (entry.d_tag != DT_NEEDED)
+            continue;
+        const char *name = berth_elf_string(view, entry.d_un.d_val);
+        if (!name || !*name)
+            return berth_elf_damaged(error, "a needed library has no name");
+        elf->needed[elf->needed_count++] = name;
+    }
+    return BERTH_OK;
+}
+
+static int read_string(const struct berth_elf_view *view, enum berth_elf_tag tag,
+                       const char **ret_string, struct berth_error *error)
+{
+    if (!view->has[tag])
+        return BERTH_OK;
+    *ret_string = berth_elf_string(view, view->value[tag]);
+    if (!*ret_string)
+        return berth_elf_damaged(error, "a name in its dynamic table is out of range");
+    return BERTH_OK;
+}
+
+static int read_dynamic(const struct berth_elf_view *view, struct berth_arena *arena,
+                        struct berth_elf *elf, struct berth_error *error)
+{
+    uint64_t flags = view->value[BERTH_DT_FLAGS], flags_1 = view->value[BERTH_DT_FLAGS_1];
+
+    if (flags_1 & DF_1_PIE)
+        return berth_error_set(
+            error, BERTH_INVALID_ARGUMENT,
+            "an executable, not a shared object: build it with cc -shared -fPIC");
+    elf->static_tls = (flags & DF_STATIC_TLS) != 0;
+    elf->nodelete = (flags_1 & DF_1_NODELETE) != 0;
+    elf->text_relocations = (flags & DF_TEXTREL) || view->has[BERTH_DT_TEXTREL];
+    elf->now = (flags & DF_BIND_NOW) || (flags_1 & DF_1_NOW) || view->has[BERTH_DT_BIND_NOW];
+    elf->symbolic = (flags & DF_SYMBOLIC) || view->has[BERTH_DT_SYMBOLIC];
+
+    int code = read_string(view, BERTH_DT_SONAME, &elf->soname, error);
+    if (!code)
+        code = read_string(view, BERTH_DT_RUNPATH, &elf->runpath, error);
+    if (!code)
+        code = read_string(view, BERTH_DT_RPATH, &elf->rpath, error);
+    if (!code)
+        code = read_needed(view, arena, elf, error);
+    return code;
+}
+
+/* ---- Symbols ---- */
+
+static int scan_symbols(const struct berth_elf_view *view, struct berth_elf *elf,
+                        struct berth_error *error)
+{
+    elf->symbol_count = view->symbol_count;
+    for (uint64_t i = 1; i < view->symbol_count; i++) {
+        Elf64_Sym symbol = berth_elf_symbol(view, i);
+        const char *name = berth_elf_string(view, symbol.st_name);
+        if (!name)
+            return berth_elf_damaged(error, "symbol %llu has a name out of range",
+                                     (unsigned long long)i);
+        elf->has_unique |= ELF64_ST_BIND(symbol.st_info) == STB_GNU_UNIQUE;
+        /* A hidden one is there for the linker only. */
+        if (symbol.st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol.st_info) == STT_OBJECT &&
+            ELF64_ST_VISIBILITY(symbol.st_other) != STV_HIDDEN && strcmp(name, "berth_entry") == 0)
+            elf->entry = symbol.st_value;
+    }
+    return BERTH_OK;
+}
+
+/* The name of version `index` among the needed ones, or NULL. */
+static const char *find_version(const struct berth_elf_view *view, unsigned index)
+{
+    uint64_t need_at = view->value[BERTH_DT_VERNEED];
+    Elf64_Verneed need;
+    Elf64_Vernaux aux;
+
+    for (uint64_t i = 0; i < view->value[BERTH_DT_VERNEEDNUM]; i++) {
+        const void *at = berth_elf_at_address(view, need_at, sizeof(need));
+        if (!at)
+            return NULL;
+        memcpy(&need, at, sizeof(need));
+        uint64_t aux_at = need_at + need.vn_aux;
+        for (unsigned j = 0; j < need.vn_cnt; j++) {
+            at = berth_elf_at_address(view, aux_at, sizeof(aux));
+            if (!at)
+                return NULL;
+            memcpy(&aux, at, sizeof(aux));
+            if ((aux.vna_other & 0x7fffu) == index)
+                return berth_elf_string(view, aux.vna_name);
+            if (!aux.vna_next)
+                break;
+            aux_at += aux.vna_next;
+        }
+        if (!need.vn_next)
+            break;
+        need_at += need.vn_next;
+    }
+    return NULL;
+}
+
+static const char *version_of(const struct berth_elf_view *view, uint64_t symbol)
+{
+    Elf64_Half version;
+
+    if (!view->has[BERTH_DT_VERSYM] || !view->has[BERTH_DT_VERNEED])
+        return NULL;
+    const void *at = berth_elf_at_address(
+        view, view->value[BERTH_DT_VERSYM] + symbol * sizeof(version), sizeof(version));
+    if (!at)
+        return NULL;
+    memcpy(&version, at, sizeof(version));
+    version &= 0x7fff;
+    return version > VER_NDX_GLOBAL ? find_version(view, version) : NULL;
+}
+
+int berth_elf_read_symbols(const void *bytes, size_t size, struct berth_arena *arena,
+                           struct berth_elf *elf, struct berth_error *error)
+{
+    struct berth_elf_view view;
+    int code = berth_elf_view_init(&view, bytes, size, error);
+
+    if (code)
+        return code;
+    struct berth_elf_symbol *symbols =
+        berth_arena_alloc(arena, view.symbol_count * sizeof(*symbols));
+    if (!symbols)
+        return berth_error_nomem(error);
+    for (uint64_t i = 0; i < view.symbol_count; i++) {
+        Elf64_Sym symbol = berth_elf_symbol(&view, i);
+        const char *name = berth_elf_string(&view, symbol.st_name);
+        symbols[i] = (struct berth_elf_symbol){
+            .name = name ? name : "",
+            .value = symbol.st_value,
+            .size = symbol.st_size,
+            .binding = ELF64_ST_BIND(symbol.st_info),
+            .type = ELF64_ST_TYPE(symbol.st_info),
+            .visibility = ELF64_ST_VISIBILITY(symbol.st_other),
+            .defined = symbol.st_shndx != SHN_UNDEF,
+            .version = symbol.st_shndx == SHN_UNDEF ? version_of(&view, i) : NULL,
+        };
+    }
+    elf->symbols = symbols;
+    elf->symbol_count = view.symbol_count;
+    return BERTH_OK;
+}
+
+int berth_elf_read(const void *bytes, size_t size, struct berth_arena *arena,
+                   struct berth_elf **ret_elf, struct berth_error *error)
+{
+    struct berth_elf_view view;
+    int code = berth_elf_view_init(&view, bytes, size, error);
+
+    if (code)
+        return code;
+    struct berth_elf *elf = berth_arena_alloc(arena, sizeof(*elf));
+    if (!elf)
+        return berth_error_nomem(error);
+    elf->machine = view.header.e_machine;
+    code = read_segments(&view, arena, elf, error);
+    if (!code)
+        code = read_dynamic(&view, arena, elf, error);
+    if (!code)
+        code = scan_symbols(&view, elf, error);
+    if (!code)
+        code = read_records(&view, arena, elf, error);
+    if (!code)
+        *ret_elf = elf;
+    return code;
+}
