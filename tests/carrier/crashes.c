@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker that dies is an error of those calls that were inside it, and of nothing else. */
+#include "tests/carrier/conformance.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define MS INT64_C(1000000)
+
+static berth_host *crash_host(void)
+{
+    if (!conformance_process())
+        berth_skip("a crash inline ends the application");
+    if (berth_test_instrumented() && getenv("BERTH_TEST_NO_CRASH"))
+        berth_skip("not here");
+    return conformance_host();
+}
+
+/* Waits until a module runs again in another process than before. */
+static void wait_for_restart(berth_host *host, const char *module, const char *old)
+{
+    UNTIL(host, !strcmp(berth_test_module(host, module, "state"), "running") &&
+                    strcmp(berth_test_module(host, module, "pid"), old) != 0);
+}
+
+static void each_way_to_die_is_told(void)
+{
+    static const struct {
+        const char *function, *arguments, *how;
+    } ways[] = {
+        { "crasher.segv", "[]", "signal 11" },   { "crasher.abort", "[]", "signal 6" },
+        { "crasher.exit", "[3]", "3" },          { "crasher.exit", "[0]", "0" },
+        { "crasher.signal", "[9]", "signal 9" },
+    };
+
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        berth_host *host = crash_host();
+        LOAD(host, "math", conformance.placement);
+        LOAD(host, "crasher", conformance.placement);
+        const char *pid = berth_test_module(host, "crasher", "pid");
+        if (berth_test_instrumented() && i < 2)
+            CHECK_FAILS(host, ways[i].function, ways[i].arguments, BERTH_UNAVAILABLE, "crasher");
+        else
+            CHECK_FAILS(host, ways[i].function, ways[i].arguments, BERTH_UNAVAILABLE, ways[i].how);
+        CHECK_CALL(host, "math.add", "[1,2]", "3"); /* another worker */
+        wait_for_restart(host, "crasher", pid);
+        CHECK_CALL(host, "crasher.alive", "[]", berth_test_module(host, "crasher", "pid"));
+        CHECK_STR(berth_test_module(host, "crasher", "generation"), "1");
+        berth_host_free(host);
+    }
+}
+
+static void a_kill_from_outside_is_noticed(void)
+{
+    berth_host *host = crash_host();
+
+    LOAD(host, "crasher", conformance.placement);
+    const char *pid = berth_test_module(host, "crasher", "pid");
+    kill((pid_t)strtol(pid, NULL, 10), SIGKILL);
+    wait_for_restart(host, "crasher", pid);
+    UNTIL(host, strstr(berth_test_log(), "signal 9"));
+    CHECK_CALL(host, "crasher.alive", "[]", berth_test_module(host, "crasher", "pid"));
+    berth_host_free(host);
+}
+
+static void too_many_deaths_are_final(void)
+{
+    berth_host *host = crash_host();
+    struct berth_error error;
+
+    LOAD(host, "crasher", conformance.placement);
+    for (int i = 0; i < 6; i++) {
+        const char *pid = berth_test_module(host, "crasher", "pid");
+        CHECK_FAILS(host, "crasher.exit", "[7]", BERTH_UNAVAILABLE, "7");
+        if (i < 5)
+            wait_for_restart(host, "crasher", pid);
+    }
+    UNTIL(host, !strcmp(berth_test_module(host, "crasher", "state"), "failed"));
+    CHECK_FAILS(host, "crasher.alive", "[]", BERTH_UNAVAILABLE, "crasher");
+    CHECK_CODE(berth_host_reload(host, "crasher", NULL, NULL, &error), BERTH_OK, &error);
+    CHECK_STR(berth_test_module(host, "crasher", "state"), "running");
+    CHECK(CALL_INT(host, "crasher.alive", "[]") > 0);
+    CHECK_CODE(berth_host_unload(host, "crasher", &error), BERTH_OK, &error);
+    berth_host_free(host);
+}
+
+static void dying_at_start_refuses_the_load(void)
+{
+    berth_host *host = crash_host();
+    struct berth_error error;
+
+    CHECK_CODE(
+        berth_test_load(host, "crasher", conformance.placement, "{\"at_start\":true}", &error),
+        BERTH_UNAVAILABLE, &error);
+    CHECK_CONTAINS(error.text, "crasher");
+    CHECK_STR(berth_test_module(host, "crasher", "state"), "");
+    LOAD(host, "crasher", conformance.placement);
+    berth_host_free(host);
+}
+
+static void dying_at_stop_is_no_error_of_the_unload(void)
+{
+    berth_host *host = crash_host();
+    struct berth_error error;
+
+    REQUIRE(berth_test_loaded(host, "crasher", conformance.placement, "{\"at_stop\":true}",
+                              BERTH_TEST_HERE));
+    CHECK_CODE(berth_host_unload(host, "crasher", &error), BERTH_OK, &error);
+    CHECK_STR(berth_test_module(host, "crasher", "state"), "");
+    LOAD(host, "crasher", conformance.placement);
+    berth_host_free(host);
+}
+
+static void a_handler_that_dies_takes_its_message_only(void)
+{
+    berth_host *host = crash_host();
+
+    LOAD(host, "crasher", conformance.placement);
+    const char *pid = berth_test_module(host, "crasher", "pid");
+    CHECK_CALL(host, "crasher.post", "[\"now\"]", "null");
+    CHECK_CALL(host, "crasher.post", "[\"\"]", "null"); /* harmless, and not lost */
+    wait_for_restart(host, "crasher", pid);
+    pid = berth_test_module(host, "crasher", "pid");
+    for (int i = 0; i < 10; i++)
+        berth_test_pass_time(host);
+    CHECK_STR(berth_test_module(host, "crasher", "pid"), pid); /* the first has not come again */
+    berth_host_free(host);
+}
+
+static void *hang(void *host)
+{
+    CHECK_FAILS(host, "crasher.hang", "[]", BERTH_UNAVAILABLE, "signal 9");
+    return NULL;
+}
+
+static void calls_that_are_inside_fail_at_once(void)
+{
+    berth_host *host = crash_host();
+    pthread_t thread;
+
+    LOAD(host, "crasher", conformance.placement);
+    const char *pid = berth_test_module(host, "crasher", "pid");
+    pthread_create(&thread, NULL, hang, host);
+    usleep(50000);
+    int64_t start = berth_test_now();
+    kill((pid_t)strtol(pid, NULL, 10), SIGKILL);
+    pthread_join(thread, NULL);
+    CHECK(berth_test_now() - start < 3000 * MS);
+    wait_for_restart(host, "crasher", pid);
+    berth_host_free(host);
+}
+
+static void a_hanging_callee_is_left_at_the_deadline(void)
+{
+    berth_host *host = crash_host();
+    struct berth_error error;
+    int64_t start = berth_test_now();
+
+    LOAD(host, "crasher", conformance.placement);
+    CHECK_CODE(berth_test_try(host, "crasher.hang", "[]", 100 * MS, NULL, &error),
+               BERTH_DEADLINE_EXCEEDED, &error);
+    CHECK_CONTAINS(error.text, "crasher.hang");
+    CHECK_CODE(berth_test_try(host, "crasher.alive", "[]", 100 * MS, NULL, &error),
+               BERTH_DEADLINE_EXCEEDED, &error); /* serial: the first is still inside */
+    CHECK(berth_test_now() - start < 5000 * MS);
+    berth_host_free(host); /* kills what hangs */
+}
+
+static void callers_in_a_chain_hear_of_a_death(void)
+{
+    berth_host *host = crash_host();
+
+    LOAD(host, "chain_a", conformance.placement);
+    LOAD(host, "chain_b", conformance.placement);
+    LOAD(host, "chain_c", conformance.placement);
+    CHECK_CALL(host, "chain_a.half", "[3]", "1.5");
+    const char *pid = berth_test_module(host, "chain_b", "pid");
+    kill((pid_t)strtol(pid, NULL, 10), SIGKILL);
+    wait_for_restart(host, "chain_b", pid);
+    CHECK_CALL(host, "chain_a.half", "[3]", "1.5");
+    berth_host_free(host);
+}
+
+static void handles_die_with_the_worker(void)
+{
+    berth_host *host = crash_host();
+
+    LOAD(host, "handles", conformance.placement);
+    const char *box = berth_test_format("[%s]", CALL(host, "handles.open", "[5]"));
+    const char *pid = berth_test_module(host, "handles", "pid");
+    kill((pid_t)strtol(pid, NULL, 10), SIGKILL);
+    wait_for_restart(host, "handles", pid);
+    CHECK_FAILS(host, "handles.get", box, BERTH_NOT_FOUND, "box");
+    CHECK_CALL(host, "handles.open_count", "[]", "0");
+    berth_host_free(host);
+}
+
+static void the_application_sees_no_child(void)
+{
+    berth_host *host = crash_host();
+    int status;
+
+    LOAD(host, "crasher", conformance.placement);
+    const char *pid = berth_test_module(host, "crasher", "pid");
+    CHECK_INT(waitpid(-1, &status, WNOHANG), -1);
+    CHECK_INT(waitpid((pid_t)strtol(pid, NULL, 10), &status, WNOHANG), -1);
+    CHECK_FAILS(host, "crasher.exit", "[1]", BERTH_UNAVAILABLE, "1");
+    CHECK_INT(waitpid(-1, &status, WNOHANG), -1);
+    berth_host_free(host);
+    CHECK_INT(waitpid(-1, &status, WNOHANG), -1);
+}
+
+const struct berth_test conformance_crashes[] = {
+    { "each_way_to_die_is_told", each_way_to_die_is_told },
+    { "a_kill_from_outside_is_noticed", a_kill_from_outside_is_noticed },
+    { "too_many_deaths_are_final", too_many_deaths_are_final },
+    { "dying_at_start_refuses_the_load", dying_at_start_refuses_the_load },
+    { "dying_at_stop_is_no_error_of_the_unload", dying_at_stop_is_no_error_of_the_unload },
+    { "a_handler_that_dies_takes_its_message_only", a_handler_that_dies_takes_its_message_only },
+    { "calls_that_are_inside_fail_at_once", calls_that_are_inside_fail_at_once },
+    { "a_hanging_callee_is_left_at_the_deadline", a_hanging_callee_is_left_at_the_deadline },
+    { "callers_in_a_chain_hear_of_a_death", callers_in_a_chain_hear_of_a_death },
+    { "handles_die_with_the_worker", handles_die_with_the_worker },
+    { "the_application_sees_no_child", the_application_sees_no_child },
+    { NULL, NULL },
+};

@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+/* Load, reload, unload: what happens to calls, state and the module that was there before. */
+#include "tests/carrier/conformance.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+#define MS INT64_C(1000000)
+
+static const char *pid_of(berth_host *host, const char *module)
+{
+    return berth_test_module(host, module, "pid");
+}
+
+static void a_module_loads_where_it_should(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_error error;
+    char *json = NULL;
+
+    LOAD(host, "math", conformance.placement);
+    CHECK_STR(berth_test_module(host, "math", "state"), "running");
+    CHECK_STR(berth_test_module(host, "math", "version"), "1.2.0");
+    CHECK_STR(berth_test_module(host, "math", "generation"), "1");
+    CHECK_STR(berth_test_module(host, "math", "placement"), conformance.placement);
+    int own = strtol(pid_of(host, "math"), NULL, 10) == getpid();
+    int none = !strcmp(pid_of(host, "math"), "") || !strcmp(pid_of(host, "math"), "0");
+    CHECK(conformance_process() ? !own && !none : own || none);
+    CHECK_CODE(berth_host_show(host, "math", &json, &error), BERTH_OK, &error);
+    CHECK_CONTAINS(json, "divide");
+    free(json);
+    json = NULL;
+    CHECK_CODE(berth_host_show(host, "moth", &json, &error), BERTH_NOT_FOUND, &error);
+    CHECK(!json);
+
+    CHECK_CODE(berth_host_unload(host, "math", &error), BERTH_OK, &error);
+    CHECK_STR(berth_test_module(host, "math", "state"), "");
+    CHECK_CODE(berth_host_unload(host, "math", &error), BERTH_NOT_FOUND, &error);
+    berth_host_free(host);
+}
+
+static void a_name_is_taken_once(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_error error;
+
+    LOAD(host, "counter", conformance.placement);
+    CHECK_CALL(host, "counter.add", "[5]", "5");
+    CHECK_CODE(berth_test_load(host, "counter_v2", conformance.placement, NULL, &error),
+               BERTH_ALREADY_EXISTS, &error);
+    CHECK_CONTAINS(error.text, "counter");
+    CHECK_CALL(host, "counter.get", "[]", "5");
+    berth_host_free(host);
+}
+
+static void two_instances_have_two_states(void)
+{
+    berth_host *host = conformance_host();
+
+    berth_test_load_as(host, "counter", "left", conformance.placement);
+    berth_test_load_as(host, "counter", "right", conformance.placement);
+    CHECK_CALL(host, "left.add", "[1]", "1");
+    CHECK_CALL(host, "right.add", "[10]", "10");
+    CHECK_CALL(host, "left.add", "[1]", "2");
+    CHECK_FAILS(host, "counter.get", "[]", BERTH_NOT_FOUND, "counter");
+    berth_host_free(host);
+}
+
+static void a_start_that_fails_loads_nothing(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_error error;
+
+    for (int i = 0; i < 3; i++) {
+        CHECK_CODE(berth_test_load(host, "bad_start", conformance.placement, NULL, &error),
+                   BERTH_FAILED_PRECONDITION, &error);
+        CHECK_CONTAINS(error.text, "bad_start");
+        CHECK_CONTAINS(error.text, "the moon is not full");
+        CHECK_STR(berth_test_module(host, "bad_start", "state"), "");
+        CHECK_FAILS(host, "bad_start.nothing", "[]", BERTH_NOT_FOUND, "bad_start");
+    }
+    berth_host_free(host);
+}
+
+static void what_is_required_must_be_there(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_error error;
+
+    CHECK_CODE(berth_test_load(host, "requirer", conformance.placement, NULL, &error),
+               BERTH_FAILED_PRECONDITION, &error);
+    CHECK_CONTAINS(error.text, "math");
+    CHECK_CONTAINS(error.text, "^1.1");
+    LOAD(host, "math", conformance.other);
+    LOAD(host, "requirer", conformance.placement);
+    CHECK_CALL(host, "requirer.three", "[]", "3");
+    CHECK_CODE(berth_host_unload(host, "math", &error), BERTH_FAILED_PRECONDITION, &error);
+    CHECK_CONTAINS(error.text, "requirer");
+    CHECK_CALL(host, "requirer.three", "[]", "3");
+    CHECK_CODE(berth_host_unload(host, "requirer", &error), BERTH_OK, &error);
+    CHECK_CODE(berth_host_unload(host, "math", &error), BERTH_OK, &error);
+    berth_host_free(host);
+}
+
+static void unknown_placements_are_refused(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_error error;
+
+    CHECK_CODE(berth_test_load(host, "math", "outer space", NULL, &error), BERTH_INVALID_ARGUMENT,
+               &error);
+    CHECK_CONTAINS(error.text, "outer space");
+    CHECK_CONTAINS(error.text, "process"); /* what there is */
+    berth_host_free(host);
+}
+
+/* ---- Unload ---- */
+
+static void *nap(void *host)
+{
+    CHECK_CALL(host, "sleeper.nap", "[100]", "100");
+    return NULL;
+}
+
+static void unloading_waits_for_calls(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_error error;
+    pthread_t thread;
+
+    LOAD(host, "sleeper", conformance.placement);
+    pthread_create(&thread, NULL, nap, host);
+    usleep(30000);
+    CHECK_CODE(berth_host_unload(host, "sleeper", &error), BERTH_OK, &error);
+    pthread_join(thread, NULL); /* its call has ended well */
+    berth_host_free(host);
+}
+
+static void *nap_for_long(void *host)
+{
+    struct berth_error error;
+    berth_test_try(host, "sleeper_parallel.nap", "[1500]", 0, NULL, &error);
+    return NULL;
+}
+
+static void unloading_does_not_wait_for_ever(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_error error;
+    pthread_t thread;
+
+    if (conformance_process() && berth_test_valgrind())
+        berth_skip("valgrind cannot follow a worker");
+    options.threads = conformance.threads;
+    options.stop_timeout_ns = 50 * MS;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "sleeper_parallel", conformance.placement);
+    pthread_create(&thread, NULL, nap_for_long, host);
+    usleep(50000);
+    int64_t start = berth_test_now();
+    int code = berth_host_unload(host, "sleeper_parallel", &error);
+    CHECK(berth_test_now() - start < 1200 * MS);
+    if (code != BERTH_OK) { /* it is still there, and serves */
+        CHECK_CODE(code, BERTH_DEADLINE_EXCEEDED, &error);
+        CHECK_CALL(host, "sleeper_parallel.nap", "[1]", "1");
+    }
+    pthread_join(thread, NULL);
+    berth_host_free(host);
+}
+
+/* ---- Reload ---- */
+
+static int reload(berth_host *host, const char *module, const char *fixture,
+                  struct berth_reload_report *report, struct berth_error *error)
+{
+    *report = (struct berth_reload_report){ .size = sizeof(*report) };
+    return berth_host_reload(host, module, fixture ? berth_test_fixture(fixture) : NULL, report,
+                             error);
+}
+
+BERTH_BOUND(u64, sum, (u64, n));
+
+static void state_moves_to_the_next_version(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_reload_report report;
+    struct berth_error error;
+    berth_function *get = NULL;
+    sum_bound bound;
+    uint64_t value = 0;
+
+    LOAD(host, "counter", conformance.placement);
+    CHECK_CODE(berth_bind(host, "counter.add", sum, &bound, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_function_find(host, "counter.get", &get, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "counter.add", "[41]", "41");
+    CHECK_FAILS(host, "counter.reset", "[]", BERTH_NOT_FOUND, "reset");
+
+    CHECK_CODE(reload(host, "counter", "counter_v2", &report, &error), BERTH_OK, &error);
+    CHECK_STR(report.step, "done");
+    CHECK_STR(report.from, "counter@1.0.0#1");
+    CHECK_STR(report.to, "counter@1.1.0#2");
+    CHECK_INT(report.state_bytes, 8);
+    CHECK_INT(report.state_version, 1);
+    CHECK(report.total_ns > 0);
+    CHECK(report.unmapped == 1 || report.kept[0]);
+    CHECK_STR(berth_test_module(host, "counter", "version"), "1.1.0");
+    CHECK_STR(berth_test_module(host, "counter", "generation"), "2");
+
+    CHECK_CALL(host, "counter.get", "[]", "41");
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK_INT(sum_call(&bound, ctx, 1), 42);
+    CHECK_INT(berth_function_invoke(get, ctx, NULL, &value), BERTH_OK);
+    CHECK_INT(value, 42);
+    berth_leave(ctx);
+    CHECK_CALL(host, "counter.reset", "[]", "null");
+
+    CHECK_CALL(host, "counter.add", "[7]", "7");
+    for (int i = 0; i < 5; i++) {
+        CHECK_CODE(reload(host, "counter", i % 2 ? "counter_v2" : "counter", &report, &error),
+                   BERTH_OK, &error);
+        CHECK_CALL(host, "counter.get", "[]", "7");
+    }
+    CHECK_CODE(reload(host, "counter", NULL, &report, &error), BERTH_OK,
+               &error); /* the same file */
+    CHECK_CALL(host, "counter.add", "[1]", "8");
+    berth_unbind(host, &bound);
+    berth_function_free(get);
+    berth_host_free(host);
+}
+
+static void a_bad_reload_leaves_the_old_one_serving(void)
+{
+    static const struct {
+        const char *fixture, *step, *part;
+        int code;
+    } bad[] = {
+        { "bad_start_counter", "start", "the moon is not full", BERTH_FAILED_PRECONDITION },
+        { "bad_restore", "handover", "cannot read a state", BERTH_DATA_LOSS },
+        { "counter_changed", "compare", "counter.add", BERTH_FAILED_PRECONDITION },
+        { "math", "compare", "math", BERTH_INVALID_ARGUMENT },
+        { "no_such_file", "stage", "no_such_file", BERTH_NOT_FOUND },
+    };
+    berth_host *host = conformance_host();
+    struct berth_reload_report report;
+    struct berth_error error;
+    sum_bound bound;
+
+    LOAD(host, "counter", conformance.placement);
+    CHECK_CODE(berth_bind(host, "counter.add", sum, &bound, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "counter.add", "[5]", "5");
+    berth_ctx *ctx = berth_host_enter(host);
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        CHECK_CODE(reload(host, "counter", bad[i].fixture, &report, &error), bad[i].code, &error);
+        CHECK_STR(report.step, bad[i].step);
+        CHECK_CONTAINS(error.text, bad[i].part);
+        CHECK_CALL(host, "counter.get", "[]", berth_test_format("%zu", i + 5));
+        CHECK_INT(sum_call(&bound, ctx, 1), i + 6);
+        CHECK_STR(berth_test_module(host, "counter", "version"), "1.0.0");
+        CHECK_STR(berth_test_module(host, "counter", "state"), "running");
+    }
+    berth_leave(ctx);
+    CHECK_CODE(reload(host, "cunter", NULL, &report, &error), BERTH_NOT_FOUND, &error);
+    CHECK_CODE(reload(host, "counter", "counter_v2", &report, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "counter.get", "[]", "10");
+    berth_unbind(host, &bound);
+    berth_host_free(host);
+}
+
+static void a_save_that_fails_leaves_the_old_one_serving(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_reload_report report;
+    struct berth_error error;
+
+    LOAD(host, "bad_save", conformance.placement);
+    CHECK_CODE(reload(host, "bad_save", NULL, &report, &error), BERTH_FAILED_PRECONDITION, &error);
+    CHECK_STR(report.step, "handover");
+    CHECK_CONTAINS(error.text, "not now");
+    CHECK_CALL(host, "bad_save.get", "[]", "false");
+    CHECK_CALL(host, "bad_save.set", "[true]", "null");
+    CHECK_CODE(reload(host, "bad_save", NULL, &report, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "bad_save.get", "[]", "true");
+    berth_host_free(host);
+}
+
+static void state_that_nobody_takes_is_dropped(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_reload_report report;
+    struct berth_error error;
+
+    LOAD(host, "counter", conformance.placement);
+    CHECK_CALL(host, "counter.add", "[5]", "5");
+    CHECK_CODE(reload(host, "counter", "counter_stateless", &report, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "counter.get", "[]", "0");
+    berth_host_free(host);
+}
+
+static void imports_follow_a_reload(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_error error;
+
+    LOAD(host, "chain_a", conformance.other);
+    LOAD(host, "chain_b", conformance.placement);
+    LOAD(host, "chain_c", conformance.other);
+    for (int i = 0; i < 4; i++) {
+        const char *module = (const char *[]){ "chain_b", "chain_c", "chain_a", "chain_b" }[i];
+        CHECK_CODE(berth_host_reload(host, module, NULL, NULL, &error), BERTH_OK, &error);
+        CHECK_CALL(host, "chain_a.half", "[3]", "1.5");
+        CHECK_CALL(host, "chain_a.path", "[\"\"]", "\"abc\"");
+    }
+    CHECK_CODE(berth_host_unload(host, "chain_b", &error), BERTH_OK, &error);
+    CHECK_FAILS(host, "chain_a.half", "[3]", BERTH_UNAVAILABLE, "chain_b");
+    LOAD(host, "chain_b", conformance.placement);
+    CHECK_CALL(host, "chain_a.half", "[3]", "1.5");
+    berth_host_free(host);
+}
+
+static void calls_that_are_inside_finish_in_the_old_one(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_error error;
+    pthread_t threads[3];
+
+    LOAD(host, "sleeper", conformance.placement);
+    for (size_t i = 0; i < 3; i++)
+        pthread_create(&threads[i], NULL, nap, host);
+    usleep(30000);
+    CHECK_CODE(berth_host_reload(host, "sleeper", NULL, NULL, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "sleeper.nap", "[1]", "1");
+    for (size_t i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    berth_host_free(host);
+}
+
+struct pourer {
+    berth_host *host;
+    pthread_t thread;
+    uint64_t calls;
+    int stop;
+};
+
+static void *pour(void *argument)
+{
+    struct pourer *pourer = argument;
+    struct berth_error error;
+    sum_bound bound;
+
+    CHECK_CODE(berth_bind(pourer->host, "counter.add", sum, &bound, &error), BERTH_OK, &error);
+    while (!__atomic_load_n(&pourer->stop, __ATOMIC_RELAXED)) {
+        berth_ctx *ctx = berth_host_enter(pourer->host);
+        for (int i = 0; i < 100; i++) {
+            uint64_t sum = sum_call(&bound, ctx, 1);
+            if (berth_failed(ctx)) {
+                CHECK_STR(berth_error_text(ctx), "no error");
+                berth_clear(ctx);
+            } else {
+                CHECK(sum > pourer->calls); /* others count, too */
+                pourer->calls++;
+            }
+        }
+        berth_leave(ctx);
+    }
+    berth_unbind(pourer->host, &bound);
+    return NULL;
+}
+
+/* Each call counts one: had one been lost, run twice, or lost its state, the sum would tell. */
+static void no_call_is_lost_over_reloads_under_load(void)
+{
+    berth_host *host = conformance_host();
+    struct pourer pourers[3] = { 0 };
+    uint64_t sum = 0;
+
+    LOAD(host, "counter", conformance.placement);
+    for (size_t i = 0; i < 3; i++) {
+        pourers[i].host = host;
+        pthread_create(&pourers[i].thread, NULL, pour, &pourers[i]);
+    }
+    for (int i = 0; i < (berth_test_instrumented() ? 10 : 40); i++) {
+        struct berth_reload_report report;
+        struct berth_error error;
+        CHECK_CODE(reload(host, "counter", i % 2 ? "counter" : "counter_v2", &report, &error),
+                   BERTH_OK, &error);
+        CHECK_STR(report.step, "done");
+        usleep(2000);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        __atomic_store_n(&pourers[i].stop, 1, __ATOMIC_RELAXED);
+        pthread_join(pourers[i].thread, NULL);
+        sum += pourers[i].calls;
+    }
+    CHECK_CALL(host, "counter.get", "[]", berth_test_format("%llu", (unsigned long long)sum));
+    CHECK(sum > 0);
+    berth_host_free(host);
+}
+
+const struct berth_test conformance_lifecycle[] = {
+    { "a_module_loads_where_it_should", a_module_loads_where_it_should },
+    { "a_name_is_taken_once", a_name_is_taken_once },
+    { "two_instances_have_two_states", two_instances_have_two_states },
+    { "a_start_that_fails_loads_nothing", a_start_that_fails_loads_nothing },
+    { "what_is_required_must_be_there", what_is_required_must_be_there },
+    { "unknown_placements_are_refused", unknown_placements_are_refused },
+    { "unloading_waits_for_calls", unloading_waits_for_calls },
+    { "unloading_does_not_wait_for_ever", unloading_does_not_wait_for_ever },
+    { "state_moves_to_the_next_version", state_moves_to_the_next_version },
+    { "a_bad_reload_leaves_the_old_one_serving", a_bad_reload_leaves_the_old_one_serving },
+    { "a_save_that_fails_leaves_the_old_one_serving",
+      a_save_that_fails_leaves_the_old_one_serving },
+    { "state_that_nobody_takes_is_dropped", state_that_nobody_takes_is_dropped },
+    { "imports_follow_a_reload", imports_follow_a_reload },
+    { "calls_that_are_inside_finish_in_the_old_one", calls_that_are_inside_finish_in_the_old_one },
+    { "no_call_is_lost_over_reloads_under_load", no_call_is_lost_over_reloads_under_load },
+    { NULL, NULL },
+};

@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+/* Workers of a host that has no thread of its own. */
+#include "tests/carrier/conformance.h"
+
+const struct conformance conformance = {
+    .name = "polled", .placement = "process", .other = "process", .threads = 0, .flags = 0
+};
