@@ -400,8 +400,7 @@ static void pass_turn(struct berth_loop *loop)
     pthread_mutex_unlock(&loop->lock);
 }
 
-/* What epoll_wait takes: rounded up, so that it does not come back just before the deadline. */
-static int milliseconds_until(int64_t deadline)
+int berth_milliseconds_until(int64_t deadline)
 {
     if (deadline == BERTH_FOREVER)
         return -1;
@@ -440,7 +439,7 @@ int berth_loop_run(struct berth_loop *loop, int64_t timeout_ns)
     if (!take_turn(loop, timeout_ns, deadline))
         return 0;
     do { /* a signal, or a timer that has been removed, is nothing to come back for */
-        timeout_ms = timeout_ns > 0 ? milliseconds_until(deadline) : 0;
+        timeout_ms = timeout_ns > 0 ? berth_milliseconds_until(deadline) : 0;
         ran = run_once(loop, timeout_ms, &woken);
     } while (ran == 0 && !woken && timeout_ms != 0);
     pass_turn(loop);

@@ -21,6 +21,8 @@ struct berth_loop;
 /* CLOCK_MONOTONIC, in nanoseconds. */
 int64_t berth_now(void);
 #define BERTH_FOREVER INT64_MAX
+/* For poll and epoll_wait: rounded up, so that they do not come back just before the deadline. */
+int berth_milliseconds_until(int64_t deadline);
 
 struct berth_source { /* embedded in its owner; zero before use */
     int fd;
