@@ -57,7 +57,7 @@ struct berth_cell {
 /* One bound call site: an import of a module, or a BERTH_BOUND of the application. */
 struct berth_edge {
     struct berth_list of_cell, of_owner;
-    struct berth_link *link;
+    struct berth_link *link, own; /* own: for an import of a worker, which has no link here */
     struct berth_cell *cell;
     struct berth_generation *importer; /* NULL: BERTH_BOUND */
     size_t import;                     /* index in the importer's manifest */
@@ -153,7 +153,6 @@ struct berth_generation {
     const struct berth_carrier_ops *placement;
     struct berth_carrier *carrier; /* NULL while a worker is away */
     struct berth_upcalls upcalls;
-    struct berth_list dead_carriers; /* of workers that died, until nothing is inside */
     size_t export_count, handler_count;
     struct berth_item *exports, *handlers, hooks[BERTH_HOOK_COUNT];
     struct berth_edge *edges; /* one per import link */
@@ -162,10 +161,12 @@ struct berth_generation {
     size_t publisher_count;
     struct berth_subscription **subscriptions; /* one per handler; NULL before the switch */
     struct berth_option_value *options;
-    char *options_json;
+    char *options_json;   /* values for all of them */
+    char *options_given;  /* what the operator gave, for the next generation; or NULL */
     struct berth_list alarms, threads;
     bool stopping;
-    bool application; /* berth_host_provide */
+    bool draining; /* replaced, but something is still inside */
+    bool kept;     /* ended, but its image could not be let go of */
     size_t turns;     /* mails being handled; under mail_lock */
     struct berth_list all; /* in host->generations: every one that is not freed */
     struct berth_arena arena;
@@ -325,7 +326,7 @@ uint64_t berth_handle_add(struct berth_generation *generation, const char *kind,
 void *berth_handle_find(struct berth_generation *generation, const char *kind, uint64_t id, bool end,
                         struct berth_error *error);
 void berth_handle_hold(struct berth_host *host, uint64_t id, const char *holder);
-void berth_handles_end(struct berth_generation *generation); /* all of its module's: they are stale now */
+void berth_handles_end(struct berth_generation *generation); /* they are stale from now on */
 void berth_handles_print(struct berth_module *module, char *buffer, size_t size); /* who holds them */
 void berth_handle_ended(struct berth_generation *generation, uint64_t worker_id);
 struct berth_handle_walk berth_handles_to(struct berth_generation *generation);

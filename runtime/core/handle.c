@@ -103,17 +103,21 @@ void berth_handle_hold(struct berth_host *host, uint64_t id, const char *holder)
     pthread_mutex_unlock(&host->lock);
 }
 
-void berth_handles_end(struct berth_generation *generation)
+static void handles_end(struct berth_host *host, const struct berth_module *module, const struct berth_generation *generation)
 {
-    struct berth_host *host = generation->host;
     uint32_t position = 0;
     uint64_t id;
     struct berth_handle *handle;
     pthread_mutex_lock(&host->lock);
     while ((handle = berth_idmap_next(&host->handles, &position, &id)))
-        if (handle->module == generation->module)
+        if (handle->module == module && (!generation || handle->generation == generation))
             handle_remove(host, id, handle);
     pthread_mutex_unlock(&host->lock);
+}
+
+void berth_handles_end(struct berth_generation *generation)
+{
+    handles_end(generation->host, generation->module, generation);
 }
 
 void berth_handles_print(struct berth_module *module, char *buffer, size_t size)

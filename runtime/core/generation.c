@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT */
+/* A generation: one image of a module, made ready to run somewhere, with all that it holds on to. */
+#include "runtime/core/core.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t next_serial;
+
+/* ---- what a worker asks for ------------------------------------------------------------------------ */
+
+/*
+ * The ctx for something that a worker asks for: of the activation that waits for the worker (its own frame is the item's), or of a
+ * thread that has nothing to do with it.
+ */
+static berth_ctx *upcall_enter(struct berth_generation *generation, berth_ctx *under, struct berth_error *error)
+{
+    berth_ctx *ctx = under ? under + 1 : berth_thread_enter(&generation->host->threads);
+    if (!ctx || berth_too_deep(ctx)) {
+        berth_error_set(error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply");
+        if (ctx && !under)
+            berth_thread_leave(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+static int upcall_leave(berth_ctx *ctx, const berth_ctx *under, int code, struct berth_error *error)
+{
+    if (berth_failed(ctx))
+        code = berth_fault_take(ctx, error);
+    if (!under)
+        berth_thread_leave(ctx);
+    return code;
+}
+
+static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t deadline, struct berth_reader *arguments,
+                       struct berth_buffer *result, struct berth_error *error)
+{
+    struct berth_generation *generation = user;
+    if (import >= generation->edge_count)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no import %zu", generation->module->name, import);
+    struct berth_edge *edge = &generation->edges[import];
+    berth_ctx *ctx = upcall_enter(generation, under, error);
+    if (!ctx)
+        return BERTH_RESOURCE_EXHAUSTED;
+    struct berth_thread *thread = berth_thread_of(ctx);
+    int64_t outer = thread->deadline;
+    if (deadline < thread->deadline)
+        thread->deadline = deadline;
+    const struct berth_type *type = edge->signature->result;
+    const void **values;
+    void *value = NULL;
+    int code = berth_arguments_unpack(edge->signature, arguments, &thread->arena, &values, NULL, error);
+    if (code == BERTH_OK && type->size && !(value = berth_arena_alloc(&thread->arena, type->size)))
+        code = berth_error_nomem(error);
+    if (code == BERTH_OK)
+        code = berth_cell_call(ctx, edge->cell, edge->signature, values, value);
+    if (code == BERTH_OK && value)
+        code = berth_value_pack(type, value, result, NULL, error);
+    thread->deadline = outer;
+    return upcall_leave(ctx, under, code, error);
+}
+
+static int upcall_publish(void *user, berth_ctx *under, size_t index, struct berth_reader *fields, struct berth_error *error)
+{
+    struct berth_generation *generation = user;
+    struct berth_host *host = generation->host;
+    if (index >= generation->image->manifest->topic_count)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no topic %zu", generation->module->name, index);
+    const struct berth_manifest_topic *declared = &generation->image->manifest->topics[index];
+    berth_ctx *ctx = upcall_enter(generation, under, error);
+    if (!ctx)
+        return BERTH_RESOURCE_EXHAUSTED;
+    const void **values;
+    int code = berth_arguments_unpack(declared->signature, fields, &berth_thread_of(ctx)->arena, &values, NULL, error);
+    if (code == BERTH_OK) {
+        pthread_rwlock_rdlock(&host->topic_lock);
+        struct berth_topic *topic = berth_map_get(&host->topics, declared->topic);
+        if (topic)
+            code = berth_topic_post(host, topic, generation->module->name, declared->signature, values, error);
+        pthread_rwlock_unlock(&host->topic_lock);
+    }
+    return upcall_leave(ctx, under, code, error);
+}
+
+static void upcall_log(void *user, int level, const char *text)
+{
+    struct berth_generation *generation = user;
+    berth_host_log(generation->host, generation, level, "%s", text);
+}
+
+static void upcall_handle_ended(void *user, uint64_t id)
+{
+    berth_handle_ended(user, id);
+}
+
+static int upcall_submit(void *user, void (*run)(void *argument), void *argument)
+{
+    struct berth_generation *generation = user;
+    return berth_schedule_job(generation->host, run, argument);
+}
+
+static void upcall_died(void *user, const char *how)
+{
+    berth_module_died(user, how);
+}
+
+/* ---- making one --------------------------------------------------------------------------------------- */
+
+static int items_make(struct berth_generation *generation, struct berth_error *error)
+{
+    const struct berth_manifest *manifest = generation->image->manifest;
+    uint64_t serial = __atomic_add_fetch(&next_serial, 1, __ATOMIC_RELAXED);
+    generation->export_count = manifest->export_count;
+    generation->handler_count = manifest->subscribe_count;
+    generation->exports = berth_arena_alloc(&generation->arena, (manifest->export_count + 1) * sizeof(struct berth_item));
+    generation->handlers =
+        berth_arena_alloc(&generation->arena, (manifest->subscribe_count + 1) * sizeof(struct berth_item));
+    generation->subscriptions =
+        berth_arena_alloc(&generation->arena, (manifest->subscribe_count + 1) * sizeof *generation->subscriptions);
+    if (!generation->exports || !generation->handlers || !generation->subscriptions)
+        return berth_error_nomem(error);
+    for (size_t i = 0; i < manifest->export_count; i++)
+        generation->exports[i] = (struct berth_item){generation, BERTH_ITEM_EXPORT, i, manifest->exports[i].signature, NULL, serial};
+    for (size_t i = 0; i < manifest->subscribe_count; i++)
+        generation->handlers[i] =
+            (struct berth_item){generation, BERTH_ITEM_SUBSCRIBE, i, manifest->subscribes[i].signature, NULL, serial};
+    for (size_t i = 0; i < BERTH_HOOK_COUNT; i++)
+        generation->hooks[i] = (struct berth_item){
+            generation, BERTH_ITEM_HOOK, i, berth_item_signature(manifest, BERTH_ITEM_HOOK, i), NULL, serial};
+    return BERTH_OK;
+}
+
+int berth_generation_new(struct berth_host *host, const struct berth_generation_setup *setup,
+                         struct berth_generation **ret_generation, struct berth_error *error)
+{
+    struct berth_generation *generation = calloc(1, sizeof *generation);
+    if (!generation) {
+        berth_image_free(setup->image);
+        return berth_error_nomem(error);
+    }
+    generation->host = host;
+    generation->module = setup->module;
+    generation->image = setup->image;
+    generation->placement = setup->placement;
+    generation->number = ++setup->module->generations;
+    berth_list_init(&generation->alarms);
+    berth_list_init(&generation->threads);
+    berth_arena_init(&generation->arena);
+    generation->upcalls = (struct berth_upcalls){.call = upcall_call,
+                                                 .publish = upcall_publish,
+                                                 .log = upcall_log,
+                                                 .handle_ended = upcall_handle_ended,
+                                                 .to_module = berth_handles_to(generation),
+                                                 .from_module = berth_handles_from(generation),
+                                                 .submit = upcall_submit,
+                                                 .died = upcall_died,
+                                                 .user = generation};
+    pthread_mutex_lock(&host->lock);
+    berth_list_append(&host->generations, &generation->all);
+    pthread_mutex_unlock(&host->lock);
+    int code = items_make(generation, error);
+    if (code == BERTH_OK && setup->options) {
+        generation->options_given = berth_arena_string(&generation->arena, setup->options);
+        code = generation->options_given ? BERTH_OK : berth_error_nomem(error);
+    }
+    if (code == BERTH_OK)
+        code = berth_options_read(generation, setup->options, error);
+    if (code != BERTH_OK) {
+        berth_generation_free(generation, NULL, 0);
+        return code;
+    }
+    *ret_generation = generation;
+    return BERTH_OK;
+}
+
+int berth_generation_carry(struct berth_generation *generation, struct berth_error *error)
+{
+    struct berth_host *host = generation->host;
+    struct berth_carrier_setup setup = {.image = generation->image,
+                                        .name = generation->module->name,
+                                        .options_json = generation->options_json,
+                                        .upcalls = &generation->upcalls,
+                                        .loop = host->loop,
+                                        .zygote = host->zygote,
+                                        .stop_timeout = host->options.stop_timeout_ns,
+                                        .max_message = host->options.max_message};
+    struct berth_carrier *carrier;
+    int64_t timeout = host->options.stop_timeout_ns;
+    int code = generation->placement->open(&setup, berth_now() + (timeout > 0 ? timeout : 5000000000), &carrier, error);
+    if (code == BERTH_OK)
+        __atomic_store_n(&generation->carrier, carrier, __ATOMIC_RELEASE);
+    return code;
+}
+
+/* host->lock held */
+static int edge_init(struct berth_generation *generation, struct berth_edge *edge, struct berth_link *link, size_t import,
+                     struct berth_error *error)
+{
+    const struct berth_manifest_import *declared = &generation->image->manifest->imports[import];
+    edge->link = link ? link : &edge->own;
+    edge->importer = generation;
+    edge->import = import;
+    edge->signature = declared->signature;
+    edge->upstream = generation->host->upstream != NULL;
+    berth_list_init(&edge->of_cell);
+    berth_list_init(&edge->of_owner);
+    if (!edge->upstream) {
+        edge->cell = berth_cell_obtain(generation->host, declared->name);
+        if (!edge->cell)
+            return berth_error_nomem(error);
+        const struct berth_item *item = edge->cell->item;
+        edge->mismatch = item && strcmp(item->signature->identity, edge->signature->identity) != 0;
+        berth_list_append(&edge->cell->edges, &edge->of_cell);
+    }
+    edge->link->edge = edge;
+    berth_edge_set(edge);
+    return BERTH_OK;
+}
+
+/* Inline: every link of the table gets its place. host->lock held. */
+static int links_bind(struct berth_generation *generation, struct berth_error *error)
+{
+    const struct berth_image *image = generation->image;
+    int code = BERTH_OK;
+    for (size_t i = 0; i < image->link_count && code == BERTH_OK; i++) {
+        struct berth_link *link = image->links[i].link;
+        size_t index = image->links[i].index;
+        struct berth_publisher *publisher;
+        switch (image->links[i].kind) {
+        case BERTH_ITEM_UNIT:
+            link->edge = generation;
+            link->code = (void (*)(void))berth_unit_ctx;
+            break;
+        case BERTH_ITEM_EXPORT:
+            generation->exports[index].code = link->code;
+            break;
+        case BERTH_ITEM_SUBSCRIBE:
+            generation->handlers[index].code = link->code;
+            break;
+        case BERTH_ITEM_HOOK:
+            generation->hooks[index].code = link->code;
+            break;
+        case BERTH_ITEM_IMPORT:
+            code = edge_init(generation, &generation->edges[generation->edge_count++], link, index, error);
+            break;
+        case BERTH_ITEM_TOPIC:
+            publisher = &generation->publishers[generation->publisher_count++];
+            *publisher = (struct berth_publisher){.generation = generation,
+                                                  .signature = image->manifest->topics[index].signature,
+                                                  .index = index};
+            berth_list_init(&publisher->link);
+            link->edge = publisher;
+            break;
+        case BERTH_ITEM_NONE:
+            break;
+        }
+    }
+    return code;
+}
+
+/* A worker's: by number, as its requests name them. */
+static int imports_bind(struct berth_generation *generation, struct berth_error *error)
+{
+    const struct berth_manifest *manifest = generation->image->manifest;
+    int code = BERTH_OK;
+    for (size_t i = 0; i < manifest->import_count && code == BERTH_OK; i++)
+        code = edge_init(generation, &generation->edges[generation->edge_count++], NULL, i, error);
+    for (size_t i = 0; i < manifest->topic_count; i++) {
+        struct berth_publisher *publisher = &generation->publishers[generation->publisher_count++];
+        *publisher = (struct berth_publisher){.generation = generation,
+                                              .signature = manifest->topics[i].signature,
+                                              .index = i};
+        berth_list_init(&publisher->link);
+    }
+    return code;
+}
+
+int berth_generation_open(struct berth_generation *generation, struct berth_error *error)
+{
+    struct berth_host *host = generation->host;
+    const struct berth_manifest *manifest = generation->image->manifest;
+    bool is_inline = generation->placement == &berth_carrier_inline;
+    if (!is_inline) { /* before the worker can ask for anything */
+        generation->edges = calloc(manifest->import_count + 1, sizeof *generation->edges);
+        generation->publishers = calloc(manifest->topic_count + 1, sizeof *generation->publishers);
+    }
+    int code = is_inline ? berth_generation_carry(generation, error) : BERTH_OK;
+    if (code != BERTH_OK)
+        return code;
+    if (is_inline) {
+        generation->edges = calloc(generation->image->link_count + 1, sizeof *generation->edges);
+        generation->publishers = calloc(generation->image->link_count + 1, sizeof *generation->publishers);
+    }
+    if (!generation->edges || !generation->publishers)
+        return berth_error_nomem(error);
+    pthread_mutex_lock(&host->lock);
+    code = is_inline ? links_bind(generation, error) : imports_bind(generation, error);
+    pthread_mutex_unlock(&host->lock);
+    return code == BERTH_OK && !is_inline ? berth_generation_carry(generation, error) : code;
+}
+
+/* ---- threads of the module -------------------------------------------------------------------------- */
+
+static void *module_thread_main(void *argument)
+{
+    struct berth_module_thread *thread = argument;
+    struct berth_generation *generation = thread->generation;
+    berth_ctx *ctx = berth_thread_enter(&generation->host->threads);
+    if (!ctx) {
+        berth_host_log(generation->host, generation, BERTH_LOG_ERROR, "a thread cannot begin: out of memory");
+        return NULL;
+    }
+    berth_thread_of(ctx)->stopping = &generation->stopping;
+    berth_frame_push(ctx, (uintptr_t)thread->fn);
+    thread->fn(ctx + 1, thread->user);
+    berth_frame_pop(ctx);
+    if (berth_failed(ctx)) {
+        struct berth_error error = {0};
+        berth_fault_take(ctx, &error);
+        berth_host_log(generation->host, generation, BERTH_LOG_ERROR, "a thread ended with %s: %s",
+                       berth_code_name(error.code), error.text);
+    }
+    berth_thread_of(ctx)->stopping = NULL;
+    berth_thread_leave(ctx);
+    return NULL;
+}
+
+uint64_t berth_generation_thread(struct berth_generation *generation, const char *name, berth_thread_fn fn, void *user,
+                                 struct berth_error *error)
+{
+    struct berth_host *host = generation->host;
+    struct berth_module_thread *thread = calloc(1, sizeof *thread);
+    if (!thread) {
+        berth_error_nomem(error);
+        return 0;
+    }
+    *thread = (struct berth_module_thread){.generation = generation, .fn = fn, .user = user};
+    pthread_mutex_lock(&host->lock);
+    int number = generation->stopping
+                     ? ECANCELED
+                     : berth_thread_spawn(&thread->thread, module_thread_main, thread, name && *name ? name : "berth-module");
+    if (number == 0)
+        berth_list_append(&generation->threads, &thread->link);
+    pthread_mutex_unlock(&host->lock);
+    if (number == 0)
+        return (uint64_t)(uintptr_t)thread;
+    free(thread);
+    if (number == ECANCELED)
+        berth_error_set(error, BERTH_FAILED_PRECONDITION, "module %s is stopping", generation->module->name);
+    else
+        berth_error_errno(error, number, "cannot start a thread");
+    return 0;
+}
+
+static void threads_join(struct berth_generation *generation)
+{
+    for (;;) {
+        struct berth_module_thread *thread = NULL;
+        pthread_mutex_lock(&generation->host->lock);
+        if (!berth_list_empty(&generation->threads)) {
+            thread = berth_container(generation->threads.next, struct berth_module_thread, link);
+            berth_list_remove(&thread->link);
+        }
+        pthread_mutex_unlock(&generation->host->lock);
+        if (!thread)
+            return;
+        pthread_join(thread->thread, NULL);
+        free(thread);
+    }
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------ */
+
+void berth_generation_close(struct berth_generation *generation)
+{
+    struct berth_host *host = generation->host;
+    __atomic_store_n(&generation->stopping, true, __ATOMIC_RELEASE);
+    berth_alarms_end(generation);
+    threads_join(generation);
+    pthread_mutex_lock(&host->lock);
+    for (size_t i = 0; i < generation->edge_count; i++) {
+        struct berth_edge *edge = &generation->edges[i];
+        berth_edge_shut(edge);
+        __atomic_store_n(&edge->link->edge, NULL, __ATOMIC_RELEASE);
+        berth_edge_remove(edge);
+    }
+    pthread_mutex_unlock(&host->lock);
+    if (!generation->image->handle && generation->image->fd < 0) /* the application's links outlive this host */
+        for (size_t i = 0; i < generation->image->link_count; i++) {
+            struct berth_image_link *line = &generation->image->links[i];
+            line->link->edge = NULL;
+            if (line->kind == BERTH_ITEM_UNIT)
+                line->link->code = NULL;
+        }
+}
+
+static void carrier_end(struct berth_carrier *carrier)
+{
+    if (!carrier)
+        return;
+    carrier->ops->close(carrier);
+    carrier->ops->stop(carrier);
+    carrier->ops->fini(carrier);
+}
+
+bool berth_generation_free(struct berth_generation *generation, char *reason, size_t size)
+{
+    if (!generation)
+        return true;
+    struct berth_host *host = generation->host;
+    carrier_end(generation->carrier);
+    generation->carrier = NULL;
+    if (berth_image_mapped(generation->image) && generation->image->fd >= 0) {
+        char why[160];
+        bool keep = host->options.flags & BERTH_HOST_KEEP_IMAGES;
+        if (keep)
+            snprintf(why, sizeof why, "the host keeps images (BERTH_HOST_KEEP_IMAGES)");
+        if (keep || !berth_image_unmap(generation->image, why, sizeof why)) {
+            if (reason)
+                snprintf(reason, size, "%s", why);
+            return false; /* its code may still be reached: what it points at stays, too, until the host's end */
+        }
+    }
+    pthread_mutex_lock(&host->lock);
+    berth_list_remove(&generation->all);
+    pthread_mutex_unlock(&host->lock);
+    for (size_t i = 0; i < generation->handler_count && generation->subscriptions; i++)
+        berth_subscription_unref(generation->subscriptions[i]);
+    berth_image_free(generation->image);
+    free(generation->edges);
+    free(generation->publishers);
+    berth_arena_deinit(&generation->arena);
+    free(generation);
+    return true;
+}

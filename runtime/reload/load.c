@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/* Loading and unloading. */
+#include "runtime/reload/lifecycle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+berth_ctx *berth_admin_enter(struct berth_host *host, const char *what, struct berth_error *error)
+{
+    berth_ctx *ctx = berth_thread_enter(&host->threads);
+    if (!ctx) {
+        berth_error_nomem(error);
+        return NULL;
+    }
+    uint32_t chain = berth_block(ctx)->chain;
+    if (__atomic_load_n(&host->admin_chain, __ATOMIC_RELAXED) == chain) {
+        berth_error_set(error, BERTH_ABORTED, "%s inside of another load, unload or reload: do it after that one", what);
+        berth_thread_leave(ctx);
+        return NULL;
+    }
+    pthread_mutex_lock(&host->admin);
+    __atomic_store_n(&host->admin_chain, chain, __ATOMIC_RELAXED);
+    berth_generations_reap(ctx, host);
+    return ctx;
+}
+
+void berth_admin_leave(struct berth_host *host, berth_ctx *ctx)
+{
+    __atomic_store_n(&host->admin_chain, 0, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&host->admin);
+    berth_thread_leave(ctx);
+}
+
+/* ---- checks ------------------------------------------------------------------------------------ */
+
+static int check_requires(struct berth_generation *next, struct berth_error *error)
+{
+    const struct berth_manifest *manifest = next->image->manifest;
+    for (size_t i = 0; i < manifest->require_count; i++) {
+        const struct berth_manifest_require *require = &manifest->requires[i];
+        struct berth_module *module = berth_module_find(next->host, require->module);
+        if (!module || module->state == BERTH_MODULE_ABSENT)
+            return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s requires %s %s, which is not loaded: load it first",
+                                   next->module->name, require->module, require->range);
+        const struct berth_manifest *other = module->current->image->manifest;
+        if (!berth_semver_range_holds(&require->parsed, &other->semver))
+            return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s requires %s %s, but %s %s is loaded",
+                                   next->module->name, require->module, require->range, require->module, other->version);
+    }
+    return BERTH_OK;
+}
+
+static int check_imports(struct berth_generation *next, struct berth_error *error)
+{
+    const struct berth_manifest *manifest = next->image->manifest;
+    char wants[512], has[512];
+    for (size_t i = 0; i < manifest->import_count; i++) {
+        const struct berth_manifest_import *import = &manifest->imports[i];
+        struct berth_module *module = berth_module_find(next->host, import->module);
+        if (!module || module->state == BERTH_MODULE_ABSENT)
+            continue; /* bound when it comes */
+        const struct berth_manifest *other = module->current->image->manifest;
+        if (module == next->module)
+            other = manifest;
+        const struct berth_manifest_export *export = berth_manifest_find_export(other, import->function);
+        if (!export)
+            return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s imports %s, but %s %s has no such function",
+                                   next->module->name, import->name, import->module, other->version);
+        if (strcmp(export->signature->identity, import->signature->identity) != 0)
+            return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s imports %s, but %s %s has %s", next->module->name,
+                                   berth_signature_print(import->signature, import->name, wants, sizeof wants),
+                                   import->module, other->version,
+                                   berth_signature_print(export->signature, import->name, has, sizeof has));
+    }
+    return BERTH_OK;
+}
+
+int berth_generation_check(struct berth_generation *next, struct berth_error *error)
+{
+    pthread_mutex_lock(&next->host->lock);
+    int code = check_requires(next, error);
+    if (code == BERTH_OK)
+        code = check_imports(next, error);
+    pthread_mutex_unlock(&next->host->lock);
+    return code;
+}
+
+/* ---- the end of a generation --------------------------------------------------------------------- */
+
+bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline)
+{
+    struct berth_host *host = generation->host;
+    long pause = 20000;
+    if (!berth_mailbox_quiet(generation->module, generation, 0, deadline))
+        return false;
+    while (berth_frames_count(&host->threads, berth_generation_holds, generation, NULL) > 0) {
+        if (berth_now() >= deadline)
+            return false;
+        nanosleep(&(struct timespec){0, pause}, NULL);
+        pause = pause < 1000000 ? pause * 2 : pause;
+    }
+    return true;
+}
+
+void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, char *reason, size_t size)
+{
+    struct berth_host *host = generation->host;
+    struct berth_error error;
+    char why[160] = "";
+    char label[128];
+    if (reason)
+        reason[0] = '\0';
+    berth_module_label(generation, label, sizeof label);
+    __atomic_store_n(&generation->stopping, true, __ATOMIC_RELEASE);
+    if (generation->carrier && berth_hook_invoke(admin, generation, BERTH_HOOK_STOP, NULL, NULL, &error) != BERTH_OK)
+        berth_host_log(host, generation, BERTH_LOG_ERROR, "STOP failed: %s", error.text);
+    berth_generation_close(generation);
+    if (berth_generation_free(generation, why, sizeof why))
+        return;
+    generation->kept = true;
+    berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s stays mapped: %s", label, why);
+    if (reason)
+        snprintf(reason, size, "%s", why);
+}
+
+void berth_generations_reap(berth_ctx *admin, struct berth_host *host)
+{
+    for (;;) {
+        struct berth_generation *found = NULL;
+        pthread_mutex_lock(&host->lock);
+        berth_list_each(&host->generations, link)
+        {
+            struct berth_generation *generation = berth_container(link, struct berth_generation, all);
+            if (!found && generation->draining)
+                found = generation;
+        }
+        pthread_mutex_unlock(&host->lock);
+        if (!found || !berth_generation_quiet(found, berth_now()))
+            return;
+        found->draining = false;
+        berth_generation_end(admin, found, NULL, 0);
+    }
+}
+
+/* ---- load ------------------------------------------------------------------------------------------ */
+
+static int placement_find(const char *text, const struct berth_carrier_ops **ret_placement, struct berth_error *error)
+{
+    if (!text || strcmp(text, "inline") == 0)
+        *ret_placement = &berth_carrier_inline;
+    else if (strcmp(text, "process") == 0)
+        *ret_placement = &berth_carrier_process;
+    else
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "\"%s\" is no placement: write inline or process", text);
+    return BERTH_OK;
+}
+
+/* The module takes the generation: from here on it serves. */
+static void install(struct berth_module *module, struct berth_generation *generation)
+{
+    struct berth_host *host = module->host;
+    pthread_mutex_lock(&host->lock);
+    __atomic_store_n(&module->current, generation, __ATOMIC_RELEASE);
+    module->state = BERTH_MODULE_RUNNING;
+    module->why[0] = '\0';
+    berth_restart_init(&module->restart);
+    berth_module_open(module, generation);
+    berth_list_append(&host->order, &module->link);
+    pthread_mutex_unlock(&host->lock);
+    berth_mailbox_resume(module);
+}
+
+/* Importers that were there first, and expect something else. */
+static void warn_mismatches(struct berth_generation *generation)
+{
+    struct berth_host *host = generation->host;
+    struct berth_map_entry *entry;
+    pthread_mutex_lock(&host->lock);
+    for (size_t i = 0; berth_map_next(&generation->module->cells, &i, &entry);) {
+        struct berth_cell *cell = entry->value;
+        berth_list_each(&cell->edges, link)
+        {
+            struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
+            if (cell->item && !edge->mismatch)
+                continue;
+            berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s imports %s, which %s %s does not have%s",
+                           edge->importer ? edge->importer->module->name : "the application", cell->name,
+                           generation->module->name, generation->image->manifest->version,
+                           cell->item ? " with that signature" : "");
+        }
+    }
+    pthread_mutex_unlock(&host->lock);
+}
+
+static int begin(berth_ctx *admin, struct berth_generation *generation, struct berth_error *error)
+{
+    bool topics = generation->host->upstream == NULL;
+    int code = berth_generation_check(generation, error);
+    if (code == BERTH_OK && topics)
+        code = berth_topics_check(generation, NULL, error);
+    if (code == BERTH_OK && topics)
+        code = berth_topics_prepare(generation, error);
+    if (code == BERTH_OK)
+        code = berth_generation_open(generation, error);
+    if (code == BERTH_OK && topics) { /* a worker's START comes from upstream */
+        code = berth_hook_invoke(admin, generation, BERTH_HOOK_START, NULL, NULL, error);
+        if (code != BERTH_OK)
+            berth_error_prefix(error, "%s: START failed: ", generation->module->name);
+    }
+    return code;
+}
+
+int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct berth_error *error)
+{
+    struct berth_host *host = berth_host_of(admin);
+    struct berth_image *image = load->image;
+    const char *name = load->name ? load->name : image->manifest->name;
+    struct berth_generation_setup setup = {image, NULL, NULL, load->options};
+    int code = placement_find(load->placement, &setup.placement, error);
+    if (code == BERTH_OK && !berth_identifier_valid(name))
+        code = berth_error_set(error, BERTH_INVALID_ARGUMENT, "\"%s\" cannot be a module's name: write [a-z][a-z0-9_]*", name);
+    if (code == BERTH_OK) {
+        pthread_mutex_lock(&host->lock);
+        setup.module = berth_module_obtain(host, name);
+        pthread_mutex_unlock(&host->lock);
+        if (!setup.module)
+            code = berth_error_nomem(error);
+        else if (setup.module->state != BERTH_MODULE_ABSENT)
+            code = berth_error_set(error, BERTH_ALREADY_EXISTS,
+                                   "a module %s is loaded already: reload it, or load this one under another name", name);
+    }
+    char *file = code == BERTH_OK ? strdup(image->file) : NULL;
+    if (code == BERTH_OK && !file)
+        code = berth_error_nomem(error);
+    if (code != BERTH_OK) {
+        berth_image_free(image);
+        return code;
+    }
+    struct berth_generation *generation;
+    code = berth_generation_new(host, &setup, &generation, error);
+    if (code == BERTH_OK) {
+        code = begin(admin, generation, error);
+        if (code != BERTH_OK) {
+            berth_handles_end(generation);
+            berth_generation_close(generation);
+            generation->kept = !berth_generation_free(generation, NULL, 0);
+        }
+    }
+    if (code != BERTH_OK) {
+        free(file);
+        return code;
+    }
+    free(setup.module->file);
+    setup.module->file = file;
+    if (!host->upstream)
+        berth_topics_switch(generation, NULL);
+    install(setup.module, generation);
+    warn_mismatches(generation);
+    char label[128];
+    berth_module_label(generation, label, sizeof label);
+    berth_host_log(host, NULL, BERTH_LOG_DEBUG, "%s is loaded (%s)", label, generation->placement->name);
+    return BERTH_OK;
+}
+
+/* ---- unload ------------------------------------------------------------------------------------------ */
+
+static int check_required(struct berth_module *module, struct berth_error *error)
+{
+    struct berth_host *host = module->host;
+    int code = BERTH_OK;
+    pthread_mutex_lock(&host->lock);
+    berth_list_each(&host->order, link)
+    {
+        struct berth_module *other = berth_container(link, struct berth_module, link);
+        const struct berth_manifest *manifest = other->current->image->manifest;
+        for (size_t i = 0; i < manifest->require_count && code == BERTH_OK && other != module; i++)
+            if (strcmp(manifest->requires[i].module, module->name) == 0)
+                code = berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s is required by %s: unload that one first",
+                                       module->name, other->name);
+    }
+    pthread_mutex_unlock(&host->lock);
+    return code;
+}
+
+static void reopen(struct berth_module *module)
+{
+    struct berth_host *host = module->host;
+    pthread_mutex_lock(&host->lock);
+    if (module->state == BERTH_MODULE_RUNNING)
+        berth_module_open(module, module->current);
+    module->swapping = false;
+    pthread_cond_broadcast(&host->changed);
+    pthread_mutex_unlock(&host->lock);
+    berth_mailbox_resume(module);
+}
+
+int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool force, struct berth_error *error)
+{
+    struct berth_host *host = module->host;
+    struct berth_generation *generation = module->current;
+    if (berth_frames_inside(admin, berth_generation_holds, generation))
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s cannot be unloaded from inside of a call of its own",
+                               module->name);
+    int code = force ? BERTH_OK : check_required(module, error);
+    if (code != BERTH_OK)
+        return code;
+    pthread_mutex_lock(&host->lock);
+    module->swapping = true;
+    module->swap_chain = berth_block(admin)->chain;
+    berth_module_shut(module);
+    pthread_mutex_unlock(&host->lock);
+    berth_mailbox_pause(module);
+    berth_frames_barrier();
+    if (!berth_generation_quiet(generation, berth_now() + host->options.stop_timeout_ns)) {
+        size_t inside = berth_frames_count(&host->threads, berth_generation_holds, generation, NULL);
+        reopen(module);
+        return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
+                               "%s: %zu calls were still inside after %.1f s; it goes on", module->name, inside,
+                               (double)host->options.stop_timeout_ns / 1e9);
+    }
+    berth_timer_remove(&module->restart_timer);
+    if (!host->upstream)
+        berth_topics_leave(generation);
+    pthread_mutex_lock(&host->lock);
+    berth_list_remove(&module->link);
+    __atomic_store_n(&module->current, NULL, __ATOMIC_RELEASE);
+    module->state = BERTH_MODULE_ABSENT;
+    module->swapping = false;
+    pthread_cond_broadcast(&host->changed);
+    pthread_mutex_unlock(&host->lock);
+    berth_mailbox_drop(module);
+    berth_handles_end(generation);
+    berth_generation_end(admin, generation, NULL, 0);
+    return BERTH_OK;
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reload, a transaction: stage → compare → start → hand over → switch → drain. Until the switch everything can be undone, and the old
+ * generation serves; from the switch on nothing can fail.
+ */
+#include "runtime/reload/lifecycle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct transaction {
+    berth_ctx *admin;
+    struct berth_host *host;
+    struct berth_module *module;
+    struct berth_generation *old, *next;
+    struct berth_reload_report *report;
+    int64_t deadline;
+    bool was_running; /* the old generation's worker is alive */
+    bool gated;       /* this chain holds the module's gate */
+};
+
+static void step(struct transaction *t, const char *name)
+{
+    snprintf(t->report->step, sizeof t->report->step, "%s", name);
+}
+
+/* ---- compare ----------------------------------------------------------------------------------- */
+
+static int compare_cell(struct transaction *t, struct berth_cell *cell, struct berth_error *error)
+{
+    const struct berth_manifest *manifest = t->next->image->manifest;
+    const struct berth_manifest_export *export = berth_manifest_find_export(manifest, cell->function);
+    const char *who = NULL;
+    const struct berth_signature *wants = cell->item ? cell->item->signature : NULL;
+    berth_list_each(&cell->edges, link)
+    {
+        struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
+        if (edge->mismatch || edge->importer == t->old || edge->importer == t->next)
+            continue;
+        if (!export || strcmp(export->signature->identity, edge->signature->identity) != 0) {
+            who = edge->importer ? edge->importer->module->name : "the application";
+            wants = edge->signature;
+        }
+    }
+    if (!who && cell->functions && wants &&
+        (!export || strcmp(export->signature->identity, wants->identity) != 0))
+        who = "the application";
+    if (!who)
+        return BERTH_OK;
+    char old_text[512], new_text[512];
+    berth_signature_print(wants, cell->name, old_text, sizeof old_text);
+    if (!export)
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s calls %s, which version %s no longer has", who, old_text,
+                               manifest->version);
+    return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s calls %s, but in version %s it is %s", who, old_text,
+                           manifest->version, berth_signature_print(export->signature, cell->name, new_text, sizeof new_text));
+}
+
+/* Modules that require this one must accept the new version. */
+static int compare_ranges(struct transaction *t, struct berth_error *error)
+{
+    const struct berth_manifest *next = t->next->image->manifest;
+    berth_list_each(&t->host->order, link)
+    {
+        struct berth_module *other = berth_container(link, struct berth_module, link);
+        const struct berth_manifest *manifest = other->current->image->manifest;
+        for (size_t i = 0; i < manifest->require_count; i++)
+            if (other != t->module && strcmp(manifest->requires[i].module, t->module->name) == 0 &&
+                !berth_semver_range_holds(&manifest->requires[i].parsed, &next->semver))
+                return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s requires %s %s, but the new version is %s",
+                                       other->name, t->module->name, manifest->requires[i].range, next->version);
+    }
+    return BERTH_OK;
+}
+
+static int compare(struct transaction *t, struct berth_error *error)
+{
+    const struct berth_manifest *old = t->old->image->manifest, *next = t->next->image->manifest;
+    char holders[256];
+    struct berth_map_entry *entry;
+    step(t, "compare");
+    if (strcmp(old->name, next->name) != 0)
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION, "the file is module %s, not %s", next->name, old->name);
+    if (t->was_running && old->hooks[BERTH_HOOK_SAVE] && !next->hooks[BERTH_HOOK_RESTORE])
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "%s has state to hand over, but version %s has no BERTH_RESTORE: unload it if the state may go",
+                               t->module->name, next->version);
+    if (t->module->handles) {
+        berth_handles_print(t->module, holders, sizeof holders);
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s has %zu live handles (%s): close them first",
+                               t->module->name, t->module->handles, holders);
+    }
+    pthread_mutex_lock(&t->host->lock);
+    int code = compare_ranges(t, error);
+    for (size_t i = 0; code == BERTH_OK && berth_map_next(&t->module->cells, &i, &entry);)
+        code = compare_cell(t, entry->value, error);
+    pthread_mutex_unlock(&t->host->lock);
+    if (code == BERTH_OK)
+        code = berth_generation_check(t->next, error);
+    return code == BERTH_OK ? berth_topics_check(t->next, t->old, error) : code;
+}
+
+/* ---- start ---------------------------------------------------------------------------------------- */
+
+static int start(struct transaction *t, struct berth_error *error)
+{
+    step(t, "start");
+    int code = berth_topics_prepare(t->next, error);
+    if (code == BERTH_OK)
+        code = berth_generation_open(t->next, error);
+    if (code == BERTH_OK) {
+        code = berth_hook_invoke(t->admin, t->next, BERTH_HOOK_START, NULL, NULL, error);
+        if (code != BERTH_OK)
+            berth_error_prefix(error, "START of the new version failed: ");
+    }
+    return code;
+}
+
+/* ---- hand over ------------------------------------------------------------------------------------- */
+
+/* New calls wait from here on. */
+static void gate_all(struct transaction *t)
+{
+    struct berth_module *module = t->module;
+    pthread_mutex_lock(&t->host->lock);
+    module->waited = 0;
+    module->longest_wait = 0;
+    module->swapping = true;
+    module->swap_chain = berth_block(t->admin)->chain;
+    berth_module_shut(module);
+    pthread_mutex_unlock(&t->host->lock);
+    berth_mailbox_pause(module);
+    berth_frames_barrier();
+}
+
+/* Nobody is inside the old generation: by the gate of a serial module, else by its frames. */
+static int wait_inside(struct transaction *t, bool stateful, struct berth_error *error)
+{
+    const struct berth_manifest *old = t->old->image->manifest;
+    bool is_inline = t->old->placement == &berth_carrier_inline;
+    bool quiet = true;
+    if (is_inline && !old->parallel)
+        quiet = t->gated =
+            berth_gate_lock(&t->module->gate, berth_block(t->admin)->chain, t->deadline) == BERTH_OK;
+    else if (stateful)
+        quiet = berth_generation_quiet(t->old, t->deadline);
+    if (quiet)
+        return BERTH_OK;
+    return berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "%s: %zu calls were still inside at the deadline; it goes on",
+                           t->module->name,
+                           berth_frames_count(&t->host->threads, berth_generation_holds, t->old, NULL));
+}
+
+static int hand_over(struct transaction *t, struct berth_error *error)
+{
+    const struct berth_manifest *old = t->old->image->manifest;
+    bool stateful = t->was_running && old->hooks[BERTH_HOOK_SAVE];
+    step(t, "handover");
+    gate_all(t);
+    int code = wait_inside(t, stateful, error);
+    if (code != BERTH_OK || !stateful)
+        return code;
+    berth_bytes state = {NULL, 0};
+    uint32_t version = old->state_version;
+    code = berth_hook_invoke(t->admin, t->old, BERTH_HOOK_SAVE, NULL, &state, error);
+    if (code != BERTH_OK)
+        return berth_error_prefix(error, "SAVE failed: ");
+    t->report->state_bytes = state.size;
+    t->report->state_version = version;
+    const void *arguments[] = {&version, &state};
+    code = berth_hook_invoke(t->admin, t->next, BERTH_HOOK_RESTORE, arguments, NULL, error);
+    if (code != BERTH_OK)
+        berth_error_prefix(error, "RESTORE of the new version failed: ");
+    return code;
+}
+
+/* Back to the old generation, as if nothing had happened. */
+static void undo(struct transaction *t)
+{
+    struct berth_module *module = t->module;
+    pthread_mutex_lock(&t->host->lock);
+    bool swapping = module->swapping;
+    if (swapping && module->state == BERTH_MODULE_RUNNING)
+        berth_module_open(module, t->old);
+    module->swapping = false;
+    pthread_cond_broadcast(&t->host->changed);
+    pthread_mutex_unlock(&t->host->lock);
+    if (t->gated)
+        berth_gate_unlock(&module->gate);
+    if (swapping && module->state == BERTH_MODULE_RUNNING)
+        berth_mailbox_resume(module);
+    berth_handles_end(t->next);
+    berth_generation_close(t->next);
+    t->next->kept = !berth_generation_free(t->next, NULL, 0);
+}
+
+/* ---- switch and drain -------------------------------------------------------------------------------- */
+
+static void switch_over(struct transaction *t, char *file)
+{
+    struct berth_module *module = t->module;
+    step(t, "switch");
+    t->report->in_flight = berth_frames_count(&t->host->threads, berth_generation_holds, t->old, NULL);
+    berth_topics_switch(t->next, t->old);
+    pthread_mutex_lock(&module->mail_lock);
+    t->report->messages = module->mail_messages;
+    pthread_mutex_unlock(&module->mail_lock);
+    pthread_mutex_lock(&t->host->lock);
+    __atomic_store_n(&t->old->stopping, true, __ATOMIC_RELEASE);
+    __atomic_store_n(&module->current, t->next, __ATOMIC_RELEASE);
+    module->state = BERTH_MODULE_RUNNING;
+    module->why[0] = '\0';
+    berth_restart_init(&module->restart);
+    if (file) {
+        free(module->file);
+        module->file = file;
+    }
+    berth_module_open(module, t->next);
+    module->swapping = false;
+    pthread_cond_broadcast(&t->host->changed);
+    pthread_mutex_unlock(&t->host->lock);
+    if (t->gated)
+        berth_gate_unlock(&module->gate);
+    berth_mailbox_resume(module);
+}
+
+static void drain(struct transaction *t)
+{
+    struct berth_reload_report *report = t->report;
+    step(t, "drain");
+    berth_frames_barrier();
+    if (berth_generation_quiet(t->old, t->deadline)) {
+        berth_generation_end(t->admin, t->old, report->kept, sizeof report->kept);
+    } else {
+        snprintf(report->kept, sizeof report->kept, "%zu calls are still inside; it goes when they have ended",
+                 berth_frames_count(&t->host->threads, berth_generation_holds, t->old, NULL));
+        t->old->draining = true;
+    }
+    report->unmapped = report->kept[0] == '\0';
+    step(t, "done");
+}
+
+int berth_module_reload(berth_ctx *admin, struct berth_module *module, struct berth_image *image,
+                        struct berth_reload_report *report, struct berth_error *error)
+{
+    struct berth_host *host = module->host;
+    struct transaction t = {.admin = admin, .host = host, .module = module, .old = module->current, .report = report};
+    char *file = strdup(image->file);
+    t.deadline = berth_now() + host->options.stop_timeout_ns;
+    t.was_running = t.old->carrier != NULL && module->state == BERTH_MODULE_RUNNING;
+    if (!file || berth_frames_inside(admin, berth_generation_holds, t.old)) {
+        berth_image_free(image);
+        free(file);
+        return file ? berth_error_set(error, BERTH_ABORTED, "%s cannot be reloaded from inside of a call of its own",
+                                      module->name)
+                    : berth_error_nomem(error);
+    }
+    struct berth_generation_setup setup = {image, module, t.old->placement, t.old->options_given};
+    int code = berth_generation_new(host, &setup, &t.next, error);
+    if (code != BERTH_OK) {
+        free(file);
+        return code;
+    }
+    berth_module_label(t.next, report->to, sizeof report->to);
+    code = compare(&t, error);
+    if (code == BERTH_OK)
+        code = start(&t, error);
+    if (code == BERTH_OK)
+        code = hand_over(&t, error);
+    if (code != BERTH_OK) {
+        undo(&t);
+        free(file);
+        return code;
+    }
+    switch_over(&t, file);
+    drain(&t);
+    report->waited = module->waited;
+    report->longest_wait_ns = module->longest_wait;
+    return BERTH_OK;
+}

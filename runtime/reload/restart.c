@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker died: its module comes back by the restart policy, with an empty state and a mailbox that was kept. */
+#include "runtime/reload/lifecycle.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static void restart_job(void *argument);
+
+static void timer_due(struct berth_timer *timer)
+{
+    struct berth_module *module = timer->owner;
+    if (berth_schedule_job(module->host, restart_job, module) != BERTH_OK)
+        berth_timer_add(module->host->loop, timer, berth_now() + 1000000000, NULL);
+}
+
+/* host->lock held. What becomes of a module whose worker is not there. */
+static void plan(struct berth_module *module, const char *how)
+{
+    struct berth_host *host = module->host;
+    int64_t delay;
+    if (!berth_restart_next(&module->restart, berth_now(), &delay)) {
+        module->state = BERTH_MODULE_FAILED;
+        module->swapping = false;
+        snprintf(module->why, sizeof module->why, "its worker %s, too often: reload it, or unload and load it", how);
+    } else {
+        module->state = BERTH_MODULE_WAITING;
+        snprintf(module->why, sizeof module->why, "its worker %s; it is being restarted", how);
+        /* callers may wait for a restart that is at once, if there is a thread to do it */
+        module->swapping = delay == 0 && host->pool_size > 0;
+        module->swap_chain = 0;
+        module->restart_timer.owner = module;
+        module->restart_timer.fire = timer_due;
+        module->restart_pending = true;
+        if (delay == 0 ? berth_schedule_job(host, restart_job, module) != BERTH_OK
+                       : berth_timer_add(host->loop, &module->restart_timer, berth_now() + delay, NULL) != BERTH_OK) {
+            module->state = BERTH_MODULE_FAILED;
+            module->swapping = false;
+        }
+    }
+    pthread_cond_broadcast(&host->changed);
+}
+
+void berth_module_died(struct berth_generation *generation, const char *how)
+{
+    struct berth_module *module = generation->module;
+    struct berth_host *host = generation->host;
+    bool ours = false;
+    pthread_mutex_lock(&host->lock);
+    if (module->current == generation && !generation->stopping && module->state == BERTH_MODULE_RUNNING) {
+        ours = true;
+        berth_module_shut(module);
+        plan(module, how);
+    }
+    pthread_mutex_unlock(&host->lock);
+    if (!ours)
+        return;
+    berth_mailbox_pause(module);
+    berth_handles_end(generation);
+    berth_host_log(host, generation, BERTH_LOG_ERROR, "its worker %s", how);
+}
+
+static void restart_job(void *argument)
+{
+    struct berth_module *module = argument;
+    struct berth_host *host = module->host;
+    struct berth_error error;
+    berth_ctx *admin = berth_admin_enter(host, "a restart", &error);
+    if (!admin)
+        return;
+    struct berth_generation *generation = module->current;
+    bool wanted = generation && module->restart_pending && module->state == BERTH_MODULE_WAITING;
+    module->restart_pending = false;
+    int code = BERTH_OK;
+    if (wanted) {
+        struct berth_carrier *dead = generation->carrier;
+        /* its callers have been answered, and leave */
+        if (!berth_generation_quiet(generation, berth_now() + host->options.stop_timeout_ns)) {
+            code = berth_error_set(&error, BERTH_DEADLINE_EXCEEDED, "was not left by its callers");
+        } else {
+            __atomic_store_n(&generation->carrier, NULL, __ATOMIC_RELEASE);
+            if (dead)
+                dead->ops->fini(dead);
+            code = berth_generation_carry(generation, &error);
+        }
+        if (code == BERTH_OK)
+            code = berth_hook_invoke(admin, generation, BERTH_HOOK_START, NULL, NULL, &error);
+        pthread_mutex_lock(&host->lock);
+        if (code == BERTH_OK) {
+            module->state = BERTH_MODULE_RUNNING;
+            module->why[0] = '\0';
+            berth_module_open(module, generation);
+            module->swapping = false;
+            pthread_cond_broadcast(&host->changed);
+        } else {
+            char how[200];
+            snprintf(how, sizeof how, "could not be restarted (%.160s)", error.text);
+            plan(module, how);
+        }
+        pthread_mutex_unlock(&host->lock);
+        if (code == BERTH_OK)
+            berth_mailbox_resume(module);
+        berth_host_log(host, generation, code == BERTH_OK ? BERTH_LOG_INFO : BERTH_LOG_ERROR, "its worker %s",
+                       code == BERTH_OK ? "has been restarted" : error.text);
+    }
+    berth_admin_leave(host, admin);
+}
