@@ -381,6 +381,7 @@ void berth_generation_close(struct berth_generation *generation)
     __atomic_store_n(&generation->stopping, true, __ATOMIC_RELEASE);
     berth_alarms_end(generation);
     threads_join(generation);
+    berth_handles_end(generation);
     pthread_mutex_lock(&host->lock);
     for (size_t i = 0; i < generation->edge_count; i++) {
         struct berth_edge *edge = &generation->edges[i];

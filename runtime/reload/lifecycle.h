@@ -29,6 +29,8 @@ int berth_generation_check(struct berth_generation *next, struct berth_error *er
 bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline);
 /* STOP, close and free of one that nobody calls any more. reason: why its image stays, or "". */
 void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, char *reason, size_t size);
+/* A module that serves from now on: its worker may have died before that. host->lock held. */
+void berth_module_see_death(struct berth_module *module);
 /* Ends generations that were still busy when they were replaced, and are not any more. */
 void berth_generations_reap(berth_ctx *admin, struct berth_host *host);
 

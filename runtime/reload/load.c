@@ -168,6 +168,7 @@ static void install(struct berth_module *module, struct berth_generation *genera
     berth_restart_init(&module->restart);
     berth_module_open(module, generation);
     berth_list_append(&host->order, &module->link);
+    berth_module_see_death(module);
     pthread_mutex_unlock(&host->lock);
     berth_mailbox_resume(module);
 }
@@ -243,7 +244,6 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     if (code == BERTH_OK) {
         code = begin(admin, generation, error);
         if (code != BERTH_OK) {
-            berth_handles_end(generation);
             berth_generation_close(generation);
             generation->kept = !berth_generation_free(generation, NULL, 0);
         }
@@ -331,7 +331,6 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     pthread_cond_broadcast(&host->changed);
     pthread_mutex_unlock(&host->lock);
     berth_mailbox_drop(module);
-    berth_handles_end(generation);
     berth_generation_end(admin, generation, NULL, 0);
     return BERTH_OK;
 }

@@ -190,7 +190,6 @@ static void undo(struct transaction *t)
         berth_gate_unlock(&module->gate);
     if (swapping && module->state == BERTH_MODULE_RUNNING)
         berth_mailbox_resume(module);
-    berth_handles_end(t->next);
     berth_generation_close(t->next);
     t->next->kept = !berth_generation_free(t->next, NULL, 0);
 }
@@ -218,6 +217,7 @@ static void switch_over(struct transaction *t, char *file)
     }
     berth_module_open(module, t->next);
     module->swapping = false;
+    berth_module_see_death(module);
     pthread_cond_broadcast(&t->host->changed);
     pthread_mutex_unlock(&t->host->lock);
     if (t->gated)

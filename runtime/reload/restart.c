@@ -41,12 +41,22 @@ static void plan(struct berth_module *module, const char *how)
     pthread_cond_broadcast(&host->changed);
 }
 
+void berth_module_see_death(struct berth_module *module)
+{
+    if (!module->current->dead)
+        return;
+    berth_module_shut(module);
+    plan(module, "ended at once");
+}
+
 void berth_module_died(struct berth_generation *generation, const char *how)
 {
     struct berth_module *module = generation->module;
     struct berth_host *host = generation->host;
     bool ours = false;
     pthread_mutex_lock(&host->lock);
+    generation->dead = true;
+    snprintf(module->why, sizeof module->why, "its worker %s", how);
     if (module->current == generation && !generation->stopping && module->state == BERTH_MODULE_RUNNING) {
         ours = true;
         berth_module_shut(module);
@@ -81,6 +91,7 @@ static void restart_job(void *argument)
             __atomic_store_n(&generation->carrier, NULL, __ATOMIC_RELEASE);
             if (dead)
                 dead->ops->fini(dead);
+            generation->dead = false;
             code = berth_generation_carry(generation, &error);
         }
         if (code == BERTH_OK)
@@ -92,6 +103,7 @@ static void restart_job(void *argument)
             berth_module_open(module, generation);
             module->swapping = false;
             pthread_cond_broadcast(&host->changed);
+            berth_module_see_death(module);
         } else {
             char how[200];
             snprintf(how, sizeof how, "could not be restarted (%.160s)", error.text);
