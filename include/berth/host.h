@@ -275,17 +275,34 @@ BERTH_PUBLIC int berth_function_invoke(berth_function *function, berth_ctx *ctx,
 BERTH_PUBLIC int berth_call_json(berth_ctx *ctx, const char *name, const char *arguments, char **ret_result);
 
 /*
- * Arguments as the shell takes them, one word each: a string or bytes is the word itself, the rest is JSON; NAME=VALUE
- * is a named one if the function has such a parameter. text: the result raw, as a person wants it (strings and bytes as they are), else
- * as JSON. *ret_result is NUL-ended beyond *ret_size and the caller's to free().
+ * Arguments as people type them, one word each: a word is itself for a string or bytes, and JSON for any other type;
+ * NAME=VALUE is the argument of that name, if the function has such a parameter. The result as people want to see it:
+ * a string or bytes raw, nothing for void, else JSON.
  */
 struct berth_word {
     const char *data;
     size_t size;
-    bool literal; /* contents of a file: never NAME=VALUE */
 };
-BERTH_PUBLIC int berth_call_words(berth_ctx *ctx, const char *name, const struct berth_word *words, size_t count, bool text,
-                                  char **ret_result, size_t *ret_size);
+struct berth_words_call {
+    size_t size; /* sizeof(struct berth_words_call) */
+    const struct berth_word *words;
+    size_t count;
+    const char *json; /* instead of words: a JSON array or object; or NULL */
+    /*
+     * Called for each word that is to be a string or bytes (may be NULL): may let *word point at something else, which
+     * must stay until the call has ended, or refuse with a code and *error.
+     */
+    int (*expand)(void *user, const char *parameter, struct berth_word *word, struct berth_error *error);
+    void *user;
+    bool as_json; /* the result always as JSON */
+};
+struct berth_words_result {
+    enum berth_value_kind kind; /* BERTH_VALUE_STRING, _BYTES, _VOID or _JSON */
+    char *data;                 /* NUL-ended beyond size; the caller's to free() */
+    size_t size;
+};
+BERTH_PUBLIC int berth_call_words(berth_ctx *ctx, const char *name, const struct berth_words_call *words,
+                                  struct berth_words_result *ret_result);
 
 /* ---- messages -------------------------------------------------------------------------------------------------------- */
 
