@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+# For the tests of the program: `. "$(dirname "$0")/shell.sh"`. They drive the real one, on fixture modules.
+. "$(dirname "${BASH_SOURCE[0]}")/../support/tap.sh"
+
+berth=$BERTH_TOP_BUILDDIR/berth
+modules=$BERTH_TOP_BUILDDIR/tests/fixtures
+[ -x "$berth" ] || tap_skip_all "no $berth"
+export BERTH_WORKER="${BERTH_WORKER:-$BERTH_TOP_BUILDDIR/berth-worker}"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit
+
+# berth ARG...: runs it with what the test gives as standard input; sets status and fills the files out and err.
+berth()
+{
+    timeout -k 5 60 "$berth" "$@" >out 2>err
+    status=$?
+}
+
+# check NAME STATUS OUT ERR: what the last run did. OUT is exact, ERR a pattern of [[ ]] for the
+# whole of standard error, which is one line without its newline (or nothing).
+check()
+{
+    local name=$1 wanted=$2 out=$3 err=$4 wrong=0 said
+    said=$(cat err)
+    [ "$status" = "$wanted" ] || wrong=1
+    printf '%s' "$out" | cmp -s - out || wrong=1
+    # shellcheck disable=SC2053 # a pattern
+    [[ $said == $err ]] || wrong=1
+    tap_result $wrong "$name" <<END
+exit status $status (wanted $wanted)
+stdout: $(head -c 2000 out | cat -v)
+wanted: $(printf '%s' "$out" | head -c 2000 | cat -v)
+stderr: $(head -c 2000 err)
+wanted: $err
+END
+}
+
+# ok NAME OUT ARG...: succeeds, with this output and nothing else.
+ok()
+{
+    local name=$1 out=$2
+    shift 2
+    berth "$@"
+    check "$name" 0 "$out" ""
+}
+
+# fails NAME STATUS ERR ARG...: fails, with nothing on standard output.
+fails()
+{
+    local name=$1 wanted=$2 err=$3
+    shift 3
+    berth "$@"
+    check "$name" "$wanted" "" "$err"
+}
+
+# build_module NAME: makes NAME.so in the working directory from the C on standard input.
+build_module()
+{
+    cat >"$1.c"
+    # shellcheck disable=SC2086
+    ${BERTH_TEST_CC:-cc} -fPIC -shared -fvisibility=hidden -Wl,-z,now ${BERTH_TEST_SANITIZER:-} \
+        -I"$BERTH_TOP_SRCDIR/include" -I"$BERTH_TOP_BUILDDIR/include" -o "$1.so" "$1.c"
+}
