@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/* As math, but one thread at a time. */
+#include <berth/module.h>
+
+BERTH_MODULE("bench_serial", "1.0.0", "Arithmetic, one at a time.");
+
+BERTH_EXPORT(f64, add, "a + b", (f64, a), (f64, b))
+{
+    return a + b;
+}
