@@ -1,0 +1,832 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/carrier/peer.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/base/error.h"
+#include "runtime/base/idmap.h"
+#include "runtime/base/text.h"
+#include "runtime/carrier/stream.h"
+
+#define FRAMES_QUEUED 8  /* of the largest size: what one end may have under way */
+#define TURNS         16 /* reads in one callback of the loop, which has others to serve */
+
+enum pending_state {
+    WAITING,
+    ANSWERED,
+    BROKEN_OFF,
+    GIVEN_UP, /* the deadline came first: nobody waits, but a reply may still come */
+};
+
+/* A request of ours that has no reply yet. */
+struct pending {
+    uint64_t id;
+    size_t cost;
+    enum pending_state state;
+    berth_ctx *ctx;
+    struct berth_received *reply;
+    struct berth_outgoing *outgoing; /* while all of it is queued */
+    struct berth_list inbox;         /* requests that were made under this one */
+    struct berth_list idle;          /* in peer->idle while its thread waits for somebody else */
+    pthread_cond_t changed;
+};
+
+/* A request of the other end's that a thread is serving now. */
+struct serving {
+    struct berth_list link;
+    pthread_t thread;
+    uint64_t id;
+};
+
+struct work { /* what goes to submit */
+    struct berth_peer *peer;
+    struct berth_received *request;
+};
+
+struct berth_peer {
+    struct berth_loop *loop;
+    const struct berth_peer_ops *ops;
+    void *user;
+    size_t max_message, window;
+
+    pthread_mutex_t lock; /* what follows; never held while ops run */
+    size_t refs;
+    bool ended;
+    struct berth_idmap pendings;
+    size_t asked; /* bytes of them */
+    size_t owed, owed_count; /* of requests that have come, until their reply has gone */
+    struct berth_list serving;
+    struct berth_list idle;
+    bool reading;
+    pthread_t reader;
+    bool armed; /* the loop looks at the socket */
+    pthread_cond_t quiet;
+    uint64_t late;
+    struct berth_source source;
+    struct berth_stream stream;
+};
+
+static void finish_serving(struct berth_peer *peer, struct berth_received *request, int code,
+                           struct berth_buffer *result, const struct berth_error *error);
+
+static void pending_free(struct pending *pending)
+{
+    pthread_cond_destroy(&pending->changed);
+    free(pending);
+}
+
+/* ---- life ---- */
+
+static void on_ready(struct berth_source *source, uint32_t events);
+
+int berth_peer_new(const struct berth_peer_setup *setup, int socket, struct berth_peer **ret_peer,
+                   struct berth_error *error)
+{
+    struct berth_peer *peer = calloc(1, sizeof(*peer));
+
+    if (!peer) {
+        close(socket);
+        return berth_error_nomem(error);
+    }
+    int code = berth_stream_init(&peer->stream, socket, setup->accepts,
+                                 setup->max_message + BERTH_WIRE_EXTRA, error);
+    if (code != BERTH_OK) {
+        close(socket);
+        free(peer);
+        return code;
+    }
+    peer->refs = 1;
+    peer->loop = setup->loop;
+    peer->ops = setup->ops;
+    peer->user = setup->user;
+    berth_peer_set_max_message(peer, setup->max_message);
+    pthread_mutex_init(&peer->lock, NULL);
+    pthread_cond_init(&peer->quiet, NULL);
+    berth_idmap_init(&peer->pendings);
+    berth_list_init(&peer->serving);
+    berth_list_init(&peer->idle);
+    peer->armed = true;
+    peer->source = (struct berth_source){
+        .fd = peer->stream.epoll,
+        .events = EPOLLIN | EPOLLONESHOT,
+        .ready = on_ready,
+        .owner = peer,
+    };
+    code = berth_source_add(peer->loop, &peer->source, error);
+    if (code != BERTH_OK) {
+        berth_peer_unref(peer);
+        return code;
+    }
+    *ret_peer = peer;
+    return BERTH_OK;
+}
+
+void berth_peer_set_max_message(struct berth_peer *peer, size_t max_message)
+{
+    peer->max_message = max_message;
+    peer->window = FRAMES_QUEUED * (BERTH_WIRE_HEAD + BERTH_WIRE_EXTRA + max_message);
+}
+
+static void peer_ref(struct berth_peer *peer)
+{
+    __atomic_fetch_add(&peer->refs, 1, __ATOMIC_RELAXED);
+}
+
+void berth_peer_unref(struct berth_peer *peer)
+{
+    if (!peer || __atomic_sub_fetch(&peer->refs, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    uint32_t position = 0;
+    for (struct pending *left; (left = berth_idmap_next(&peer->pendings, &position, NULL));)
+        pending_free(left);
+    berth_idmap_deinit(&peer->pendings);
+    berth_stream_deinit(&peer->stream);
+    pthread_cond_destroy(&peer->quiet);
+    pthread_mutex_destroy(&peer->lock);
+    free(peer);
+}
+
+/* Nothing comes or goes any more; whoever waits is told. With the lock held. */
+static void end_locked(struct berth_peer *peer)
+{
+    uint32_t position = 0;
+    uint64_t id;
+
+    peer->ended = true;
+    shutdown(peer->stream.socket, SHUT_RDWR);
+    for (struct pending *pending; (pending = berth_idmap_next(&peer->pendings, &position, &id));) {
+        berth_idmap_remove(&peer->pendings, id);
+        if (pending->state == GIVEN_UP) {
+            pending_free(pending);
+        } else {
+            pending->state = BROKEN_OFF;
+            pthread_cond_signal(&pending->changed);
+        }
+    }
+}
+
+/* By the reader, or by a thread that serves: berth_peer_close waits for those. */
+static void end(struct berth_peer *peer, const char *wrong)
+{
+    pthread_mutex_lock(&peer->lock);
+    bool was_ended = peer->ended;
+    if (!was_ended)
+        end_locked(peer);
+    pthread_mutex_unlock(&peer->lock);
+    if (!was_ended)
+        peer->ops->ended(peer->user, wrong);
+}
+
+/* Whether a callback runs on another thread. With the lock held. */
+static bool others_inside(struct berth_peer *peer)
+{
+    pthread_t self = pthread_self();
+
+    berth_list_each(&peer->serving, link)
+        if (!pthread_equal(berth_container(link, struct serving, link)->thread, self))
+            return true;
+    return peer->reading && !pthread_equal(peer->reader, self);
+}
+
+void berth_peer_close(struct berth_peer *peer)
+{
+    pthread_mutex_lock(&peer->lock);
+    if (!peer->ended)
+        end_locked(peer);
+    pthread_mutex_unlock(&peer->lock);
+    berth_source_remove(&peer->source);
+    pthread_mutex_lock(&peer->lock);
+    while (others_inside(peer))
+        pthread_cond_wait(&peer->quiet, &peer->lock);
+    pthread_mutex_unlock(&peer->lock);
+}
+
+void berth_peer_break(struct berth_peer *peer, const char *wrong)
+{
+    end(peer, wrong);
+}
+
+void berth_peer_expire(struct berth_peer *peer)
+{
+    shutdown(peer->stream.socket, SHUT_RDWR);
+}
+
+uint64_t berth_peer_late(struct berth_peer *peer)
+{
+    pthread_mutex_lock(&peer->lock);
+    uint64_t late = peer->late;
+    pthread_mutex_unlock(&peer->lock);
+    return late;
+}
+
+/* ---- sending (with the lock held, but for what has no _locked) ---- */
+
+static void settle_sent(struct berth_peer *peer, struct berth_list *sent)
+{
+    berth_list_each_safe(sent, link) {
+        struct berth_outgoing *outgoing = berth_container(link, struct berth_outgoing, link);
+        struct pending *pending = outgoing->request;
+        if (pending)
+            pending->outgoing = NULL;
+        if (outgoing->owed) {
+            peer->owed -= outgoing->owed;
+            peer->owed_count--;
+        }
+        berth_outgoing_free(outgoing);
+    }
+}
+
+static void flush_locked(struct berth_peer *peer)
+{
+    struct berth_list sent;
+
+    berth_list_init(&sent);
+    berth_stream_flush(&peer->stream, &sent);
+    settle_sent(peer, &sent);
+}
+
+static void send_locked(struct berth_peer *peer, struct berth_outgoing *outgoing)
+{
+    struct berth_list sent;
+
+    berth_list_init(&sent);
+    berth_stream_send(&peer->stream, outgoing, &sent);
+    settle_sent(peer, &sent);
+}
+
+void berth_peer_begin(const struct berth_peer *peer, struct berth_buffer *buffer)
+{
+    static const char head[BERTH_WIRE_HEAD];
+
+    berth_buffer_init(buffer, BERTH_WIRE_HEAD + BERTH_WIRE_EXTRA + peer->max_message);
+    berth_buffer_append(buffer, head, sizeof(head));
+}
+
+/* Makes a frame of the buffer, which is taken. */
+static struct berth_outgoing *make_outgoing(struct berth_buffer *buffer)
+{
+    struct berth_outgoing *outgoing = calloc(1, sizeof(*outgoing));
+
+    if (outgoing)
+        outgoing->data = berth_buffer_take(buffer, &outgoing->size);
+    if (outgoing && outgoing->data) {
+        berth_list_init(&outgoing->link);
+        return outgoing;
+    }
+    free(outgoing);
+    berth_buffer_deinit(buffer);
+    return NULL;
+}
+
+static void write_head(struct berth_outgoing *outgoing, struct berth_wire wire)
+{
+    wire.size = (uint32_t)(outgoing->size - BERTH_WIRE_HEAD);
+    berth_wire_write(&wire, (unsigned char *)outgoing->data);
+}
+
+bool berth_peer_note(struct berth_peer *peer, const struct berth_wire *wire,
+                     struct berth_buffer *buffer)
+{
+    struct berth_outgoing *outgoing = make_outgoing(buffer);
+
+    if (!outgoing)
+        return false;
+    write_head(outgoing, *wire);
+    pthread_mutex_lock(&peer->lock);
+    bool fits = !peer->ended && outgoing->size <= peer->window &&
+                peer->stream.queued <= peer->window - outgoing->size;
+    if (fits)
+        send_locked(peer, outgoing);
+    pthread_mutex_unlock(&peer->lock);
+    if (!fits)
+        berth_outgoing_free(outgoing);
+    return fits;
+}
+
+void berth_peer_finish(struct berth_peer *peer)
+{
+    pthread_mutex_lock(&peer->lock);
+    peer->stream.finishing = true;
+    if (!peer->ended && !peer->stream.watches_out)
+        flush_locked(peer);
+    pthread_mutex_unlock(&peer->lock);
+}
+
+/* ---- serving ---- */
+
+/* The other end's request that this thread serves, innermost, or 0. With the lock held. */
+static uint64_t innermost(const struct berth_peer *peer)
+{
+    pthread_t self = pthread_self();
+
+    for (struct berth_list *link = peer->serving.previous; link != &peer->serving;
+         link = link->previous) {
+        struct serving *serving = berth_container(link, struct serving, link);
+        if (pthread_equal(serving->thread, self))
+            return serving->id;
+    }
+    return 0;
+}
+
+static int serve_now(struct berth_peer *peer, berth_ctx *under, struct berth_received *request,
+                     struct berth_buffer *result, struct berth_error *error)
+{
+    if (request->dropped)
+        return berth_error_nomem(error);
+    if (berth_now() >= request->deadline)
+        return berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "not begun before the deadline");
+    int code = peer->ops->serve(peer->user, under, request, result, error);
+    if (code == BERTH_OK)
+        code = berth_buffer_check(result, error);
+    if (code < 0 || code > BERTH_UNAUTHENTICATED)
+        code = berth_error_set(error, BERTH_INTERNAL, "failed with code %d, which is none", code);
+    return code;
+}
+
+/* Serves a request (taken) on this thread, and replies. */
+static void serve(struct berth_peer *peer, berth_ctx *under, struct berth_received *request)
+{
+    struct serving serving = { .thread = pthread_self(), .id = request->wire.id };
+    struct berth_error error = { .code = BERTH_OK };
+    struct berth_buffer result;
+
+    pthread_mutex_lock(&peer->lock);
+    if (peer->ended) {
+        pthread_mutex_unlock(&peer->lock);
+        free(request);
+        return;
+    }
+    berth_list_append(&peer->serving, &serving.link);
+    pthread_mutex_unlock(&peer->lock);
+
+    berth_peer_begin(peer, &result);
+    int code = serve_now(peer, under, request, &result, &error);
+    finish_serving(peer, request, code, &result, &error);
+
+    pthread_mutex_lock(&peer->lock);
+    berth_list_remove(&serving.link);
+    pthread_cond_broadcast(&peer->quiet);
+    pthread_mutex_unlock(&peer->lock);
+}
+
+static void refuse(struct berth_peer *peer, struct berth_received *request, int code,
+                   const char *text)
+{
+    struct berth_error error;
+    struct berth_buffer result;
+
+    berth_error_set(&error, code, "%s", text);
+    berth_peer_begin(peer, &result);
+    finish_serving(peer, request, code, &result, &error);
+}
+
+/* The reply, or an error in its place when too many results lie unfetched already. */
+static struct berth_outgoing *make_reply(struct berth_peer *peer, int *code,
+                                         struct berth_buffer *result,
+                                         const struct berth_error *error)
+{
+    const char *text = error->text;
+
+    if (*code == BERTH_OK) {
+        pthread_mutex_lock(&peer->lock);
+        bool fits = peer->stream.queued + result->size <= peer->window;
+        pthread_mutex_unlock(&peer->lock);
+        if (fits)
+            return make_outgoing(result);
+        *code = BERTH_RESOURCE_EXHAUSTED;
+        text = "too many results wait to be fetched";
+    }
+    berth_buffer_deinit(result);
+    berth_peer_begin(peer, result);
+    berth_buffer_text(result, text);
+    return make_outgoing(result);
+}
+
+/* Replies to a request (taken, like the result). */
+static void finish_serving(struct berth_peer *peer, struct berth_received *request, int code,
+                           struct berth_buffer *result, const struct berth_error *error)
+{
+    size_t cost = BERTH_WIRE_HEAD + request->wire.size;
+    uint64_t id = request->wire.id;
+
+    free(request);
+    struct berth_outgoing *outgoing = make_reply(peer, &code, result, error);
+    if (!outgoing) {
+        end(peer, "cannot get a reply: out of memory");
+        return;
+    }
+    outgoing->owed = cost;
+    write_head(outgoing, (struct berth_wire){
+                             .type = BERTH_WIRE_REPLY, .code = (uint32_t)code, .id = id });
+    pthread_mutex_lock(&peer->lock);
+    if (!peer->ended) {
+        send_locked(peer, outgoing);
+        outgoing = NULL;
+    }
+    pthread_mutex_unlock(&peer->lock);
+    if (outgoing)
+        berth_outgoing_free(outgoing);
+}
+
+static void run_work(void *argument)
+{
+    struct work *work = argument;
+
+    serve(work->peer, NULL, work->request);
+    berth_peer_unref(work->peer);
+    free(work);
+}
+
+static void submit(struct berth_peer *peer, struct berth_received *request)
+{
+    struct work *work = malloc(sizeof(*work));
+    int code = BERTH_RESOURCE_EXHAUSTED;
+
+    if (work) {
+        *work = (struct work){ peer, request };
+        peer_ref(peer);
+        code = peer->ops->submit(peer->user, run_work, work);
+    }
+    if (code != BERTH_OK) {
+        refuse(peer, request, code, "there is no thread for it");
+        if (work)
+            berth_peer_unref(peer);
+        free(work);
+    }
+}
+
+/* ---- what comes in: returns what is wrong with it, or NULL. By the reader, without the lock. ---- */
+
+static const char *take_reply(struct berth_peer *peer, struct berth_received *reply)
+{
+    size_t bad;
+
+    if (reply->wire.code != BERTH_OK &&
+        (reply->wire.size >= sizeof(((struct berth_error *)0)->text) ||
+         strlen((const char *)reply->data) != reply->wire.size ||
+         !berth_utf8_valid(reply->data, reply->wire.size, &bad))) {
+        free(reply);
+        return "an error without words";
+    }
+
+    pthread_mutex_lock(&peer->lock);
+    struct pending *pending = berth_idmap_get(&peer->pendings, reply->wire.id);
+    if (!pending || pending->outgoing) {
+        pthread_mutex_unlock(&peer->lock);
+        free(reply);
+        return "a reply to nothing";
+    }
+    berth_idmap_remove(&peer->pendings, reply->wire.id);
+    peer->asked -= pending->cost;
+    if (pending->state == GIVEN_UP) {
+        peer->late++;
+        pending_free(pending);
+        free(reply);
+    } else {
+        pending->reply = reply;
+        pending->state = ANSWERED;
+        pthread_cond_signal(&pending->changed);
+    }
+    pthread_mutex_unlock(&peer->lock);
+    return NULL;
+}
+
+/* Counts it, and finds the thread that has to serve it. With the lock held. */
+static const char *admit(struct berth_peer *peer, struct berth_received *request,
+                         struct pending **ret_under)
+{
+    size_t cost = BERTH_WIRE_HEAD + request->wire.size;
+
+    if (peer->owed_count == BERTH_PEER_REQUESTS || cost > peer->window - peer->owed)
+        return "too many requests at once";
+    if (request->wire.under) {
+        *ret_under = berth_idmap_get(&peer->pendings, request->wire.under);
+        if (!*ret_under)
+            return "a request under one that there is not";
+    }
+    peer->owed += cost;
+    peer->owed_count++;
+    return NULL;
+}
+
+static const char *take_request(struct berth_peer *peer, struct berth_received *request)
+{
+    int64_t now = berth_now();
+    struct pending *under = NULL;
+
+    request->deadline =
+        request->wire.left > BERTH_FOREVER - now ? BERTH_FOREVER : now + request->wire.left;
+    pthread_mutex_lock(&peer->lock);
+    const char *wrong = admit(peer, request, &under);
+    bool waits = under && under->state == WAITING;
+    if (!wrong && waits) {
+        berth_list_append(&under->inbox, &request->link);
+        pthread_cond_signal(&under->changed);
+    }
+    pthread_mutex_unlock(&peer->lock);
+
+    if (wrong)
+        free(request);
+    else if (under && !waits)
+        refuse(peer, request, BERTH_DEADLINE_EXCEEDED, "the call that it belongs to was given up");
+    else if (!under)
+        submit(peer, request);
+    return wrong;
+}
+
+static const char *take(struct berth_peer *peer, struct berth_received *frame)
+{
+    if (frame->wire.type == BERTH_WIRE_REPLY)
+        return take_reply(peer, frame);
+    const char *wrong = frame->dropped ? NULL : peer->ops->check(peer->user, frame);
+    if (!wrong && !(BERTH_WIRE_NOTES & BERTH_WIRE_BIT(frame->wire.type)))
+        return take_request(peer, frame);
+    if (!wrong && !frame->dropped)
+        peer->ops->note(peer->user, frame);
+    free(frame);
+    return wrong;
+}
+
+/* One read, and all the frames that are whole then. > 0: there may be more; 0: not now; < 0: it has ended. */
+static int read_once(struct berth_peer *peer)
+{
+    int got = berth_stream_fill(&peer->stream);
+    struct berth_received *frame;
+    const char *wrong = NULL;
+
+    while (got > 0 && (frame = berth_stream_next(&peer->stream, &wrong)))
+        wrong = take(peer, frame);
+    if (wrong) {
+        char text[128];
+        snprintf(text, sizeof(text), "sent a malformed frame: %s", wrong);
+        end(peer, text);
+        return -1;
+    }
+    if (got < 0)
+        end(peer, NULL);
+    return got;
+}
+
+/* ---- reading: taking turns ---- */
+
+/* With the lock held: somebody else must read from now on, or the loop. */
+static void hand_over(struct berth_peer *peer)
+{
+    if (peer->reading || peer->ended)
+        return;
+    if (!berth_list_empty(&peer->idle)) {
+        struct pending *next = berth_container(peer->idle.next, struct pending, idle);
+        pthread_cond_signal(&next->changed);
+    } else if (!peer->armed) {
+        peer->armed = true;
+        berth_source_modify(&peer->source, EPOLLIN | EPOLLONESHOT);
+    }
+}
+
+static void begin_reading(struct berth_peer *peer)
+{
+    peer->reading = true;
+    peer->reader = pthread_self();
+}
+
+static void end_reading(struct berth_peer *peer)
+{
+    peer->reading = false;
+    pthread_cond_broadcast(&peer->quiet);
+}
+
+/* In the loop: nobody waits here, unless somebody has just begun to. */
+static void on_ready(struct berth_source *source, uint32_t events)
+{
+    struct berth_peer *peer = source->owner;
+
+    (void)events;
+    pthread_mutex_lock(&peer->lock);
+    peer->armed = false;
+    if (peer->ended || peer->reading || !berth_list_empty(&peer->idle)) {
+        pthread_mutex_unlock(&peer->lock);
+        return;
+    }
+    peer_ref(peer);
+    begin_reading(peer);
+    flush_locked(peer);
+    pthread_mutex_unlock(&peer->lock);
+
+    for (int i = 0; i < TURNS && read_once(peer) > 0; i++)
+        ;
+
+    pthread_mutex_lock(&peer->lock);
+    end_reading(peer);
+    hand_over(peer);
+    pthread_mutex_unlock(&peer->lock);
+    berth_peer_unref(peer);
+}
+
+/* As the one that reads: waits for the socket, and reads once. With the lock held. */
+static void read_turn(struct berth_peer *peer, int64_t deadline)
+{
+    struct epoll_event event;
+
+    if (peer->armed) {
+        peer->armed = false;
+        berth_source_modify(&peer->source, EPOLLONESHOT);
+    }
+    begin_reading(peer);
+    pthread_mutex_unlock(&peer->lock);
+
+    int ready = epoll_wait(peer->stream.epoll, &event, 1, berth_milliseconds_until(deadline));
+    if (ready > 0 && event.events & ~(uint32_t)EPOLLOUT)
+        read_once(peer);
+
+    pthread_mutex_lock(&peer->lock);
+    if (ready > 0 && event.events & EPOLLOUT && !peer->ended)
+        flush_locked(peer);
+    end_reading(peer);
+}
+
+/* Waits until there is something for this one, or it is to read. With the lock held. */
+static void idle_turn(struct berth_peer *peer, struct pending *pending, int64_t deadline)
+{
+    berth_list_append(&peer->idle, &pending->idle);
+    if (deadline == BERTH_FOREVER) {
+        pthread_cond_wait(&pending->changed, &peer->lock);
+    } else {
+        struct timespec until = { deadline / 1000000000, deadline % 1000000000 };
+        pthread_cond_clockwait(&pending->changed, &peer->lock, CLOCK_MONOTONIC, &until);
+    }
+    berth_list_remove(&pending->idle);
+}
+
+/* ---- calling ---- */
+
+/* Serves what came back under our own request. With the lock held, and again afterwards. */
+static void serve_inbox(struct berth_peer *peer, struct pending *pending)
+{
+    struct berth_received *request =
+        berth_container(pending->inbox.next, struct berth_received, link);
+
+    berth_list_remove(&request->link);
+    hand_over(peer); /* this may take long */
+    pthread_mutex_unlock(&peer->lock);
+    serve(peer, pending->ctx, request);
+    pthread_mutex_lock(&peer->lock);
+}
+
+/* Nobody waits for the reply any more. With the lock held. Returns whether a reply may still come. */
+static bool give_up(struct berth_peer *peer, struct pending *pending)
+{
+    if (pending->outgoing && berth_stream_withdraw(&peer->stream, pending->outgoing)) {
+        berth_idmap_remove(&peer->pendings, pending->id);
+        peer->asked -= pending->cost;
+        return false;
+    }
+    if (pending->outgoing)
+        pending->outgoing->request = NULL;
+    pending->outgoing = NULL;
+    pending->state = GIVEN_UP;
+    return true;
+}
+
+/* Until the state is another one. With the lock held. Returns whether the deadline came first. */
+static bool wait_for_reply(struct berth_peer *peer, struct pending *pending, int64_t deadline)
+{
+    while (pending->state == WAITING) {
+        if (!berth_list_empty(&pending->inbox))
+            serve_inbox(peer, pending);
+        else if (berth_now() >= deadline)
+            return true;
+        else if (peer->reading)
+            idle_turn(peer, pending, deadline);
+        else
+            read_turn(peer, deadline);
+    }
+    return false;
+}
+
+/* Requests that came under one whose thread has left. */
+static void refuse_inbox(struct berth_peer *peer, struct berth_list *inbox)
+{
+    berth_list_each_safe(inbox, link) {
+        berth_list_remove(link);
+        refuse(peer, berth_container(link, struct berth_received, link), BERTH_CANCELLED,
+               "the call that it belongs to has ended");
+    }
+}
+
+/* With the lock held. */
+static int add_pending(struct berth_peer *peer, struct pending *pending,
+                       struct berth_outgoing *outgoing, struct berth_error *error)
+{
+    if (peer->ended)
+        return BERTH_PEER_ENDED;
+    if (peer->pendings.count == BERTH_PEER_REQUESTS ||
+        outgoing->size > peer->window - peer->asked)
+        return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                               "%zu calls with %zu bytes are unanswered already",
+                               peer->pendings.count, peer->asked);
+    pending->id = berth_idmap_add(&peer->pendings, pending);
+    if (!pending->id)
+        return berth_error_nomem(error);
+    pending->cost = outgoing->size;
+    peer->asked += pending->cost;
+    return BERTH_OK;
+}
+
+static int start_call(struct berth_peer *peer, struct pending *pending, struct berth_wire wire,
+                      struct berth_outgoing *outgoing, int64_t deadline, struct berth_error *error)
+{
+    wire.left = deadline == BERTH_FOREVER ? INT64_MAX : deadline - berth_now();
+    if (wire.left <= 0)
+        return BERTH_PEER_EXPIRED;
+    int code = add_pending(peer, pending, outgoing, error);
+    if (code != BERTH_OK)
+        return code;
+    wire.id = pending->id;
+    wire.under = innermost(peer);
+    write_head(outgoing, wire);
+    outgoing->request = pending;
+    pending->outgoing = outgoing;
+    send_locked(peer, outgoing);
+    return BERTH_OK;
+}
+
+static int take_answer(struct pending *pending, struct berth_received **ret_reply,
+                       struct berth_error *error)
+{
+    struct berth_received *reply = pending->reply;
+
+    if (pending->state == BROKEN_OFF)
+        return BERTH_PEER_ENDED;
+    int code = (int)reply->wire.code;
+    if (reply->dropped && code == BERTH_OK)
+        code = berth_error_nomem(error);
+    else if (code != BERTH_OK)
+        berth_error_set(error, code, "%s", (const char *)reply->data);
+    if (code == BERTH_OK)
+        *ret_reply = reply;
+    else
+        free(reply);
+    return code;
+}
+
+/* The whole of a call but its memory. Returns whether *pending must stay, for a reply that may still come. */
+static bool run_call(struct berth_peer *peer, struct pending *pending, const struct berth_wire *wire,
+                     struct berth_outgoing *outgoing, int64_t deadline,
+                     struct berth_received **ret_reply, int *ret_code, struct berth_error *error)
+{
+    struct berth_list inbox;
+    bool stays = false;
+
+    pthread_mutex_lock(&peer->lock);
+    *ret_code = start_call(peer, pending, *wire, outgoing, deadline, error);
+    if (*ret_code != BERTH_OK) {
+        pthread_mutex_unlock(&peer->lock);
+        berth_outgoing_free(outgoing);
+        return false;
+    }
+    if (wait_for_reply(peer, pending, deadline)) {
+        *ret_code = BERTH_PEER_EXPIRED;
+        stays = give_up(peer, pending);
+    } else {
+        *ret_code = take_answer(pending, ret_reply, error);
+    }
+    hand_over(peer);
+    berth_list_init(&inbox);
+    berth_list_each_safe(&pending->inbox, link) {
+        berth_list_remove(link);
+        berth_list_append(&inbox, link);
+    }
+    pthread_mutex_unlock(&peer->lock);
+    refuse_inbox(peer, &inbox);
+    return stays;
+}
+
+int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
+                    struct berth_buffer *buffer, berth_ctx *ctx, int64_t deadline,
+                    struct berth_received **ret_reply, struct berth_error *error)
+{
+    struct berth_outgoing *outgoing = make_outgoing(buffer);
+    struct pending *pending = outgoing ? calloc(1, sizeof(*pending)) : NULL;
+    int code;
+
+    if (!pending) {
+        if (outgoing)
+            berth_outgoing_free(outgoing);
+        return berth_error_nomem(error);
+    }
+    pending->ctx = ctx;
+    pthread_cond_init(&pending->changed, NULL);
+    berth_list_init(&pending->inbox);
+    peer_ref(peer);
+    if (!run_call(peer, pending, wire, outgoing, deadline, ret_reply, &code, error))
+        pending_free(pending);
+    berth_peer_unref(peer);
+    return code;
+}

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Placement `process`: the image is mapped in a worker, a process of its own, and its functions are
+ * called over a socket. Nothing that comes from the worker is believed (peer.h); a result is unpacked
+ * with the signature of the function that was called.
+ *
+ * A worker's end has two signs: the connection ends, and the zygote tells how the process ended.
+ * Whoever sees the first waits a moment for the second, so that callers hear what happened. `died` is
+ * called upon the second alone, and so exactly once.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "runtime/base/error.h"
+#include "runtime/base/list.h"
+#include "runtime/base/text.h"
+#include "runtime/carrier/carrier.h"
+#include "runtime/carrier/peer.h"
+#include "runtime/carrier/zygote.h"
+
+#define MS INT64_C(1000000)
+/* From the end of the connection until the zygote tells why: longer, and the worker has closed it. */
+#define GRACE (500 * MS)
+/* From SIGKILL until a worker has ended: it may have much memory to give back. */
+#define KILL_TIMEOUT (5000 * MS)
+
+#define LINE_MAX_SIZE ((size_t)8192) /* of a worker's log */
+
+struct process_carrier {
+    struct berth_carrier carrier;
+    char *name;
+    const struct berth_upcalls *upcalls;
+    struct berth_loop *loop;
+    int64_t stop_timeout;
+    size_t max_message;
+    struct berth_worker *worker;
+    struct berth_peer *peer;  /* made after the worker; set under the lock */
+    struct berth_timer grace; /* runs after the connection's end, until the worker's */
+    bool closed;              /* atomic */
+
+    pthread_mutex_t lock; /* what follows; a leaf */
+    bool opened;          /* open has succeeded: from now on the host wants to hear of an end */
+    bool stopping;        /* the end is wanted */
+    bool ended;
+    char how[256]; /* it ended, or what it did wrong; "" while it lives, or it is not known yet */
+};
+
+static struct process_carrier *self_of(const struct berth_carrier *carrier)
+{
+    return berth_container(carrier, struct process_carrier, carrier);
+}
+
+/* ---- the worker's end ---- */
+
+/* The first to know is right: what comes later is only its consequence. */
+static void set_how(struct process_carrier *self, const char *how)
+{
+    pthread_mutex_lock(&self->lock);
+    if (!self->how[0])
+        snprintf(self->how, sizeof(self->how), "%s", how);
+    pthread_mutex_unlock(&self->lock);
+}
+
+static void on_worker_ended(void *owner, const char *how)
+{
+    struct process_carrier *self = owner;
+
+    pthread_mutex_lock(&self->lock);
+    if (!self->how[0])
+        snprintf(self->how, sizeof(self->how), "%s", how);
+    self->ended = true;
+    bool tell = self->opened && !self->stopping;
+    struct berth_peer *peer = self->peer;
+    pthread_mutex_unlock(&self->lock);
+    if (peer)
+        berth_peer_expire(peer);
+    if (tell)
+        self->upcalls->died(self->upcalls->user, self->how); /* self may be freed by this */
+}
+
+static void on_grace_over(struct berth_timer *timer)
+{
+    struct process_carrier *self = timer->owner;
+
+    set_how(self, "closed its connection");
+    berth_worker_kill(self->worker);
+}
+
+static void on_peer_ended(void *user, const char *wrong)
+{
+    struct process_carrier *self = user;
+
+    if (wrong) {
+        set_how(self, wrong);
+        berth_worker_kill(self->worker);
+    } else if (berth_timer_add(self->loop, &self->grace, berth_now() + GRACE, NULL) != BERTH_OK) {
+        berth_worker_kill(self->worker);
+    }
+}
+
+/* The connection has ended: waits until it is known how, and says so. */
+static int fail_ended(struct process_carrier *self, int64_t deadline, struct berth_error *error)
+{
+    int64_t patience = berth_now() + GRACE;
+
+    pthread_mutex_lock(&self->lock);
+    bool known = self->how[0];
+    pthread_mutex_unlock(&self->lock);
+    if (!known && !berth_worker_wait(self->worker, deadline < patience ? deadline : patience)) {
+        set_how(self, "closed its connection");
+        berth_worker_kill(self->worker);
+    }
+    pthread_mutex_lock(&self->lock);
+    int code = berth_error_set(error, BERTH_UNAVAILABLE, "%s: its worker (process %d) %s",
+                               self->name, (int)berth_worker_pid(self->worker), self->how);
+    pthread_mutex_unlock(&self->lock);
+    return code;
+}
+
+/* ---- what the worker asks for ---- */
+
+static const char *on_check(void *user, const struct berth_received *frame)
+{
+    const struct process_carrier *self = user;
+    const struct berth_manifest *manifest = self->carrier.image->manifest;
+
+    switch (frame->wire.type) {
+    case BERTH_WIRE_CALL:
+        return frame->wire.index < manifest->import_count ? NULL : "no import has its number";
+    case BERTH_WIRE_PUBLISH:
+        return frame->wire.index < manifest->topic_count ? NULL : "no topic has its number";
+    case BERTH_WIRE_LOG:
+        return frame->wire.kind <= BERTH_LOG_DEBUG ? NULL : "no log level has its number";
+    default: /* HANDLE_ENDED */
+        return frame->wire.size == sizeof(uint64_t) ? NULL : "not the size of a handle";
+    }
+}
+
+static int on_serve(void *user, berth_ctx *under, const struct berth_received *request,
+                    struct berth_buffer *result, struct berth_error *error)
+{
+    struct process_carrier *self = user;
+    const struct berth_upcalls *upcalls = self->upcalls;
+    struct berth_reader arguments = berth_received_reader(request);
+
+    if (request->wire.type == BERTH_WIRE_PUBLISH)
+        return upcalls->publish(upcalls->user, under, request->wire.index, &arguments, error);
+    return upcalls->call(upcalls->user, under, request->wire.index, request->deadline, &arguments,
+                         result, error);
+}
+
+/* A line that can be shown: not too long, and what is no UTF-8, or ends it, is a question mark. */
+static const char *clean_line(struct berth_received *note)
+{
+    size_t size = note->wire.size < LINE_MAX_SIZE ? note->wire.size : LINE_MAX_SIZE;
+    size_t bad, from = 0;
+
+    for (size_t i = 0; i < size; i++)
+        if (note->data[i] == '\0')
+            note->data[i] = '?';
+    while (!berth_utf8_valid(note->data + from, size - from, &bad)) {
+        from += bad;
+        note->data[from++] = '?';
+    }
+    note->data[size] = '\0';
+    return (const char *)note->data;
+}
+
+static void on_note(void *user, struct berth_received *note)
+{
+    struct process_carrier *self = user;
+    const struct berth_upcalls *upcalls = self->upcalls;
+    struct berth_reader reader = berth_received_reader(note);
+    uint64_t id;
+
+    if (note->wire.type == BERTH_WIRE_LOG)
+        upcalls->log(upcalls->user, note->wire.kind, clean_line(note));
+    else if (berth_wire_get_u64(&reader, &id))
+        upcalls->handle_ended(upcalls->user, id);
+}
+
+static int on_submit(void *user, void (*run)(void *argument), void *argument)
+{
+    struct process_carrier *self = user;
+
+    return self->upcalls->submit(self->upcalls->user, run, argument);
+}
+
+static const struct berth_peer_ops peer_ops = {
+    .check = on_check,
+    .serve = on_serve,
+    .note = on_note,
+    .submit = on_submit,
+    .ended = on_peer_ended,
+};
+
+/* ---- life ---- */
+
+static void process_fini(struct berth_carrier *carrier)
+{
+    if (!carrier)
+        return;
+    struct process_carrier *self = self_of(carrier);
+    /* In this order: the peer starts the timer, which uses the worker, whose end uses the peer. */
+    if (self->peer)
+        berth_peer_close(self->peer);
+    berth_timer_remove(&self->grace);
+    berth_worker_free(self->worker);
+    berth_peer_unref(self->peer);
+    pthread_mutex_destroy(&self->lock);
+    free(self->name);
+    free(self);
+}
+
+/* The worker, and the connection to it. */
+static int connect_worker(struct process_carrier *self, struct berth_zygote *zygote,
+                          int64_t deadline, struct berth_error *error)
+{
+    const struct berth_peer_setup setup = {
+        .loop = self->loop,
+        .max_message = self->max_message,
+        .accepts = BERTH_WIRE_BIT(BERTH_WIRE_CALL) | BERTH_WIRE_BIT(BERTH_WIRE_PUBLISH) |
+                   BERTH_WIRE_BIT(BERTH_WIRE_LOG) | BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED),
+        .ops = &peer_ops,
+        .user = self,
+    };
+    const struct berth_worker_end end = { on_worker_ended, self };
+    int ends[2];
+
+    struct berth_peer *peer;
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
+        return berth_error_errno(error, errno, "cannot make a socket for a worker");
+    int code = berth_zygote_spawn(zygote, self->name, ends[1], self->carrier.image->fd, deadline,
+                                  &end, &self->worker, error);
+    close(ends[1]);
+    if (code != BERTH_OK) {
+        close(ends[0]);
+        return code;
+    }
+    code = berth_peer_new(&setup, ends[0], &peer, error);
+    if (code != BERTH_OK)
+        return code;
+    pthread_mutex_lock(&self->lock);
+    self->peer = peer;
+    bool ended = self->ended;
+    pthread_mutex_unlock(&self->lock);
+    if (ended)
+        berth_peer_expire(peer);
+    return BERTH_OK;
+}
+
+static unsigned generation_of(const struct berth_image *image)
+{
+    const char *mark = strrchr(image->label, '#');
+
+    return mark ? (unsigned)strtoul(mark + 1, NULL, 10) : 0;
+}
+
+/* Has the worker map the image. */
+static int open_image(struct process_carrier *self, const char *options_json, int64_t deadline,
+                      struct berth_error *error)
+{
+    const struct berth_image *image = self->carrier.image;
+    struct berth_wire wire = { .type = BERTH_WIRE_OPEN, .index = generation_of(image) };
+    struct berth_received *reply;
+    struct berth_buffer buffer;
+
+    berth_peer_begin(self->peer, &buffer);
+    berth_wire_put_text(&buffer, self->name);
+    berth_wire_put_text(&buffer, image->file);
+    berth_wire_put_u64(&buffer, self->max_message);
+    berth_wire_put_u64(&buffer, (uint64_t)self->stop_timeout);
+    berth_wire_put_text(&buffer, options_json ? options_json : "{}");
+    int code = berth_peer_call(self->peer, &wire, &buffer, NULL, deadline, &reply, error);
+    if (code == BERTH_OK)
+        free(reply);
+    if (code == BERTH_PEER_ENDED)
+        code = fail_ended(self, deadline, error);
+    if (code == BERTH_PEER_EXPIRED)
+        code = berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
+                               "%s: its worker (process %d) did not get ready in time: does a "
+                               "constructor hang?",
+                               self->name, (int)berth_worker_pid(self->worker));
+    return code;
+}
+
+static int process_open(const struct berth_carrier_setup *setup, int64_t deadline,
+                        struct berth_carrier **ret_carrier, struct berth_error *error)
+{
+    struct process_carrier *self = calloc(1, sizeof(*self));
+
+    if (self)
+        self->name = strdup(setup->name);
+    if (!self || !self->name) {
+        free(self);
+        return berth_error_nomem(error);
+    }
+    self->carrier = (struct berth_carrier){ &berth_carrier_process, setup->image };
+    self->upcalls = setup->upcalls;
+    self->loop = setup->loop;
+    self->stop_timeout = setup->stop_timeout;
+    self->max_message = setup->max_message;
+    self->grace = (struct berth_timer){ .fire = on_grace_over, .owner = self };
+    pthread_mutex_init(&self->lock, NULL);
+
+    int code = connect_worker(self, setup->zygote, deadline, error);
+    if (code == BERTH_OK)
+        code = open_image(self, setup->options_json, deadline, error);
+    if (code == BERTH_OK) {
+        pthread_mutex_lock(&self->lock);
+        self->opened = !self->ended;
+        pthread_mutex_unlock(&self->lock);
+        if (!self->opened)
+            code = fail_ended(self, deadline, error);
+    }
+    if (code == BERTH_OK)
+        *ret_carrier = &self->carrier;
+    else
+        process_fini(&self->carrier);
+    return code;
+}
+
+static void process_close(struct berth_carrier *carrier)
+{
+    __atomic_store_n(&self_of(carrier)->closed, true, __ATOMIC_RELEASE);
+}
+
+static void process_stop(struct berth_carrier *carrier)
+{
+    struct process_carrier *self = self_of(carrier);
+    const struct berth_wire wire = { .type = BERTH_WIRE_STOP };
+    struct berth_buffer buffer;
+
+    pthread_mutex_lock(&self->lock);
+    self->stopping = true;
+    pthread_mutex_unlock(&self->lock);
+    berth_peer_begin(self->peer, &buffer);
+    berth_peer_note(self->peer, &wire, &buffer);
+    berth_peer_finish(self->peer);
+    if (!berth_worker_wait(self->worker, berth_now() + self->stop_timeout)) {
+        berth_worker_kill(self->worker);
+        berth_worker_wait(self->worker, berth_now() + KILL_TIMEOUT);
+    }
+}
+
+static int process_pid(const struct berth_carrier *carrier)
+{
+    return (int)berth_worker_pid(self_of(carrier)->worker);
+}
+
+/* ---- invoking ---- */
+
+/* Passes handles on to the host's walk, and remembers whether it was that which failed. */
+struct handle_guard {
+    const struct berth_handle_walk *walk;
+    bool failed;
+};
+
+static int guard_handle(void *user, const struct berth_type *type, uint64_t *id,
+                        struct berth_error *error)
+{
+    struct handle_guard *guard = user;
+    int code = guard->walk->handle(guard->walk->user, type, id, error);
+
+    guard->failed = code != BERTH_OK;
+    return code;
+}
+
+/* A result is the callee's to get wrong; that it does not even have the type's form is the worker's. */
+static int take_result(struct process_carrier *self, const struct berth_type *type,
+                       const struct berth_received *reply, struct berth_arena *arena, void *result,
+                       struct berth_error *error)
+{
+    struct berth_reader reader = berth_received_reader(reply);
+    struct handle_guard guard = { &self->upcalls->from_module, false };
+    const struct berth_handle_walk walk = { guard_handle, &guard };
+
+    if (!result && type->size)
+        result = berth_arena_alloc(arena, type->size);
+    if (!result && type->size)
+        return berth_error_nomem(error);
+    int code = type->kind == BERTH_KIND_VOID
+                   ? BERTH_OK
+                   : berth_value_unpack(type, &reader, arena, result, &walk, error);
+    if (code == BERTH_RESOURCE_EXHAUSTED || guard.failed)
+        return code;
+    if (code == BERTH_OK && reader.next == reader.end)
+        return BERTH_OK;
+    berth_peer_break(self->peer, "sent a malformed frame: a result that is not of its type");
+    return BERTH_PEER_ENDED;
+}
+
+static int call_worker(struct process_carrier *self, const struct berth_place *place,
+                       const struct berth_wire *wire, const struct berth_signature *signature,
+                       const void *const *arguments, void *result, struct berth_error *error)
+{
+    struct berth_received *reply;
+    struct berth_buffer buffer;
+
+    berth_peer_begin(self->peer, &buffer);
+    berth_wire_put_text(&buffer, place->topic ? place->topic : "");
+    int code = berth_arguments_pack(signature, arguments, &buffer, &self->upcalls->to_module, error);
+    if (code != BERTH_OK) {
+        berth_buffer_deinit(&buffer);
+        return code;
+    }
+    code = berth_peer_call(self->peer, wire, &buffer, place->ctx, place->deadline, &reply, error);
+    if (code == BERTH_OK) {
+        code = take_result(self, signature->result, reply, place->arena, result, error);
+        free(reply);
+    }
+    if (code == BERTH_PEER_ENDED)
+        code = fail_ended(self, place->deadline, error);
+    if (code == BERTH_PEER_EXPIRED)
+        code = berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
+                               "%s: its worker (process %d) did not answer in time", self->name,
+                               (int)berth_worker_pid(self->worker));
+    return code;
+}
+
+static int process_invoke(struct berth_carrier *carrier, const struct berth_place *place,
+                          enum berth_item_kind kind, size_t index, const void *const *arguments,
+                          void *result, struct berth_error *error)
+{
+    struct process_carrier *self = self_of(carrier);
+    const struct berth_signature *signature =
+        berth_item_signature(carrier->image->manifest, kind, index);
+    const struct berth_wire wire = { .type = BERTH_WIRE_INVOKE,
+                                     .kind = (uint16_t)kind,
+                                     .index = (uint32_t)index };
+
+    if (!signature)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "%s: has no such item", self->name);
+    int code = __atomic_load_n(&self->closed, __ATOMIC_ACQUIRE)
+                   ? berth_error_set(error, BERTH_UNAVAILABLE, "%s: is being unloaded", self->name)
+                   : call_worker(self, place, &wire, signature, arguments, result, error);
+    if (code != BERTH_OK && result)
+        berth_value_zero(signature->result, result);
+    return code;
+}
+
+const struct berth_carrier_ops berth_carrier_process = {
+    .name = "process",
+    .open = process_open,
+    .invoke = process_invoke,
+    .close = process_close,
+    .stop = process_stop,
+    .fini = process_fini,
+    .pid = process_pid,
+};

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Frames in and out of a non-blocking stream socket. Nothing here blocks; the peer decides who waits,
+ * and keeps its lock: the reading half belongs to whoever reads, the rest to whoever holds the lock.
+ */
+#ifndef RUNTIME_CARRIER_STREAM_H
+#define RUNTIME_CARRIER_STREAM_H
+
+#include <stdbool.h>
+
+#include "runtime/base/list.h"
+#include "runtime/carrier/wire.h"
+
+/* A frame on its way out: data has the head in front. */
+struct berth_outgoing {
+    struct berth_list link;
+    char *data;
+    size_t size, sent;
+    void *request; /* the peer's: what is waited for with it; NULL for others */
+    size_t owed;   /* the peer's: a reply settles as much */
+};
+
+struct berth_stream {
+    int socket;
+    int epoll; /* readable when the socket has something to do: what the one who waits waits for */
+    unsigned accepts;
+    size_t max_size; /* of a frame's data */
+
+    struct berth_list queue; /* of berth_outgoing */
+    size_t queued;           /* bytes */
+    bool watches_out, finishing, ended_out;
+
+    /* The reader's: bytes [begin, end) of buffer, and the frame whose data is coming in. */
+    struct berth_received *incoming;
+    size_t filled;
+    size_t begin, end;
+    unsigned char buffer[16384];
+};
+
+/* Takes the socket when it succeeds. */
+int berth_stream_init(struct berth_stream *stream, int socket, unsigned accepts, size_t max_size,
+                      struct berth_error *error);
+void berth_stream_deinit(struct berth_stream *stream);
+
+/* Puts it into the queue (taken) and writes. */
+void berth_stream_send(struct berth_stream *stream, struct berth_outgoing *outgoing,
+                       struct berth_list *sent);
+/* Writes what the socket takes. What has gone as a whole is appended to sent, for the caller to free. */
+void berth_stream_flush(struct berth_stream *stream, struct berth_list *sent);
+/* Takes a frame back of which nothing has been sent. False: too late. */
+bool berth_stream_withdraw(struct berth_stream *stream, struct berth_outgoing *outgoing);
+void berth_outgoing_free(struct berth_outgoing *outgoing);
+
+/* One read. > 0: there is something; 0: nothing now; < 0: the other end has ended. */
+int berth_stream_fill(struct berth_stream *stream);
+/* The next whole frame. NULL: none yet, or *ret_wrong says what is wrong with it. */
+struct berth_received *berth_stream_next(struct berth_stream *stream, const char **ret_wrong);
+
+#endif

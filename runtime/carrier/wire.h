@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What goes over the socket between a host and a worker: frames, each a head of fixed size and then
+ * its data. Little-endian, so that a frame means the same wherever the other end runs.
+ *
+ *   offset  0 u32 magic   "bth1": the 1 is the protocol's version
+ *           4 u32 size    of the data
+ *           8 u16 type    enum berth_wire_type
+ *          10 u16 kind    INVOKE: enum berth_item_kind; LOG: enum berth_log_level; else 0
+ *          12 u32 code    REPLY: enum berth_code; else 0
+ *          16 u64 id      of a request, chosen by its sender; REPLY: of the request; NOTE: 0
+ *          24 u64 under   of a request: the receiver's own request that this one was made inside, or 0
+ *          32 i64 left    of a request: nanoseconds to its deadline; INT64_MAX: none
+ *          40 u32 index   INVOKE: the item; CALL: the import; PUBLISH: the topic; OPEN: the image's
+ *                         generation; else 0
+ *          44 u32 0
+ *
+ *   data of OPEN     text name, text file, u64 max_message, u64 stop_timeout, text options (JSON)
+ *           INVOKE   text topic, the packed arguments
+ *           CALL, PUBLISH   the packed arguments
+ *           REPLY    code 0: the packed result; else the error's words
+ *           LOG      the words       HANDLE_ENDED   u64 id       STOP   nothing
+ *   A text is a u32 length, its bytes, and a NUL that is not counted.
+ */
+#ifndef RUNTIME_CARRIER_WIRE_H
+#define RUNTIME_CARRIER_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "runtime/base/buffer.h"
+#include "runtime/base/list.h"
+#include "runtime/value/value.h"
+
+#define BERTH_WIRE_HEAD 48
+/* What a frame may hold besides the max_message bytes of a value: a topic, a name, a file. */
+#define BERTH_WIRE_EXTRA 16384
+
+enum berth_wire_type {
+    BERTH_WIRE_REPLY = 1,
+    /* requests, to a worker */
+    BERTH_WIRE_OPEN,
+    BERTH_WIRE_INVOKE,
+    /* requests, from a worker */
+    BERTH_WIRE_CALL,
+    BERTH_WIRE_PUBLISH,
+    /* notes, which have no reply: the first to a worker, the others from one */
+    BERTH_WIRE_STOP,
+    BERTH_WIRE_LOG,
+    BERTH_WIRE_HANDLE_ENDED,
+    BERTH_WIRE_END
+};
+#define BERTH_WIRE_BIT(type) (1U << (type))
+#define BERTH_WIRE_NOTES                                                    \
+    (BERTH_WIRE_BIT(BERTH_WIRE_STOP) | BERTH_WIRE_BIT(BERTH_WIRE_LOG) |     \
+     BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED))
+
+struct berth_wire {
+    uint32_t size;
+    uint16_t type, kind;
+    uint32_t code;
+    uint64_t id, under;
+    int64_t left;
+    uint32_t index;
+};
+
+/* A frame that has come in. */
+struct berth_received {
+    struct berth_list link;
+    struct berth_wire wire;
+    int64_t deadline; /* of a request: berth_now() based, or BERTH_FOREVER */
+    bool dropped;     /* there was no memory for its data, which is gone */
+    unsigned char data[]; /* wire.size bytes, and a NUL */
+};
+static inline struct berth_reader berth_received_reader(const struct berth_received *received)
+{
+    return (struct berth_reader){ received->data, received->data + received->wire.size };
+}
+
+void berth_wire_write(const struct berth_wire *wire, unsigned char *head);
+/*
+ * Reads a head that may hold anything. accepts: BERTH_WIRE_BIT of the types that may come, besides
+ * REPLY. Returns NULL, or what is wrong with it, in words for "a malformed frame: …".
+ */
+const char *berth_wire_read(const unsigned char *head, unsigned accepts, size_t max_size,
+                            struct berth_wire *ret_wire);
+
+void berth_wire_put_text(struct berth_buffer *buffer, const char *text);
+void berth_wire_put_u64(struct berth_buffer *buffer, uint64_t number);
+/* The text, in the frame's own memory; NULL when there is none as described above. */
+const char *berth_wire_get_text(struct berth_reader *reader);
+/* False when too few bytes are left. */
+bool berth_wire_get_u64(struct berth_reader *reader, uint64_t *ret_number);
+
+#endif

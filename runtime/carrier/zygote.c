@@ -1,0 +1,593 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/carrier/zygote.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/pidfd.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "runtime/base/error.h"
+#include "runtime/base/list.h"
+#include "runtime/carrier/nursery.h"
+
+#define STACK_SIZE ((size_t)64 << 10)
+#define PATIENCE   INT64_C(1000000000) /* ns for a full socket to take one more packet */
+
+enum worker_state { STARTING, REFUSED, RUNNING, ENDED };
+
+struct berth_worker {
+    struct berth_list link;
+    struct berth_zygote *zygote;
+    uint64_t serial;
+    enum worker_state state;
+    pid_t pid;
+    int number; /* REFUSED: the errno value */
+    struct berth_worker_end end;
+    bool telling, told, freed; /* the owner is being told of its end, has been, has left meanwhile */
+    pthread_t teller;
+    char how[256];
+};
+
+struct berth_zygote {
+    struct berth_loop *loop;
+    char *program;
+    struct berth_source source;
+
+    pthread_mutex_t lock; /* what follows; not held while owners are told */
+    pthread_cond_t changed;
+    bool pumping; /* a thread reads the socket, or begins or buries the process */
+    int socket;   /* -1: there is no process */
+    int pidfd;
+    pid_t pid;
+    struct berth_list workers;
+    uint64_t serials;
+    char how[128]; /* the last process ended */
+};
+
+static void pump(struct berth_zygote *zygote, int64_t deadline);
+
+/* ---- life ---- */
+
+static void on_ready(struct berth_source *source, uint32_t events)
+{
+    struct berth_zygote *zygote = source->owner;
+
+    (void)events;
+    pthread_mutex_lock(&zygote->lock);
+    if (!zygote->pumping && zygote->socket >= 0)
+        pump(zygote, 0);
+    pthread_mutex_unlock(&zygote->lock);
+}
+
+int berth_zygote_new(struct berth_loop *loop, const char *program,
+                     struct berth_zygote **ret_zygote, struct berth_error *error)
+{
+    struct berth_zygote *zygote = calloc(1, sizeof(*zygote));
+
+    if (zygote)
+        zygote->program = strdup(program);
+    if (!zygote || !zygote->program) {
+        free(zygote);
+        return berth_error_nomem(error);
+    }
+    zygote->loop = loop;
+    zygote->socket = zygote->pidfd = -1;
+    pthread_mutex_init(&zygote->lock, NULL);
+    pthread_cond_init(&zygote->changed, NULL);
+    berth_list_init(&zygote->workers);
+    *ret_zygote = zygote;
+    return BERTH_OK;
+}
+
+static void describe(int status, char *how, size_t size)
+{
+    const char *name;
+
+    if (WIFSIGNALED(status)) {
+        name = sigdescr_np(WTERMSIG(status));
+        snprintf(how, size, "was killed by signal %d (%s)", WTERMSIG(status),
+                 name ? name : "unknown");
+    } else {
+        snprintf(how, size, "exited with status %d", WEXITSTATUS(status));
+    }
+}
+
+/* Ends the process, if it has not ended, and reaps it. */
+static void reap(int pidfd, char *how, size_t size)
+{
+    siginfo_t info = { 0 };
+    int waited;
+
+    pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+    while ((waited = waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | __WALL)) < 0 && errno == EINTR)
+        ;
+    if (waited < 0) /* somebody else waited with __WALL */
+        snprintf(how, size, "has gone");
+    else if (info.si_code == CLD_EXITED)
+        snprintf(how, size, "exited with status %d", info.si_status);
+    else
+        describe(info.si_status & 0x7f, how, size);
+    close(pidfd);
+}
+
+void berth_zygote_free(struct berth_zygote *zygote)
+{
+    if (!zygote)
+        return;
+    assert(berth_list_empty(&zygote->workers));
+    berth_source_remove(&zygote->source);
+    if (zygote->socket >= 0) {
+        close(zygote->socket);
+        reap(zygote->pidfd, zygote->how, sizeof(zygote->how));
+    }
+    pthread_cond_destroy(&zygote->changed);
+    pthread_mutex_destroy(&zygote->lock);
+    free(zygote->program);
+    free(zygote);
+}
+
+pid_t berth_zygote_pid(struct berth_zygote *zygote)
+{
+    pthread_mutex_lock(&zygote->lock);
+    pid_t pid = zygote->socket >= 0 ? zygote->pid : 0;
+    pthread_mutex_unlock(&zygote->lock);
+    return pid;
+}
+
+/* ---- beginning the process ---- */
+
+/*
+ * CLONE_VM spares the copy of a large application's page tables; without it everything is the same,
+ * only slower. ThreadSanitizer wraps clone with code that must not run twice in one memory.
+ */
+#if defined __SANITIZE_THREAD__
+#define BIRTH_FLAGS (CLONE_VFORK | CLONE_PIDFD)
+#elif defined __has_feature
+#if __has_feature(thread_sanitizer)
+#define BIRTH_FLAGS (CLONE_VFORK | CLONE_PIDFD)
+#endif
+#endif
+#ifndef BIRTH_FLAGS
+#define BIRTH_FLAGS (CLONE_VM | CLONE_VFORK | CLONE_PIDFD)
+#endif
+
+struct birth {
+    const char *program;
+    char *const *arguments, *const *environment;
+    int socket;
+    int number; /* why there is no new program: an errno value */
+};
+
+/*
+ * In the new process, which still shares the application's memory: system calls only, and without the
+ * sanitizers' wrappers, which would take its descriptors for the application's.
+ */
+__attribute__((no_sanitize("address", "thread", "undefined"))) static int give_birth(void *argument)
+{
+    struct birth *birth = argument;
+    /* Above what is given out below, whatever numbers the application has closed. */
+    long socket = syscall(SYS_fcntl, birth->socket, F_DUPFD, BERTH_NURSERY_SOCKET + 1);
+    long null = syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR);
+    long flags = syscall(SYS_fcntl, STDERR_FILENO, F_GETFD);
+
+    if (socket < 0 || null < 0)
+        goto failed;
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        bool keep = fd == STDERR_FILENO && flags == 0; /* else it is closed, or something else */
+        if (!keep && null != fd && syscall(SYS_dup3, null, fd, 0) < 0)
+            goto failed;
+    }
+    if (syscall(SYS_dup3, socket, BERTH_NURSERY_SOCKET, 0) < 0)
+        goto failed;
+    syscall(SYS_close_range, BERTH_NURSERY_SOCKET + 1, ~0U, 0);
+    syscall(SYS_setsid); /* a terminal's Ctrl-C is for the application */
+    syscall(SYS_execve, birth->program, birth->arguments, birth->environment);
+failed:
+    birth->number = errno;
+    syscall(SYS_exit_group, 127);
+    return 127;
+}
+
+/* Returns the pid, or -1 and errno. *ret_number: why the program does not run, or 0. */
+static pid_t clone_zygote(struct birth *birth, int *ret_pidfd)
+{
+    sigset_t all, before;
+    /* Shared, so that birth->number comes back without CLONE_VM, too. */
+    void *memory = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED)
+        return -1;
+    struct birth *shared = memory;
+    *shared = *birth;
+
+    sigfillset(&all); /* a handler of the application's must not run in there */
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pid_t pid = clone(give_birth, (char *)memory + STACK_SIZE, BIRTH_FLAGS, shared, ret_pidfd);
+    int number = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+
+    birth->number = shared->number;
+    munmap(memory, STACK_SIZE);
+    errno = number;
+    return pid;
+}
+
+static int begin_program(struct berth_zygote *zygote, int socket, struct berth_error *error)
+{
+    char parent[16];
+    char *arguments[] = { (char *)"berth-worker", (char *)"--zygote", parent, NULL };
+    char *environment[] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", (char *)"LANG=C", NULL };
+    struct birth birth = { zygote->program, arguments, environment, socket, 0 };
+    char how[sizeof(zygote->how)];
+    int pidfd = -1;
+
+    snprintf(parent, sizeof(parent), "%d", (int)getpid());
+    pid_t pid = clone_zygote(&birth, &pidfd);
+    if (pid < 0)
+        return berth_error_errno(error, errno, "cannot make the process that makes workers");
+    if (birth.number) {
+        reap(pidfd, how, sizeof(how));
+        return berth_error_errno(error, birth.number, "cannot run the worker program %s",
+                                 zygote->program);
+    }
+    zygote->pid = pid;
+    zygote->pidfd = pidfd;
+    return BERTH_OK;
+}
+
+/* With the lock held; there is no process, and nobody else begins one. */
+static int begin(struct berth_zygote *zygote, struct berth_error *error)
+{
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0)
+        return berth_error_errno(error, errno, "cannot make a socket for workers");
+    zygote->source = (struct berth_source){
+        .fd = ends[0],
+        .events = EPOLLIN | EPOLLONESHOT,
+        .ready = on_ready,
+        .owner = zygote,
+    };
+    int code = begin_program(zygote, ends[1], error);
+    close(ends[1]);
+    if (code == BERTH_OK) {
+        code = berth_source_add(zygote->loop, &zygote->source, error);
+        if (code != BERTH_OK)
+            reap(zygote->pidfd, zygote->how, sizeof(zygote->how));
+    }
+    if (code == BERTH_OK)
+        zygote->socket = ends[0];
+    else
+        close(ends[0]);
+    return code;
+}
+
+/* ---- what the process says (with the lock held, but not while an owner is told) ---- */
+
+static void mark_ended(struct berth_worker *worker, const char *how)
+{
+    snprintf(worker->how, sizeof(worker->how), "%s", how);
+    worker->state = ENDED;
+}
+
+static void tell_owner(struct berth_zygote *zygote, struct berth_worker *worker)
+{
+    worker->telling = true;
+    worker->teller = pthread_self();
+    pthread_mutex_unlock(&zygote->lock);
+    worker->end.ended(worker->end.owner, worker->how);
+    pthread_mutex_lock(&zygote->lock);
+    worker->telling = false;
+    worker->told = true;
+    if (worker->freed)
+        free(worker);
+    pthread_cond_broadcast(&zygote->changed);
+}
+
+/* The owners may do anything here but wait for the worker of which they are told. */
+static void tell_owners(struct berth_zygote *zygote)
+{
+    struct berth_list *link = zygote->workers.next;
+
+    while (link != &zygote->workers) {
+        struct berth_worker *worker = berth_container(link, struct berth_worker, link);
+        link = link->next;
+        if (worker->state == ENDED && !worker->telling && !worker->told) {
+            tell_owner(zygote, worker);
+            link = zygote->workers.next; /* the list may be another one */
+        }
+    }
+}
+
+static struct berth_worker *find(struct berth_zygote *zygote, uint64_t serial)
+{
+    berth_list_each(&zygote->workers, link) {
+        struct berth_worker *worker = berth_container(link, struct berth_worker, link);
+        if (worker->serial == serial)
+            return worker;
+    }
+    return NULL;
+}
+
+/* Nothing more is to be had from the process: it has ended, or gone mad. number: an errno value for who waits. */
+static void bury(struct berth_zygote *zygote, int number)
+{
+    int socket = zygote->socket, pidfd = zygote->pidfd;
+    char how[sizeof(zygote->how)], text[sizeof(zygote->how) + 80];
+
+    zygote->socket = zygote->pidfd = -1;
+    pthread_mutex_unlock(&zygote->lock);
+    berth_source_remove(&zygote->source);
+    close(socket);
+    reap(pidfd, how, sizeof(how)); /* its workers are killed with it */
+    pthread_mutex_lock(&zygote->lock);
+
+    memcpy(zygote->how, how, sizeof(how));
+    snprintf(text, sizeof(text), "ended when process %d, which makes the workers, %s",
+             (int)zygote->pid, how);
+    berth_list_each(&zygote->workers, link) {
+        struct berth_worker *worker = berth_container(link, struct berth_worker, link);
+        if (worker->state == STARTING) {
+            worker->state = REFUSED;
+            worker->number = number;
+        } else if (worker->state == RUNNING) {
+            mark_ended(worker, text);
+        }
+    }
+}
+
+static bool send_packet(struct berth_zygote *zygote, const struct berth_nursery_packet *packet,
+                        const int *descriptors);
+
+static void hear(struct berth_zygote *zygote, const struct berth_nursery_packet *packet)
+{
+    struct berth_worker *worker = find(zygote, packet->serial);
+    char how[sizeof(worker->how)];
+
+    if (packet->type == BERTH_NURSERY_SPAWNED && worker && worker->state == STARTING) {
+        worker->state = packet->status ? REFUSED : RUNNING;
+        worker->number = packet->status;
+        worker->pid = packet->pid;
+    } else if (packet->type == BERTH_NURSERY_SPAWNED && !worker && !packet->status) {
+        /* Whoever asked for it has given up. */
+        struct berth_nursery_packet order = { .version = BERTH_NURSERY_VERSION,
+                                              .type = BERTH_NURSERY_KILL,
+                                              .serial = packet->serial };
+        send_packet(zygote, &order, NULL);
+    } else if (packet->type == BERTH_NURSERY_ENDED && worker && worker->state == RUNNING) {
+        describe(packet->status, how, sizeof(how));
+        mark_ended(worker, how);
+    }
+}
+
+/* Waits for one packet and hears it. With the lock held, and nobody else pumping. */
+static void pump(struct berth_zygote *zygote, int64_t deadline)
+{
+    struct berth_nursery_packet packet;
+    struct pollfd ready = { zygote->socket, POLLIN, 0 };
+    ssize_t got = -1;
+
+    zygote->pumping = true;
+    pthread_mutex_unlock(&zygote->lock);
+    if (poll(&ready, 1, berth_milliseconds_until(deadline)) > 0)
+        got = recv(ready.fd, &packet, sizeof(packet), MSG_DONTWAIT);
+    bool nothing = ready.revents == 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
+    pthread_mutex_lock(&zygote->lock);
+
+    bool stranger = got >= (ssize_t)sizeof(packet.version) &&
+                    packet.version != BERTH_NURSERY_VERSION;
+    if (got == sizeof(packet) && !stranger)
+        hear(zygote, &packet);
+    else if (!nothing)
+        bury(zygote, stranger ? EPROTO : EPIPE);
+    zygote->pumping = false;
+    pthread_cond_broadcast(&zygote->changed);
+    if (zygote->socket >= 0)
+        berth_source_modify(&zygote->source, EPOLLIN | EPOLLONESHOT);
+    tell_owners(zygote);
+}
+
+/* One step of waiting for something to change. With the lock held. */
+static void wait_turn(struct berth_zygote *zygote, int64_t deadline)
+{
+    struct timespec until = { deadline / 1000000000, deadline % 1000000000 };
+
+    if (!zygote->pumping && zygote->socket >= 0)
+        pump(zygote, deadline);
+    else if (deadline == BERTH_FOREVER)
+        pthread_cond_wait(&zygote->changed, &zygote->lock);
+    else
+        pthread_cond_clockwait(&zygote->changed, &zygote->lock, CLOCK_MONOTONIC, &until);
+}
+
+/* ---- what the process is told ---- */
+
+static ssize_t try_send(int socket, const struct berth_nursery_packet *packet,
+                        const int *descriptors)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+    } control = { 0 };
+    struct iovec piece = { (void *)packet, sizeof(*packet) };
+    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+
+    if (descriptors) {
+        message.msg_control = &control;
+        message.msg_controllen = sizeof(control);
+        control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+                                         .cmsg_type = SCM_RIGHTS,
+                                         .cmsg_len = CMSG_LEN(2 * sizeof(int)) };
+        memcpy(CMSG_DATA(&control.head), descriptors, 2 * sizeof(int));
+    }
+    return sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* With the lock held. False: errno tells. A process that has ended is not buried here. */
+static bool send_packet(struct berth_zygote *zygote, const struct berth_nursery_packet *packet,
+                        const int *descriptors)
+{
+    int64_t deadline = berth_now() + PATIENCE;
+
+    while (try_send(zygote->socket, packet, descriptors) < 0) {
+        struct pollfd ready = { zygote->socket, POLLOUT, 0 };
+        if (errno != EAGAIN && errno != EINTR)
+            return false;
+        if (berth_now() >= deadline) {
+            errno = ETIMEDOUT;
+            return false;
+        }
+        poll(&ready, 1, berth_milliseconds_until(deadline)); /* only when it is stopped */
+    }
+    return true;
+}
+
+/* There is a process that takes packets, afterwards. With the lock held. */
+static int obtain(struct berth_zygote *zygote, int64_t deadline, struct berth_error *error)
+{
+    while (zygote->pumping && zygote->socket < 0) /* being buried */
+        wait_turn(zygote, deadline);
+    return zygote->socket >= 0 ? BERTH_OK : begin(zygote, error);
+}
+
+/* Sends the order; a process that died unnoticed is buried, and the next one gets it. */
+static int order_worker(struct berth_zygote *zygote, struct berth_worker *worker, const char *name,
+                        const int *descriptors, int64_t deadline, struct berth_error *error)
+{
+    struct berth_nursery_packet order = { .version = BERTH_NURSERY_VERSION,
+                                          .type = BERTH_NURSERY_SPAWN };
+    snprintf(order.name, sizeof(order.name), "%s", name);
+
+    for (int tries = 0;; tries++) {
+        int code = obtain(zygote, deadline, error);
+        if (code != BERTH_OK)
+            return code;
+        order.serial = worker->serial = ++zygote->serials;
+        if (send_packet(zygote, &order, descriptors))
+            return BERTH_OK;
+        if (errno == ETIMEDOUT)
+            return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
+                                   "process %d, which makes workers, does not answer",
+                                   (int)zygote->pid);
+        if (tries == 1)
+            return berth_error_errno(error, errno, "cannot reach process %d, which makes workers",
+                                     (int)zygote->pid);
+        while (zygote->socket >= 0 && berth_now() < deadline)
+            wait_turn(zygote, deadline);
+    }
+}
+
+static int refusal(const struct berth_zygote *zygote, const struct berth_worker *worker,
+                   struct berth_error *error)
+{
+    if (worker->state == STARTING)
+        return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
+                               "process %d, which makes workers, did not answer in time",
+                               (int)zygote->pid);
+    if (worker->number == EPIPE)
+        return berth_error_set(error, BERTH_UNAVAILABLE, "the worker program %s %s",
+                               zygote->program, zygote->how);
+    if (worker->number == EPROTO)
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "the worker program %s is of another release", zygote->program);
+    return berth_error_errno(error, worker->number, "cannot make a worker");
+}
+
+int berth_zygote_spawn(struct berth_zygote *zygote, const char *name, int socket, int image,
+                       int64_t deadline, const struct berth_worker_end *end,
+                       struct berth_worker **ret_worker, struct berth_error *error)
+{
+    const int descriptors[2] = { socket, image };
+    struct berth_worker *worker = calloc(1, sizeof(*worker));
+
+    if (!worker)
+        return berth_error_nomem(error);
+    worker->zygote = zygote;
+    worker->end = *end;
+    pthread_mutex_lock(&zygote->lock);
+    berth_list_append(&zygote->workers, &worker->link);
+    int code = order_worker(zygote, worker, name, descriptors, deadline, error);
+    if (code == BERTH_OK) {
+        while (worker->state == STARTING && berth_now() < deadline)
+            wait_turn(zygote, deadline);
+        if (worker->state == STARTING || worker->state == REFUSED)
+            code = refusal(zygote, worker, error);
+    }
+    if (code != BERTH_OK)
+        berth_list_remove(&worker->link);
+    pthread_mutex_unlock(&zygote->lock);
+    if (code == BERTH_OK)
+        *ret_worker = worker;
+    else
+        free(worker);
+    return code;
+}
+
+/* ---- workers ---- */
+
+pid_t berth_worker_pid(const struct berth_worker *worker)
+{
+    return worker->pid;
+}
+
+static void kill_locked(struct berth_zygote *zygote, const struct berth_worker *worker)
+{
+    struct berth_nursery_packet order = { .version = BERTH_NURSERY_VERSION,
+                                          .type = BERTH_NURSERY_KILL,
+                                          .serial = worker->serial };
+
+    if (worker->state == RUNNING && zygote->socket >= 0)
+        send_packet(zygote, &order, NULL);
+}
+
+void berth_worker_kill(struct berth_worker *worker)
+{
+    struct berth_zygote *zygote = worker->zygote;
+
+    pthread_mutex_lock(&zygote->lock);
+    kill_locked(zygote, worker);
+    pthread_mutex_unlock(&zygote->lock);
+}
+
+bool berth_worker_wait(struct berth_worker *worker, int64_t deadline)
+{
+    struct berth_zygote *zygote = worker->zygote;
+
+    pthread_mutex_lock(&zygote->lock);
+    while (!worker->told && berth_now() < deadline)
+        wait_turn(zygote, deadline);
+    bool told = worker->told;
+    pthread_mutex_unlock(&zygote->lock);
+    return told;
+}
+
+void berth_worker_free(struct berth_worker *worker)
+{
+    if (!worker)
+        return;
+    struct berth_zygote *zygote = worker->zygote;
+    pthread_mutex_lock(&zygote->lock);
+    kill_locked(zygote, worker);
+    while (worker->telling && !pthread_equal(worker->teller, pthread_self()))
+        pthread_cond_wait(&zygote->changed, &zygote->lock);
+    berth_list_remove(&worker->link);
+    if (worker->telling)
+        worker->freed = true; /* by the one that tells: this thread, further up */
+    else
+        free(worker);
+    pthread_mutex_unlock(&zygote->lock);
+}

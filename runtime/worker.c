@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * berth-worker, the program behind placement `process`. With --zygote it makes workers for one host;
+ * each of them returns here to serve: it maps the image that it was given and answers the host's
+ * calls, with the same core as the host itself (runtime/core/serve.h).
+ *
+ * The main thread maps the image and then reads the connection while no other thread waits for it.
+ * Calls run on threads of the served host, one each, so that a call that waits upstream holds up
+ * nobody. What comes back under a call that this worker made runs on the thread that made it.
+ */
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "runtime/base/error.h"
+#include "runtime/base/text.h"
+#include "runtime/carrier/nursery.h"
+#include "runtime/carrier/peer.h"
+#include "runtime/core/serve.h"
+
+#define THREADS_MIN   2
+#define LINE_MAX_SIZE ((size_t)8000) /* of a log; the host cuts, too */
+
+struct worker {
+    struct berth_loop *loop;
+    struct berth_peer *peer;
+    struct berth_upstream upstream;
+    int image; /* the descriptor; -1 once it has been taken */
+    berth_host *host;
+    bool stopping, ended;
+    void (*job)(void *argument); /* the host's first request, for the main thread */
+    void *argument;
+};
+
+/* ---- what the module wants of the host ---- */
+
+static int ask(struct worker *worker, const struct berth_wire *wire, berth_ctx *ctx,
+               int64_t deadline, const struct berth_signature *signature,
+               const void *const *arguments, struct berth_received **ret_reply,
+               struct berth_error *error)
+{
+    struct berth_buffer buffer;
+
+    berth_peer_begin(worker->peer, &buffer);
+    int code = berth_arguments_pack(signature, arguments, &buffer, NULL, error);
+    if (code != BERTH_OK) {
+        berth_buffer_deinit(&buffer);
+        return code;
+    }
+    code = berth_peer_call(worker->peer, wire, &buffer, ctx, deadline, ret_reply, error);
+    if (code == BERTH_PEER_ENDED)
+        return berth_error_set(error, BERTH_UNAVAILABLE, "the host has gone");
+    if (code == BERTH_PEER_EXPIRED)
+        return berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "the host did not answer in time");
+    return code;
+}
+
+static int call_upstream(void *user, berth_ctx *ctx, size_t import, int64_t deadline,
+                         const struct berth_signature *signature, const void *const *arguments,
+                         struct berth_arena *arena, void *result, struct berth_error *error)
+{
+    const struct berth_wire wire = { .type = BERTH_WIRE_CALL, .index = (uint32_t)import };
+    struct berth_received *reply;
+
+    int code = ask(user, &wire, ctx, deadline, signature, arguments, &reply, error);
+    if (code != BERTH_OK)
+        return code;
+    struct berth_reader reader = berth_received_reader(reply);
+    if (result)
+        code = berth_value_unpack(signature->result, &reader, arena, result, NULL, error);
+    free(reply);
+    return code;
+}
+
+static int publish_upstream(void *user, berth_ctx *ctx, size_t topic,
+                            const struct berth_signature *signature, const void *const *arguments,
+                            struct berth_error *error)
+{
+    const struct berth_wire wire = { .type = BERTH_WIRE_PUBLISH, .index = (uint32_t)topic };
+    struct berth_received *reply;
+
+    int code = ask(user, &wire, ctx, BERTH_FOREVER, signature, arguments, &reply, error);
+    if (code == BERTH_OK)
+        free(reply);
+    return code;
+}
+
+static void log_upstream(void *user, int level, const char *text)
+{
+    struct worker *worker = user;
+    const struct berth_wire wire = { .type = BERTH_WIRE_LOG, .kind = (uint16_t)level };
+    struct berth_buffer buffer;
+
+    berth_peer_begin(worker->peer, &buffer);
+    size_t size = strlen(text);
+    berth_buffer_append(&buffer, text, size > LINE_MAX_SIZE ? berth_utf8_cut(text, LINE_MAX_SIZE) : size);
+    berth_peer_note(worker->peer, &wire, &buffer); /* without room or memory the line is lost */
+}
+
+static void handle_ended_upstream(void *user, uint64_t id)
+{
+    struct worker *worker = user;
+    const struct berth_wire wire = { .type = BERTH_WIRE_HANDLE_ENDED };
+    struct berth_buffer buffer;
+
+    berth_peer_begin(worker->peer, &buffer);
+    berth_wire_put_u64(&buffer, id);
+    berth_peer_note(worker->peer, &wire, &buffer); /* else the host's handle ends with its module */
+}
+
+/* ---- what the host wants ---- */
+
+static int make_host(struct worker *worker, uint64_t max_message, uint64_t stop_timeout,
+                     struct berth_error *error)
+{
+    struct berth_host_options options;
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+    berth_host_options_init(&options);
+    options.threads = processors > THREADS_MIN && processors <= INT_MAX ? (int)processors
+                                                                        : THREADS_MIN;
+    options.log_level = BERTH_LOG_DEBUG; /* the host decides */
+    options.max_message = (size_t)max_message;
+    options.stop_timeout_ns = (int64_t)stop_timeout;
+    return berth_served_new(&options, &worker->upstream, &worker->host, error);
+}
+
+/* On the main thread: some libraries want to be loaded there. */
+static int serve_open(struct worker *worker, const struct berth_received *request,
+                      struct berth_error *error)
+{
+    struct berth_reader reader = berth_received_reader(request);
+    const char *name = berth_wire_get_text(&reader), *file = berth_wire_get_text(&reader);
+    uint64_t max_message = 0, stop_timeout = 0;
+    bool numbers = berth_wire_get_u64(&reader, &max_message) &&
+                   berth_wire_get_u64(&reader, &stop_timeout);
+    const char *options_json = berth_wire_get_text(&reader);
+    struct berth_image *image;
+
+    if (!name || !file || !numbers || !options_json || worker->image < 0)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "not a request to open an image");
+    berth_peer_set_max_message(worker->peer, (size_t)max_message);
+    int code = make_host(worker, max_message, stop_timeout, error);
+    if (code != BERTH_OK)
+        return code;
+    code = berth_image_stage_fd(worker->image, file, request->wire.index, &image, error);
+    worker->image = -1;
+    return code == BERTH_OK ? berth_served_open(worker->host, image, name, options_json, error)
+                            : code;
+}
+
+static const char *on_check(void *user, const struct berth_received *frame)
+{
+    (void)user;
+    (void)frame;
+    return NULL; /* the host is to be believed; what does not exist is an error of the call */
+}
+
+static int on_serve(void *user, berth_ctx *under, const struct berth_received *request,
+                    struct berth_buffer *result, struct berth_error *error)
+{
+    struct worker *worker = user;
+    struct berth_reader reader = berth_received_reader(request);
+
+    if (request->wire.type == BERTH_WIRE_OPEN)
+        return serve_open(worker, request, error);
+    const char *topic = berth_wire_get_text(&reader);
+    if (!topic)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "not a call");
+    return berth_served_invoke(worker->host, under, (enum berth_item_kind)request->wire.kind,
+                               request->wire.index, request->deadline, topic, &reader, result,
+                               error);
+}
+
+static void on_note(void *user, struct berth_received *note)
+{
+    struct worker *worker = user;
+
+    (void)note; /* STOP: the only one that comes here */
+    worker->stopping = true;
+}
+
+static int on_submit(void *user, void (*run)(void *argument), void *argument)
+{
+    struct worker *worker = user;
+
+    if (worker->host)
+        return berth_served_submit(worker->host, run, argument);
+    if (worker->job)
+        return BERTH_FAILED_PRECONDITION;
+    worker->job = run;
+    worker->argument = argument;
+    return BERTH_OK;
+}
+
+static void on_ended(void *user, const char *wrong)
+{
+    struct worker *worker = user;
+
+    (void)wrong;
+    __atomic_store_n(&worker->ended, true, __ATOMIC_RELEASE);
+    berth_loop_wake(worker->loop);
+}
+
+static const struct berth_peer_ops peer_ops = {
+    .check = on_check,
+    .serve = on_serve,
+    .note = on_note,
+    .submit = on_submit,
+    .ended = on_ended,
+};
+
+/* ---- running ---- */
+
+static void run_loop(struct worker *worker)
+{
+    while (!__atomic_load_n(&worker->ended, __ATOMIC_ACQUIRE)) {
+        berth_loop_run(worker->loop, BERTH_FOREVER);
+        if (worker->job) {
+            void (*job)(void *argument) = worker->job;
+            worker->job = NULL;
+            job(worker->argument);
+        }
+    }
+}
+
+static int serve(const struct berth_newborn *newborn)
+{
+    struct worker worker = {
+        .upstream = { .call = call_upstream,
+                      .publish = publish_upstream,
+                      .log = log_upstream,
+                      .handle_ended = handle_ended_upstream,
+                      .user = &worker },
+        .image = newborn->image,
+    };
+    struct berth_peer_setup setup = {
+        .max_message = UINT32_MAX, /* until the host has told its own */
+        .accepts = BERTH_WIRE_BIT(BERTH_WIRE_OPEN) | BERTH_WIRE_BIT(BERTH_WIRE_INVOKE) |
+                   BERTH_WIRE_BIT(BERTH_WIRE_STOP),
+        .ops = &peer_ops,
+        .user = &worker,
+    };
+
+    if (fcntl(newborn->socket, F_SETFL, O_NONBLOCK) != 0 ||
+        berth_loop_new(&worker.loop, NULL) != BERTH_OK)
+        return EXIT_FAILURE;
+    setup.loop = worker.loop;
+    if (berth_peer_new(&setup, newborn->socket, &worker.peer, NULL) != BERTH_OK)
+        return EXIT_FAILURE;
+    run_loop(&worker);
+    if (!worker.stopping)
+        _exit(EXIT_SUCCESS); /* the host has gone: nobody waits for an orderly end */
+    berth_host_free(worker.host);
+    berth_peer_close(worker.peer);
+    berth_peer_unref(worker.peer);
+    berth_loop_free(worker.loop);
+    return EXIT_SUCCESS;
+}
+
+static bool is_zygote_socket(void)
+{
+    int type;
+    socklen_t size = sizeof(type);
+
+    return getsockopt(BERTH_NURSERY_SOCKET, SOL_SOCKET, SO_TYPE, &type, &size) == 0 &&
+           type == SOCK_SEQPACKET;
+}
+
+int main(int argc, char **argv)
+{
+    struct berth_newborn newborn;
+
+    if (argc == 2 && strcmp(argv[1], "--version") == 0)
+        return printf("berth-worker %s\n", berth_version()) < 0;
+    if (argc != 3 || strcmp(argv[1], "--zygote") != 0 || !is_zygote_socket()) {
+        fputs("berth-worker: a host starts this program when a module is loaded in a process of "
+              "its own\n",
+              stderr);
+        return 2;
+    }
+    return berth_nursery_run((pid_t)strtol(argv[2], NULL, 10), &newborn) ? serve(&newborn)
+                                                                        : EXIT_SUCCESS;
+}
