@@ -233,6 +233,12 @@ void berth_thread_leave(berth_ctx *ctx)
     }
 }
 
+int64_t berth_thread_outer_deadline(const berth_ctx *ctx)
+{
+    const struct berth_thread *thread = berth_thread_of(ctx);
+    return thread->scope && thread->scope->ctx == ctx ? thread->scope->deadline : thread->deadline;
+}
+
 berth_ctx *berth_thread_current(struct berth_threads *set)
 {
     struct berth_thread *thread = thread_find(set);

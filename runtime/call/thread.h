@@ -56,6 +56,8 @@ static inline berth_ctx *berth_thread_base(struct berth_thread *thread)
 /* The calling thread's ctx, one level above what it is inside of; NULL without memory or when too deep. */
 berth_ctx *berth_thread_enter(struct berth_threads *set);
 void berth_thread_leave(berth_ctx *ctx);
+/* The deadline that a new one for ctx may not go beyond. */
+int64_t berth_thread_outer_deadline(const berth_ctx *ctx);
 /* The ctx of the innermost function that runs on the calling thread, or NULL. */
 berth_ctx *berth_thread_current(struct berth_threads *set);
 

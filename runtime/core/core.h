@@ -203,6 +203,8 @@ struct berth_module {
     struct berth_list mails;
     size_t mail_messages, mail_bytes;
     pthread_cond_t turn_ended;
+    pthread_t runner; /* of the current turn, while queued */
+    bool retired;     /* freed after its turn */
     bool paused, queued; /* paused: no turns now; queued: in the run queue or having its turn */
     struct berth_list run_link;
     /* an application's subscription is a module of its own, without a name or a generation */
@@ -316,6 +318,8 @@ int berth_generation_open(struct berth_generation *generation, struct berth_erro
 void berth_generation_close(struct berth_generation *generation); /* timers, watches, threads end; edges go */
 /* Lets go of the image: true when it is unmapped, else reason says why not. Then frees. */
 bool berth_generation_free(struct berth_generation *generation, char *reason, size_t size);
+/* At the host's end: frees one whose image stays mapped. */
+void berth_generation_forget(struct berth_generation *generation);
 int berth_generation_carry(struct berth_generation *generation, struct berth_error *error); /* a new worker */
 uint64_t berth_generation_thread(struct berth_generation *generation, const char *name, berth_thread_fn fn, void *user,
                                  struct berth_error *error);
@@ -370,6 +374,8 @@ void berth_mailbox_pause(struct berth_module *module);
 void berth_mailbox_resume(struct berth_module *module);
 bool berth_mailbox_turn(struct berth_module *module); /* handles one mail; false: nothing to do now */
 void berth_mailbox_settle(struct berth_module *module); /* after a batch of turns */
+/* Frees an application's module, after a turn that it may be in (its own: later). */
+void berth_mailbox_retire(struct berth_module *module);
 void berth_mailbox_forget(struct berth_module *module, struct berth_alarm *alarm);
 bool berth_mailbox_quiet(struct berth_module *module, const struct berth_generation *generation, size_t self, int64_t deadline);
 
@@ -377,6 +383,7 @@ int berth_thread_spawn(pthread_t *ret_thread, void *(*run)(void *), void *argume
 int berth_schedule_start(struct berth_host *host, struct berth_error *error);
 void berth_schedule_stop(struct berth_host *host);
 void berth_schedule_module(struct berth_module *module);
+bool berth_schedule_cancel(struct berth_module *module); /* true: it was waiting in the run queue */
 int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument);
 int berth_schedule_run(struct berth_host *host, int64_t timeout); /* berth_host_dispatch */
 

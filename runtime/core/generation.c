@@ -134,6 +134,21 @@ static int items_make(struct berth_generation *generation, struct berth_error *e
     return BERTH_OK;
 }
 
+/* Every export has a cell, bound or not, so that it can be called by name. */
+static int cells_make(struct berth_generation *generation, struct berth_error *error)
+{
+    const struct berth_manifest *manifest = generation->image->manifest;
+    char name[2 * BERTH_IDENTIFIER_MAX + 2];
+    bool ok = true;
+    pthread_mutex_lock(&generation->host->lock);
+    for (size_t i = 0; i < manifest->export_count && ok; i++) {
+        snprintf(name, sizeof name, "%s.%s", generation->module->name, manifest->exports[i].name);
+        ok = berth_cell_obtain(generation->host, name) != NULL;
+    }
+    pthread_mutex_unlock(&generation->host->lock);
+    return ok ? BERTH_OK : berth_error_nomem(error);
+}
+
 int berth_generation_new(struct berth_host *host, const struct berth_generation_setup *setup,
                          struct berth_generation **ret_generation, struct berth_error *error)
 {
@@ -163,6 +178,8 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
     berth_list_append(&host->generations, &generation->all);
     pthread_mutex_unlock(&host->lock);
     int code = items_make(generation, error);
+    if (code == BERTH_OK)
+        code = cells_make(generation, error);
     if (code == BERTH_OK && setup->options) {
         generation->options_given = berth_arena_string(&generation->arena, setup->options);
         code = generation->options_given ? BERTH_OK : berth_error_nomem(error);
@@ -408,6 +425,46 @@ static void carrier_end(struct berth_carrier *carrier)
     carrier->ops->fini(carrier);
 }
 
+/* Images that could not be let go of when their host ended: kept reachable for as long as they are mapped. */
+static struct kept_image {
+    struct kept_image *next;
+    struct berth_image *image;
+} *kept_images;
+static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void generation_free(struct berth_generation *generation)
+{
+    pthread_mutex_lock(&generation->host->lock);
+    berth_list_remove(&generation->all);
+    pthread_mutex_unlock(&generation->host->lock);
+    for (size_t i = 0; i < generation->handler_count && generation->subscriptions; i++)
+        berth_subscription_unref(generation->subscriptions[i]);
+    berth_image_free(generation->image);
+    free(generation->edges);
+    free(generation->publishers);
+    berth_arena_deinit(&generation->arena);
+    free(generation);
+}
+
+void berth_generation_forget(struct berth_generation *generation)
+{
+    struct berth_image *image = generation->image;
+    for (size_t i = 0; i < image->link_count; i++) {
+        image->links[i].link->edge = NULL;
+        if (image->links[i].kind == BERTH_ITEM_UNIT)
+            image->links[i].link->code = NULL;
+    }
+    struct kept_image *kept = malloc(sizeof *kept);
+    pthread_mutex_lock(&kept_lock);
+    if (kept) {
+        *kept = (struct kept_image){kept_images, image};
+        kept_images = kept;
+    }
+    pthread_mutex_unlock(&kept_lock);
+    generation->image = NULL;
+    generation_free(generation);
+}
+
 bool berth_generation_free(struct berth_generation *generation, char *reason, size_t size)
 {
     if (!generation)
@@ -426,15 +483,6 @@ bool berth_generation_free(struct berth_generation *generation, char *reason, si
             return false; /* its code may still be reached: what it points at stays, too, until the host's end */
         }
     }
-    pthread_mutex_lock(&host->lock);
-    berth_list_remove(&generation->all);
-    pthread_mutex_unlock(&host->lock);
-    for (size_t i = 0; i < generation->handler_count && generation->subscriptions; i++)
-        berth_subscription_unref(generation->subscriptions[i]);
-    berth_image_free(generation->image);
-    free(generation->edges);
-    free(generation->publishers);
-    berth_arena_deinit(&generation->arena);
-    free(generation);
+    generation_free(generation);
     return true;
 }

@@ -274,6 +274,7 @@ static bool turn_run(berth_ctx *ctx, struct berth_module *module, struct berth_g
 bool berth_mailbox_turn(struct berth_module *module)
 {
     struct berth_generation *generation = NULL;
+    module->runner = pthread_self();
     struct berth_mail *mail = turn_begin(module, &generation);
     if (!mail)
         return false;
@@ -296,10 +297,29 @@ bool berth_mailbox_turn(struct berth_module *module)
 void berth_mailbox_settle(struct berth_module *module)
 {
     pthread_mutex_lock(&module->mail_lock);
+    bool retired = module->retired;
     module->queued = false;
     pthread_cond_broadcast(&module->turn_ended);
     schedule(module);
     pthread_mutex_unlock(&module->mail_lock);
+    if (retired)
+        berth_module_free(module);
+}
+
+void berth_mailbox_retire(struct berth_module *module)
+{
+    berth_mailbox_pause(module);
+    berth_mailbox_drop(module);
+    pthread_mutex_lock(&module->mail_lock);
+    if (module->queued && berth_schedule_cancel(module))
+        module->queued = false;
+    module->retired = module->queued && pthread_equal(module->runner, pthread_self());
+    while (module->queued && !module->retired)
+        pthread_cond_wait(&module->turn_ended, &module->mail_lock);
+    bool later = module->retired;
+    pthread_mutex_unlock(&module->mail_lock);
+    if (!later)
+        berth_module_free(module);
 }
 
 /* No turn of this generation goes on, or the deadline has passed (false). `self`: a turn that this is called from does not count. */

@@ -144,6 +144,16 @@ void berth_schedule_module(struct berth_module *module)
     pthread_mutex_unlock(&host->run_lock);
 }
 
+bool berth_schedule_cancel(struct berth_module *module)
+{
+    struct berth_host *host = module->host;
+    pthread_mutex_lock(&host->run_lock);
+    bool waiting = !berth_list_empty(&module->run_link);
+    berth_list_remove(&module->run_link);
+    pthread_mutex_unlock(&host->run_lock);
+    return waiting;
+}
+
 int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument)
 {
     struct berth_job *job = calloc(1, sizeof *job);

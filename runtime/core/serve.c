@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/core/serve.h"
+
+#include "runtime/core/core.h"
+#include "runtime/reload/lifecycle.h"
+
+#include <string.h>
+
+int berth_served_new(const struct berth_host_options *options, const struct berth_upstream *upstream, berth_host **ret_host,
+                     struct berth_error *error)
+{
+    berth_host *host;
+    int code = berth_host_new(options, &host, error);
+    if (code != BERTH_OK)
+        return code;
+    host->upstream = upstream;
+    *ret_host = host;
+    return BERTH_OK;
+}
+
+int berth_served_open(berth_host *host, struct berth_image *image, const char *name, const char *options_json,
+                      struct berth_error *error)
+{
+    berth_ctx *admin = berth_admin_enter(host, "a load", error);
+    if (!admin) {
+        berth_image_free(image);
+        return BERTH_RESOURCE_EXHAUSTED;
+    }
+    struct berth_load load = {image, name, "inline", options_json};
+    int code = berth_module_load(admin, &load, error);
+    berth_admin_leave(host, admin);
+    return code;
+}
+
+static struct berth_item *find_item(struct berth_generation *generation, enum berth_item_kind kind, size_t index)
+{
+    if (!generation)
+        return NULL;
+    if (kind == BERTH_ITEM_EXPORT && index < generation->export_count)
+        return &generation->exports[index];
+    if (kind == BERTH_ITEM_SUBSCRIBE && index < generation->handler_count)
+        return &generation->handlers[index];
+    if (kind == BERTH_ITEM_HOOK && index < BERTH_HOOK_COUNT && generation->image->manifest->hooks[index])
+        return &generation->hooks[index];
+    return NULL;
+}
+
+/* The item's module is gated like in any host: its timers and watches run beside what comes from upstream. */
+static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, struct berth_reader *arguments,
+                  struct berth_buffer *result, struct berth_error *error)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    struct berth_module *module = item->generation->module;
+    const struct berth_type *type = item->signature->result;
+    bool gated = !item->generation->image->manifest->parallel;
+    const char *outer = thread->topic;
+    const void **values;
+    void *value = NULL;
+    int code = berth_arguments_unpack(item->signature, arguments, &thread->arena, &values, NULL, error);
+    if (code == BERTH_OK && type->size && !(value = berth_arena_alloc(&thread->arena, type->size)))
+        code = berth_error_nomem(error);
+    if (code == BERTH_OK && gated)
+        code = berth_gate_lock(&module->gate, berth_block(ctx)->chain, thread->deadline);
+    if (code == BERTH_ABORTED || code == BERTH_DEADLINE_EXCEEDED)
+        return berth_error_set(error, code,
+                               code == BERTH_ABORTED
+                                   ? "%s: this call chain is inside the serial module already; it would wait for itself"
+                                   : "%s: the serial module was busy until the deadline",
+                               module->name);
+    if (code != BERTH_OK)
+        return code;
+    thread->topic = topic;
+    berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
+    code = berth_item_invoke(ctx, item, topic, values, value);
+    if (code == BERTH_OK && value)
+        code = berth_value_pack(type, value, result, NULL, error);
+    berth_frame_pop(ctx);
+    thread->topic = outer;
+    if (gated)
+        berth_gate_unlock(&module->gate);
+    return code;
+}
+
+int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind kind, size_t index, int64_t deadline,
+                        const char *topic, struct berth_reader *arguments, struct berth_buffer *result,
+                        struct berth_error *error)
+{
+    struct berth_module *module =
+        berth_list_empty(&host->order) ? NULL : berth_container(host->order.next, struct berth_module, link);
+    struct berth_item *item = module ? find_item(module->current, kind, index) : NULL;
+    if (!item)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "the module has no such item (%d, %zu)", (int)kind, index);
+    berth_ctx *ctx = under ? under : berth_thread_enter(&host->threads);
+    if (!ctx || berth_too_deep(ctx)) {
+        if (ctx && !under)
+            berth_thread_leave(ctx);
+        return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply");
+    }
+    struct berth_thread *thread = berth_thread_of(ctx);
+    int64_t outer = thread->deadline;
+    if (deadline < outer)
+        thread->deadline = deadline;
+    int code = invoke(ctx, item, topic ? topic : "", arguments, result, error);
+    if (berth_failed(ctx))
+        code = berth_fault_take(ctx, error);
+    thread->deadline = outer;
+    if (!under)
+        berth_thread_leave(ctx);
+    return code;
+}
+
+int berth_served_submit(berth_host *host, void (*fn)(void *argument), void *argument)
+{
+    return berth_schedule_job(host, fn, argument);
+}

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT */
+/* The embedding application's door: <berth/host.h>. */
+#include <berth/host.h>
+
+#include "runtime/base/text.h"
+#include "runtime/core/core.h"
+#include "runtime/reload/lifecycle.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define DEFAULT_STOP_TIMEOUT 5000000000
+
+const char *berth_version(void)
+{
+    return BERTH_VERSION;
+}
+
+/* ---- a host -------------------------------------------------------------------------------------- */
+
+void berth_host_options_init(struct berth_host_options *options)
+{
+    *options = (struct berth_host_options){.size = sizeof *options,
+                                           .name = "berth",
+                                           .threads = -1,
+                                           .log_level = BERTH_LOG_INFO,
+                                           .max_message = BERTH_JSON_SIZE_MAX,
+                                           .mailbox_messages = 1024,
+                                           .mailbox_bytes = (size_t)1 << 20,
+                                           .stop_timeout_ns = DEFAULT_STOP_TIMEOUT};
+}
+
+static int host_init(struct berth_host *host, const struct berth_host_options *given, struct berth_error *error)
+{
+    berth_host_options_init(&host->options);
+    if (given) {
+        if (given->size < offsetof(struct berth_host_options, log) || given->size > sizeof *given)
+            return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                                   "berth_host_options.size is %zu: call berth_host_options_init first", given->size);
+        memcpy(&host->options, given, given->size);
+    }
+    if (host->options.stop_timeout_ns <= 0)
+        host->options.stop_timeout_ns = DEFAULT_STOP_TIMEOUT;
+    host->name = strdup(host->options.name ? host->options.name : "berth");
+    host->worker = strdup(host->options.worker ? host->options.worker : BERTH_WORKER_PATH);
+    if (!host->name || !host->worker)
+        return berth_error_nomem(error);
+    host->options.name = host->name;
+    host->options.worker = host->worker;
+    int code = berth_loop_new(&host->loop, error);
+    if (code == BERTH_OK)
+        code = berth_zygote_new(host->loop, host->worker, &host->zygote, error);
+    return code == BERTH_OK ? berth_schedule_start(host, error) : code;
+}
+
+int berth_host_new(const struct berth_host_options *options, berth_host **ret_host, struct berth_error *error)
+{
+    struct berth_host *host = calloc(1, sizeof *host);
+    if (!host)
+        return berth_error_nomem(error);
+    if (berth_threads_init(&host->threads, &berth_services) != BERTH_OK) {
+        free(host);
+        return berth_error_set(error, BERTH_UNIMPLEMENTED,
+                               "this kernel has no membarrier(PRIVATE_EXPEDITED), or it is denied: Berth needs Linux 4.14");
+    }
+    host->threads.describe = berth_registry_describe;
+    host->threads.user = host;
+    pthread_condattr_init(&host->cond_clock);
+    pthread_condattr_setclock(&host->cond_clock, CLOCK_MONOTONIC);
+    pthread_mutex_init(&host->admin, NULL);
+    pthread_rwlock_init(&host->topic_lock, NULL);
+    pthread_mutex_init(&host->lock, NULL);
+    pthread_mutex_init(&host->run_lock, NULL);
+    pthread_cond_init(&host->changed, &host->cond_clock);
+    pthread_cond_init(&host->runnable, &host->cond_clock);
+    pthread_cond_init(&host->idle, &host->cond_clock);
+    struct berth_list *lists[] = {&host->order,     &host->subscriptions, &host->bound,
+                                  &host->run_queue, &host->jobs,          &host->generations};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        berth_list_init(lists[i]);
+    berth_map_init(&host->modules);
+    berth_map_init(&host->cells);
+    berth_map_init(&host->topics);
+    berth_idmap_init(&host->handles);
+    berth_idmap_init(&host->alarms);
+    berth_idmap_init(&host->app_subscriptions);
+    int code = host_init(host, options, error);
+    if (code != BERTH_OK) {
+        berth_host_free(host);
+        return code;
+    }
+    *ret_host = host;
+    return BERTH_OK;
+}
+
+static void unload_all(struct berth_host *host)
+{
+    struct berth_error error;
+    berth_ctx *admin = berth_admin_enter(host, "the end of the host", &error);
+    if (!admin)
+        return;
+    while (!berth_list_empty(&host->order)) {
+        struct berth_module *module = berth_container(host->order.previous, struct berth_module, link);
+        if (berth_module_unload(admin, module, true, &error) == BERTH_OK)
+            continue;
+        berth_host_log(host, NULL, BERTH_LOG_ERROR, "at the end: %s", error.text);
+        berth_list_remove(&module->link); /* what is inside of it keeps it: it is left as it is */
+    }
+    berth_generations_reap(admin, host);
+    berth_admin_leave(host, admin);
+}
+
+static void registry_free(struct berth_host *host)
+{
+    struct berth_map_entry *entry;
+    berth_list_each_safe(&host->generations, link)
+    { /* kept ones: their images stay mapped, all the rest goes */
+        struct berth_generation *generation = berth_container(link, struct berth_generation, all);
+        berth_generation_forget(generation);
+    }
+    for (size_t i = 0; berth_map_next(&host->topics, &i, &entry);) {
+        struct berth_topic *topic = entry->value;
+        free(topic->name);
+        free(topic->subscriptions);
+        free(topic);
+    }
+    berth_map_deinit(&host->topics);
+    for (size_t i = 0; berth_map_next(&host->modules, &i, &entry);)
+        berth_module_free(entry->value);
+    berth_map_deinit(&host->modules);
+    berth_map_deinit(&host->cells);
+    berth_idmap_deinit(&host->handles);
+    berth_idmap_deinit(&host->alarms);
+    berth_idmap_deinit(&host->app_subscriptions);
+}
+
+static void unbind_all(struct berth_host *host)
+{
+    berth_list_each_safe(&host->bound, link)
+        berth_host_unbind(host, berth_container(link, struct berth_edge, of_owner)->link);
+}
+
+static void unsubscribe_all(struct berth_host *host)
+{
+    uint32_t position = 0;
+    uint64_t id;
+    while (berth_idmap_next(&host->app_subscriptions, &position, &id))
+        berth_host_unsubscribe(host, id);
+}
+
+void berth_host_free(berth_host *host)
+{
+    if (!host)
+        return;
+    unload_all(host);
+    unsubscribe_all(host);
+    unbind_all(host);
+    berth_schedule_stop(host);
+    berth_zygote_free(host->zygote);
+    registry_free(host);
+    berth_loop_free(host->loop);
+    berth_threads_deinit(&host->threads);
+    pthread_cond_destroy(&host->changed);
+    pthread_cond_destroy(&host->runnable);
+    pthread_cond_destroy(&host->idle);
+    pthread_condattr_destroy(&host->cond_clock);
+    pthread_mutex_destroy(&host->admin);
+    pthread_rwlock_destroy(&host->topic_lock);
+    pthread_mutex_destroy(&host->lock);
+    pthread_mutex_destroy(&host->run_lock);
+    free(host->worker);
+    free(host->name);
+    free(host);
+}
+
+int berth_host_fd(const berth_host *host)
+{
+    return berth_loop_fd(host->loop);
+}
+
+int berth_host_dispatch(berth_host *host, int timeout_ms)
+{
+    if (berth_thread_current(&host->threads))
+        return -1;
+    return berth_schedule_run(host, timeout_ms < 0 ? BERTH_FOREVER : (int64_t)timeout_ms * 1000000);
+}
+
+void berth_host_log_va(struct berth_host *host, const struct berth_generation *generation, int level, const char *format,
+                       va_list arguments)
+{
+    char label[128] = "", text[2048];
+    struct timespec now;
+    if (level > host->options.log_level || (!host->options.log && !host->upstream))
+        return;
+    vsnprintf(text, sizeof text, format, arguments);
+    text[berth_utf8_cut(text, strlen(text))] = '\0';
+    if (host->upstream) {
+        host->upstream->log(host->upstream->user, level, text);
+        return;
+    }
+    if (generation)
+        berth_module_label(generation, label, sizeof label);
+    clock_gettime(CLOCK_REALTIME, &now);
+    struct berth_log_line line = {sizeof line, level, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, label, text};
+    host->options.log(host->options.log_user, &line);
+}
+
+void berth_host_log(struct berth_host *host, const struct berth_generation *generation, int level, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    berth_host_log_va(host, generation, level, format, arguments);
+    va_end(arguments);
+}
+
+/* ---- modules ---------------------------------------------------------------------------------------- */
+
+static int load_fields(const struct berth_load_options *options, struct berth_load *load, struct berth_error *error)
+{
+    if (!options)
+        return BERTH_OK;
+    if (options->size != sizeof *options)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "berth_load_options.size is %zu: set it to sizeof", options->size);
+    load->name = options->name;
+    load->placement = options->placement;
+    load->options = options->options;
+    return BERTH_OK;
+}
+
+int berth_host_load(berth_host *host, const char *file, const struct berth_load_options *options, struct berth_error *error)
+{
+    return berth_host_load_all(host, &file, options, 1, error);
+}
+
+static const char *load_name(const struct berth_load *load)
+{
+    return load->name ? load->name : load->image->manifest->name;
+}
+
+/* Whether one of the loads that are not done yet provides what load number `of` requires; *ret_what names it. */
+static bool waits_for(const struct berth_load *loads, const bool *done, size_t count, size_t of, size_t *ret_on)
+{
+    const struct berth_manifest *manifest = loads[of].image->manifest;
+    for (size_t i = 0; i < manifest->require_count; i++)
+        for (size_t k = 0; k < count; k++)
+            if (!done[k] && k != of && strcmp(load_name(&loads[k]), manifest->requires[i].module) == 0) {
+                *ret_on = k;
+                return true;
+            }
+    return false;
+}
+
+static int cycle(const struct berth_load *loads, const bool *done, size_t count, size_t start, struct berth_error *error)
+{
+    char ring[512];
+    size_t at = start, used = 0, on;
+    /* after count steps the walk is on the ring itself */
+    for (size_t i = 0; i < count && waits_for(loads, done, count, at, &on); i++)
+        at = on;
+    size_t first = at;
+    do {
+        int more = snprintf(ring + used, sizeof ring - used, "%s requires ", load_name(&loads[at]));
+        used += more > 0 && (size_t)more < sizeof ring - used ? (size_t)more : 0;
+        if (!waits_for(loads, done, count, at, &on))
+            break;
+        at = on;
+    } while (at != first);
+    return berth_error_set(error, BERTH_FAILED_PRECONDITION, "these modules require each other: %s%s", ring,
+                           load_name(&loads[first]));
+}
+
+/* In an order that satisfies what they require. Images that are taken are NULL afterwards. */
+static int load_ordered(berth_ctx *admin, struct berth_load *loads, bool *done, size_t count, struct berth_error *error)
+{
+    for (size_t left = count; left > 0;) {
+        size_t on, before = left, first = count;
+        for (size_t i = 0; i < count; i++) {
+            if (done[i])
+                continue;
+            first = first == count ? i : first;
+            if (waits_for(loads, done, count, i, &on))
+                continue;
+            char file[512];
+            snprintf(file, sizeof file, "%s", loads[i].image->file);
+            struct berth_load load = loads[i];
+            int code = berth_module_load(admin, &load, error);
+            loads[i].image = NULL;
+            done[i] = true;
+            left--;
+            if (code != BERTH_OK)
+                return berth_error_prefix(error, "%s: ", file);
+        }
+        if (left == before)
+            return cycle(loads, done, count, first, error);
+    }
+    return BERTH_OK;
+}
+
+static int load_staged(berth_host *host, struct berth_load *loads, bool *done, size_t count, struct berth_error *error)
+{
+    berth_ctx *admin = berth_admin_enter(host, "a load", error);
+    if (!admin)
+        return error && error->code ? error->code : BERTH_RESOURCE_EXHAUSTED;
+    struct berth_list *last = host->order.previous;
+    int code = load_ordered(admin, loads, done, count, error);
+    while (code != BERTH_OK && host->order.previous != last) { /* all or none */
+        struct berth_module *module = berth_container(host->order.previous, struct berth_module, link);
+        struct berth_error why;
+        if (berth_module_unload(admin, module, true, &why) != BERTH_OK)
+            break;
+    }
+    berth_admin_leave(host, admin);
+    return code;
+}
+
+int berth_host_load_all(berth_host *host, const char *const *files, const struct berth_load_options *options, size_t count,
+                        struct berth_error *error)
+{
+    struct berth_error why = {0};
+    struct berth_load *loads = calloc(count + 1, sizeof *loads);
+    bool *done = calloc(count + 1, sizeof *done);
+    int code = loads && done ? BERTH_OK : berth_error_nomem(&why);
+    for (size_t i = 0; i < count && code == BERTH_OK; i++) {
+        code = load_fields(options ? &options[i] : NULL, &loads[i], &why);
+        if (code == BERTH_OK)
+            code = berth_image_stage(files[i], 1, &loads[i].image, &why);
+    }
+    if (code == BERTH_OK)
+        code = load_staged(host, loads, done, count, &why);
+    for (size_t i = 0; loads && i < count; i++)
+        berth_image_free(loads[i].image);
+    free(loads);
+    free(done);
+    if (code != BERTH_OK && error)
+        *error = why;
+    return code;
+}
+
+/* admin held. */
+static struct berth_module *find_loaded(berth_host *host, const char *name, struct berth_error *error)
+{
+    pthread_mutex_lock(&host->lock);
+    struct berth_module *module = berth_module_find(host, name);
+    if (module && module->state == BERTH_MODULE_ABSENT)
+        module = NULL;
+    pthread_mutex_unlock(&host->lock);
+    if (!module)
+        berth_error_set(error, BERTH_NOT_FOUND, "no module %s is loaded", name);
+    return module;
+}
+
+int berth_host_unload(berth_host *host, const char *name, struct berth_error *error)
+{
+    struct berth_error why = {0};
+    berth_ctx *admin = berth_admin_enter(host, "an unload", &why);
+    struct berth_module *module = admin ? find_loaded(host, name, &why) : NULL;
+    int code = module ? berth_module_unload(admin, module, false, &why) : why.code;
+    if (admin)
+        berth_admin_leave(host, admin);
+    if (code != BERTH_OK && error)
+        *error = why;
+    return code;
+}
+
+static int reload(berth_host *host, const char *name, const char *file, struct berth_reload_report *report,
+                  struct berth_error *error)
+{
+    berth_ctx *admin = berth_admin_enter(host, "a reload", error);
+    if (!admin)
+        return error->code;
+    struct berth_module *module = find_loaded(host, name, error);
+    struct berth_image *image = NULL;
+    int code = module ? BERTH_OK : BERTH_NOT_FOUND;
+    if (module)
+        berth_module_label(module->current, report->from, sizeof report->from);
+    if (module && module->current->image->fd < 0)
+        code = berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s is the application: it cannot be reloaded", name);
+    if (code == BERTH_OK)
+        code = berth_image_stage(file ? file : module->file, module->generations + 1, &image, error);
+    if (code == BERTH_OK)
+        code = berth_module_reload(admin, module, image, report, error);
+    berth_admin_leave(host, admin);
+    return code;
+}
+
+int berth_host_reload(berth_host *host, const char *name, const char *file, struct berth_reload_report *report,
+                      struct berth_error *error)
+{
+    struct berth_reload_report own;
+    struct berth_error why = {0};
+    int64_t began = berth_now();
+    memset(&own, 0, sizeof own);
+    own.size = sizeof own;
+    snprintf(own.step, sizeof own.step, "stage");
+    int code = reload(host, name, file, &own, &why);
+    own.total_ns = berth_now() - began;
+    if (report) {
+        size_t size = report->size && report->size < sizeof own ? report->size : sizeof own;
+        memcpy(report, &own, size);
+        report->size = size;
+    }
+    if (code != BERTH_OK && error)
+        *error = why;
+    return code;
+}
+
+static int check_single_host(const struct berth_image *image, struct berth_error *error)
+{
+    for (size_t i = 0; i < image->link_count; i++) {
+        enum berth_item_kind kind = image->links[i].kind;
+        if ((kind == BERTH_ITEM_IMPORT || kind == BERTH_ITEM_TOPIC) && image->links[i].link->edge)
+            return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                                   "module %s imports or publishes, and is in another host already: use BERTH_BOUND there",
+                                   image->manifest->name);
+    }
+    return BERTH_OK;
+}
+
+int berth_host_provide(berth_host *host, const struct berth_entry *entry, struct berth_error *error)
+{
+    struct berth_image *image;
+    struct berth_error why = {0};
+    int code = berth_image_application(entry, &image, error);
+    if (code != BERTH_OK)
+        return code;
+    code = check_single_host(image, error);
+    if (code != BERTH_OK) {
+        berth_image_free(image);
+        return code;
+    }
+    berth_ctx *admin = berth_admin_enter(host, "a load", &why);
+    if (admin) {
+        struct berth_load load = {image, NULL, "inline", NULL};
+        code = berth_module_load(admin, &load, &why);
+        berth_admin_leave(host, admin);
+    } else {
+        code = why.code;
+        berth_image_free(image);
+    }
+    if (code != BERTH_OK && error)
+        *error = why;
+    return code;
+}
