@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an image says of itself, made from its records. Immutable, freed as a whole.
+ * What an image says of itself, made from its records. Immutable, so that any thread may read it;
+ * freed as a whole.
  */
 #ifndef RUNTIME_IMAGE_MANIFEST_H
 #define RUNTIME_IMAGE_MANIFEST_H
 
 #include "runtime/base/buffer.h"
+#include "runtime/base/topic_name.h"
 #include "runtime/image/semver.h"
 #include "runtime/value/type.h"
 
-/* One note, as found in the file or in memory: where it lies (its virtual address in the image, unrelocated) and its text. */
+/* One note, as found in a file or in memory: its virtual address, unrelocated, and its text. */
 struct berth_record {
     uint64_t address;
     uint32_t type; /* of the note: 1 */
@@ -61,31 +63,32 @@ enum berth_hook {
     BERTH_HOOK_COUNT
 };
 
+/* What this berth does not know: a kind of record, or keys of a known one. */
 struct berth_manifest_other {
-    const char *kind,
-        *text; /* a record of a kind that this berth does not know, as JSON: {"kind":"x","key":"value",…} */
+    const char *kind;
+    char *text; /* JSON: {"kind":"value of its first key","key":"value",…} */
 };
 
-/* Which item a record is; sorted by address. Several records may be one item (the same import in two files). */
+/* Which item a record is; sorted by address. An import in two files is two records, one item. */
 struct berth_manifest_item {
     uint64_t address;
     enum berth_item_kind kind;
-    size_t
-        index; /* in exports, imports, topics, subscribes; enum berth_hook for a hook; 0 for unit */
+    size_t index; /* in exports, imports, topics, subscribes; enum berth_hook for a hook; else 0 */
 };
 
+/* Each array is sorted by its first member. */
 struct berth_manifest {
     const char *name, *version, *doc;
     struct berth_semver semver;
     unsigned abi, api;
-    const char *header;
+    const char *header; /* the release of the header that it was compiled with */
     bool parallel;
     size_t require_count, option_count, export_count, import_count, topic_count, subscribe_count,
         other_count, item_count;
     struct berth_manifest_require *requires;
     struct berth_manifest_option *options;
     struct berth_manifest_export *exports;
-    struct berth_manifest_import *imports;
+    struct berth_manifest_import *imports; /* by name */
     struct berth_manifest_topic *topics;
     struct berth_manifest_subscribe *subscribes;
     struct berth_manifest_other *others;
@@ -93,31 +96,38 @@ struct berth_manifest {
     bool hooks[BERTH_HOOK_COUNT];
     unsigned state_version; /* of SAVE */
     struct berth_types *types;
+    char *memory; /* most texts lie in it */
 };
 
 /*
- * Checks everything and copies what it keeps. Errors name the record and the cure: unknown type, bad identifier, more than 16 parameters,
- * two equal exports, unequal duplicates, a record that does not end in NUL, an unknown key that begins with `!`, two ABI revisions…
- * Order of the records does not matter: the result is sorted by name.
+ * Checks everything and copies what it keeps. Errors name the record and the cure: unknown type, bad
+ * identifier, more than 16 parameters, two equal exports, unequal duplicates, a record that does not
+ * end in NUL, an unknown key that begins with `!`, two ABI revisions… Order of the records does not
+ * matter. Without any record: not_found.
  */
 int berth_manifest_new(const struct berth_record *records, size_t count,
                        struct berth_manifest **ret_manifest, struct berth_error *error);
 void berth_manifest_free(struct berth_manifest *manifest);
 
+/* NULL: none. */
 const struct berth_manifest_export *berth_manifest_find_export(
+    const struct berth_manifest *manifest, const char *name);
+const struct berth_manifest_option *berth_manifest_find_option(
     const struct berth_manifest *manifest, const char *name);
 const struct berth_manifest_item *berth_manifest_find_item(const struct berth_manifest *manifest,
                                                            uint64_t address);
 
-/* For people (aligned, as `berth show` prints it), and as JSON (one object, the schema is in berth-module(3)). */
+/* "start", "stop", "save", "restore". */
+const char *berth_hook_name(enum berth_hook hook);
+/* What an item is, for messages: "export divide". Cut to size (> 0). Returns buffer. */
+const char *berth_manifest_describe(const struct berth_manifest *manifest,
+                                    const struct berth_manifest_item *item, char *buffer,
+                                    size_t size);
+
+/* For people (as `berth show` prints it), and as JSON (the schema is in berth-module(3)). */
 int berth_manifest_print(const struct berth_manifest *manifest, struct berth_buffer *buffer,
                          struct berth_error *error);
 int berth_manifest_json(const struct berth_manifest *manifest, struct berth_buffer *buffer,
                         struct berth_error *error);
-
-/* Topics: a concrete name (tokens of [a-z0-9_-] joined by dots), a pattern (`*` one token, `>` the rest, at the end). */
-bool berth_topic_valid(const char *topic);
-bool berth_pattern_valid(const char *pattern);
-bool berth_pattern_matches(const char *pattern, const char *topic);
 
 #endif
