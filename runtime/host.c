@@ -18,27 +18,32 @@ const char *berth_version(void)
     return BERTH_VERSION;
 }
 
-/* ---- a host -------------------------------------------------------------------------------------- */
+/*
+ * ---- a host
+ * --------------------------------------------------------------------------------------
+ */
 
 void berth_host_options_init(struct berth_host_options *options)
 {
-    *options = (struct berth_host_options){.size = sizeof *options,
-                                           .name = "berth",
-                                           .threads = -1,
-                                           .log_level = BERTH_LOG_INFO,
-                                           .max_message = BERTH_JSON_SIZE_MAX,
-                                           .mailbox_messages = 1024,
-                                           .mailbox_bytes = (size_t)1 << 20,
-                                           .stop_timeout_ns = DEFAULT_STOP_TIMEOUT};
+    *options = (struct berth_host_options){ .size = sizeof *options,
+                                            .name = "berth",
+                                            .threads = -1,
+                                            .log_level = BERTH_LOG_INFO,
+                                            .max_message = BERTH_JSON_SIZE_MAX,
+                                            .mailbox_messages = 1024,
+                                            .mailbox_bytes = (size_t)1 << 20,
+                                            .stop_timeout_ns = DEFAULT_STOP_TIMEOUT };
 }
 
-static int host_init(struct berth_host *host, const struct berth_host_options *given, struct berth_error *error)
+static int host_init(struct berth_host *host, const struct berth_host_options *given,
+                     struct berth_error *error)
 {
     berth_host_options_init(&host->options);
     if (given) {
         if (given->size < offsetof(struct berth_host_options, log) || given->size > sizeof *given)
-            return berth_error_set(error, BERTH_INVALID_ARGUMENT,
-                                   "berth_host_options.size is %zu: call berth_host_options_init first", given->size);
+            return berth_error_set(
+                error, BERTH_INVALID_ARGUMENT,
+                "berth_host_options.size is %zu: call berth_host_options_init first", given->size);
         memcpy(&host->options, given, given->size);
     }
     if (host->options.stop_timeout_ns <= 0)
@@ -55,15 +60,17 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
     return code == BERTH_OK ? berth_schedule_start(host, error) : code;
 }
 
-int berth_host_new(const struct berth_host_options *options, berth_host **ret_host, struct berth_error *error)
+int berth_host_new(const struct berth_host_options *options, berth_host **ret_host,
+                   struct berth_error *error)
 {
     struct berth_host *host = calloc(1, sizeof *host);
     if (!host)
         return berth_error_nomem(error);
     if (berth_threads_init(&host->threads, &berth_services) != BERTH_OK) {
         free(host);
-        return berth_error_set(error, BERTH_UNIMPLEMENTED,
-                               "this kernel has no membarrier(PRIVATE_EXPEDITED), or it is denied: Berth needs Linux 4.14");
+        return berth_error_set(
+            error, BERTH_UNIMPLEMENTED,
+            "this kernel has no membarrier(PRIVATE_EXPEDITED), or it is denied: Berth needs Linux 4.14");
     }
     host->threads.describe = berth_registry_describe;
     host->threads.user = host;
@@ -76,8 +83,8 @@ int berth_host_new(const struct berth_host_options *options, berth_host **ret_ho
     pthread_cond_init(&host->changed, &host->cond_clock);
     pthread_cond_init(&host->runnable, &host->cond_clock);
     pthread_cond_init(&host->idle, &host->cond_clock);
-    struct berth_list *lists[] = {&host->order,     &host->subscriptions, &host->bound,
-                                  &host->run_queue, &host->jobs,          &host->generations};
+    struct berth_list *lists[] = { &host->order,     &host->subscriptions, &host->bound,
+                                   &host->run_queue, &host->jobs,          &host->generations };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         berth_list_init(lists[i]);
     berth_map_init(&host->modules);
@@ -102,7 +109,8 @@ static void unload_all(struct berth_host *host)
     if (!admin)
         return;
     while (!berth_list_empty(&host->order)) {
-        struct berth_module *module = berth_container(host->order.previous, struct berth_module, link);
+        struct berth_module *module =
+            berth_container(host->order.previous, struct berth_module, link);
         if (berth_module_unload(admin, module, true, &error) == BERTH_OK)
             continue;
         berth_host_log(host, NULL, BERTH_LOG_ERROR, "at the end: %s", error.text);
@@ -115,8 +123,8 @@ static void unload_all(struct berth_host *host)
 static void registry_free(struct berth_host *host)
 {
     struct berth_map_entry *entry;
-    berth_list_each_safe(&host->generations, link)
-    { /* kept ones: their images stay mapped, all the rest goes */
+    berth_list_each_safe(&host->generations,
+                         link) { /* kept ones: their images stay mapped, all the rest goes */
         struct berth_generation *generation = berth_container(link, struct berth_generation, all);
         berth_generation_forget(generation);
     }
@@ -187,8 +195,8 @@ int berth_host_dispatch(berth_host *host, int timeout_ms)
     return berth_schedule_run(host, timeout_ms < 0 ? BERTH_FOREVER : (int64_t)timeout_ms * 1000000);
 }
 
-void berth_host_log_va(struct berth_host *host, const struct berth_generation *generation, int level, const char *format,
-                       va_list arguments)
+void berth_host_log_va(struct berth_host *host, const struct berth_generation *generation,
+                       int level, const char *format, va_list arguments)
 {
     char label[128] = "", text[2048];
     struct timespec now;
@@ -203,11 +211,13 @@ void berth_host_log_va(struct berth_host *host, const struct berth_generation *g
     if (generation)
         berth_module_label(generation, label, sizeof label);
     clock_gettime(CLOCK_REALTIME, &now);
-    struct berth_log_line line = {sizeof line, level, (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, label, text};
+    struct berth_log_line line = { sizeof line, level,
+                                   (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, label, text };
     host->options.log(host->options.log_user, &line);
 }
 
-void berth_host_log(struct berth_host *host, const struct berth_generation *generation, int level, const char *format, ...)
+void berth_host_log(struct berth_host *host, const struct berth_generation *generation, int level,
+                    const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -215,21 +225,27 @@ void berth_host_log(struct berth_host *host, const struct berth_generation *gene
     va_end(arguments);
 }
 
-/* ---- modules ---------------------------------------------------------------------------------------- */
+/*
+ * ---- modules
+ * ----------------------------------------------------------------------------------------
+ */
 
-static int load_fields(const struct berth_load_options *options, struct berth_load *load, struct berth_error *error)
+static int load_fields(const struct berth_load_options *options, struct berth_load *load,
+                       struct berth_error *error)
 {
     if (!options)
         return BERTH_OK;
     if (options->size != sizeof *options)
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "berth_load_options.size is %zu: set it to sizeof", options->size);
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "berth_load_options.size is %zu: set it to sizeof", options->size);
     load->name = options->name;
     load->placement = options->placement;
     load->options = options->options;
     return BERTH_OK;
 }
 
-int berth_host_load(berth_host *host, const char *file, const struct berth_load_options *options, struct berth_error *error)
+int berth_host_load(berth_host *host, const char *file, const struct berth_load_options *options,
+                    struct berth_error *error)
 {
     return berth_host_load_all(host, &file, options, 1, error);
 }
@@ -239,20 +255,26 @@ static const char *load_name(const struct berth_load *load)
     return load->name ? load->name : load->image->manifest->name;
 }
 
-/* Whether one of the loads that are not done yet provides what load number `of` requires; *ret_what names it. */
-static bool waits_for(const struct berth_load *loads, const bool *done, size_t count, size_t of, size_t *ret_on)
+/*
+ * Whether one of the loads that are not done yet provides what load number `of` requires; *ret_what
+ * names it.
+ */
+static bool waits_for(const struct berth_load *loads, const bool *done, size_t count, size_t of,
+                      size_t *ret_on)
 {
     const struct berth_manifest *manifest = loads[of].image->manifest;
     for (size_t i = 0; i < manifest->require_count; i++)
         for (size_t k = 0; k < count; k++)
-            if (!done[k] && k != of && strcmp(load_name(&loads[k]), manifest->requires[i].module) == 0) {
+            if (!done[k] && k != of &&
+                strcmp(load_name(&loads[k]), manifest->requires[i].module) == 0) {
                 *ret_on = k;
                 return true;
             }
     return false;
 }
 
-static int cycle(const struct berth_load *loads, const bool *done, size_t count, size_t start, struct berth_error *error)
+static int cycle(const struct berth_load *loads, const bool *done, size_t count, size_t start,
+                 struct berth_error *error)
 {
     char ring[512];
     size_t at = start, used = 0, on;
@@ -267,12 +289,14 @@ static int cycle(const struct berth_load *loads, const bool *done, size_t count,
             break;
         at = on;
     } while (at != first);
-    return berth_error_set(error, BERTH_FAILED_PRECONDITION, "these modules require each other: %s%s", ring,
+    return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                           "these modules require each other: %s%s", ring,
                            load_name(&loads[first]));
 }
 
 /* In an order that satisfies what they require. Images that are taken are NULL afterwards. */
-static int load_ordered(berth_ctx *admin, struct berth_load *loads, bool *done, size_t count, struct berth_error *error)
+static int load_ordered(berth_ctx *admin, struct berth_load *loads, bool *done, size_t count,
+                        struct berth_error *error)
 {
     for (size_t left = count; left > 0;) {
         size_t on, before = left, first = count;
@@ -298,7 +322,8 @@ static int load_ordered(berth_ctx *admin, struct berth_load *loads, bool *done, 
     return BERTH_OK;
 }
 
-static int load_staged(berth_host *host, struct berth_load *loads, bool *done, size_t count, struct berth_error *error)
+static int load_staged(berth_host *host, struct berth_load *loads, bool *done, size_t count,
+                       struct berth_error *error)
 {
     berth_ctx *admin = berth_admin_enter(host, "a load", error);
     if (!admin)
@@ -306,7 +331,8 @@ static int load_staged(berth_host *host, struct berth_load *loads, bool *done, s
     struct berth_list *last = host->order.previous;
     int code = load_ordered(admin, loads, done, count, error);
     while (code != BERTH_OK && host->order.previous != last) { /* all or none */
-        struct berth_module *module = berth_container(host->order.previous, struct berth_module, link);
+        struct berth_module *module =
+            berth_container(host->order.previous, struct berth_module, link);
         struct berth_error why;
         if (berth_module_unload(admin, module, true, &why) != BERTH_OK)
             break;
@@ -315,10 +341,11 @@ static int load_staged(berth_host *host, struct berth_load *loads, bool *done, s
     return code;
 }
 
-int berth_host_load_all(berth_host *host, const char *const *files, const struct berth_load_options *options, size_t count,
+int berth_host_load_all(berth_host *host, const char *const *files,
+                        const struct berth_load_options *options, size_t count,
                         struct berth_error *error)
 {
-    struct berth_error why = {0};
+    struct berth_error why = { 0 };
     struct berth_load *loads = calloc(count + 1, sizeof *loads);
     bool *done = calloc(count + 1, sizeof *done);
     int code = loads && done ? BERTH_OK : berth_error_nomem(&why);
@@ -339,7 +366,8 @@ int berth_host_load_all(berth_host *host, const char *const *files, const struct
 }
 
 /* admin held. */
-static struct berth_module *find_loaded(berth_host *host, const char *name, struct berth_error *error)
+static struct berth_module *find_loaded(berth_host *host, const char *name,
+                                        struct berth_error *error)
 {
     pthread_mutex_lock(&host->lock);
     struct berth_module *module = berth_module_find(host, name);
@@ -353,7 +381,7 @@ static struct berth_module *find_loaded(berth_host *host, const char *name, stru
 
 int berth_host_unload(berth_host *host, const char *name, struct berth_error *error)
 {
-    struct berth_error why = {0};
+    struct berth_error why = { 0 };
     berth_ctx *admin = berth_admin_enter(host, "an unload", &why);
     struct berth_module *module = admin ? find_loaded(host, name, &why) : NULL;
     int code = module ? berth_module_unload(admin, module, false, &why) : why.code;
@@ -364,8 +392,8 @@ int berth_host_unload(berth_host *host, const char *name, struct berth_error *er
     return code;
 }
 
-static int reload(berth_host *host, const char *name, const char *file, struct berth_reload_report *report,
-                  struct berth_error *error)
+static int reload(berth_host *host, const char *name, const char *file,
+                  struct berth_reload_report *report, struct berth_error *error)
 {
     berth_ctx *admin = berth_admin_enter(host, "a reload", error);
     if (!admin)
@@ -376,20 +404,22 @@ static int reload(berth_host *host, const char *name, const char *file, struct b
     if (module)
         berth_module_label(module->current, report->from, sizeof report->from);
     if (module && module->current->image->fd < 0)
-        code = berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s is the application: it cannot be reloaded", name);
+        code = berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "%s is the application: it cannot be reloaded", name);
     if (code == BERTH_OK)
-        code = berth_image_stage(file ? file : module->file, module->generations + 1, &image, error);
+        code =
+            berth_image_stage(file ? file : module->file, module->generations + 1, &image, error);
     if (code == BERTH_OK)
         code = berth_module_reload(admin, module, image, report, error);
     berth_admin_leave(host, admin);
     return code;
 }
 
-int berth_host_reload(berth_host *host, const char *name, const char *file, struct berth_reload_report *report,
-                      struct berth_error *error)
+int berth_host_reload(berth_host *host, const char *name, const char *file,
+                      struct berth_reload_report *report, struct berth_error *error)
 {
     struct berth_reload_report own;
-    struct berth_error why = {0};
+    struct berth_error why = { 0 };
     int64_t began = berth_now();
     memset(&own, 0, sizeof own);
     own.size = sizeof own;
@@ -411,9 +441,10 @@ static int check_single_host(const struct berth_image *image, struct berth_error
     for (size_t i = 0; i < image->link_count; i++) {
         enum berth_item_kind kind = image->links[i].kind;
         if ((kind == BERTH_ITEM_IMPORT || kind == BERTH_ITEM_TOPIC) && image->links[i].link->edge)
-            return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                                   "module %s imports or publishes, and is in another host already: use BERTH_BOUND there",
-                                   image->manifest->name);
+            return berth_error_set(
+                error, BERTH_FAILED_PRECONDITION,
+                "module %s imports or publishes, and is in another host already: use BERTH_BOUND there",
+                image->manifest->name);
     }
     return BERTH_OK;
 }
@@ -421,7 +452,7 @@ static int check_single_host(const struct berth_image *image, struct berth_error
 int berth_host_provide(berth_host *host, const struct berth_entry *entry, struct berth_error *error)
 {
     struct berth_image *image;
-    struct berth_error why = {0};
+    struct berth_error why = { 0 };
     int code = berth_image_application(entry, &image, error);
     if (code != BERTH_OK)
         return code;
@@ -432,7 +463,7 @@ int berth_host_provide(berth_host *host, const struct berth_entry *entry, struct
     }
     berth_ctx *admin = berth_admin_enter(host, "a load", &why);
     if (admin) {
-        struct berth_load load = {image, NULL, "inline", NULL};
+        struct berth_load load = { image, NULL, "inline", NULL };
         code = berth_module_load(admin, &load, &why);
         berth_admin_leave(host, admin);
     } else {

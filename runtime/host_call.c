@@ -25,7 +25,10 @@ void berth_set_timeout(berth_ctx *ctx, int64_t ns)
     thread->deadline = deadline < outer ? deadline : outer;
 }
 
-/* ---- values by kind -------------------------------------------------------------------------------- */
+/*
+ * ---- values by kind
+ * --------------------------------------------------------------------------------
+ */
 
 struct range {
     int64_t low;
@@ -33,33 +36,36 @@ struct range {
 };
 
 static const struct range ranges[] = {
-    [BERTH_KIND_I8] = {INT8_MIN, INT8_MAX},    [BERTH_KIND_I16] = {INT16_MIN, INT16_MAX},
-    [BERTH_KIND_I32] = {INT32_MIN, INT32_MAX}, [BERTH_KIND_I64] = {INT64_MIN, INT64_MAX},
-    [BERTH_KIND_U8] = {0, UINT8_MAX},          [BERTH_KIND_U16] = {0, UINT16_MAX},
-    [BERTH_KIND_U32] = {0, UINT32_MAX},        [BERTH_KIND_U64] = {0, UINT64_MAX},
+    [BERTH_KIND_I8] = { INT8_MIN, INT8_MAX },    [BERTH_KIND_I16] = { INT16_MIN, INT16_MAX },
+    [BERTH_KIND_I32] = { INT32_MIN, INT32_MAX }, [BERTH_KIND_I64] = { INT64_MIN, INT64_MAX },
+    [BERTH_KIND_U8] = { 0, UINT8_MAX },          [BERTH_KIND_U16] = { 0, UINT16_MAX },
+    [BERTH_KIND_U32] = { 0, UINT32_MAX },        [BERTH_KIND_U64] = { 0, UINT64_MAX },
 };
 
 static int mismatch(const struct berth_type *type, const char *name, struct berth_error *error)
 {
-    return berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s must be %s", name, type->text);
+    return berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s must be %s", name,
+                           type->text);
 }
 
-static int integer_from(const struct berth_type *type, const char *name, const struct berth_value *value, void *ret_value,
-                        struct berth_error *error)
+static int integer_from(const struct berth_type *type, const char *name,
+                        const struct berth_value *value, void *ret_value, struct berth_error *error)
 {
     const struct range *range = &ranges[type->kind];
     bool is_signed = value->kind == BERTH_VALUE_I64;
     if (!is_signed && value->kind != BERTH_VALUE_U64)
         return mismatch(type, name, error);
-    bool fits = is_signed && value->as.i64 < 0 ? value->as.i64 >= range->low : value->as.u64 <= range->high;
+    bool fits =
+        is_signed && value->as.i64 < 0 ? value->as.i64 >= range->low : value->as.u64 <= range->high;
     if (!fits)
-        return berth_error_set(error, BERTH_OUT_OF_RANGE, "argument %s does not fit %s", name, type->text);
+        return berth_error_set(error, BERTH_OUT_OF_RANGE, "argument %s does not fit %s", name,
+                               type->text);
     memcpy(ret_value, &value->as, type->size); /* little-endian: the low bytes come first */
     return BERTH_OK;
 }
 
-static int decimal_from(const struct berth_type *type, const char *name, const struct berth_value *value, void *ret_value,
-                        struct berth_error *error)
+static int decimal_from(const struct berth_type *type, const char *name,
+                        const struct berth_value *value, void *ret_value, struct berth_error *error)
 {
     double number;
     if (value->kind == BERTH_VALUE_F64)
@@ -81,8 +87,8 @@ static int decimal_from(const struct berth_type *type, const char *name, const s
     return BERTH_OK;
 }
 
-static int text_from(const struct berth_type *type, const char *name, const struct berth_value *value, void *ret_value,
-                     struct berth_error *error)
+static int text_from(const struct berth_type *type, const char *name,
+                     const struct berth_value *value, void *ret_value, struct berth_error *error)
 {
     bool is_json = type->kind == BERTH_KIND_JSON;
     const char *text = value->as.string;
@@ -92,14 +98,16 @@ static int text_from(const struct berth_type *type, const char *name, const stru
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s is NULL", name);
     int code = is_json ? berth_json_check(text, strlen(text), error) : BERTH_OK;
     if (code == BERTH_OK && !is_json && !berth_utf8_valid(text, strlen(text), NULL))
-        code = berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s is not valid UTF-8", name);
+        code =
+            berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s is not valid UTF-8", name);
     memcpy(ret_value, &text, sizeof text);
     return code;
 }
 
 /* One argument. *ret_place points at room, of 32 bytes, or at the caller's own memory. */
-static int value_from(const struct berth_type *type, const char *name, const struct berth_value *value, void *room,
-                      const void **ret_place, struct berth_error *error)
+static int value_from(const struct berth_type *type, const char *name,
+                      const struct berth_value *value, void *room, const void **ret_place,
+                      struct berth_error *error)
 {
     *ret_place = room;
     if (value->kind == BERTH_VALUE_MEMORY) {
@@ -141,11 +149,12 @@ static int value_from(const struct berth_type *type, const char *name, const str
         if (type->size > 32 || type->element->kind == BERTH_KIND_STRUCT)
             return mismatch(type, name, error);
         *(bool *)room = true;
-        return value_from(type->element, name, value, (char *)room + (type->size - type->element->size), ret_place, error) ==
-                       BERTH_OK
+        return value_from(type->element, name, value,
+                          (char *)room + (type->size - type->element->size), ret_place,
+                          error) == BERTH_OK
                    ? (*ret_place = room, BERTH_OK)
-                   : error ? error->code
-                           : BERTH_INVALID_ARGUMENT;
+               : error ? error->code
+                       : BERTH_INVALID_ARGUMENT;
     case BERTH_KIND_VOID:
     case BERTH_KIND_ARRAY:
     case BERTH_KIND_STRUCT:
@@ -156,9 +165,10 @@ static int value_from(const struct berth_type *type, const char *name, const str
 }
 
 /* A result of a type. memory is in the thread's arena. */
-static void value_to(const struct berth_type *type, const void *memory, struct berth_value *ret_value)
+static void value_to(const struct berth_type *type, const void *memory,
+                     struct berth_value *ret_value)
 {
-    *ret_value = (struct berth_value){.kind = BERTH_VALUE_MEMORY, .as.memory = memory};
+    *ret_value = (struct berth_value){ .kind = BERTH_VALUE_MEMORY, .as.memory = memory };
     switch (type->kind) {
     case BERTH_KIND_VOID:
         ret_value->kind = BERTH_VALUE_VOID;
@@ -225,7 +235,10 @@ static void value_to(const struct berth_type *type, const void *memory, struct b
     }
 }
 
-/* ---- calls ---------------------------------------------------------------------------------------------- */
+/*
+ * ---- calls
+ * ----------------------------------------------------------------------------------------------
+ */
 
 /* Marks ctx with *error: a call that did not even begin. */
 static int refuse(berth_ctx *ctx, const char *name, const struct berth_error *error)
@@ -240,7 +253,8 @@ static int not_found(berth_ctx *ctx, const char *name)
     char module_name[BERTH_IDENTIFIER_MAX + 1];
     const char *dot = strchr(name, '.');
     if (!berth_function_name_valid(name)) {
-        berth_fault_raise_format(ctx, BERTH_INVALID_ARGUMENT, "\"%.80s\" is not a function: write module.function", name);
+        berth_fault_raise_format(ctx, BERTH_INVALID_ARGUMENT,
+                                 "\"%.80s\" is not a function: write module.function", name);
         return BERTH_INVALID_ARGUMENT;
     }
     snprintf(module_name, sizeof module_name, "%.*s", (int)(dot - name), name);
@@ -249,14 +263,16 @@ static int not_found(berth_ctx *ctx, const char *name)
     bool loaded = module && module->state != BERTH_MODULE_ABSENT;
     pthread_mutex_unlock(&host->lock);
     if (loaded)
-        berth_fault_raise_format(ctx, BERTH_NOT_FOUND, "module %s has no function %s", module_name, dot + 1);
+        berth_fault_raise_format(ctx, BERTH_NOT_FOUND, "module %s has no function %s", module_name,
+                                 dot + 1);
     else
-        berth_fault_raise_format(ctx, BERTH_NOT_FOUND, "%s: module %s is not loaded", name, module_name);
+        berth_fault_raise_format(ctx, BERTH_NOT_FOUND, "%s: module %s is not loaded", name,
+                                 module_name);
     return BERTH_NOT_FOUND;
 }
 
-static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct berth_value *arguments, size_t count,
-                       struct berth_value *ret_result)
+static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct berth_value *arguments,
+                       size_t count, struct berth_value *ret_result)
 {
     union {
         uint64_t words[4];
@@ -272,13 +288,14 @@ static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct ber
     void *result = &scalar;
     int code = BERTH_OK;
     if (count != signature->count)
-        code = berth_error_set(&error, BERTH_INVALID_ARGUMENT, "takes %zu arguments, not %zu", signature->count, count);
+        code = berth_error_set(&error, BERTH_INVALID_ARGUMENT, "takes %zu arguments, not %zu",
+                               signature->count, count);
     for (size_t i = 0; i < signature->count && code == BERTH_OK; i++)
-        code = value_from(signature->parameters[i].type, signature->parameters[i].name, &arguments[i], &rooms[i], &places[i],
-                          &error);
+        code = value_from(signature->parameters[i].type, signature->parameters[i].name,
+                          &arguments[i], &rooms[i], &places[i], &error);
     /* a value that is given by its address must outlive this function */
-    if (code == BERTH_OK && !signature->result->plain && !(result = berth_arena_alloc(&berth_thread_of(ctx)->arena,
-                                                                                      signature->result->size)))
+    if (code == BERTH_OK && !signature->result->plain &&
+        !(result = berth_arena_alloc(&berth_thread_of(ctx)->arena, signature->result->size)))
         code = berth_error_nomem(&error);
     if (code == BERTH_OK && signature->result->plain && signature->result->size > sizeof scalar &&
         !(result = berth_arena_alloc(&berth_thread_of(ctx)->arena, signature->result->size)))
@@ -289,8 +306,10 @@ static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct ber
         code = berth_item_invoke(ctx, item, "", places, signature->result->size ? result : NULL);
     if (code == BERTH_OK && ret_result) {
         if (result == &scalar && signature->result->size &&
-            (signature->result->kind == BERTH_KIND_STRUCT || signature->result->kind == BERTH_KIND_OPTIONAL)) {
-            result = berth_arena_copy(&berth_thread_of(ctx)->arena, &scalar, signature->result->size);
+            (signature->result->kind == BERTH_KIND_STRUCT ||
+             signature->result->kind == BERTH_KIND_OPTIONAL)) {
+            result =
+                berth_arena_copy(&berth_thread_of(ctx)->arena, &scalar, signature->result->size);
             if (!result) {
                 code = berth_error_nomem(&error);
                 refuse(ctx, cell->name, &error);
@@ -322,7 +341,8 @@ static struct berth_cell *find_cell(berth_host *host, const char *name, struct b
 {
     struct berth_cell *cell = NULL;
     if (!berth_function_name_valid(name))
-        berth_error_set(error, BERTH_INVALID_ARGUMENT, "\"%.80s\" is not a function: write module.function", name);
+        berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                        "\"%.80s\" is not a function: write module.function", name);
     else if (!(cell = berth_map_get(&host->cells, name)) || !cell->item) {
         berth_error_set(error, BERTH_NOT_FOUND, "%s: no loaded module has this function", name);
         cell = NULL;
@@ -330,12 +350,13 @@ static struct berth_cell *find_cell(berth_host *host, const char *name, struct b
     return cell;
 }
 
-int berth_function_find(berth_host *host, const char *name, berth_function **ret_function, struct berth_error *error)
+int berth_function_find(berth_host *host, const char *name, berth_function **ret_function,
+                        struct berth_error *error)
 {
     berth_function *function = NULL;
     int code = BERTH_OK;
     pthread_mutex_lock(&host->lock);
-    struct berth_error why = {0};
+    struct berth_error why = { 0 };
     struct berth_cell *cell = find_cell(host, name, &why);
     if (!cell) {
         code = why.code;
@@ -370,7 +391,8 @@ void berth_function_free(berth_function *function)
     free(function);
 }
 
-int berth_function_call(berth_function *function, berth_ctx *ctx, const struct berth_value *arguments, size_t count,
+int berth_function_call(berth_function *function, berth_ctx *ctx,
+                        const struct berth_value *arguments, size_t count,
                         struct berth_value *ret_result)
 {
     return call_values(ctx, function->cell, arguments, count, ret_result);
@@ -387,7 +409,8 @@ static bool same_signature(berth_function *function, const struct berth_item *it
     return true;
 }
 
-int berth_function_invoke(berth_function *function, berth_ctx *ctx, const void *const *arguments, void *result)
+int berth_function_invoke(berth_function *function, berth_ctx *ctx, const void *const *arguments,
+                          void *result)
 {
     struct berth_cell *cell = function->cell;
     bool gated;
@@ -399,18 +422,27 @@ int berth_function_invoke(berth_function *function, berth_ctx *ctx, const void *
         code = berth_item_invoke(ctx, item, "", arguments, result);
     } else {
         code = BERTH_FAILED_PRECONDITION;
-        berth_fault_raise_format(ctx, code, "%s has another signature than when it was found: find it again", cell->name);
+        berth_fault_raise_format(ctx, code,
+                                 "%s has another signature than when it was found: find it again",
+                                 cell->name);
     }
     return berth_cell_leave(ctx, cell, item, gated, code, result);
 }
 
-/* ---- calls by text ---------------------------------------------------------------------------------------- */
+/*
+ * ---- calls by text
+ * ----------------------------------------------------------------------------------------
+ */
 
-/* Reads arguments, invokes, and hands result and its type to `finish` while the item is still pinned. */
+/*
+ * Reads arguments, invokes, and hands result and its type to `finish` while the item is still
+ * pinned.
+ */
 struct text_call {
-    int (*read)(void *user, const struct berth_signature *signature, struct berth_arena *arena, const void ***ret_arguments,
-                struct berth_error *error);
-    int (*write)(void *user, const struct berth_type *type, const void *result, struct berth_error *error);
+    int (*read)(void *user, const struct berth_signature *signature, struct berth_arena *arena,
+                const void ***ret_arguments, struct berth_error *error);
+    int (*write)(void *user, const struct berth_type *type, const void *result,
+                 struct berth_error *error);
     void *user;
 };
 
@@ -418,7 +450,7 @@ static int call_text(berth_ctx *ctx, const char *name, const struct text_call *c
 {
     struct berth_cell *cell = berth_cell_lookup(ctx, name);
     struct berth_arena *arena = &berth_thread_of(ctx)->arena;
-    struct berth_error error = {0};
+    struct berth_error error = { 0 };
     const void **arguments = NULL;
     void *result = NULL;
     bool gated;
@@ -453,12 +485,14 @@ static int json_read(void *user, const struct berth_signature *signature, struct
     const struct json_call *call = user;
     size_t size = call->arguments ? strlen(call->arguments) : 0;
     if (size > call->limit)
-        return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED, "the arguments have %zu bytes; max_message is %zu", size,
+        return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                               "the arguments have %zu bytes; max_message is %zu", size,
                                call->limit);
     return berth_json_read_arguments(signature, call->arguments, size, arena, ret_arguments, error);
 }
 
-static int json_write(void *user, const struct berth_type *type, const void *result, struct berth_error *error)
+static int json_write(void *user, const struct berth_type *type, const void *result,
+                      struct berth_error *error)
 {
     struct json_call *call = user;
     if (type->kind != BERTH_KIND_VOID)
@@ -470,8 +504,8 @@ static int json_write(void *user, const struct berth_type *type, const void *res
 int berth_call_json(berth_ctx *ctx, const char *name, const char *arguments, char **ret_result)
 {
     size_t limit = berth_host_of(ctx)->options.max_message;
-    struct json_call call = {.arguments = arguments, .limit = limit};
-    const struct text_call text = {json_read, json_write, &call};
+    struct json_call call = { .arguments = arguments, .limit = limit };
+    const struct text_call text = { json_read, json_write, &call };
     berth_buffer_init(&call.result, limit);
     int code = call_text(ctx, name, &text);
     char *result = code == BERTH_OK ? berth_buffer_take(&call.result, NULL) : NULL;
@@ -494,18 +528,20 @@ struct words_call {
     enum berth_value_kind kind;
 };
 
-static int words_read(void *user, const struct berth_signature *signature, struct berth_arena *arena,
-                      const void ***ret_arguments, struct berth_error *error)
+static int words_read(void *user, const struct berth_signature *signature,
+                      struct berth_arena *arena, const void ***ret_arguments,
+                      struct berth_error *error)
 {
     const struct words_call *call = user;
-    struct json_call json = {.arguments = call->given->json, .limit = call->limit};
+    struct json_call json = { .arguments = call->given->json, .limit = call->limit };
     if (call->given->json)
         return json_read(&json, signature, arena, ret_arguments, error);
-    return berth_words_read(signature, call->given->words, call->given->count, call->given->expand, call->given->user,
-                            arena, ret_arguments, error);
+    return berth_words_read(signature, call->given->words, call->given->count, call->given->expand,
+                            call->given->user, arena, ret_arguments, error);
 }
 
-static int words_write(void *user, const struct berth_type *type, const void *result, struct berth_error *error)
+static int words_write(void *user, const struct berth_type *type, const void *result,
+                       struct berth_error *error)
 {
     struct words_call *call = user;
     if (!call->given->as_json)
@@ -520,13 +556,14 @@ static int words_write(void *user, const struct berth_type *type, const void *re
 int berth_call_words(berth_ctx *ctx, const char *name, const struct berth_words_call *words,
                      struct berth_words_result *ret_result)
 {
-    struct words_call call = {.given = words, .limit = berth_host_of(ctx)->options.max_message};
-    const struct text_call text = {words_read, words_write, &call};
+    struct words_call call = { .given = words, .limit = berth_host_of(ctx)->options.max_message };
+    const struct text_call text = { words_read, words_write, &call };
     berth_buffer_init(&call.result, 0);
     berth_buffer_text(&call.result, "");
     int code = call_text(ctx, name, &text);
-    *ret_result = (struct berth_words_result){.kind = call.kind};
-    if (code == BERTH_OK && !(ret_result->data = berth_buffer_take(&call.result, &ret_result->size))) {
+    *ret_result = (struct berth_words_result){ .kind = call.kind };
+    if (code == BERTH_OK &&
+        !(ret_result->data = berth_buffer_take(&call.result, &ret_result->size))) {
         code = BERTH_RESOURCE_EXHAUSTED;
         berth_fault_raise_format(ctx, code, "%s: no memory for the result", name);
     }
@@ -534,13 +571,15 @@ int berth_call_words(berth_ctx *ctx, const char *name, const struct berth_words_
     return code;
 }
 
-/* ---- bound calls -------------------------------------------------------------------------------------------- */
+/*
+ * ---- bound calls
+ * --------------------------------------------------------------------------------------------
+ */
 
 /* The types that the application may name: those of its own module, if it has provided one. */
 static struct berth_types *application_types(berth_host *host)
 {
-    berth_list_each(&host->order, link)
-    {
+    berth_list_each(&host->order, link) {
         struct berth_module *module = berth_container(link, struct berth_module, link);
         if (module->current->image->fd < 0)
             return module->current->image->manifest->types;
@@ -549,8 +588,8 @@ static struct berth_types *application_types(berth_host *host)
 }
 
 /* "returns=f64\0param=f64:a:\0…" → signature, made in types. */
-static int signature_read(struct berth_types *types, const char *text, size_t size, const struct berth_signature **ret_signature,
-                          struct berth_error *error)
+static int signature_read(struct berth_types *types, const char *text, size_t size,
+                          const struct berth_signature **ret_signature, struct berth_error *error)
 {
     struct berth_text_parameter parameters[BERTH_PARAMETERS_MAX];
     char *copy = malloc(size + 1), *result = NULL;
@@ -568,12 +607,13 @@ static int signature_read(struct berth_types *types, const char *text, size_t si
             if (!doc)
                 continue;
             *name = *doc = '\0';
-            parameters[count++] = (struct berth_text_parameter){at + 6, name + 1, doc + 1};
+            parameters[count++] = (struct berth_text_parameter){ at + 6, name + 1, doc + 1 };
             at = doc + 1; /* the last piece: the loop goes on behind it */
         }
     }
     int code = result ? berth_signature_new(types, result, parameters, count, ret_signature, error)
-                      : berth_error_set(error, BERTH_INVALID_ARGUMENT, "this is not a signature of BERTH_BOUND");
+                      : berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                                        "this is not a signature of BERTH_BOUND");
     free(copy);
     return code;
 }
@@ -585,15 +625,19 @@ static void edge_free(struct berth_edge *edge)
 }
 
 /* host->lock held */
-static int bind_edge(berth_host *host, struct berth_edge *edge, const char *name, struct berth_error *error)
+static int bind_edge(berth_host *host, struct berth_edge *edge, const char *name,
+                     struct berth_error *error)
 {
     char wants[512], has[512];
     struct berth_cell *cell = find_cell(host, name, error);
     if (!cell)
-        return berth_map_get(&host->cells, name) || berth_function_name_valid(name) ? BERTH_NOT_FOUND : BERTH_INVALID_ARGUMENT;
+        return berth_map_get(&host->cells, name) || berth_function_name_valid(name)
+                   ? BERTH_NOT_FOUND
+                   : BERTH_INVALID_ARGUMENT;
     const struct berth_signature *signature = cell->item->signature;
     if (strcmp(signature->identity, edge->signature->identity) != 0)
-        return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s is bound, but the module has %s",
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "%s is bound, but the module has %s",
                                berth_signature_print(edge->signature, name, wants, sizeof wants),
                                berth_signature_print(signature, name, has, sizeof has));
     edge->cell = cell;
@@ -602,8 +646,8 @@ static int bind_edge(berth_host *host, struct berth_edge *edge, const char *name
     return BERTH_OK;
 }
 
-int berth_host_bind(berth_host *host, const char *name, const char *signature, size_t size, struct berth_link *link,
-                    struct berth_error *error)
+int berth_host_bind(berth_host *host, const char *name, const char *signature, size_t size,
+                    struct berth_link *link, struct berth_error *error)
 {
     struct berth_edge *edge = calloc(1, sizeof *edge);
     if (!edge || !(edge->types = berth_types_new())) {
@@ -615,7 +659,8 @@ int berth_host_bind(berth_host *host, const char *name, const char *signature, s
     berth_list_init(&edge->of_owner);
     pthread_mutex_lock(&host->lock);
     struct berth_types *application = application_types(host);
-    int code = signature_read(application ? application : edge->types, signature, size, &edge->signature, error);
+    int code = signature_read(application ? application : edge->types, signature, size,
+                              &edge->signature, error);
     if (code == BERTH_OK)
         code = bind_edge(host, edge, name, error);
     if (code == BERTH_OK) {

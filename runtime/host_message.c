@@ -10,12 +10,13 @@
 int berth_publish_json(berth_ctx *ctx, const char *name, const char *fields)
 {
     struct berth_host *host = berth_host_of(ctx);
-    struct berth_error error = {0};
+    struct berth_error error = { 0 };
     const void **arguments;
     size_t size = fields ? strlen(fields) : 0;
     int code = BERTH_OK;
     if (size > host->options.max_message)
-        code = berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED, "the message has %zu bytes; max_message is %zu", size,
+        code = berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED,
+                               "the message has %zu bytes; max_message is %zu", size,
                                host->options.max_message);
     pthread_rwlock_rdlock(&host->topic_lock);
     struct berth_topic *topic = berth_map_get(&host->topics, name);
@@ -23,7 +24,8 @@ int berth_publish_json(berth_ctx *ctx, const char *name, const char *fields)
     if (code == BERTH_OK && !signature)
         code = berth_error_set(&error, BERTH_NOT_FOUND, "no loaded module declares this topic");
     if (code == BERTH_OK)
-        code = berth_json_read_arguments(signature, fields, size, &berth_thread_of(ctx)->arena, &arguments, &error);
+        code = berth_json_read_arguments(signature, fields, size, &berth_thread_of(ctx)->arena,
+                                         &arguments, &error);
     if (code == BERTH_OK)
         code = berth_topic_post(host, topic, "", signature, arguments, &error);
     pthread_rwlock_unlock(&host->topic_lock);
@@ -32,15 +34,16 @@ int berth_publish_json(berth_ctx *ctx, const char *name, const char *fields)
     return code;
 }
 
-int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn fn, void *user, uint64_t *ret_id,
-                         struct berth_error *error)
+int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn fn, void *user,
+                         uint64_t *ret_id, struct berth_error *error)
 {
     struct berth_module *module = berth_module_new(host, "");
     if (!module)
         return berth_error_nomem(error);
     module->app_fn = fn;
     module->app_user = user;
-    int code = berth_subscription_new(host, module, pattern, "", NULL, &module->app_subscription, error);
+    int code =
+        berth_subscription_new(host, module, pattern, "", NULL, &module->app_subscription, error);
     if (code == BERTH_OK) {
         pthread_mutex_lock(&host->lock);
         uint64_t id = berth_idmap_add(&host->app_subscriptions, module);
@@ -69,7 +72,10 @@ void berth_host_unsubscribe(berth_host *host, uint64_t id)
     berth_mailbox_retire(module);
 }
 
-/* ---- what is there ------------------------------------------------------------------------------------ */
+/*
+ * ---- what is there
+ * ------------------------------------------------------------------------------------
+ */
 
 static void member(struct berth_buffer *buffer, const char *name, const char *text)
 {
@@ -79,14 +85,15 @@ static void member(struct berth_buffer *buffer, const char *name, const char *te
 
 static void print_module(struct berth_module *module, struct berth_buffer *buffer)
 {
-    static const char *const states[] = {"absent", "running", "restarting", "failed"};
+    static const char *const states[] = { "absent", "running", "restarting", "failed" };
     const struct berth_generation *generation = module->current;
     struct berth_carrier *carrier = generation->carrier;
     berth_buffer_text(buffer, "{\"name\":");
     berth_json_write_string(module->name, strlen(module->name), buffer);
     member(buffer, "version", generation->image->manifest->version);
     berth_buffer_format(buffer, ",\"generation\":%u", generation->number);
-    member(buffer, "placement", generation->image->fd < 0 ? "application" : generation->placement->name);
+    member(buffer, "placement",
+           generation->image->fd < 0 ? "application" : generation->placement->name);
     member(buffer, "state", states[module->state]);
     if (*module->why)
         member(buffer, "why", module->why);
@@ -96,7 +103,8 @@ static void print_module(struct berth_module *module, struct berth_buffer *buffe
     if (module->file && *module->file)
         member(buffer, "file", module->file);
     pthread_mutex_lock(&module->mail_lock);
-    berth_buffer_format(buffer, ",\"mailbox\":{\"messages\":%zu,\"bytes\":%zu}", module->mail_messages, module->mail_bytes);
+    berth_buffer_format(buffer, ",\"mailbox\":{\"messages\":%zu,\"bytes\":%zu}",
+                        module->mail_messages, module->mail_bytes);
     pthread_mutex_unlock(&module->mail_lock);
     berth_buffer_format(buffer, ",\"handles\":%zu}", module->handles);
 }
@@ -108,17 +116,16 @@ int berth_host_list(berth_host *host, char **ret_json, struct berth_error *error
     berth_buffer_init(&buffer, 0);
     berth_buffer_text(&buffer, "{\"modules\":[");
     pthread_mutex_lock(&host->lock);
-    berth_list_each(&host->order, link)
-    {
+    berth_list_each(&host->order, link) {
         berth_buffer_text(&buffer, comma);
         print_module(berth_container(link, struct berth_module, link), &buffer);
         comma = ",";
     }
     berth_buffer_text(&buffer, "],\"kept\":[");
     comma = "";
-    berth_list_each(&host->generations, link)
-    {
-        const struct berth_generation *generation = berth_container(link, struct berth_generation, all);
+    berth_list_each(&host->generations, link) {
+        const struct berth_generation *generation =
+            berth_container(link, struct berth_generation, all);
         if (!generation->kept && !generation->draining)
             continue;
         char label[128];
@@ -155,7 +162,8 @@ int berth_host_show(berth_host *host, const char *name, char **ret_json, struct 
     return code;
 }
 
-static int take_text(struct berth_buffer *buffer, int code, char **ret_text, struct berth_error *error)
+static int take_text(struct berth_buffer *buffer, int code, char **ret_text,
+                     struct berth_error *error)
 {
     char *text = code == BERTH_OK ? berth_buffer_take(buffer, NULL) : NULL;
     berth_buffer_deinit(buffer);
@@ -166,7 +174,8 @@ static int take_text(struct berth_buffer *buffer, int code, char **ret_text, str
     return code;
 }
 
-int berth_manifest_read(const char *file, char **ret_json, char **ret_text, struct berth_error *error)
+int berth_manifest_read(const char *file, char **ret_json, char **ret_text,
+                        struct berth_error *error)
 {
     struct berth_image *image;
     struct berth_buffer buffer;
@@ -176,11 +185,13 @@ int berth_manifest_read(const char *file, char **ret_json, char **ret_text, stru
         return code;
     if (ret_json) {
         berth_buffer_init(&buffer, 0);
-        code = take_text(&buffer, berth_manifest_json(image->manifest, &buffer, error), &json, error);
+        code =
+            take_text(&buffer, berth_manifest_json(image->manifest, &buffer, error), &json, error);
     }
     if (code == BERTH_OK && ret_text) {
         berth_buffer_init(&buffer, 0);
-        code = take_text(&buffer, berth_manifest_print(image->manifest, &buffer, error), &text, error);
+        code =
+            take_text(&buffer, berth_manifest_print(image->manifest, &buffer, error), &text, error);
     }
     berth_image_free(image);
     if (code == BERTH_OK && ret_json)

@@ -23,7 +23,9 @@ struct berth_arena {
 void berth_arena_init(struct berth_arena *arena);
 /* Frees everything. The arena is as after init. */
 void berth_arena_deinit(struct berth_arena *arena);
-/* Gives an arena that has no block yet its first one, which stays the caller's and must outlive it. */
+/*
+ * Gives an arena that has no block yet its first one, which stays the caller's and must outlive it.
+ */
 void berth_arena_lend(struct berth_arena *arena, void *memory, size_t size);
 
 /* Zeroed, aligned to 16. NULL without memory. A size of 0 gives a valid pointer of its own. */

@@ -7,8 +7,8 @@
 #include <stddef.h>
 
 /*
- * Whether size bytes are well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF). NUL
- * is allowed. ret_bad may be NULL: the offset of the first character that is not.
+ * Whether size bytes are well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF).
+ * NUL is allowed. ret_bad may be NULL: the offset of the first character that is not.
  */
 bool berth_utf8_valid(const void *data, size_t size, size_t *ret_bad);
 /* The longest length <= size that does not cut a character. Reads no more than size bytes. */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The lock of a serial module: one word, whose fast path is inlined into the callers (<berth/call.h>). An owner is a call
- * chain, not a thread. Here is the rest: waiting, with a deadline, and waking.
+ * The lock of a serial module: one word, whose fast path is inlined into the callers
+ * (<berth/call.h>). An owner is a call chain, not a thread. Here is the rest: waiting, with a
+ * deadline, and waking.
  */
 #ifndef RUNTIME_CALL_GATE_H
 #define RUNTIME_CALL_GATE_H
@@ -9,7 +10,10 @@
 #include <berth/call.h>
 #include <stdint.h>
 
-/* BERTH_OK; BERTH_ABORTED when the chain owns it already; BERTH_DEADLINE_EXCEEDED (deadline as berth_now, INT64_MAX: none). */
+/*
+ * BERTH_OK; BERTH_ABORTED when the chain owns it already; BERTH_DEADLINE_EXCEEDED (deadline as
+ * berth_now, INT64_MAX: none).
+ */
 int berth_gate_lock(struct berth_gate *gate, uint32_t chain, int64_t deadline);
 void berth_gate_unlock(struct berth_gate *gate);
 void berth_gate_wake(struct berth_gate *gate);

@@ -13,7 +13,9 @@
 
 BERTH_I_ASSERT(sizeof(struct berth_thread) <= BERTH_THREAD_HEAD);
 
-/* An error that is not handled yet. level: the innermost activation that still has to deal with it. */
+/*
+ * An error that is not handled yet. level: the innermost activation that still has to deal with it.
+ */
 struct berth_fault {
     struct berth_fault *next;
     berth_ctx *level;
@@ -30,8 +32,9 @@ struct berth_scope {
 };
 
 /*
- * The records of this thread, one per host. A host that ends leaves orphans (set == NULL) to their threads, which free
- * them when they next look or end; the mutex orders that against threads that end.
+ * The records of this thread, one per host. A host that ends leaves orphans (set == NULL) to their
+ * threads, which free them when they next look or end; the mutex orders that against threads that
+ * end.
  */
 static _Thread_local struct berth_thread *own_threads;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -149,7 +152,8 @@ static struct berth_thread *thread_new(struct berth_threads *set)
     do
         chain = __atomic_add_fetch(&next_chain, 2, __ATOMIC_RELAXED);
     while (chain == 0);
-    thread->block = (struct berth_block){sizeof(struct berth_block), BERTH_ABI, set->services, chain, 0};
+    thread->block =
+        (struct berth_block){ sizeof(struct berth_block), BERTH_ABI, set->services, chain, 0 };
     thread->set = set;
     thread->deadline = INT64_MAX;
     thread->topic = "";
@@ -207,7 +211,7 @@ berth_ctx *berth_thread_enter(struct berth_threads *set)
         free(scope);
         return NULL;
     }
-    *scope = (struct berth_scope){thread->scope, ctx, thread->deadline};
+    *scope = (struct berth_scope){ thread->scope, ctx, thread->deadline };
     thread->scope = scope;
     ctx[1].frame = 0;
     __atomic_store_n(&ctx->frame, BERTH_FRAME_OBJECT | (uintptr_t)set, __ATOMIC_RELEASE);
@@ -248,7 +252,8 @@ berth_ctx *berth_thread_current(struct berth_threads *set)
     return ctx == berth_thread_base(thread) ? NULL : ctx - 1;
 }
 
-static size_t frames_of(struct berth_thread *thread, bool (*inside)(void *user, uintptr_t word), void *user)
+static size_t frames_of(struct berth_thread *thread, bool (*inside)(void *user, uintptr_t word),
+                        void *user)
 {
     size_t count = 0;
     berth_ctx *ctx = berth_thread_base(thread);
@@ -264,8 +269,8 @@ static size_t frames_of(struct berth_thread *thread, bool (*inside)(void *user, 
     return count;
 }
 
-size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, uintptr_t word), void *user,
-                          const berth_ctx *except)
+size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, uintptr_t word),
+                          void *user, const berth_ctx *except)
 {
     size_t count = 0;
     pthread_mutex_lock(&set->lock);
@@ -278,7 +283,8 @@ size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, 
     return count;
 }
 
-bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintptr_t word), void *user)
+bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintptr_t word),
+                         void *user)
 {
     return frames_of(berth_thread_of(ctx), inside, user) > 0;
 }
@@ -286,9 +292,10 @@ bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintpt
 /* ---- errors ---------------------------------------------------------------------------------- */
 
 /*
- * An error is raised at a level, and marks the frames from there down to the base: all of those activations have it in or below them. A push rewrites
- * the word, so an activation that began later has no mark: what is left of the marks tells which activation the error belongs to now. So a call that ends needs
- * to do nothing about errors.
+ * An error is raised at a level, and marks the frames from there down to the base: all of those
+ * activations have it in or below them. A push rewrites the word, so an activation that began later
+ * has no mark: what is left of the marks tells which activation the error belongs to now. So a call
+ * that ends needs to do nothing about errors.
  */
 static void faults_settle(struct berth_thread *thread)
 {
@@ -305,25 +312,30 @@ static void faults_mark(struct berth_thread *thread, berth_ctx *from)
         if (!level || fault->level > level)
             level = fault->level;
     for (berth_ctx *ctx = base; ctx <= from && ctx->frame; ctx++) {
-        uintptr_t word = BERTH_FRAME_WORD(ctx->frame) | (level && ctx <= level ? BERTH_FRAME_FAILED : 0);
+        uintptr_t word =
+            BERTH_FRAME_WORD(ctx->frame) | (level && ctx <= level ? BERTH_FRAME_FAILED : 0);
         __atomic_store_n(&ctx->frame, word, __ATOMIC_RELEASE);
     }
 }
 
 /* "greet.hello → math.divide", innermost last. */
-static size_t chain_print(struct berth_thread *thread, const berth_ctx *ctx, char *buffer, size_t size)
+static size_t chain_print(struct berth_thread *thread, const berth_ctx *ctx, char *buffer,
+                          size_t size)
 {
     size_t used = 0;
     unsigned names = 0;
     buffer[0] = '\0';
     for (berth_ctx *at = berth_thread_base(thread); at <= ctx && at->frame; at++) {
         char name[160];
-        const char *text = thread->set->describe
-                               ? thread->set->describe(thread->set->user, BERTH_FRAME_WORD(at->frame), name, sizeof name)
-                               : NULL;
+        const char *text =
+            thread->set->describe
+                ? thread->set->describe(thread->set->user, BERTH_FRAME_WORD(at->frame), name,
+                                        sizeof name)
+                : NULL;
         if (!text)
             continue;
-        int more = snprintf(buffer + used, size - used, "%s%s", names ? " \xe2\x86\x92 " : "", text);
+        int more =
+            snprintf(buffer + used, size - used, "%s%s", names ? " \xe2\x86\x92 " : "", text);
         if (more < 0 || (size_t)more >= size - used) {
             buffer[used] = '\0';
             break;
@@ -347,7 +359,8 @@ static void fault_add(berth_ctx *ctx, int code, const char *text, bool with_chai
         if (fault->level >= ctx)
             cause = fault->text;
     size_t names = with_chain ? chain_print(thread, ctx, chain, sizeof chain) : 0;
-    size_t size = strlen(text) + (names ? strlen(chain) + 4 : 0) + (cause ? strlen(cause) + 16 : 0) + 1;
+    size_t size =
+        strlen(text) + (names ? strlen(chain) + 4 : 0) + (cause ? strlen(cause) + 16 : 0) + 1;
     if (size > 4096)
         size = 4096;
     struct berth_fault *fault = malloc(sizeof *fault + size);

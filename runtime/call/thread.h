@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A thread as a host sees it: its block of frames, its errors, its memory, its deadline. Made when the thread first enters, kept until
- * the thread ends. The owner writes its frames without any lock; others read them to see what code may still run.
+ * A thread as a host sees it: its block of frames, its errors, its memory, its deadline. Made when
+ * the thread first enters, kept until the thread ends. The owner writes its frames without any
+ * lock; others read them to see what code may still run.
  */
 #ifndef RUNTIME_CALL_THREAD_H
 #define RUNTIME_CALL_THREAD_H
@@ -19,17 +20,20 @@ struct berth_threads {
     pthread_mutex_t lock;
     struct berth_list list;
     const struct berth_services *services;
-    /* A frame's word in words ("math.divide"), or NULL for one that is nobody's. Called without the lock. */
+    /*
+     * A frame's word in words ("math.divide"), or NULL for one that is nobody's. Called without the
+     * lock.
+     */
     const char *(*describe)(void *user, uintptr_t word, char *buffer, size_t size);
     void *user;
 };
 
-#define BERTH_THREAD_HEAD 256 /* bytes of a block before its frames */
+#define BERTH_THREAD_HEAD  256 /* bytes of a block before its frames */
 #define BERTH_NAMES_CACHED 1024
 
 struct berth_thread {
-    struct berth_block block; /* frozen; must be first */
-    struct berth_threads *set; /* NULL: its host is gone */
+    struct berth_block block;     /* frozen; must be first */
+    struct berth_threads *set;    /* NULL: its host is gone */
     struct berth_thread *sibling; /* the same thread's record in another host */
     struct berth_list link;
     struct berth_arena arena;
@@ -53,7 +57,10 @@ static inline berth_ctx *berth_thread_base(struct berth_thread *thread)
     return (berth_ctx *)(void *)((char *)thread + BERTH_THREAD_HEAD);
 }
 
-/* The calling thread's ctx, one level above what it is inside of; NULL without memory or when too deep. */
+/*
+ * The calling thread's ctx, one level above what it is inside of; NULL without memory or when too
+ * deep.
+ */
 berth_ctx *berth_thread_enter(struct berth_threads *set);
 void berth_thread_leave(berth_ctx *ctx);
 /* The deadline that a new one for ctx may not go beyond. */
@@ -61,7 +68,10 @@ int64_t berth_thread_outer_deadline(const berth_ctx *ctx);
 /* The ctx of the innermost function that runs on the calling thread, or NULL. */
 berth_ctx *berth_thread_current(struct berth_threads *set);
 
-/* Frames. push is visible to others before whatever is read next; a word must stay valid memory or code while it is there. */
+/*
+ * Frames. push is visible to others before whatever is read next; a word must stay valid memory or
+ * code while it is there.
+ */
 static inline void berth_frame_push(berth_ctx *ctx, uintptr_t word)
 {
     __atomic_store_n(&ctx[1].frame, word, __ATOMIC_RELEASE);
@@ -72,20 +82,26 @@ static inline void berth_frame_pop(berth_ctx *ctx)
     __atomic_store_n(&ctx[1].frame, 0, __ATOMIC_RELEASE);
 }
 #define BERTH_FRAME_WORD(word) ((word) & ~BERTH_FRAME_FAILED)
-/* After it, frames that were pushed before are seen, and pushes that were not see what this thread has stored. */
+/*
+ * After it, frames that were pushed before are seen, and pushes that were not see what this thread
+ * has stored.
+ */
 void berth_frames_barrier(void);
 /*
- * How many frames of all threads are inside: inside(user, word) says of each. except: a thread's ctx whose own frames do not count, or NULL.
+ * How many frames of all threads are inside: inside(user, word) says of each. except: a thread's
+ * ctx whose own frames do not count, or NULL.
  */
-size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, uintptr_t word), void *user,
-                          const berth_ctx *except);
-bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintptr_t word), void *user);
+size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, uintptr_t word),
+                          void *user, const berth_ctx *except);
+bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintptr_t word),
+                         void *user);
 
 /* Errors: see <berth/call.h>. */
 void berth_fault_raise(berth_ctx *ctx, int code, const char *text);
 void berth_fault_raise_va(berth_ctx *ctx, int code, const char *format, va_list arguments)
     __attribute__((format(printf, 3, 0)));
-void berth_fault_raise_format(berth_ctx *ctx, int code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void berth_fault_raise_format(berth_ctx *ctx, int code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 void berth_fault_clear(berth_ctx *ctx);
 int berth_fault_get(berth_ctx *ctx, const char **ret_text);
 /* Moves the newest error of ctx's frame to *error and clears; returns its code. */

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A carrier is the code behind a placement: it makes an image runnable somewhere, and invokes what the image has. The one seam
- * between "what a module does" and "where it runs": everything above it treats all placements alike.
+ * A carrier is the code behind a placement: it makes an image runnable somewhere, and invokes what
+ * the image has. The one seam between "what a module does" and "where it runs": everything above it
+ * treats all placements alike.
  *
- * Whatever can be invoked is an item of the manifest with a signature: an export, a handler, a hook. One verb serves all of them.
+ * Whatever can be invoked is an item of the manifest with a signature: an export, a handler, a
+ * hook. One verb serves all of them.
  */
 #ifndef RUNTIME_CARRIER_CARRIER_H
 #define RUNTIME_CARRIER_CARRIER_H
@@ -14,29 +16,45 @@
 
 /* Where a call is made from. */
 struct berth_place {
-    berth_ctx *ctx;            /* the caller's; calls that come back from the callee run under it, on this thread */
+    /* the caller's; calls that come back from the callee run under it, on this thread */
+    berth_ctx *ctx;
     struct berth_arena *arena; /* the thread's: results go here */
     int64_t deadline;          /* of berth_now(), or BERTH_FOREVER */
     const char *topic;         /* of the message, for a handler; else "" */
 };
 
 /*
- * What a carrier asks of the host. All of it may be called on any thread; none is called after fini has begun, nor with a lock of the
- * carrier held. `under` is the ctx of the berth_place that the request came up under (the thread is the one that waits in invoke), or NULL when it
- * came out of the blue: then the carrier calls from a thread of `submit`.
+ * What a carrier asks of the host. All of it may be called on any thread; none is called after fini
+ * has begun, nor with a lock of the carrier held. `under` is the ctx of the berth_place that the
+ * request came up under (the thread is the one that waits in invoke), or NULL when it came out of
+ * the blue: then the carrier calls from a thread of `submit`.
  */
 struct berth_upcalls {
-    /* The module calls its import number `import`. Unpacks the arguments, packs the result. On failure error tells. */
-    int (*call)(void *user, berth_ctx *under, size_t import, int64_t deadline, struct berth_reader *arguments,
-                struct berth_buffer *result, struct berth_error *error);
-    int (*publish)(void *user, berth_ctx *under, size_t topic, struct berth_reader *fields, struct berth_error *error);
+    /*
+     * The module calls its import number `import`. Unpacks the arguments, packs the result. On
+     * failure error tells.
+     */
+    int (*call)(void *user, berth_ctx *under, size_t import, int64_t deadline,
+                struct berth_reader *arguments, struct berth_buffer *result,
+                struct berth_error *error);
+    int (*publish)(void *user, berth_ctx *under, size_t topic, struct berth_reader *fields,
+                   struct berth_error *error);
     void (*log)(void *user, int level, const char *text);
     void (*handle_ended)(void *user, uint64_t id); /* the module has ended this handle of its own */
-    /* Handles in values that go to the module, and in those that come from it: translated between the host's ids and the module's. */
+    /*
+     * Handles in values that go to the module, and in those that come from it: translated between
+     * the host's ids and the module's.
+     */
     struct berth_handle_walk to_module, from_module;
-    /* Runs run(argument) once on a thread that may block; also fails by returning an error code (then it is not run). */
+    /*
+     * Runs run(argument) once on a thread that may block; also fails by returning an error code
+     * (then it is not run).
+     */
     int (*submit)(void *user, void (*run)(void *argument), void *argument);
-    /* The module cannot be invoked any more. Once; how: "was killed by signal 9 (Killed)". Not called for an asked-for stop. */
+    /*
+     * The module cannot be invoked any more. Once; how: "was killed by signal 9 (Killed)". Not
+     * called for an asked-for stop.
+     */
     void (*died)(void *user, const char *how);
     void *user;
 };
@@ -44,7 +62,8 @@ struct berth_upcalls {
 struct berth_carrier_setup {
     struct berth_image *image; /* borrowed; staged, not mapped; stays alive until fini */
     const char *name;          /* the module's in this host */
-    const char *options_json;  /* checked values for all of the module's options, as one JSON object */
+    /* checked values for all of the module's options, as one JSON object */
+    const char *options_json;
     const struct berth_upcalls *upcalls;
     struct berth_loop *loop;
     struct berth_zygote *zygote; /* process: who makes workers; NULL for inline */
@@ -57,22 +76,30 @@ struct berth_carrier;
 struct berth_carrier_ops {
     const char *name; /* "inline", "process" */
     /*
-     * Makes the image ready to be invoked; START has not run yet. Blocks for as long as constructors take (process: at most until
-     * the deadline). On failure nothing is left.
+     * Makes the image ready to be invoked; START has not run yet. Blocks for as long as
+     * constructors take (process: at most until the deadline). On failure nothing is left.
      */
-    int (*open)(const struct berth_carrier_setup *setup, int64_t deadline, struct berth_carrier **ret_carrier,
-                struct berth_error *error);
+    int (*open)(const struct berth_carrier_setup *setup, int64_t deadline,
+                struct berth_carrier **ret_carrier, struct berth_error *error);
     /*
-     * Invokes an item and waits for it: kind EXPORT, SUBSCRIBE or HOOK (index: enum berth_hook), arguments and result as its signature says
-     * (hooks: start, stop ()void; save ()bytes; restore (u32,bytes)void). Any number of threads. The caller holds a pin. A failure of
-     * the callee is returned with its code and text; a carrier whose callee runs on this very thread and has marked ctx returns
-     * BERTH_INVOKED_FAILED instead. Results point into place->arena.
+     * Invokes an item and waits for it: kind EXPORT, SUBSCRIBE or HOOK (index: enum berth_hook),
+     * arguments and result as its signature says (hooks: start, stop ()void; save ()bytes; restore
+     * (u32,bytes)void). Any number of threads. The caller holds a pin. A failure of the callee is
+     * returned with its code and text; a carrier whose callee runs on this very thread and has
+     * marked ctx returns BERTH_INVOKED_FAILED instead. Results point into place->arena.
      */
-    int (*invoke)(struct berth_carrier *carrier, const struct berth_place *place, enum berth_item_kind kind, size_t index,
-                  const void *const *arguments, void *result, struct berth_error *error);
-    /* Refuse new invokes from now on, with unavailable; those that are inside go on. Idempotent, does not block. */
+    int (*invoke)(struct berth_carrier *carrier, const struct berth_place *place,
+                  enum berth_item_kind kind, size_t index, const void *const *arguments,
+                  void *result, struct berth_error *error);
+    /*
+     * Refuse new invokes from now on, with unavailable; those that are inside go on. Idempotent,
+     * does not block.
+     */
     void (*close)(struct berth_carrier *carrier);
-    /* Nothing is inside: let go of the module (a worker ends). Blocks at most stop_timeout, then kills. */
+    /*
+     * Nothing is inside: let go of the module (a worker ends). Blocks at most stop_timeout, then
+     * kills.
+     */
     void (*stop)(struct berth_carrier *carrier);
     /* Frees. After stop, or after died. NULL is fine. */
     void (*fini)(struct berth_carrier *carrier);
@@ -89,7 +116,7 @@ struct berth_carrier { /* the head of each carrier's own struct */
 extern const struct berth_carrier_ops berth_carrier_inline, berth_carrier_process;
 
 /* The signature of an invocable item. Static for hooks. */
-const struct berth_signature *berth_item_signature(const struct berth_manifest *manifest, enum berth_item_kind kind,
-                                                   size_t index);
+const struct berth_signature *berth_item_signature(const struct berth_manifest *manifest,
+                                                   enum berth_item_kind kind, size_t index);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A module's timers and watches. The loop only notes that one is due; the callback runs in the module's turn, as a mail, so that
- * serial modules stay serial. At most one mail of an alarm is under way.
+ * A module's timers and watches. The loop only notes that one is due; the callback runs in the
+ * module's turn, as a mail, so that serial modules stay serial. At most one mail of an alarm is
+ * under way.
  */
 #include "runtime/core/core.h"
 
@@ -26,7 +27,8 @@ static void watch_ready(struct berth_source *source, uint32_t events)
     alarm_mail(alarm);
 }
 
-static struct berth_alarm *alarm_new(struct berth_generation *generation, void *user, struct berth_error *error)
+static struct berth_alarm *alarm_new(struct berth_generation *generation, void *user,
+                                     struct berth_error *error)
 {
     struct berth_host *host = generation->host;
     struct berth_alarm *alarm = calloc(1, sizeof *alarm);
@@ -52,7 +54,8 @@ static struct berth_alarm *alarm_new(struct berth_generation *generation, void *
         free(alarm);
         alarm = NULL;
         if (generation->stopping)
-            berth_error_set(error, BERTH_FAILED_PRECONDITION, "module %s is stopping", generation->module->name);
+            berth_error_set(error, BERTH_FAILED_PRECONDITION, "module %s is stopping",
+                            generation->module->name);
         else
             berth_error_nomem(error);
     }
@@ -79,11 +82,12 @@ void berth_alarm_unref(struct berth_alarm *alarm)
         free(alarm);
 }
 
-uint64_t berth_alarm_timer(struct berth_generation *generation, int64_t delay, int64_t period, berth_timer_fn fn, void *user,
-                           struct berth_error *error)
+uint64_t berth_alarm_timer(struct berth_generation *generation, int64_t delay, int64_t period,
+                           berth_timer_fn fn, void *user, struct berth_error *error)
 {
     if (delay < 0 || period < 0 || !fn) {
-        berth_error_set(error, BERTH_INVALID_ARGUMENT, "a timer needs a function, and times that are not negative");
+        berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                        "a timer needs a function, and times that are not negative");
         return 0;
     }
     struct berth_alarm *alarm = alarm_new(generation, user, error);
@@ -95,15 +99,15 @@ uint64_t berth_alarm_timer(struct berth_generation *generation, int64_t delay, i
     alarm->period = period;
     alarm->timer.owner = alarm;
     alarm->timer.fire = timer_due;
-    if (berth_timer_add(generation->host->loop, &alarm->timer, delay > INT64_MAX - now ? BERTH_FOREVER : now + delay,
-                        error) == BERTH_OK)
+    if (berth_timer_add(generation->host->loop, &alarm->timer,
+                        delay > INT64_MAX - now ? BERTH_FOREVER : now + delay, error) == BERTH_OK)
         return id;
     berth_alarm_cancel(generation, id);
     return 0;
 }
 
-uint64_t berth_alarm_watch(struct berth_generation *generation, int fd, uint32_t events, berth_watch_fn fn, void *user,
-                           struct berth_error *error)
+uint64_t berth_alarm_watch(struct berth_generation *generation, int fd, uint32_t events,
+                           berth_watch_fn fn, void *user, struct berth_error *error)
 {
     struct berth_alarm *alarm = fn ? alarm_new(generation, user, error) : NULL;
     if (!alarm) {
@@ -116,7 +120,9 @@ uint64_t berth_alarm_watch(struct berth_generation *generation, int fd, uint32_t
     alarm->mail.kind = BERTH_MAIL_WATCH;
     alarm->fn = (void (*)(void))fn;
     alarm->events = events | EPOLLONESHOT; /* armed again after its turn */
-    alarm->source = (struct berth_source){.fd = fd, .events = alarm->events, .ready = watch_ready, .owner = alarm};
+    alarm->source = (struct berth_source){
+        .fd = fd, .events = alarm->events, .ready = watch_ready, .owner = alarm
+    };
     if (berth_source_add(generation->host->loop, &alarm->source, error) == BERTH_OK)
         return id;
     berth_alarm_cancel(generation, id);
@@ -178,6 +184,8 @@ void berth_alarm_run(berth_ctx *ctx, struct berth_alarm *alarm)
         berth_source_modify(&alarm->source, alarm->events);
     else if (!alarm->period)
         berth_alarm_cancel(generation, id);
-    else if (berth_timer_add(generation->host->loop, &alarm->timer, next_due(alarm), NULL) != BERTH_OK)
-        berth_host_log(generation->host, generation, BERTH_LOG_ERROR, "a timer ends: out of memory");
+    else if (berth_timer_add(generation->host->loop, &alarm->timer, next_due(alarm), NULL) !=
+             BERTH_OK)
+        berth_host_log(generation->host, generation, BERTH_LOG_ERROR,
+                       "a timer ends: out of memory");
 }

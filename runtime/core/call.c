@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls that do not go straight through a link: by name, by handle, to a serial or a replaced module the hard way, to a
- * worker, and the calls that the host itself makes.
+ * Calls that do not go straight through a link: by name, by handle, to a serial or a replaced
+ * module the hard way, to a worker, and the calls that the host itself makes.
  */
 #include "runtime/core/core.h"
 
@@ -23,7 +23,7 @@ static int wait_changed(struct berth_host *host, int64_t deadline)
 {
     if (deadline == BERTH_FOREVER)
         return pthread_cond_wait(&host->changed, &host->lock);
-    struct timespec at = {deadline / 1000000000, deadline % 1000000000};
+    struct timespec at = { deadline / 1000000000, deadline % 1000000000 };
     return pthread_cond_timedwait(&host->changed, &host->lock, &at);
 }
 
@@ -43,7 +43,8 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
             snprintf(text, sizeof text, "%s: called from inside its own reload", cell->name);
         } else if (wait_changed(host, deadline) == ETIMEDOUT) {
             code = BERTH_DEADLINE_EXCEEDED;
-            snprintf(text, sizeof text, "%s: the module was being replaced until the deadline", cell->name);
+            snprintf(text, sizeof text, "%s: the module was being replaced until the deadline",
+                     cell->name);
         }
     }
     if (waited) {
@@ -56,7 +57,8 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
         code = BERTH_UNAVAILABLE;
         if (module->state == BERTH_MODULE_RUNNING) {
             code = BERTH_NOT_FOUND;
-            snprintf(text, sizeof text, "%s: module %s %s has no such function", cell->name, module->name,
+            snprintf(text, sizeof text, "%s: module %s %s has no such function", cell->name,
+                     module->name,
                      module->current ? module->current->image->manifest->version : "");
         } else if (module->state == BERTH_MODULE_ABSENT) {
             snprintf(text, sizeof text, "%s: module %s is not loaded", cell->name, module->name);
@@ -73,7 +75,8 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
 struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell)
 {
     if (BERTH_I_UNLIKELY(berth_too_deep(ctx))) {
-        berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "%s: calls are nested too deeply", cell->name);
+        berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "%s: calls are nested too deeply",
+                                 cell->name);
         return NULL;
     }
     for (;;) {
@@ -92,15 +95,17 @@ struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell)
 /* The gate of a serial module, on the way into `item`; false: ctx is marked. */
 static bool gate_take(berth_ctx *ctx, struct berth_module *module, const char *name)
 {
-    int code = berth_gate_lock(&module->gate, berth_block(ctx)->chain, berth_deadline(ctx, module->host));
+    int code =
+        berth_gate_lock(&module->gate, berth_block(ctx)->chain, berth_deadline(ctx, module->host));
     if (code == BERTH_OK)
         return true;
     berth_frame_pop(ctx);
-    berth_fault_raise_format(ctx, code,
-                             code == BERTH_ABORTED
-                                 ? "%s: this call chain is inside the serial module already; it would wait for itself"
-                                 : "%s: the serial module was busy until the deadline",
-                             name);
+    berth_fault_raise_format(
+        ctx, code,
+        code == BERTH_ABORTED
+            ? "%s: this call chain is inside the serial module already; it would wait for itself"
+            : "%s: the serial module was busy until the deadline",
+        name);
     return false;
 }
 
@@ -128,8 +133,8 @@ struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, boo
 }
 
 /* What the caller must do about a callee's failure; the frame is still pushed. */
-static int invoke_failed(berth_ctx *ctx, const struct berth_item *item, int code, const struct berth_error *error,
-                         void *result)
+static int invoke_failed(berth_ctx *ctx, const struct berth_item *item, int code,
+                         const struct berth_error *error, void *result)
 {
     if (result)
         berth_value_zero(item->signature->result, result);
@@ -138,28 +143,31 @@ static int invoke_failed(berth_ctx *ctx, const struct berth_item *item, int code
     return berth_fault_get(ctx, NULL);
 }
 
-static int invoke_carrier(berth_ctx *ctx, struct berth_item *item, const char *topic, const void *const *arguments,
-                          void *result)
+static int invoke_carrier(berth_ctx *ctx, struct berth_item *item, const char *topic,
+                          const void *const *arguments, void *result)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     struct berth_generation *generation = item->generation;
     struct berth_carrier *carrier = __atomic_load_n(&generation->carrier, __ATOMIC_ACQUIRE);
-    struct berth_place place = {ctx, &thread->arena, berth_deadline(ctx, generation->host), topic};
+    struct berth_place place = { ctx, &thread->arena, berth_deadline(ctx, generation->host),
+                                 topic };
     struct berth_error error;
     int code;
     if (!carrier)
-        code = berth_error_set(&error, BERTH_UNAVAILABLE, "%s: %s", generation->module->name, generation->module->why);
+        code = berth_error_set(&error, BERTH_UNAVAILABLE, "%s: %s", generation->module->name,
+                               generation->module->why);
     else
-        code = carrier->ops->invoke(carrier, &place, item->kind, item->index, arguments, result, &error);
+        code = carrier->ops->invoke(carrier, &place, item->kind, item->index, arguments, result,
+                                    &error);
     return code == BERTH_OK ? BERTH_OK : invoke_failed(ctx, item, code, &error, result);
 }
 
 /* Everything that the callee gets and gives lives in blocks of its own that are freed at once. */
-static int invoke_checked(berth_ctx *ctx, struct berth_item *item, const char *topic, const void *const *arguments,
-                          void *result)
+static int invoke_checked(berth_ctx *ctx, struct berth_item *item, const char *topic,
+                          const void *const *arguments, void *result)
 {
     const struct berth_signature *signature = item->signature;
-    void *copies[BERTH_PARAMETERS_MAX + 1] = {NULL};
+    void *copies[BERTH_PARAMETERS_MAX + 1] = { NULL };
     struct berth_error error;
     int code = BERTH_OK;
     size_t made = 0;
@@ -179,18 +187,22 @@ static int invoke_checked(berth_ctx *ctx, struct berth_item *item, const char *t
     return code;
 }
 
-int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, const void *const *arguments, void *result)
+int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
+                      const void *const *arguments, void *result)
 {
     return item->generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP
                ? invoke_checked(ctx, item, topic, arguments, result)
                : invoke_carrier(ctx, item, topic, arguments, result);
 }
 
-int berth_cell_leave(berth_ctx *ctx, struct berth_cell *cell, const struct berth_item *item, bool gated, int code, void *result)
+int berth_cell_leave(berth_ctx *ctx, struct berth_cell *cell, const struct berth_item *item,
+                     bool gated, int code, void *result)
 {
     int64_t deadline = berth_thread_of(ctx)->deadline;
     if (BERTH_I_UNLIKELY(deadline != BERTH_FOREVER) && code == BERTH_OK && berth_now() > deadline) {
-        code = BERTH_DEADLINE_EXCEEDED; /* inline, the thread is the callee: it is answered when it returns */
+        code =
+            /* inline, the thread is the callee: it is answered when it returns */
+            BERTH_DEADLINE_EXCEEDED;
         berth_fault_raise_format(ctx, code, "%s: answered after the deadline", cell->name);
         if (result)
             berth_value_zero(item->signature->result, result);
@@ -201,13 +213,14 @@ int berth_cell_leave(berth_ctx *ctx, struct berth_cell *cell, const struct berth
     return code;
 }
 
-int berth_cell_mismatch(berth_ctx *ctx, struct berth_cell *cell, const struct berth_signature *expected,
-                        const struct berth_item *item)
+int berth_cell_mismatch(berth_ctx *ctx, struct berth_cell *cell,
+                        const struct berth_signature *expected, const struct berth_item *item)
 {
     char wants[512], has[512];
     berth_signature_print(expected, cell->name, wants, sizeof wants);
     berth_signature_print(item->signature, cell->name, has, sizeof has);
-    berth_fault_raise_format(ctx, BERTH_FAILED_PRECONDITION, "%s is expected, but the module has %s", wants, has);
+    berth_fault_raise_format(ctx, BERTH_FAILED_PRECONDITION,
+                             "%s is expected, but the module has %s", wants, has);
     return BERTH_FAILED_PRECONDITION;
 }
 
@@ -249,8 +262,8 @@ struct berth_cell *berth_cell_lookup(berth_ctx *ctx, const char *name)
     return cell;
 }
 
-int berth_hook_invoke(berth_ctx *ctx, struct berth_generation *generation, enum berth_hook hook, const void *const *arguments,
-                      void *result, struct berth_error *error)
+int berth_hook_invoke(berth_ctx *ctx, struct berth_generation *generation, enum berth_hook hook,
+                      const void *const *arguments, void *result, struct berth_error *error)
 {
     struct berth_item *item = &generation->hooks[hook];
     if (!generation->image->manifest->hooks[hook])

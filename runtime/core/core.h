@@ -2,17 +2,21 @@
 /*
  * The structures of a host, shared by the files of the core and by the floors above it.
  *
- *   host ── modules (by name, kept for the host's life) ── generation (one image, running somewhere) ── items, edges, timers …
- *        └─ topics (by name) ── subscriptions (a module's, by pattern and handler; they outlive generations)
+ *   host ── modules (by name, kept for the host's life) ── generation (one image, running
+ * somewhere) ── items, edges, timers …
+ *        └─ topics (by name) ── subscriptions (a module's, by pattern and handler; they outlive
+ * generations)
  *
  * Locks, in the order in which they may be taken:
  *   admin       one load, unload, reload or restart at a time; held while modules' hooks run
  *   topic_lock  topics and subscriptions; publishers read
- *   lock        the registry: modules, cells, edges, handles, threads and timers of modules; never held while a module's code runs
+ *   lock        the registry: modules, cells, edges, handles, threads and timers of modules; never
+ * held while a module's code runs
  *   mail_lock   one module's mailbox
  *   run_lock    the run queue and the jobs
- * Module code runs with none of them held but admin (hooks). A frame (runtime/call/thread.h) is what keeps an item, its
- * generation and its code alive without a lock: push the item, then see that it is still the one.
+ * Module code runs with none of them held but admin (hooks). A frame (runtime/call/thread.h) is
+ * what keeps an item, its generation and its code alive without a lock: push the item, then see
+ * that it is still the one.
  */
 #ifndef RUNTIME_CORE_CORE_H
 #define RUNTIME_CORE_CORE_H
@@ -34,7 +38,10 @@
 struct berth_generation;
 struct berth_module;
 
-/* Something of a generation that can be invoked. Frames point at it: it lives as long as its generation. */
+/*
+ * Something of a generation that can be invoked. Frames point at it: it lives as long as its
+ * generation.
+ */
 struct berth_item {
     struct berth_generation *generation;
     enum berth_item_kind kind;
@@ -44,10 +51,13 @@ struct berth_item {
     uint64_t serial;    /* of its generation: no two in a process have the same */
 };
 
-/* An exported function's name, for the host's life: callers hold it, whatever module is behind it now. */
+/*
+ * An exported function's name, for the host's life: callers hold it, whatever module is behind it
+ * now.
+ */
 struct berth_cell {
     struct berth_module *module;
-    char *name;     /* module.function */
+    char *name; /* module.function */
     const char *function;
     struct berth_item *item; /* atomic; NULL: nothing to call now (absent, or being replaced) */
     struct berth_list edges;
@@ -70,12 +80,16 @@ struct berth_edge {
 /* A topic that is, or was, declared: for the host's life. */
 struct berth_topic {
     char *name;
-    struct berth_list publishers; /* that declare it now; its type is theirs, and the same for all */
+    struct berth_list
+        publishers; /* that declare it now; its type is theirs, and the same for all */
     size_t count, capacity;
     struct berth_subscription **subscriptions; /* that match, in order of subscribing */
 };
 
-/* A module's (or the application's) interest in topics. It outlives generations: they are matched by pattern and handler. */
+/*
+ * A module's (or the application's) interest in topics. It outlives generations: they are matched
+ * by pattern and handler.
+ */
 struct berth_subscription {
     struct berth_list link; /* in host->subscriptions */
     struct berth_module *module;
@@ -161,20 +175,20 @@ struct berth_generation {
     size_t publisher_count;
     struct berth_subscription **subscriptions; /* one per handler; NULL before the switch */
     struct berth_option_value *options;
-    char *options_json;   /* values for all of them */
-    char *options_given;  /* what the operator gave, for the next generation; or NULL */
+    char *options_json;  /* values for all of them */
+    char *options_given; /* what the operator gave, for the next generation; or NULL */
     struct berth_list alarms, threads;
     bool stopping;
-    bool dead;     /* its worker has died; under lock */
-    bool draining; /* replaced, but something is still inside */
-    bool kept;     /* ended, but its image could not be let go of */
-    size_t turns;     /* mails being handled; under mail_lock */
+    bool dead;             /* its worker has died; under lock */
+    bool draining;         /* replaced, but something is still inside */
+    bool kept;             /* ended, but its image could not be let go of */
+    size_t turns;          /* mails being handled; under mail_lock */
     struct berth_list all; /* in host->generations: every one that is not freed */
     struct berth_arena arena;
 };
 
 enum berth_module_state {
-    BERTH_MODULE_ABSENT,  /* known by name only: something imports it */
+    BERTH_MODULE_ABSENT, /* known by name only: something imports it */
     BERTH_MODULE_RUNNING,
     BERTH_MODULE_WAITING, /* its worker died; restarted later */
     BERTH_MODULE_FAILED,  /* its worker died too often */
@@ -183,7 +197,7 @@ enum berth_module_state {
 struct berth_module {
     struct berth_host *host;
     char *name;
-    char *file; /* it was loaded from; NULL for the application */
+    char *file;             /* it was loaded from; NULL for the application */
     struct berth_list link; /* in host->order, while it is loaded */
     enum berth_module_state state;
     char why[256]; /* WAITING, FAILED: what happened */
@@ -203,8 +217,8 @@ struct berth_module {
     struct berth_list mails;
     size_t mail_messages, mail_bytes;
     pthread_cond_t turn_ended;
-    pthread_t runner; /* of the current turn, while queued */
-    bool retired;     /* freed after its turn */
+    pthread_t runner;    /* of the current turn, while queued */
+    bool retired;        /* freed after its turn */
     bool paused, queued; /* paused: no turns now; queued: in the run queue or having its turn */
     struct berth_list run_link;
     /* an application's subscription is a module of its own, without a name or a generation */
@@ -245,7 +259,7 @@ struct berth_host {
     struct berth_map modules, cells, topics;
     struct berth_list order; /* loaded modules, in order of loading */
     struct berth_list subscriptions;
-    struct berth_list bound;      /* edges of BERTH_BOUND */
+    struct berth_list bound;       /* edges of BERTH_BOUND */
     struct berth_list generations; /* all of them: current, being made, draining, kept */
     struct berth_idmap handles, alarms, app_subscriptions;
 
@@ -264,11 +278,15 @@ struct berth_host {
 /* ---- registry.c: modules, cells, edges (host->lock held, unless said otherwise) -------------- */
 struct berth_module *berth_module_find(struct berth_host *host, const char *name);
 struct berth_module *berth_module_new(struct berth_host *host, const char *name); /* in no map */
-struct berth_module *berth_module_obtain(struct berth_host *host, const char *name); /* adds an absent one; NULL: memory */
-struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name);     /* "module.function" */
-void berth_edge_set(struct berth_edge *edge); /* writes the link according to cell, callee, mismatch */
+struct berth_module *berth_module_obtain(struct berth_host *host,
+                                         const char *name); /* adds an absent one; NULL: memory */
+struct berth_cell *berth_cell_obtain(struct berth_host *host,
+                                     const char *name); /* "module.function" */
+void berth_edge_set(
+    struct berth_edge *edge); /* writes the link according to cell, callee, mismatch */
 void berth_edge_shut(struct berth_edge *edge); /* the slow way, until set again */
-void berth_cell_shut(struct berth_cell *cell); /* item and edges: callers ask, and wait or are refused */
+void berth_cell_shut(
+    struct berth_cell *cell); /* item and edges: callers ask, and wait or are refused */
 void berth_cell_open(struct berth_cell *cell, struct berth_item *item);
 void berth_module_shut(struct berth_module *module);
 /* Opens the cells of all exports of `generation`; edges whose signature differs are marked. */
@@ -281,22 +299,29 @@ void berth_module_free(struct berth_module *module);
 
 /* ---- call.c: calls whose signature is known at run time (no lock held) ----------------------- */
 /*
- * Waits until the cell has something to call, pins it in ctx[1], and takes its gate. NULL: ctx is marked. Then invoke, and leave with
- * what that returned.
+ * Waits until the cell has something to call, pins it in ctx[1], and takes its gate. NULL: ctx is
+ * marked. Then invoke, and leave with what that returned.
  */
 struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated);
-int berth_cell_leave(berth_ctx *ctx, struct berth_cell *cell, const struct berth_item *item, bool gated, int code, void *result);
-int berth_cell_mismatch(berth_ctx *ctx, struct berth_cell *cell, const struct berth_signature *expected,
+int berth_cell_leave(berth_ctx *ctx, struct berth_cell *cell, const struct berth_item *item,
+                     bool gated, int code, void *result);
+int berth_cell_mismatch(berth_ctx *ctx, struct berth_cell *cell,
+                        const struct berth_signature *expected,
                         const struct berth_item *item); /* marks ctx */
 /* All of it at once; on failure ctx is marked, and the code returned. */
 int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, const struct berth_signature *expected,
                     const void *const *arguments, void *result);
-/* Invokes an item that is kept alive by the caller, on behalf of ctx. admin hooks and mails come this way. */
-int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, const void *const *arguments, void *result);
-int berth_hook_invoke(berth_ctx *ctx, struct berth_generation *generation, enum berth_hook hook, const void *const *arguments,
-                      void *result, struct berth_error *error);
+/*
+ * Invokes an item that is kept alive by the caller, on behalf of ctx. admin hooks and mails come
+ * this way.
+ */
+int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
+                      const void *const *arguments, void *result);
+int berth_hook_invoke(berth_ctx *ctx, struct berth_generation *generation, enum berth_hook hook,
+                      const void *const *arguments, void *result, struct berth_error *error);
 struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell);
-struct berth_cell *berth_cell_lookup(berth_ctx *ctx, const char *name); /* by the thread's cache, then the registry */
+struct berth_cell *berth_cell_lookup(
+    berth_ctx *ctx, const char *name); /* by the thread's cache, then the registry */
 int64_t berth_deadline(const berth_ctx *ctx, const struct berth_host *host);
 
 extern const struct berth_services berth_services;
@@ -314,72 +339,93 @@ struct berth_generation_setup {
 };
 int berth_generation_new(struct berth_host *host, const struct berth_generation_setup *setup,
                          struct berth_generation **ret_generation, struct berth_error *error);
-int berth_generation_open(struct berth_generation *generation, struct berth_error *error); /* carrier, links, edges */
-void berth_generation_close(struct berth_generation *generation); /* timers, watches, threads end; edges go */
+int berth_generation_open(struct berth_generation *generation,
+                          struct berth_error *error); /* carrier, links, edges */
+void berth_generation_close(
+    struct berth_generation *generation); /* timers, watches, threads end; edges go */
 /* Lets go of the image: true when it is unmapped, else reason says why not. Then frees. */
 bool berth_generation_free(struct berth_generation *generation, char *reason, size_t size);
 /* At the host's end: frees one whose image stays mapped. */
 void berth_generation_forget(struct berth_generation *generation);
-int berth_generation_carry(struct berth_generation *generation, struct berth_error *error); /* a new worker */
-uint64_t berth_generation_thread(struct berth_generation *generation, const char *name, berth_thread_fn fn, void *user,
-                                 struct berth_error *error);
+int berth_generation_carry(struct berth_generation *generation,
+                           struct berth_error *error); /* a new worker */
+uint64_t berth_generation_thread(struct berth_generation *generation, const char *name,
+                                 berth_thread_fn fn, void *user, struct berth_error *error);
 berth_ctx *berth_unit_ctx(struct berth_link *unit, int want_enter);
 
-/* ---- option.c, handle.c, alarm.c -------------------------------------------------------------- */
-int berth_options_read(struct berth_generation *generation, const char *json, struct berth_error *error);
-uint64_t berth_handle_add(struct berth_generation *generation, const char *kind, void *object, struct berth_error *error);
-void *berth_handle_find(struct berth_generation *generation, const char *kind, uint64_t id, bool end,
-                        struct berth_error *error);
+/*
+ * ---- option.c, handle.c, alarm.c --------------------------------------------------------------
+ */
+int berth_options_read(struct berth_generation *generation, const char *json,
+                       struct berth_error *error);
+uint64_t berth_handle_add(struct berth_generation *generation, const char *kind, void *object,
+                          struct berth_error *error);
+void *berth_handle_find(struct berth_generation *generation, const char *kind, uint64_t id,
+                        bool end, struct berth_error *error);
 void berth_handle_hold(struct berth_host *host, uint64_t id, const char *holder);
 void berth_handles_end(struct berth_generation *generation); /* they are stale from now on */
-void berth_handles_print(struct berth_module *module, char *buffer, size_t size); /* who holds them */
+void berth_handles_print(struct berth_module *module, char *buffer,
+                         size_t size); /* who holds them */
 void berth_handle_ended(struct berth_generation *generation, uint64_t worker_id);
 struct berth_handle_walk berth_handles_to(struct berth_generation *generation);
 struct berth_handle_walk berth_handles_from(struct berth_generation *generation);
-uint64_t berth_alarm_timer(struct berth_generation *generation, int64_t delay, int64_t period, berth_timer_fn fn, void *user,
-                           struct berth_error *error);
-uint64_t berth_alarm_watch(struct berth_generation *generation, int fd, uint32_t events, berth_watch_fn fn, void *user,
-                           struct berth_error *error);
+uint64_t berth_alarm_timer(struct berth_generation *generation, int64_t delay, int64_t period,
+                           berth_timer_fn fn, void *user, struct berth_error *error);
+uint64_t berth_alarm_watch(struct berth_generation *generation, int fd, uint32_t events,
+                           berth_watch_fn fn, void *user, struct berth_error *error);
 void berth_alarm_cancel(struct berth_generation *generation, uint64_t id);
 void berth_alarms_end(struct berth_generation *generation);
 void berth_alarm_unref(struct berth_alarm *alarm);
 void berth_alarm_run(berth_ctx *ctx, struct berth_alarm *alarm);
 
-/* ---- topic.c: (takes topic_lock itself) -------------------------------------------------------- */
 /*
- * next's publishers and subscriptions take the place of old's (NULL: none). check says whether the types agree with everybody
- * else's; prepare takes the memory that it needs, into next; switch cannot fail.
+ * ---- topic.c: (takes topic_lock itself) --------------------------------------------------------
  */
-int berth_topics_check(struct berth_generation *next, const struct berth_generation *old, struct berth_error *error);
+/*
+ * next's publishers and subscriptions take the place of old's (NULL: none). check says whether the
+ * types agree with everybody else's; prepare takes the memory that it needs, into next; switch
+ * cannot fail.
+ */
+int berth_topics_check(struct berth_generation *next, const struct berth_generation *old,
+                       struct berth_error *error);
 int berth_topics_prepare(struct berth_generation *next, struct berth_error *error);
 void berth_topics_switch(struct berth_generation *next, struct berth_generation *old);
 void berth_topics_leave(struct berth_generation *generation);
 void berth_publish(berth_ctx *ctx, struct berth_publisher *publisher, const void *const *arguments);
 /* topic_lock held for reading. sender: a module's name. */
 int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const char *sender,
-                     const struct berth_signature *signature, const void *const *arguments, struct berth_error *error);
-const struct berth_signature *berth_topic_signature(const struct berth_topic *topic); /* NULL: nobody declares it now */
-int berth_subscription_new(struct berth_host *host, struct berth_module *module, const char *pattern, const char *handler,
-                           const char *identity, struct berth_subscription **ret_subscription, struct berth_error *error);
+                     const struct berth_signature *signature, const void *const *arguments,
+                     struct berth_error *error);
+const struct berth_signature *berth_topic_signature(
+    const struct berth_topic *topic); /* NULL: nobody declares it now */
+int berth_subscription_new(struct berth_host *host, struct berth_module *module,
+                           const char *pattern, const char *handler, const char *identity,
+                           struct berth_subscription **ret_subscription, struct berth_error *error);
 void berth_subscription_end(struct berth_host *host, struct berth_subscription *subscription);
 void berth_subscription_unref(struct berth_subscription *subscription);
 
-/* ---- mailbox.c, schedule.c ---------------------------------------------------------------------- */
-int berth_mailbox_post(struct berth_module *module, struct berth_subscription *subscription, struct berth_parcel *parcel);
+/*
+ * ---- mailbox.c, schedule.c ----------------------------------------------------------------------
+ */
+int berth_mailbox_post(struct berth_module *module, struct berth_subscription *subscription,
+                       struct berth_parcel *parcel);
 void berth_mailbox_alarm(struct berth_module *module, struct berth_alarm *alarm);
 void berth_mailbox_drop(struct berth_module *module); /* everything in it */
 void berth_parcel_unref(struct berth_parcel *parcel);
 /* No turn begins until resume; waits for none. */
 void berth_mailbox_pause(struct berth_module *module);
 void berth_mailbox_resume(struct berth_module *module);
-bool berth_mailbox_turn(struct berth_module *module); /* handles one mail; false: nothing to do now */
+bool berth_mailbox_turn(
+    struct berth_module *module); /* handles one mail; false: nothing to do now */
 void berth_mailbox_settle(struct berth_module *module); /* after a batch of turns */
 /* Frees an application's module, after a turn that it may be in (its own: later). */
 void berth_mailbox_retire(struct berth_module *module);
 void berth_mailbox_forget(struct berth_module *module, struct berth_alarm *alarm);
-bool berth_mailbox_quiet(struct berth_module *module, const struct berth_generation *generation, size_t self, int64_t deadline);
+bool berth_mailbox_quiet(struct berth_module *module, const struct berth_generation *generation,
+                         size_t self, int64_t deadline);
 
-int berth_thread_spawn(pthread_t *ret_thread, void *(*run)(void *), void *argument, const char *name); /* all signals blocked */
+int berth_thread_spawn(pthread_t *ret_thread, void *(*run)(void *), void *argument,
+                       const char *name); /* all signals blocked */
 int berth_schedule_start(struct berth_host *host, struct berth_error *error);
 void berth_schedule_stop(struct berth_host *host);
 void berth_schedule_module(struct berth_module *module);
@@ -387,12 +433,15 @@ bool berth_schedule_cancel(struct berth_module *module); /* true: it was waiting
 int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument);
 int berth_schedule_run(struct berth_host *host, int64_t timeout); /* berth_host_dispatch */
 
-void berth_host_log(struct berth_host *host, const struct berth_generation *generation, int level, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-void berth_host_log_va(struct berth_host *host, const struct berth_generation *generation, int level, const char *format,
-                       va_list arguments) __attribute__((format(printf, 4, 0)));
+void berth_host_log(struct berth_host *host, const struct berth_generation *generation, int level,
+                    const char *format, ...) __attribute__((format(printf, 4, 5)));
+void berth_host_log_va(struct berth_host *host, const struct berth_generation *generation,
+                       int level, const char *format, va_list arguments)
+    __attribute__((format(printf, 4, 0)));
 
-/* ---- lifecycle, in runtime/reload: called by the core when a worker died ------------------------ */
+/*
+ * ---- lifecycle, in runtime/reload: called by the core when a worker died ------------------------
+ */
 void berth_module_died(struct berth_generation *generation, const char *how);
 
 #endif

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* A generation: one image of a module, made ready to run somewhere, with all that it holds on to. */
+/*
+ * A generation: one image of a module, made ready to run somewhere, with all that it holds on to.
+ */
 #include "runtime/core/core.h"
 
 #include <errno.h>
@@ -9,13 +11,17 @@
 
 static uint64_t next_serial;
 
-/* ---- what a worker asks for ------------------------------------------------------------------------ */
+/*
+ * ---- what a worker asks for
+ * ------------------------------------------------------------------------
+ */
 
 /*
- * The ctx for something that a worker asks for: of the activation that waits for the worker (its own frame is the item's), or of a
- * thread that has nothing to do with it.
+ * The ctx for something that a worker asks for: of the activation that waits for the worker (its
+ * own frame is the item's), or of a thread that has nothing to do with it.
  */
-static berth_ctx *upcall_enter(struct berth_generation *generation, berth_ctx *under, struct berth_error *error)
+static berth_ctx *upcall_enter(struct berth_generation *generation, berth_ctx *under,
+                               struct berth_error *error)
 {
     berth_ctx *ctx = under ? under + 1 : berth_thread_enter(&generation->host->threads);
     if (!ctx || berth_too_deep(ctx)) {
@@ -36,12 +42,14 @@ static int upcall_leave(berth_ctx *ctx, const berth_ctx *under, int code, struct
     return code;
 }
 
-static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t deadline, struct berth_reader *arguments,
-                       struct berth_buffer *result, struct berth_error *error)
+static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t deadline,
+                       struct berth_reader *arguments, struct berth_buffer *result,
+                       struct berth_error *error)
 {
     struct berth_generation *generation = user;
     if (import >= generation->edge_count)
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no import %zu", generation->module->name, import);
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no import %zu",
+                               generation->module->name, import);
     struct berth_edge *edge = &generation->edges[import];
     berth_ctx *ctx = upcall_enter(generation, under, error);
     if (!ctx)
@@ -53,7 +61,8 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
     const struct berth_type *type = edge->signature->result;
     const void **values;
     void *value = NULL;
-    int code = berth_arguments_unpack(edge->signature, arguments, &thread->arena, &values, NULL, error);
+    int code =
+        berth_arguments_unpack(edge->signature, arguments, &thread->arena, &values, NULL, error);
     if (code == BERTH_OK && type->size && !(value = berth_arena_alloc(&thread->arena, type->size)))
         code = berth_error_nomem(error);
     if (code == BERTH_OK)
@@ -64,23 +73,27 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
     return upcall_leave(ctx, under, code, error);
 }
 
-static int upcall_publish(void *user, berth_ctx *under, size_t index, struct berth_reader *fields, struct berth_error *error)
+static int upcall_publish(void *user, berth_ctx *under, size_t index, struct berth_reader *fields,
+                          struct berth_error *error)
 {
     struct berth_generation *generation = user;
     struct berth_host *host = generation->host;
     if (index >= generation->image->manifest->topic_count)
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no topic %zu", generation->module->name, index);
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no topic %zu",
+                               generation->module->name, index);
     const struct berth_manifest_topic *declared = &generation->image->manifest->topics[index];
     berth_ctx *ctx = upcall_enter(generation, under, error);
     if (!ctx)
         return BERTH_RESOURCE_EXHAUSTED;
     const void **values;
-    int code = berth_arguments_unpack(declared->signature, fields, &berth_thread_of(ctx)->arena, &values, NULL, error);
+    int code = berth_arguments_unpack(declared->signature, fields, &berth_thread_of(ctx)->arena,
+                                      &values, NULL, error);
     if (code == BERTH_OK) {
         pthread_rwlock_rdlock(&host->topic_lock);
         struct berth_topic *topic = berth_map_get(&host->topics, declared->topic);
         if (topic)
-            code = berth_topic_post(host, topic, generation->module->name, declared->signature, values, error);
+            code = berth_topic_post(host, topic, generation->module->name, declared->signature,
+                                    values, error);
         pthread_rwlock_unlock(&host->topic_lock);
     }
     return upcall_leave(ctx, under, code, error);
@@ -108,7 +121,10 @@ static void upcall_died(void *user, const char *how)
     berth_module_died(user, how);
 }
 
-/* ---- making one --------------------------------------------------------------------------------------- */
+/*
+ * ---- making one
+ * ---------------------------------------------------------------------------------------
+ */
 
 static int items_make(struct berth_generation *generation, struct berth_error *error)
 {
@@ -116,21 +132,27 @@ static int items_make(struct berth_generation *generation, struct berth_error *e
     uint64_t serial = __atomic_add_fetch(&next_serial, 1, __ATOMIC_RELAXED);
     generation->export_count = manifest->export_count;
     generation->handler_count = manifest->subscribe_count;
-    generation->exports = berth_arena_alloc(&generation->arena, (manifest->export_count + 1) * sizeof(struct berth_item));
-    generation->handlers =
-        berth_arena_alloc(&generation->arena, (manifest->subscribe_count + 1) * sizeof(struct berth_item));
-    generation->subscriptions =
-        berth_arena_alloc(&generation->arena, (manifest->subscribe_count + 1) * sizeof *generation->subscriptions);
+    generation->exports = berth_arena_alloc(&generation->arena, (manifest->export_count + 1) *
+                                                                    sizeof(struct berth_item));
+    generation->handlers = berth_arena_alloc(&generation->arena, (manifest->subscribe_count + 1) *
+                                                                     sizeof(struct berth_item));
+    generation->subscriptions = berth_arena_alloc(
+        &generation->arena, (manifest->subscribe_count + 1) * sizeof *generation->subscriptions);
     if (!generation->exports || !generation->handlers || !generation->subscriptions)
         return berth_error_nomem(error);
     for (size_t i = 0; i < manifest->export_count; i++)
-        generation->exports[i] = (struct berth_item){generation, BERTH_ITEM_EXPORT, i, manifest->exports[i].signature, NULL, serial};
+        generation->exports[i] = (struct berth_item){ generation, BERTH_ITEM_EXPORT,
+                                                      i,          manifest->exports[i].signature,
+                                                      NULL,       serial };
     for (size_t i = 0; i < manifest->subscribe_count; i++)
-        generation->handlers[i] =
-            (struct berth_item){generation, BERTH_ITEM_SUBSCRIBE, i, manifest->subscribes[i].signature, NULL, serial};
+        generation->handlers[i] = (struct berth_item){
+            generation, BERTH_ITEM_SUBSCRIBE, i, manifest->subscribes[i].signature, NULL, serial
+        };
     for (size_t i = 0; i < BERTH_HOOK_COUNT; i++)
-        generation->hooks[i] = (struct berth_item){
-            generation, BERTH_ITEM_HOOK, i, berth_item_signature(manifest, BERTH_ITEM_HOOK, i), NULL, serial};
+        generation->hooks[i] =
+            (struct berth_item){ generation, BERTH_ITEM_HOOK,
+                                 i,          berth_item_signature(manifest, BERTH_ITEM_HOOK, i),
+                                 NULL,       serial };
     return BERTH_OK;
 }
 
@@ -165,15 +187,15 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
     berth_list_init(&generation->alarms);
     berth_list_init(&generation->threads);
     berth_arena_init(&generation->arena);
-    generation->upcalls = (struct berth_upcalls){.call = upcall_call,
-                                                 .publish = upcall_publish,
-                                                 .log = upcall_log,
-                                                 .handle_ended = upcall_handle_ended,
-                                                 .to_module = berth_handles_to(generation),
-                                                 .from_module = berth_handles_from(generation),
-                                                 .submit = upcall_submit,
-                                                 .died = upcall_died,
-                                                 .user = generation};
+    generation->upcalls = (struct berth_upcalls){ .call = upcall_call,
+                                                  .publish = upcall_publish,
+                                                  .log = upcall_log,
+                                                  .handle_ended = upcall_handle_ended,
+                                                  .to_module = berth_handles_to(generation),
+                                                  .from_module = berth_handles_from(generation),
+                                                  .submit = upcall_submit,
+                                                  .died = upcall_died,
+                                                  .user = generation };
     pthread_mutex_lock(&host->lock);
     berth_list_append(&host->generations, &generation->all);
     pthread_mutex_unlock(&host->lock);
@@ -197,25 +219,26 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
 int berth_generation_carry(struct berth_generation *generation, struct berth_error *error)
 {
     struct berth_host *host = generation->host;
-    struct berth_carrier_setup setup = {.image = generation->image,
-                                        .name = generation->module->name,
-                                        .options_json = generation->options_json,
-                                        .upcalls = &generation->upcalls,
-                                        .loop = host->loop,
-                                        .zygote = host->zygote,
-                                        .stop_timeout = host->options.stop_timeout_ns,
-                                        .max_message = host->options.max_message};
+    struct berth_carrier_setup setup = { .image = generation->image,
+                                         .name = generation->module->name,
+                                         .options_json = generation->options_json,
+                                         .upcalls = &generation->upcalls,
+                                         .loop = host->loop,
+                                         .zygote = host->zygote,
+                                         .stop_timeout = host->options.stop_timeout_ns,
+                                         .max_message = host->options.max_message };
     struct berth_carrier *carrier;
     int64_t timeout = host->options.stop_timeout_ns;
-    int code = generation->placement->open(&setup, berth_now() + (timeout > 0 ? timeout : 5000000000), &carrier, error);
+    int code = generation->placement->open(
+        &setup, berth_now() + (timeout > 0 ? timeout : 5000000000), &carrier, error);
     if (code == BERTH_OK)
         __atomic_store_n(&generation->carrier, carrier, __ATOMIC_RELEASE);
     return code;
 }
 
 /* host->lock held */
-static int edge_init(struct berth_generation *generation, struct berth_edge *edge, struct berth_link *link, size_t import,
-                     struct berth_error *error)
+static int edge_init(struct berth_generation *generation, struct berth_edge *edge,
+                     struct berth_link *link, size_t import, struct berth_error *error)
 {
     const struct berth_manifest_import *declared = &generation->image->manifest->imports[import];
     edge->link = link ? link : &edge->own;
@@ -262,13 +285,15 @@ static int links_bind(struct berth_generation *generation, struct berth_error *e
             generation->hooks[index].code = link->code;
             break;
         case BERTH_ITEM_IMPORT:
-            code = edge_init(generation, &generation->edges[generation->edge_count++], link, index, error);
+            code = edge_init(generation, &generation->edges[generation->edge_count++], link, index,
+                             error);
             break;
         case BERTH_ITEM_TOPIC:
             publisher = &generation->publishers[generation->publisher_count++];
-            *publisher = (struct berth_publisher){.generation = generation,
-                                                  .signature = image->manifest->topics[index].signature,
-                                                  .index = index};
+            *publisher =
+                (struct berth_publisher){ .generation = generation,
+                                          .signature = image->manifest->topics[index].signature,
+                                          .index = index };
             berth_list_init(&publisher->link);
             link->edge = publisher;
             break;
@@ -288,9 +313,9 @@ static int imports_bind(struct berth_generation *generation, struct berth_error 
         code = edge_init(generation, &generation->edges[generation->edge_count++], NULL, i, error);
     for (size_t i = 0; i < manifest->topic_count; i++) {
         struct berth_publisher *publisher = &generation->publishers[generation->publisher_count++];
-        *publisher = (struct berth_publisher){.generation = generation,
-                                              .signature = manifest->topics[i].signature,
-                                              .index = i};
+        *publisher = (struct berth_publisher){ .generation = generation,
+                                               .signature = manifest->topics[i].signature,
+                                               .index = i };
         berth_list_init(&publisher->link);
     }
     return code;
@@ -310,7 +335,8 @@ int berth_generation_open(struct berth_generation *generation, struct berth_erro
         return code;
     if (is_inline) {
         generation->edges = calloc(generation->image->link_count + 1, sizeof *generation->edges);
-        generation->publishers = calloc(generation->image->link_count + 1, sizeof *generation->publishers);
+        generation->publishers =
+            calloc(generation->image->link_count + 1, sizeof *generation->publishers);
     }
     if (!generation->edges || !generation->publishers)
         return berth_error_nomem(error);
@@ -320,7 +346,10 @@ int berth_generation_open(struct berth_generation *generation, struct berth_erro
     return code == BERTH_OK && !is_inline ? berth_generation_carry(generation, error) : code;
 }
 
-/* ---- threads of the module -------------------------------------------------------------------------- */
+/*
+ * ---- threads of the module
+ * --------------------------------------------------------------------------
+ */
 
 static void *module_thread_main(void *argument)
 {
@@ -328,7 +357,8 @@ static void *module_thread_main(void *argument)
     struct berth_generation *generation = thread->generation;
     berth_ctx *ctx = berth_thread_enter(&generation->host->threads);
     if (!ctx) {
-        berth_host_log(generation->host, generation, BERTH_LOG_ERROR, "a thread cannot begin: out of memory");
+        berth_host_log(generation->host, generation, BERTH_LOG_ERROR,
+                       "a thread cannot begin: out of memory");
         return NULL;
     }
     berth_thread_of(ctx)->stopping = &generation->stopping;
@@ -336,7 +366,7 @@ static void *module_thread_main(void *argument)
     thread->fn(ctx + 1, thread->user);
     berth_frame_pop(ctx);
     if (berth_failed(ctx)) {
-        struct berth_error error = {0};
+        struct berth_error error = { 0 };
         berth_fault_take(ctx, &error);
         berth_host_log(generation->host, generation, BERTH_LOG_ERROR, "a thread ended with %s: %s",
                        berth_code_name(error.code), error.text);
@@ -346,8 +376,8 @@ static void *module_thread_main(void *argument)
     return NULL;
 }
 
-uint64_t berth_generation_thread(struct berth_generation *generation, const char *name, berth_thread_fn fn, void *user,
-                                 struct berth_error *error)
+uint64_t berth_generation_thread(struct berth_generation *generation, const char *name,
+                                 berth_thread_fn fn, void *user, struct berth_error *error)
 {
     struct berth_host *host = generation->host;
     struct berth_module_thread *thread = calloc(1, sizeof *thread);
@@ -355,11 +385,12 @@ uint64_t berth_generation_thread(struct berth_generation *generation, const char
         berth_error_nomem(error);
         return 0;
     }
-    *thread = (struct berth_module_thread){.generation = generation, .fn = fn, .user = user};
+    *thread = (struct berth_module_thread){ .generation = generation, .fn = fn, .user = user };
     pthread_mutex_lock(&host->lock);
     int number = generation->stopping
                      ? ECANCELED
-                     : berth_thread_spawn(&thread->thread, module_thread_main, thread, name && *name ? name : "berth-module");
+                     : berth_thread_spawn(&thread->thread, module_thread_main, thread,
+                                          name && *name ? name : "berth-module");
     if (number == 0)
         berth_list_append(&generation->threads, &thread->link);
     pthread_mutex_unlock(&host->lock);
@@ -367,7 +398,8 @@ uint64_t berth_generation_thread(struct berth_generation *generation, const char
         return (uint64_t)(uintptr_t)thread;
     free(thread);
     if (number == ECANCELED)
-        berth_error_set(error, BERTH_FAILED_PRECONDITION, "module %s is stopping", generation->module->name);
+        berth_error_set(error, BERTH_FAILED_PRECONDITION, "module %s is stopping",
+                        generation->module->name);
     else
         berth_error_errno(error, number, "cannot start a thread");
     return 0;
@@ -390,7 +422,10 @@ static void threads_join(struct berth_generation *generation)
     }
 }
 
-/* ---- the end ------------------------------------------------------------------------------------------ */
+/*
+ * ---- the end
+ * ------------------------------------------------------------------------------------------
+ */
 
 void berth_generation_close(struct berth_generation *generation)
 {
@@ -407,7 +442,8 @@ void berth_generation_close(struct berth_generation *generation)
         berth_edge_remove(edge);
     }
     pthread_mutex_unlock(&host->lock);
-    if (!generation->image->handle && generation->image->fd < 0) /* the application's links outlive this host */
+    if (!generation->image->handle &&
+        generation->image->fd < 0) /* the application's links outlive this host */
         for (size_t i = 0; i < generation->image->link_count; i++) {
             struct berth_image_link *line = &generation->image->links[i];
             line->link->edge = NULL;
@@ -425,11 +461,14 @@ static void carrier_end(struct berth_carrier *carrier)
     carrier->ops->fini(carrier);
 }
 
-/* Images that could not be let go of when their host ended: kept reachable for as long as they are mapped. */
+/*
+ * Images that could not be let go of when their host ended: kept reachable for as long as they are
+ * mapped.
+ */
 static struct kept_image {
     struct kept_image *next;
     struct berth_image *image;
-} *kept_images;
+} * kept_images;
 static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void generation_free(struct berth_generation *generation)
@@ -457,7 +496,7 @@ void berth_generation_forget(struct berth_generation *generation)
     struct kept_image *kept = malloc(sizeof *kept);
     pthread_mutex_lock(&kept_lock);
     if (kept) {
-        *kept = (struct kept_image){kept_images, image};
+        *kept = (struct kept_image){ kept_images, image };
         kept_images = kept;
     }
     pthread_mutex_unlock(&kept_lock);
@@ -480,7 +519,8 @@ bool berth_generation_free(struct berth_generation *generation, char *reason, si
         if (keep || !berth_image_unmap(generation->image, why, sizeof why)) {
             if (reason)
                 snprintf(reason, size, "%s", why);
-            return false; /* its code may still be reached: what it points at stays, too, until the host's end */
+            /* its code may still be reached: what it points at stays, too, until the host's end */
+            return false;
         }
     }
     generation_free(generation);

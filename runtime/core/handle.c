@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Handles: ids that stand for a module's objects. One table per host, under host->lock; stale and foreign ids fail a lookup. */
+/*
+ * Handles: ids that stand for a module's objects. One table per host, under host->lock; stale and
+ * foreign ids fail a lookup.
+ */
 #include "runtime/core/core.h"
 
 #include <stdio.h>
@@ -23,8 +26,9 @@ static uint64_t handle_insert(struct berth_generation *generation, const char *k
     struct berth_handle *handle = calloc(1, sizeof *handle);
     if (!handle)
         return 0;
-    *handle = (struct berth_handle){generation->module, NULL, object, generation, NULL};
-    for (const struct berth_type *type = berth_types_declared(generation->image->manifest->types); type; type = type->next)
+    *handle = (struct berth_handle){ generation->module, NULL, object, generation, NULL };
+    for (const struct berth_type *type = berth_types_declared(generation->image->manifest->types);
+         type; type = type->next)
         if (type->kind == BERTH_KIND_HANDLE && strcmp(type->name, kind) == 0)
             handle->kind = type->name;
     uint64_t id = handle->kind ? berth_idmap_add(&generation->host->handles, handle) : 0;
@@ -35,11 +39,13 @@ static uint64_t handle_insert(struct berth_generation *generation, const char *k
     return id;
 }
 
-uint64_t berth_handle_add(struct berth_generation *generation, const char *kind, void *object, struct berth_error *error)
+uint64_t berth_handle_add(struct berth_generation *generation, const char *kind, void *object,
+                          struct berth_error *error)
 {
     struct berth_host *host = generation->host;
     if (!object) {
-        berth_error_set(error, BERTH_INVALID_ARGUMENT, "a %s handle needs an object that is not NULL", kind);
+        berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                        "a %s handle needs an object that is not NULL", kind);
         return 0;
     }
     pthread_mutex_lock(&host->lock);
@@ -50,16 +56,19 @@ uint64_t berth_handle_add(struct berth_generation *generation, const char *kind,
     return id;
 }
 
-/* host->lock held. The object, or NULL when the id is not a living handle of that kind and module. */
-static struct berth_handle *handle_lookup(struct berth_generation *generation, const char *kind, uint64_t id,
-                                          struct berth_error *error)
+/*
+ * host->lock held. The object, or NULL when the id is not a living handle of that kind and module.
+ */
+static struct berth_handle *handle_lookup(struct berth_generation *generation, const char *kind,
+                                          uint64_t id, struct berth_error *error)
 {
     struct berth_handle *handle = berth_idmap_get(&generation->host->handles, id);
     if (!handle)
-        berth_error_set(error, BERTH_NOT_FOUND, "this %s handle is stale: it was closed, or its module has gone", kind);
+        berth_error_set(error, BERTH_NOT_FOUND,
+                        "this %s handle is stale: it was closed, or its module has gone", kind);
     else if (handle->module != generation->module || strcmp(handle->kind, kind) != 0) {
-        berth_error_set(error, BERTH_NOT_FOUND, "this handle is a %s of %s, not a %s of %s", handle->kind,
-                        handle->module->name, kind, generation->module->name);
+        berth_error_set(error, BERTH_NOT_FOUND, "this handle is a %s of %s, not a %s of %s",
+                        handle->kind, handle->module->name, kind, generation->module->name);
         handle = NULL;
     }
     return handle;
@@ -77,8 +86,8 @@ static void handle_remove(struct berth_host *host, uint64_t id, struct berth_han
     handle_free(handle);
 }
 
-void *berth_handle_find(struct berth_generation *generation, const char *kind, uint64_t id, bool end,
-                        struct berth_error *error)
+void *berth_handle_find(struct berth_generation *generation, const char *kind, uint64_t id,
+                        bool end, struct berth_error *error)
 {
     struct berth_host *host = generation->host;
     pthread_mutex_lock(&host->lock);
@@ -103,7 +112,8 @@ void berth_handle_hold(struct berth_host *host, uint64_t id, const char *holder)
     pthread_mutex_unlock(&host->lock);
 }
 
-static void handles_end(struct berth_host *host, const struct berth_module *module, const struct berth_generation *generation)
+static void handles_end(struct berth_host *host, const struct berth_module *module,
+                        const struct berth_generation *generation)
 {
     uint32_t position = 0;
     uint64_t id;
@@ -132,8 +142,8 @@ void berth_handles_print(struct berth_module *module, char *buffer, size_t size)
     while ((handle = berth_idmap_next(&module->host->handles, &position, &id)) && shown < 4) {
         if (handle->module != module)
             continue;
-        int more = snprintf(buffer + used, size - used, "%s%s held by %s", shown ? ", " : "", handle->kind,
-                            handle->holder ? handle->holder : "a caller");
+        int more = snprintf(buffer + used, size - used, "%s%s held by %s", shown ? ", " : "",
+                            handle->kind, handle->holder ? handle->holder : "a caller");
         if (more < 0 || (size_t)more >= size - used)
             break;
         used += (size_t)more;
@@ -142,19 +152,22 @@ void berth_handles_print(struct berth_module *module, char *buffer, size_t size)
     pthread_mutex_unlock(&module->host->lock);
 }
 
-/* ---- a worker's handles: its ids are the objects of ours ---------------------------------------- */
+/*
+ * ---- a worker's handles: its ids are the objects of ours ----------------------------------------
+ */
 
 static bool is_own(const struct berth_generation *generation, const struct berth_type *type)
 {
     return strcmp(type->module, generation->image->manifest->name) == 0;
 }
 
-static int to_module(void *user, const struct berth_type *type, uint64_t *id, struct berth_error *error)
+static int to_module(void *user, const struct berth_type *type, uint64_t *id,
+                     struct berth_error *error)
 {
     struct berth_generation *generation = user;
     if (*id == 0 || !is_own(generation, type))
         return BERTH_OK;
-    struct berth_error why = {0};
+    struct berth_error why = { 0 };
     pthread_mutex_lock(&generation->host->lock);
     struct berth_handle *handle = handle_lookup(generation, type->name, *id, &why);
     if (handle)
@@ -163,7 +176,8 @@ static int to_module(void *user, const struct berth_type *type, uint64_t *id, st
     return handle ? BERTH_OK : berth_error_set(error, why.code, "%s", why.text);
 }
 
-static int from_module(void *user, const struct berth_type *type, uint64_t *id, struct berth_error *error)
+static int from_module(void *user, const struct berth_type *type, uint64_t *id,
+                       struct berth_error *error)
 {
     struct berth_generation *generation = user;
     struct berth_host *host = generation->host;
@@ -175,7 +189,8 @@ static int from_module(void *user, const struct berth_type *type, uint64_t *id, 
     uint64_t known = (uint64_t)(uintptr_t)berth_map_get(&generation->module->handles_by_id, key);
     if (!known) {
         known = handle_insert(generation, type->name, (void *)(uintptr_t)*id);
-        if (known && !berth_map_set(&generation->module->handles_by_id, key, (void *)(uintptr_t)known)) {
+        if (known &&
+            !berth_map_set(&generation->module->handles_by_id, key, (void *)(uintptr_t)known)) {
             handle_remove(host, known, berth_idmap_get(&host->handles, known));
             known = 0;
         }
@@ -189,12 +204,12 @@ static int from_module(void *user, const struct berth_type *type, uint64_t *id, 
 
 struct berth_handle_walk berth_handles_to(struct berth_generation *generation)
 {
-    return (struct berth_handle_walk){to_module, generation};
+    return (struct berth_handle_walk){ to_module, generation };
 }
 
 struct berth_handle_walk berth_handles_from(struct berth_generation *generation)
 {
-    return (struct berth_handle_walk){from_module, generation};
+    return (struct berth_handle_walk){ from_module, generation };
 }
 
 void berth_handle_ended(struct berth_generation *generation, uint64_t worker_id)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What waits for a module's turn: messages (bounded) and due alarms (one each at most). Turns are taken one after the other, so that
- * order holds for each sender and receiver.
+ * What waits for a module's turn: messages (bounded) and due alarms (one each at most). Turns are
+ * taken one after the other, so that order holds for each sender and receiver.
  */
 #include "runtime/core/core.h"
 
@@ -39,7 +39,8 @@ static void schedule(struct berth_module *module)
     }
 }
 
-int berth_mailbox_post(struct berth_module *module, struct berth_subscription *subscription, struct berth_parcel *parcel)
+int berth_mailbox_post(struct berth_module *module, struct berth_subscription *subscription,
+                       struct berth_parcel *parcel)
 {
     const struct berth_host_options *options = &module->host->options;
     struct berth_mail *mail = calloc(1, sizeof *mail);
@@ -50,8 +51,9 @@ int berth_mailbox_post(struct berth_module *module, struct berth_subscription *s
     mail->subscription = subscription;
     pthread_mutex_lock(&module->mail_lock);
     /* one message that is larger than the whole mailbox still gets through an empty one */
-    bool full = module->mail_messages >= options->mailbox_messages ||
-                (module->mail_messages && module->mail_bytes + parcel->size > options->mailbox_bytes);
+    bool full =
+        module->mail_messages >= options->mailbox_messages ||
+        (module->mail_messages && module->mail_bytes + parcel->size > options->mailbox_bytes);
     if (!full) {
         __atomic_add_fetch(&parcel->refs, 1, __ATOMIC_RELAXED);
         __atomic_add_fetch(&subscription->refs, 1, __ATOMIC_RELAXED);
@@ -92,8 +94,7 @@ void berth_mailbox_forget(struct berth_module *module, struct berth_alarm *alarm
 void berth_mailbox_drop(struct berth_module *module)
 {
     pthread_mutex_lock(&module->mail_lock);
-    berth_list_each_safe(&module->mails, link)
-    {
+    berth_list_each_safe(&module->mails, link) {
         struct berth_mail *mail = berth_container(link, struct berth_mail, link);
         berth_list_remove(link);
         if (mail->alarm)
@@ -119,26 +120,32 @@ void berth_mailbox_resume(struct berth_module *module)
     pthread_mutex_unlock(&module->mail_lock);
 }
 
-/* ---- a turn --------------------------------------------------------------------------------------- */
+/*
+ * ---- a turn
+ * ---------------------------------------------------------------------------------------
+ */
 
 static void handler_failed(berth_ctx *ctx, struct berth_generation *generation, const char *what)
 {
-    struct berth_error error = {0};
+    struct berth_error error = { 0 };
     berth_fault_take(ctx, &error);
-    berth_host_log(generation->host, generation, BERTH_LOG_ERROR, "%s failed: %s: %s", what, berth_code_name(error.code),
-                   error.text);
+    berth_host_log(generation->host, generation, BERTH_LOG_ERROR, "%s failed: %s: %s", what,
+                   berth_code_name(error.code), error.text);
 }
 
 /* The arguments that a handler gets, in the thread's arena. */
-static int message_arguments(berth_ctx *ctx, const struct berth_mail *mail, const struct berth_manifest_subscribe *handler,
+static int message_arguments(berth_ctx *ctx, const struct berth_mail *mail,
+                             const struct berth_manifest_subscribe *handler,
                              const void ***ret_arguments, struct berth_error *error)
 {
     struct berth_arena *arena = &berth_thread_of(ctx)->arena;
     const struct berth_parcel *parcel = mail->parcel;
     if (!handler->any) {
-        struct berth_reader reader = {(const unsigned char *)parcel->packed,
-                                      (const unsigned char *)parcel->packed + parcel->packed_size};
-        return berth_arguments_unpack(handler->signature, &reader, arena, ret_arguments, NULL, error);
+        struct berth_reader reader = { (const unsigned char *)parcel->packed,
+                                       (const unsigned char *)parcel->packed +
+                                           parcel->packed_size };
+        return berth_arguments_unpack(handler->signature, &reader, arena, ret_arguments, NULL,
+                                      error);
     }
     const void **arguments = berth_arena_alloc(arena, 2 * sizeof *arguments);
     const char **texts = berth_arena_alloc(arena, 2 * sizeof *texts);
@@ -153,7 +160,8 @@ static int message_arguments(berth_ctx *ctx, const struct berth_mail *mail, cons
 }
 
 /* The generation's handler for a subscription, or NULL. */
-static struct berth_item *find_handler(const struct berth_generation *generation, const struct berth_subscription *subscription)
+static struct berth_item *find_handler(const struct berth_generation *generation,
+                                       const struct berth_subscription *subscription)
 {
     for (size_t i = 0; i < generation->handler_count; i++)
         if (generation->subscriptions[i] == subscription)
@@ -161,7 +169,8 @@ static struct berth_item *find_handler(const struct berth_generation *generation
     return NULL;
 }
 
-static void run_message(berth_ctx *ctx, struct berth_generation *generation, struct berth_mail *mail)
+static void run_message(berth_ctx *ctx, struct berth_generation *generation,
+                        struct berth_mail *mail)
 {
     struct berth_item *item = find_handler(generation, mail->subscription);
     if (!item) /* the handler has gone with a reload */
@@ -169,7 +178,8 @@ static void run_message(berth_ctx *ctx, struct berth_generation *generation, str
     struct berth_thread *thread = berth_thread_of(ctx);
     const void **arguments;
     struct berth_error error;
-    int code = message_arguments(ctx, mail, &generation->image->manifest->subscribes[item->index], &arguments, &error);
+    int code = message_arguments(ctx, mail, &generation->image->manifest->subscribes[item->index],
+                                 &arguments, &error);
     thread->topic = mail->parcel->topic;
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     if (code != BERTH_OK)
@@ -188,14 +198,19 @@ static void run_message(berth_ctx *ctx, struct berth_generation *generation, str
 static void run_app_message(berth_ctx *ctx, struct berth_module *module, struct berth_mail *mail)
 {
     const struct berth_parcel *parcel = mail->parcel;
-    struct berth_message message = {sizeof message, parcel->topic, parcel->json ? parcel->json : "{}", parcel->sender};
+    struct berth_message message = { sizeof message, parcel->topic,
+                                     parcel->json ? parcel->json : "{}", parcel->sender };
     if (!__atomic_load_n(&mail->subscription->gone, __ATOMIC_ACQUIRE))
         module->app_fn(ctx, &message, module->app_user);
     berth_fault_clear(ctx);
 }
 
-/* Takes the next mail for a turn; *ret_generation is whose turn it is (kept alive by ->turns), NULL for the application's. */
-static struct berth_mail *turn_begin(struct berth_module *module, struct berth_generation **ret_generation)
+/*
+ * Takes the next mail for a turn; *ret_generation is whose turn it is (kept alive by ->turns), NULL
+ * for the application's.
+ */
+static struct berth_mail *turn_begin(struct berth_module *module,
+                                     struct berth_generation **ret_generation)
 {
     struct berth_mail *mail = NULL;
     pthread_mutex_lock(&module->mail_lock);
@@ -215,7 +230,8 @@ static struct berth_mail *turn_begin(struct berth_module *module, struct berth_g
 }
 
 /* again: it was not handled, and stays first. */
-static void turn_end(struct berth_module *module, struct berth_generation *generation, struct berth_mail *mail, bool again)
+static void turn_end(struct berth_module *module, struct berth_generation *generation,
+                     struct berth_mail *mail, bool again)
 {
     struct berth_alarm *alarm = mail->alarm;
     pthread_mutex_lock(&module->mail_lock);
@@ -252,9 +268,11 @@ static bool alarm_begin(struct berth_module *module, struct berth_alarm *alarm)
 }
 
 /* false: it is no longer this generation's turn. */
-static bool turn_run(berth_ctx *ctx, struct berth_module *module, struct berth_generation *generation, struct berth_mail *mail)
+static bool turn_run(berth_ctx *ctx, struct berth_module *module,
+                     struct berth_generation *generation, struct berth_mail *mail)
 {
-    bool gated = !generation->image->manifest->parallel && generation->placement == &berth_carrier_inline;
+    bool gated =
+        !generation->image->manifest->parallel && generation->placement == &berth_carrier_inline;
     if (gated && berth_gate_lock(&module->gate, berth_block(ctx)->chain, BERTH_FOREVER) != BERTH_OK)
         return false;
     bool ours = mail->alarm ? alarm_begin(module, mail->alarm)
@@ -322,11 +340,15 @@ void berth_mailbox_retire(struct berth_module *module)
         berth_module_free(module);
 }
 
-/* No turn of this generation goes on, or the deadline has passed (false). `self`: a turn that this is called from does not count. */
-bool berth_mailbox_quiet(struct berth_module *module, const struct berth_generation *generation, size_t self, int64_t deadline)
+/*
+ * No turn of this generation goes on, or the deadline has passed (false). `self`: a turn that this
+ * is called from does not count.
+ */
+bool berth_mailbox_quiet(struct berth_module *module, const struct berth_generation *generation,
+                         size_t self, int64_t deadline)
 {
     bool quiet = true;
-    struct timespec at = {deadline / 1000000000, deadline % 1000000000};
+    struct timespec at = { deadline / 1000000000, deadline % 1000000000 };
     pthread_mutex_lock(&module->mail_lock);
     while (generation->turns > self && quiet)
         quiet = pthread_cond_timedwait(&module->turn_ended, &module->mail_lock, &at) == 0;

@@ -132,8 +132,7 @@ void berth_cell_shut(struct berth_cell *cell)
 
 void berth_cell_open(struct berth_cell *cell, struct berth_item *item)
 {
-    berth_list_each(&cell->edges, link)
-    {
+    berth_list_each(&cell->edges, link) {
         struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
         bool mismatch = item && strcmp(edge->signature->identity, item->signature->identity) != 0;
         __atomic_store_n(&edge->mismatch, mismatch, __ATOMIC_RELAXED);
@@ -156,7 +155,8 @@ void berth_module_open(struct berth_module *module, struct berth_generation *gen
     struct berth_map_entry *entry;
     for (size_t i = 0; berth_map_next(&module->cells, &i, &entry);) {
         struct berth_cell *cell = entry->value;
-        const struct berth_manifest_export *export = berth_manifest_find_export(manifest, cell->function);
+        const struct berth_manifest_export *export =
+            berth_manifest_find_export(manifest, cell->function);
         berth_cell_open(cell, export ? &generation->exports[export - manifest->exports] : NULL);
     }
 }
@@ -171,17 +171,19 @@ bool berth_generation_holds(void *user, uintptr_t word)
             object < (uintptr_t)(generation->exports + generation->export_count)) ||
            (object >= (uintptr_t)generation->handlers &&
             object < (uintptr_t)(generation->handlers + generation->handler_count)) ||
-           (object >= (uintptr_t)generation->hooks && object < (uintptr_t)(generation->hooks + BERTH_HOOK_COUNT));
+           (object >= (uintptr_t)generation->hooks &&
+            object < (uintptr_t)(generation->hooks + BERTH_HOOK_COUNT));
 }
 
 void berth_module_label(const struct berth_generation *generation, char *buffer, size_t size)
 {
-    snprintf(buffer, size, "%s@%s#%u", generation->module->name, generation->image->manifest->version, generation->number);
+    snprintf(buffer, size, "%s@%s#%u", generation->module->name,
+             generation->image->manifest->version, generation->number);
 }
 
 static const char *item_name(const struct berth_item *item)
 {
-    static const char *const hooks[] = {"START", "STOP", "SAVE", "RESTORE"};
+    static const char *const hooks[] = { "START", "STOP", "SAVE", "RESTORE" };
     const struct berth_manifest *manifest = item->generation->image->manifest;
     switch (item->kind) {
     case BERTH_ITEM_EXPORT:
@@ -193,19 +195,23 @@ static const char *item_name(const struct berth_item *item)
     }
 }
 
-static const char *describe_in(const struct berth_generation *generation, uintptr_t word, char *buffer, size_t size)
+static const char *describe_in(const struct berth_generation *generation, uintptr_t word,
+                               char *buffer, size_t size)
 {
     const struct berth_item *found = NULL;
-    for (size_t i = 0; i < generation->export_count + generation->handler_count + BERTH_HOOK_COUNT; i++) {
+    for (size_t i = 0; i < generation->export_count + generation->handler_count + BERTH_HOOK_COUNT;
+         i++) {
         const struct berth_item *item =
             i < generation->export_count ? &generation->exports[i]
             : i < generation->export_count + generation->handler_count
                 ? &generation->handlers[i - generation->export_count]
                 : &generation->hooks[i - generation->export_count - generation->handler_count];
-        if ((uintptr_t)item == (word & ~BERTH_FRAME_OBJECT) || (item->code && (uintptr_t)item->code == word))
+        if ((uintptr_t)item == (word & ~BERTH_FRAME_OBJECT) ||
+            (item->code && (uintptr_t)item->code == word))
             found = item;
     }
-    snprintf(buffer, size, "%s.%s", generation->module->name, found ? item_name(found) : "callback");
+    snprintf(buffer, size, "%s.%s", generation->module->name,
+             found ? item_name(found) : "callback");
     return buffer;
 }
 
@@ -214,8 +220,7 @@ const char *berth_registry_describe(void *user, uintptr_t word, char *buffer, si
     struct berth_host *host = user;
     const char *text = NULL;
     pthread_mutex_lock(&host->lock);
-    berth_list_each(&host->generations, link)
-    {
+    berth_list_each(&host->generations, link) {
         struct berth_generation *generation = berth_container(link, struct berth_generation, all);
         if (!text && berth_generation_holds(generation, word))
             text = describe_in(generation, word, buffer, size);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Who runs what: a fixed pool of threads takes modules with mail from the run queue, a batch per turn; one thread waits in the
- * loop. Jobs, which may block on modules, get threads of their own when no thread of the pool is idle, so that they never wait for
- * each other. A host without threads does all of it in berth_host_dispatch.
+ * Who runs what: a fixed pool of threads takes modules with mail from the run queue, a batch per
+ * turn; one thread waits in the loop. Jobs, which may block on modules, get threads of their own
+ * when no thread of the pool is idle, so that they never wait for each other. A host without
+ * threads does all of it in berth_host_dispatch.
  */
 #include "runtime/core/core.h"
 
@@ -12,14 +13,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BATCH 16       /* mails a module may handle before others get their turn */
+#define BATCH       16 /* mails a module may handle before others get their turn */
 #define JOB_THREADS 64 /* at most, besides the pool */
 
 static struct berth_module *take_module(struct berth_host *host)
 {
     if (berth_list_empty(&host->run_queue))
         return NULL;
-    struct berth_module *module = berth_container(host->run_queue.next, struct berth_module, run_link);
+    struct berth_module *module =
+        berth_container(host->run_queue.next, struct berth_module, run_link);
     berth_list_remove(&module->run_link);
     return module;
 }
@@ -69,7 +71,8 @@ static void block_signals(sigset_t *old)
     pthread_sigmask(SIG_SETMASK, &all, old);
 }
 
-int berth_thread_spawn(pthread_t *ret_thread, void *(*run)(void *), void *argument, const char *name)
+int berth_thread_spawn(pthread_t *ret_thread, void *(*run)(void *), void *argument,
+                       const char *name)
 {
     sigset_t old;
     block_signals(&old);

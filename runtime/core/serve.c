@@ -6,7 +6,8 @@
 
 #include <string.h>
 
-int berth_served_new(const struct berth_host_options *options, const struct berth_upstream *upstream, berth_host **ret_host,
+int berth_served_new(const struct berth_host_options *options,
+                     const struct berth_upstream *upstream, berth_host **ret_host,
                      struct berth_error *error)
 {
     berth_host *host;
@@ -18,21 +19,22 @@ int berth_served_new(const struct berth_host_options *options, const struct bert
     return BERTH_OK;
 }
 
-int berth_served_open(berth_host *host, struct berth_image *image, const char *name, const char *options_json,
-                      struct berth_error *error)
+int berth_served_open(berth_host *host, struct berth_image *image, const char *name,
+                      const char *options_json, struct berth_error *error)
 {
     berth_ctx *admin = berth_admin_enter(host, "a load", error);
     if (!admin) {
         berth_image_free(image);
         return BERTH_RESOURCE_EXHAUSTED;
     }
-    struct berth_load load = {image, name, "inline", options_json};
+    struct berth_load load = { image, name, "inline", options_json };
     int code = berth_module_load(admin, &load, error);
     berth_admin_leave(host, admin);
     return code;
 }
 
-static struct berth_item *find_item(struct berth_generation *generation, enum berth_item_kind kind, size_t index)
+static struct berth_item *find_item(struct berth_generation *generation, enum berth_item_kind kind,
+                                    size_t index)
 {
     if (!generation)
         return NULL;
@@ -40,14 +42,19 @@ static struct berth_item *find_item(struct berth_generation *generation, enum be
         return &generation->exports[index];
     if (kind == BERTH_ITEM_SUBSCRIBE && index < generation->handler_count)
         return &generation->handlers[index];
-    if (kind == BERTH_ITEM_HOOK && index < BERTH_HOOK_COUNT && generation->image->manifest->hooks[index])
+    if (kind == BERTH_ITEM_HOOK && index < BERTH_HOOK_COUNT &&
+        generation->image->manifest->hooks[index])
         return &generation->hooks[index];
     return NULL;
 }
 
-/* The item's module is gated like in any host: its timers and watches run beside what comes from upstream. */
-static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, struct berth_reader *arguments,
-                  struct berth_buffer *result, struct berth_error *error)
+/*
+ * The item's module is gated like in any host: its timers and watches run beside what comes from
+ * upstream.
+ */
+static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
+                  struct berth_reader *arguments, struct berth_buffer *result,
+                  struct berth_error *error)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     struct berth_module *module = item->generation->module;
@@ -56,17 +63,19 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, st
     const char *outer = thread->topic;
     const void **values;
     void *value = NULL;
-    int code = berth_arguments_unpack(item->signature, arguments, &thread->arena, &values, NULL, error);
+    int code =
+        berth_arguments_unpack(item->signature, arguments, &thread->arena, &values, NULL, error);
     if (code == BERTH_OK && type->size && !(value = berth_arena_alloc(&thread->arena, type->size)))
         code = berth_error_nomem(error);
     if (code == BERTH_OK && gated)
         code = berth_gate_lock(&module->gate, berth_block(ctx)->chain, thread->deadline);
     if (code == BERTH_ABORTED || code == BERTH_DEADLINE_EXCEEDED)
-        return berth_error_set(error, code,
-                               code == BERTH_ABORTED
-                                   ? "%s: this call chain is inside the serial module already; it would wait for itself"
-                                   : "%s: the serial module was busy until the deadline",
-                               module->name);
+        return berth_error_set(
+            error, code,
+            code == BERTH_ABORTED
+                ? "%s: this call chain is inside the serial module already; it would wait for itself"
+                : "%s: the serial module was busy until the deadline",
+            module->name);
     if (code != BERTH_OK)
         return code;
     thread->topic = topic;
@@ -81,15 +90,18 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, st
     return code;
 }
 
-int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind kind, size_t index, int64_t deadline,
-                        const char *topic, struct berth_reader *arguments, struct berth_buffer *result,
-                        struct berth_error *error)
+int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind kind, size_t index,
+                        int64_t deadline, const char *topic, struct berth_reader *arguments,
+                        struct berth_buffer *result, struct berth_error *error)
 {
     struct berth_module *module =
-        berth_list_empty(&host->order) ? NULL : berth_container(host->order.next, struct berth_module, link);
+        berth_list_empty(&host->order)
+            ? NULL
+            : berth_container(host->order.next, struct berth_module, link);
     struct berth_item *item = module ? find_item(module->current, kind, index) : NULL;
     if (!item)
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "the module has no such item (%d, %zu)", (int)kind, index);
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "the module has no such item (%d, %zu)", (int)kind, index);
     berth_ctx *ctx = under ? under : berth_thread_enter(&host->threads);
     if (!ctx || berth_too_deep(ctx)) {
         if (ctx && !under)

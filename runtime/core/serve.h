@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The host inside a worker: an ordinary host with one inline module, whose imports and messages go upstream, to the host that
- * the worker serves. So a module has the same services in every placement, from the same code.
+ * The host inside a worker: an ordinary host with one inline module, whose imports and messages go
+ * upstream, to the host that the worker serves. So a module has the same services in every
+ * placement, from the same code.
  */
 #ifndef RUNTIME_CORE_SERVE_H
 #define RUNTIME_CORE_SERVE_H
@@ -10,30 +11,40 @@
 #include "runtime/value/value.h"
 #include <berth/host.h>
 
-/* What the served host does with what it cannot answer itself. Any thread; may block; ctx is the calling module's. */
+/*
+ * What the served host does with what it cannot answer itself. Any thread; may block; ctx is the
+ * calling module's.
+ */
 struct berth_upstream {
-    int (*call)(void *user, berth_ctx *ctx, size_t import, int64_t deadline, const struct berth_signature *signature,
-                const void *const *arguments, struct berth_arena *arena, void *result, struct berth_error *error);
-    int (*publish)(void *user, berth_ctx *ctx, size_t topic, const struct berth_signature *signature,
-                   const void *const *arguments, struct berth_error *error);
+    int (*call)(void *user, berth_ctx *ctx, size_t import, int64_t deadline,
+                const struct berth_signature *signature, const void *const *arguments,
+                struct berth_arena *arena, void *result, struct berth_error *error);
+    int (*publish)(void *user, berth_ctx *ctx, size_t topic,
+                   const struct berth_signature *signature, const void *const *arguments,
+                   struct berth_error *error);
     void (*log)(void *user, int level, const char *text);
     void (*handle_ended)(void *user, uint64_t id);
     void *user;
 };
 
 /* As berth_host_new; upstream must outlive the host. */
-int berth_served_new(const struct berth_host_options *options, const struct berth_upstream *upstream, berth_host **ret_host,
+int berth_served_new(const struct berth_host_options *options,
+                     const struct berth_upstream *upstream, berth_host **ret_host,
                      struct berth_error *error);
-/* Maps the image (taken, also on failure) as the host's one module, with its options; START does not run. */
-int berth_served_open(berth_host *host, struct berth_image *image, const char *name, const char *options_json,
-                      struct berth_error *error);
 /*
- * What berth_carrier_ops.invoke does, on packed arguments. under: the ctx of the module's call to upstream->call that this call came back
- * under, on the same thread; NULL: none. The item must exist (else invalid_argument).
+ * Maps the image (taken, also on failure) as the host's one module, with its options; START does
+ * not run.
  */
-int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind kind, size_t index, int64_t deadline,
-                        const char *topic, struct berth_reader *arguments, struct berth_buffer *result,
-                        struct berth_error *error);
+int berth_served_open(berth_host *host, struct berth_image *image, const char *name,
+                      const char *options_json, struct berth_error *error);
+/*
+ * What berth_carrier_ops.invoke does, on packed arguments. under: the ctx of the module's call to
+ * upstream->call that this call came back under, on the same thread; NULL: none. The item must
+ * exist (else invalid_argument).
+ */
+int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind kind, size_t index,
+                        int64_t deadline, const char *topic, struct berth_reader *arguments,
+                        struct berth_buffer *result, struct berth_error *error);
 /* Runs fn(argument) on a thread of the host's pool. */
 int berth_served_submit(berth_host *host, void (*fn)(void *argument), void *argument);
 

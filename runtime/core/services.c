@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- calls ------------------------------------------------------------------------------------- */
+/*
+ * ---- calls -------------------------------------------------------------------------------------
+ */
 
 static bool edge_refused(berth_ctx *ctx, struct berth_edge *edge)
 {
@@ -15,7 +17,8 @@ static bool edge_refused(berth_ctx *ctx, struct berth_edge *edge)
         return false;
     char wants[512];
     berth_signature_print(edge->signature, edge->cell->name, wants, sizeof wants);
-    berth_fault_raise_format(ctx, BERTH_FAILED_PRECONDITION, "%s is imported, but the module that is loaded has it otherwise",
+    berth_fault_raise_format(ctx, BERTH_FAILED_PRECONDITION,
+                             "%s is imported, but the module that is loaded has it otherwise",
                              wants);
     return true;
 }
@@ -24,7 +27,8 @@ static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void
 {
     struct berth_edge *edge = link->edge;
     if (!edge) {
-        berth_fault_raise_format(ctx, BERTH_FAILED_PRECONDITION, "this import is not bound: its module is not loaded");
+        berth_fault_raise_format(ctx, BERTH_FAILED_PRECONDITION,
+                                 "this import is not bound: its module is not loaded");
         return BERTH_ENTER_REFUSED;
     }
     if (edge->upstream || (berth_host_of(ctx)->options.flags & BERTH_HOST_CHECK_OWNERSHIP))
@@ -59,7 +63,8 @@ static int hold(void *user, const struct berth_type *type, uint64_t *id, struct 
     const struct berth_edge *edge = user;
     (void)type;
     (void)error;
-    berth_handle_hold(edge->cell->module->host, *id, edge->importer ? edge->importer->module->name : "the application");
+    berth_handle_hold(edge->cell->module->host, *id,
+                      edge->importer ? edge->importer->module->name : "the application");
     return BERTH_OK;
 }
 
@@ -67,7 +72,7 @@ static int hold(void *user, const struct berth_type *type, uint64_t *id, struct 
 static void result_hold(struct berth_edge *edge, void *result)
 {
     const struct berth_type *type = edge->signature->result;
-    struct berth_handle_walk walk = {hold, edge};
+    struct berth_handle_walk walk = { hold, edge };
     if (!type->plain && edge->cell)
         berth_value_walk(type, result, &walk, NULL);
 }
@@ -92,7 +97,8 @@ static void keep(berth_ctx *ctx, struct berth_link *link, void *result)
     result_hold(edge, result);
 }
 
-static void call(berth_ctx *ctx, struct berth_link *link, const void *const *arguments, void *result)
+static void call(berth_ctx *ctx, struct berth_link *link, const void *const *arguments,
+                 void *result)
 {
     struct berth_edge *edge = link->edge;
     struct berth_host *host = berth_host_of(ctx);
@@ -100,10 +106,12 @@ static void call(berth_ctx *ctx, struct berth_link *link, const void *const *arg
         struct berth_error error;
         if (result)
             berth_value_zero(edge->signature->result, result);
-        int code = berth_too_deep(ctx)
-                       ? berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply")
-                       : host->upstream->call(host->upstream->user, ctx, edge->import, berth_deadline(ctx, host),
-                                              edge->signature, arguments, &berth_thread_of(ctx)->arena, result, &error);
+        int code =
+            berth_too_deep(ctx)
+                ? berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply")
+                : host->upstream->call(host->upstream->user, ctx, edge->import,
+                                       berth_deadline(ctx, host), edge->signature, arguments,
+                                       &berth_thread_of(ctx)->arena, result, &error);
         if (code != BERTH_OK)
             berth_fault_raise(ctx, code, error.text);
         return;
@@ -123,7 +131,10 @@ static void publish(berth_ctx *ctx, struct berth_link *link, const void *const *
         berth_publish(ctx, link->edge, arguments);
 }
 
-/* ---- memory -------------------------------------------------------------------------------------- */
+/*
+ * ---- memory
+ * --------------------------------------------------------------------------------------
+ */
 
 static void *alloc(berth_ctx *ctx, size_t size)
 {
@@ -153,9 +164,13 @@ static void rewind_to(berth_ctx *ctx, uint64_t to)
     berth_arena_rewind(&berth_thread_of(ctx)->arena, to);
 }
 
-/* ---- the module's own ----------------------------------------------------------------------------- */
+/*
+ * ---- the module's own
+ * -----------------------------------------------------------------------------
+ */
 
-static void log_line(berth_ctx *ctx, struct berth_link *unit, int level, const char *format, va_list arguments)
+static void log_line(berth_ctx *ctx, struct berth_link *unit, int level, const char *format,
+                     va_list arguments)
 {
     berth_host_log_va(berth_host_of(ctx), unit->edge, level, format, arguments);
 }
@@ -187,7 +202,8 @@ static uint64_t handle_new(berth_ctx *ctx, struct berth_link *unit, const char *
     return report(ctx, berth_handle_add(unit->edge, kind, object, &error), &error);
 }
 
-static void *handle_get(berth_ctx *ctx, struct berth_link *unit, const char *kind, uint64_t id, int end)
+static void *handle_get(berth_ctx *ctx, struct berth_link *unit, const char *kind, uint64_t id,
+                        int end)
 {
     struct berth_error error;
     void *object = berth_handle_find(unit->edge, kind, id, end != 0, &error);
@@ -196,19 +212,22 @@ static void *handle_get(berth_ctx *ctx, struct berth_link *unit, const char *kin
     return object;
 }
 
-static uint64_t timer(berth_ctx *ctx, struct berth_link *unit, int64_t delay, int64_t period, berth_timer_fn fn, void *user)
+static uint64_t timer(berth_ctx *ctx, struct berth_link *unit, int64_t delay, int64_t period,
+                      berth_timer_fn fn, void *user)
 {
     struct berth_error error;
     return report(ctx, berth_alarm_timer(unit->edge, delay, period, fn, user, &error), &error);
 }
 
-static uint64_t watch(berth_ctx *ctx, struct berth_link *unit, int fd, uint32_t events, berth_watch_fn fn, void *user)
+static uint64_t watch(berth_ctx *ctx, struct berth_link *unit, int fd, uint32_t events,
+                      berth_watch_fn fn, void *user)
 {
     struct berth_error error;
     return report(ctx, berth_alarm_watch(unit->edge, fd, events, fn, user, &error), &error);
 }
 
-static uint64_t thread(berth_ctx *ctx, struct berth_link *unit, const char *name, berth_thread_fn fn, void *user)
+static uint64_t thread(berth_ctx *ctx, struct berth_link *unit, const char *name,
+                       berth_thread_fn fn, void *user)
 {
     struct berth_error error;
     return report(ctx, berth_generation_thread(unit->edge, name, fn, user, &error), &error);
@@ -220,7 +239,10 @@ static void cancel(berth_ctx *ctx, struct berth_link *unit, uint64_t id)
     berth_alarm_cancel(unit->edge, id);
 }
 
-/* ---- the call --------------------------------------------------------------------------------------- */
+/*
+ * ---- the call
+ * ---------------------------------------------------------------------------------------
+ */
 
 static int64_t time_left(berth_ctx *ctx)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Topics, who publishes to them, and who gets it. Each topic keeps the subscriptions that match it, so that publishing costs by them
- * alone.
+ * Topics, who publishes to them, and who gets it. Each topic keeps the subscriptions that match it,
+ * so that publishing costs by them alone.
  */
 #include "runtime/core/core.h"
 
@@ -16,7 +16,9 @@ const struct berth_signature *berth_topic_signature(const struct berth_topic *to
     return berth_container(topic->publishers.next, struct berth_publisher, link)->signature;
 }
 
-/* ---- subscriptions ------------------------------------------------------------------------------ */
+/*
+ * ---- subscriptions ------------------------------------------------------------------------------
+ */
 
 void berth_subscription_unref(struct berth_subscription *subscription)
 {
@@ -82,7 +84,8 @@ static void subscription_remove(struct berth_host *host, struct berth_subscripti
     berth_subscription_unref(subscription);
 }
 
-static struct berth_subscription *subscription_make(struct berth_module *module, const char *pattern, const char *handler,
+static struct berth_subscription *subscription_make(struct berth_module *module,
+                                                    const char *pattern, const char *handler,
                                                     const char *identity)
 {
     struct berth_subscription *subscription = calloc(1, sizeof *subscription);
@@ -100,13 +103,15 @@ static struct berth_subscription *subscription_make(struct berth_module *module,
     return NULL;
 }
 
-int berth_subscription_new(struct berth_host *host, struct berth_module *module, const char *pattern, const char *handler,
-                           const char *identity, struct berth_subscription **ret_subscription, struct berth_error *error)
+int berth_subscription_new(struct berth_host *host, struct berth_module *module,
+                           const char *pattern, const char *handler, const char *identity,
+                           struct berth_subscription **ret_subscription, struct berth_error *error)
 {
     if (!berth_pattern_valid(pattern))
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
-                               "\"%s\" is not a topic pattern: write tokens joined by dots, * for one token, > for the rest",
-                               pattern);
+        return berth_error_set(
+            error, BERTH_INVALID_ARGUMENT,
+            "\"%s\" is not a topic pattern: write tokens joined by dots, * for one token, > for the rest",
+            pattern);
     struct berth_subscription *subscription = subscription_make(module, pattern, handler, identity);
     if (!subscription)
         return berth_error_nomem(error);
@@ -130,36 +135,43 @@ void berth_subscription_end(struct berth_host *host, struct berth_subscription *
     pthread_rwlock_unlock(&host->topic_lock);
 }
 
-/* ---- a generation's topics ------------------------------------------------------------------------ */
+/*
+ * ---- a generation's topics
+ * ------------------------------------------------------------------------
+ */
 
-static int disagree(struct berth_error *error, const char *topic, const char *publisher, const char *has, const char *other,
-                    const char *wants)
+static int disagree(struct berth_error *error, const char *topic, const char *publisher,
+                    const char *has, const char *other, const char *wants)
 {
-    return berth_error_set(error, BERTH_FAILED_PRECONDITION, "topic %s: %s publishes %s, but %s has %s", topic, publisher,
-                           has, other, wants);
+    return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                           "topic %s: %s publishes %s, but %s has %s", topic, publisher, has, other,
+                           wants);
 }
 
-/* A topic that next declares, against its other publishers, and against the subscriptions of other modules. */
+/*
+ * A topic that next declares, against its other publishers, and against the subscriptions of other
+ * modules.
+ */
 static int check_publisher(struct berth_generation *next, const struct berth_generation *old,
                            const struct berth_manifest_topic *declared, struct berth_error *error)
 {
     const struct berth_topic *topic = berth_map_get(&next->host->topics, declared->topic);
     const char *identity = declared->signature->identity;
     if (topic) {
-        berth_list_each(&topic->publishers, link)
-        {
+        berth_list_each(&topic->publishers, link) {
             struct berth_publisher *other = berth_container(link, struct berth_publisher, link);
             if (other->generation != old && strcmp(other->signature->identity, identity) != 0)
-                return disagree(error, declared->topic, next->module->name, identity, other->generation->module->name,
-                                other->signature->identity);
+                return disagree(error, declared->topic, next->module->name, identity,
+                                other->generation->module->name, other->signature->identity);
         }
     }
-    berth_list_each(&next->host->subscriptions, link)
-    {
+    berth_list_each(&next->host->subscriptions, link) {
         struct berth_subscription *other = berth_container(link, struct berth_subscription, link);
-        if (other->module != next->module && other->identity && strcmp(other->identity, identity) != 0 &&
+        if (other->module != next->module && other->identity &&
+            strcmp(other->identity, identity) != 0 &&
             berth_pattern_matches(other->pattern, declared->topic))
-            return disagree(error, declared->topic, next->module->name, identity, other->module->name, other->identity);
+            return disagree(error, declared->topic, next->module->name, identity,
+                            other->module->name, other->identity);
     }
     return BERTH_OK;
 }
@@ -179,18 +191,18 @@ static int check_handler(struct berth_generation *next, const struct berth_gener
         const struct berth_topic *topic = entry->value;
         if (!berth_pattern_matches(handler->pattern, topic->name))
             continue;
-        berth_list_each(&topic->publishers, link)
-        {
+        berth_list_each(&topic->publishers, link) {
             struct berth_publisher *other = berth_container(link, struct berth_publisher, link);
             if (other->generation != old && strcmp(other->signature->identity, identity) != 0)
-                return disagree(error, topic->name, other->generation->module->name, other->signature->identity,
-                                next->module->name, identity);
+                return disagree(error, topic->name, other->generation->module->name,
+                                other->signature->identity, next->module->name, identity);
         }
     }
     return BERTH_OK;
 }
 
-int berth_topics_check(struct berth_generation *next, const struct berth_generation *old, struct berth_error *error)
+int berth_topics_check(struct berth_generation *next, const struct berth_generation *old,
+                       struct berth_error *error)
 {
     const struct berth_manifest *manifest = next->image->manifest;
     int code = BERTH_OK;
@@ -218,7 +230,8 @@ static struct berth_topic *topic_obtain(struct berth_host *host, const char *nam
     size_t count = 0;
     berth_list_each(&host->subscriptions, link)
         count++;
-    if (!topic->name || !topic_reserve(topic, count + 1) || !berth_map_set(&host->topics, name, topic)) {
+    if (!topic->name || !topic_reserve(topic, count + 1) ||
+        !berth_map_set(&host->topics, name, topic)) {
         free(topic->name);
         free(topic->subscriptions);
         free(topic);
@@ -229,12 +242,14 @@ static struct berth_topic *topic_obtain(struct berth_host *host, const char *nam
     return topic;
 }
 
-static struct berth_subscription *find_subscription(struct berth_module *module, const struct berth_manifest_subscribe *handler)
+static struct berth_subscription *find_subscription(struct berth_module *module,
+                                                    const struct berth_manifest_subscribe *handler)
 {
-    berth_list_each(&module->host->subscriptions, link)
-    {
-        struct berth_subscription *subscription = berth_container(link, struct berth_subscription, link);
-        if (subscription->module == module && strcmp(subscription->pattern, handler->pattern) == 0 &&
+    berth_list_each(&module->host->subscriptions, link) {
+        struct berth_subscription *subscription =
+            berth_container(link, struct berth_subscription, link);
+        if (subscription->module == module &&
+            strcmp(subscription->pattern, handler->pattern) == 0 &&
             strcmp(subscription->handler, handler->handler) == 0)
             return subscription;
     }
@@ -271,7 +286,8 @@ static void publishers_leave(struct berth_generation *generation)
         berth_list_remove(&generation->publishers[i].link);
 }
 
-static bool is_among(struct berth_subscription *const *set, size_t count, const struct berth_subscription *one)
+static bool is_among(struct berth_subscription *const *set, size_t count,
+                     const struct berth_subscription *one)
 {
     for (size_t i = 0; i < count; i++)
         if (set[i] == one)
@@ -287,19 +303,22 @@ void berth_topics_switch(struct berth_generation *next, struct berth_generation 
         publishers_leave(old);
     for (size_t i = 0; i < next->publisher_count; i++) {
         struct berth_publisher *publisher = &next->publishers[i];
-        publisher->topic = berth_map_get(&host->topics, next->image->manifest->topics[publisher->index].topic);
+        publisher->topic =
+            berth_map_get(&host->topics, next->image->manifest->topics[publisher->index].topic);
         berth_list_append(&publisher->topic->publishers, &publisher->link);
     }
-    berth_list_each_safe(&host->subscriptions, link)
-    {
-        struct berth_subscription *subscription = berth_container(link, struct berth_subscription, link);
-        if (subscription->module == next->module && !is_among(next->subscriptions, next->handler_count, subscription))
+    berth_list_each_safe(&host->subscriptions, link) {
+        struct berth_subscription *subscription =
+            berth_container(link, struct berth_subscription, link);
+        if (subscription->module == next->module &&
+            !is_among(next->subscriptions, next->handler_count, subscription))
             subscription_remove(host, subscription);
     }
     for (size_t i = 0; i < next->handler_count; i++) {
         struct berth_subscription *subscription = next->subscriptions[i];
         if (berth_list_empty(&subscription->link)) {
-            __atomic_add_fetch(&subscription->refs, 1, __ATOMIC_RELAXED); /* the host's; next has its own */
+            __atomic_add_fetch(&subscription->refs, 1,
+                               __ATOMIC_RELAXED); /* the host's; next has its own */
             subscription_insert(host, subscription);
         }
     }
@@ -311,20 +330,23 @@ void berth_topics_leave(struct berth_generation *generation)
     struct berth_host *host = generation->host;
     pthread_rwlock_wrlock(&host->topic_lock);
     publishers_leave(generation);
-    berth_list_each_safe(&host->subscriptions, link)
-    {
-        struct berth_subscription *subscription = berth_container(link, struct berth_subscription, link);
+    berth_list_each_safe(&host->subscriptions, link) {
+        struct berth_subscription *subscription =
+            berth_container(link, struct berth_subscription, link);
         if (subscription->module == generation->module)
             subscription_remove(host, subscription);
     }
     pthread_rwlock_unlock(&host->topic_lock);
 }
 
-/* ---- publishing ------------------------------------------------------------------------------------- */
+/*
+ * ---- publishing
+ * -------------------------------------------------------------------------------------
+ */
 
-static int parcel_new(const struct berth_topic *topic, const char *sender, const struct berth_signature *signature,
-                      const void *const *arguments, size_t limit, struct berth_parcel **ret_parcel,
-                      struct berth_error *error)
+static int parcel_new(const struct berth_topic *topic, const char *sender,
+                      const struct berth_signature *signature, const void *const *arguments,
+                      size_t limit, struct berth_parcel **ret_parcel, struct berth_error *error)
 {
     struct berth_buffer buffer;
     struct berth_parcel *parcel = calloc(1, sizeof *parcel);
@@ -360,21 +382,24 @@ static int parcel_new(const struct berth_topic *topic, const char *sender, const
 }
 
 int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const char *sender,
-                     const struct berth_signature *signature, const void *const *arguments, struct berth_error *error)
+                     const struct berth_signature *signature, const void *const *arguments,
+                     struct berth_error *error)
 {
     struct berth_parcel *parcel;
     char full[256] = "";
     size_t used = 0, missed = 0;
     if (topic->count == 0)
         return BERTH_OK;
-    int code = parcel_new(topic, sender, signature, arguments, host->options.max_message, &parcel, error);
+    int code =
+        parcel_new(topic, sender, signature, arguments, host->options.max_message, &parcel, error);
     if (code != BERTH_OK)
         return code;
     for (size_t i = 0; i < topic->count; i++) {
         struct berth_subscription *subscription = topic->subscriptions[i];
         if (berth_mailbox_post(subscription->module, subscription, parcel) == BERTH_OK)
             continue;
-        const char *name = *subscription->module->name ? subscription->module->name : "the application";
+        const char *name =
+            *subscription->module->name ? subscription->module->name : "the application";
         int more = snprintf(full + used, sizeof full - used, "%s%s", missed ? ", " : "", name);
         used = more > 0 && (size_t)more < sizeof full - used ? used + (size_t)more : used;
         missed++;
@@ -383,9 +408,10 @@ int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const c
     if (missed == 0)
         return BERTH_OK;
     full[used] = '\0';
-    return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
-                           "topic %s: the mailbox of %s is full (%zu messages or %zu bytes): publish more slowly, or raise the limit",
-                           topic->name, full, host->options.mailbox_messages, host->options.mailbox_bytes);
+    return berth_error_set(
+        error, BERTH_RESOURCE_EXHAUSTED,
+        "topic %s: the mailbox of %s is full (%zu messages or %zu bytes): publish more slowly, or raise the limit",
+        topic->name, full, host->options.mailbox_messages, host->options.mailbox_bytes);
 }
 
 void berth_publish(berth_ctx *ctx, struct berth_publisher *publisher, const void *const *arguments)
@@ -394,17 +420,21 @@ void berth_publish(berth_ctx *ctx, struct berth_publisher *publisher, const void
     struct berth_error error;
     int code;
     if (host->upstream) {
-        code = berth_too_deep(ctx)
-                   ? berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply")
-                   : host->upstream->publish(host->upstream->user, ctx, publisher->index, publisher->signature, arguments,
-                                             &error);
+        code =
+            berth_too_deep(ctx)
+                ? berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply")
+                : host->upstream->publish(host->upstream->user, ctx, publisher->index,
+                                          publisher->signature, arguments, &error);
     } else {
         pthread_rwlock_rdlock(&host->topic_lock);
-        /* before the switch of a START that publishes there is no topic yet, and after its module has gone none any more */
-        struct berth_topic *topic =
-            berth_map_get(&host->topics, publisher->generation->image->manifest->topics[publisher->index].topic);
-        code = topic ? berth_topic_post(host, topic, publisher->generation->module->name, publisher->signature, arguments,
-                                        &error)
+        /*
+         * before the switch of a START that publishes there is no topic yet, and after its module
+         * has gone none any more
+         */
+        struct berth_topic *topic = berth_map_get(
+            &host->topics, publisher->generation->image->manifest->topics[publisher->index].topic);
+        code = topic ? berth_topic_post(host, topic, publisher->generation->module->name,
+                                        publisher->signature, arguments, &error)
                      : BERTH_OK;
         pthread_rwlock_unlock(&host->topic_lock);
     }

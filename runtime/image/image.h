@@ -2,9 +2,10 @@
 /*
  * One shared object: staged as a sealed private copy, read, and mapped when it is to run.
  *
- * Staging copies the file into a sealed memfd named module@version#generation, so that what was checked is what is mapped, whatever
- * happens to the file. The memfd stays open as long as the image lives; it is opened as /proc/<pid>/fd/N, which is then a path never used before
- * (gdb and the loader both depend on that).
+ * Staging copies the file into a sealed memfd named module@version#generation, so that what was
+ * checked is what is mapped, whatever happens to the file. The memfd stays open as long as the
+ * image lives; it is opened as /proc/<pid>/fd/N, which is then a path never used before (gdb and
+ * the loader both depend on that).
  */
 #ifndef RUNTIME_IMAGE_IMAGE_H
 #define RUNTIME_IMAGE_IMAGE_H
@@ -36,12 +37,16 @@ struct berth_image {
 };
 
 /*
- * Copies, seals, reads and checks. No code of the file runs. generation is for the label. max_size bounds the file (0: 1 GiB).
- * Not a regular file, unreadable, truncated while copied, no manifest (with the hint that it must include <berth/module.h>): an error.
+ * Copies, seals, reads and checks. No code of the file runs. generation is for the label. max_size
+ * bounds the file (0: 1 GiB). Not a regular file, unreadable, truncated while copied, no manifest
+ * (with the hint that it must include <berth/module.h>): an error.
  */
 int berth_image_stage(const char *file, unsigned generation, struct berth_image **ret_image,
                       struct berth_error *error);
-/* From a memfd that is sealed already (a worker gets it so): checks the seals; takes the descriptor, also on failure. */
+/*
+ * From a memfd that is sealed already (a worker gets it so): checks the seals; takes the
+ * descriptor, also on failure.
+ */
 int berth_image_stage_fd(int fd, const char *file, unsigned generation,
                          struct berth_image **ret_image, struct berth_error *error);
 /* The application's own table, in memory; it is never unmapped. */
@@ -49,14 +54,21 @@ int berth_image_application(const struct berth_entry *entry, struct berth_image 
                             struct berth_error *error);
 
 /*
- * dlopen RTLD_NOW | RTLD_LOCAL, DT_NEEDED resolved by the original file's RUNPATH and $ORIGIN first; runs the image's constructors. Then finds berth_entry and
- * checks that it, every link, every record and all code lie inside this image and belong to the manifest: an export without code is
- * refused. A missing symbol or library is named. May block as long as constructors do.
+ * dlopen RTLD_NOW | RTLD_LOCAL, DT_NEEDED resolved by the original file's RUNPATH and $ORIGIN
+ * first; runs the image's constructors. Then finds berth_entry and checks that it, every link,
+ * every record and all code lie inside this image and belong to the manifest: an export without
+ * code is refused. A missing symbol or library is named. May block as long as constructors do.
  */
 int berth_image_map(struct berth_image *image, struct berth_error *error);
-/* Runs destructors. Afterwards sees whether the mapping is really gone: false (and the reason, at most size bytes) when not. */
+/*
+ * Runs destructors. Afterwards sees whether the mapping is really gone: false (and the reason, at
+ * most size bytes) when not.
+ */
 bool berth_image_unmap(struct berth_image *image, char *reason, size_t size);
-/* The unrelocated address of a record (as in struct berth_manifest_item) from where it lies in memory. While mapped. */
+/*
+ * The unrelocated address of a record (as in struct berth_manifest_item) from where it lies in
+ * memory. While mapped.
+ */
 uint64_t berth_image_address(const struct berth_image *image, const void *record);
 bool berth_image_mapped(const struct berth_image *image);
 

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The life of modules: load, unload, reload, and restart after a worker's death. One of these at a time per host (admin). Each may
- * block as long as the module's own code does.
+ * The life of modules: load, unload, reload, and restart after a worker's death. One of these at a
+ * time per host (admin). Each may block as long as the module's own code does.
  */
 #ifndef RUNTIME_RELOAD_LIFECYCLE_H
 #define RUNTIME_RELOAD_LIFECYCLE_H
 
 #include "runtime/core/core.h"
 
-/* Takes admin for the calling thread; NULL: refused, because this very chain holds it. ctx is for hooks, until leave. */
+/*
+ * Takes admin for the calling thread; NULL: refused, because this very chain holds it. ctx is for
+ * hooks, until leave.
+ */
 berth_ctx *berth_admin_enter(struct berth_host *host, const char *what, struct berth_error *error);
 void berth_admin_leave(struct berth_host *host, berth_ctx *ctx);
 
@@ -19,16 +22,20 @@ struct berth_load {
 };
 int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct berth_error *error);
 /* force: although others require it (they are being ended, too). */
-int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool force, struct berth_error *error);
+int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool force,
+                        struct berth_error *error);
 int berth_module_reload(berth_ctx *admin, struct berth_module *module, struct berth_image *image,
                         struct berth_reload_report *report, struct berth_error *error);
 
-/* Whether next may be loaded as the module: what it requires and imports is there as it wants it. */
+/*
+ * Whether next may be loaded as the module: what it requires and imports is there as it wants it.
+ */
 int berth_generation_check(struct berth_generation *next, struct berth_error *error);
 /* Nothing is inside the generation any more, or the deadline has passed (false). */
 bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline);
 /* STOP, close and free of one that nobody calls any more. reason: why its image stays, or "". */
-void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, char *reason, size_t size);
+void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, char *reason,
+                          size_t size);
 /* A module that serves from now on: its worker may have died before that. host->lock held. */
 void berth_module_see_death(struct berth_module *module);
 /* Ends generations that were still busy when they were replaced, and are not any more. */

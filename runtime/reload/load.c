@@ -16,7 +16,8 @@ berth_ctx *berth_admin_enter(struct berth_host *host, const char *what, struct b
     }
     uint32_t chain = berth_block(ctx)->chain;
     if (__atomic_load_n(&host->admin_chain, __ATOMIC_RELAXED) == chain) {
-        berth_error_set(error, BERTH_ABORTED, "%s inside of another load, unload or reload: do it after that one", what);
+        berth_error_set(error, BERTH_ABORTED,
+                        "%s inside of another load, unload or reload: do it after that one", what);
         berth_thread_leave(ctx);
         return NULL;
     }
@@ -33,7 +34,9 @@ void berth_admin_leave(struct berth_host *host, berth_ctx *ctx)
     berth_thread_leave(ctx);
 }
 
-/* ---- checks ------------------------------------------------------------------------------------ */
+/*
+ * ---- checks ------------------------------------------------------------------------------------
+ */
 
 static int check_requires(struct berth_generation *next, struct berth_error *error)
 {
@@ -42,12 +45,15 @@ static int check_requires(struct berth_generation *next, struct berth_error *err
         const struct berth_manifest_require *require = &manifest->requires[i];
         struct berth_module *module = berth_module_find(next->host, require->module);
         if (!module || module->state == BERTH_MODULE_ABSENT)
-            return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s requires %s %s, which is not loaded: load it first",
+            return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                                   "%s requires %s %s, which is not loaded: load it first",
                                    next->module->name, require->module, require->range);
         const struct berth_manifest *other = module->current->image->manifest;
         if (!berth_semver_range_holds(&require->parsed, &other->semver))
-            return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s requires %s %s, but %s %s is loaded",
-                                   next->module->name, require->module, require->range, require->module, other->version);
+            return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                                   "%s requires %s %s, but %s %s is loaded", next->module->name,
+                                   require->module, require->range, require->module,
+                                   other->version);
     }
     return BERTH_OK;
 }
@@ -64,15 +70,19 @@ static int check_imports(struct berth_generation *next, struct berth_error *erro
         const struct berth_manifest *other = module->current->image->manifest;
         if (module == next->module)
             other = manifest;
-        const struct berth_manifest_export *export = berth_manifest_find_export(other, import->function);
+        const struct berth_manifest_export *export =
+            berth_manifest_find_export(other, import->function);
         if (!export)
-            return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s imports %s, but %s %s has no such function",
-                                   next->module->name, import->name, import->module, other->version);
+            return berth_error_set(
+                error, BERTH_FAILED_PRECONDITION, "%s imports %s, but %s %s has no such function",
+                next->module->name, import->name, import->module, other->version);
         if (strcmp(export->signature->identity, import->signature->identity) != 0)
-            return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s imports %s, but %s %s has %s", next->module->name,
-                                   berth_signature_print(import->signature, import->name, wants, sizeof wants),
-                                   import->module, other->version,
-                                   berth_signature_print(export->signature, import->name, has, sizeof has));
+            return berth_error_set(
+                error, BERTH_FAILED_PRECONDITION, "%s imports %s, but %s %s has %s",
+                next->module->name,
+                berth_signature_print(import->signature, import->name, wants, sizeof wants),
+                import->module, other->version,
+                berth_signature_print(export->signature, import->name, has, sizeof has));
     }
     return BERTH_OK;
 }
@@ -87,7 +97,10 @@ int berth_generation_check(struct berth_generation *next, struct berth_error *er
     return code;
 }
 
-/* ---- the end of a generation --------------------------------------------------------------------- */
+/*
+ * ---- the end of a generation
+ * ---------------------------------------------------------------------
+ */
 
 bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline)
 {
@@ -98,13 +111,14 @@ bool berth_generation_quiet(struct berth_generation *generation, int64_t deadlin
     while (berth_frames_count(&host->threads, berth_generation_holds, generation, NULL) > 0) {
         if (berth_now() >= deadline)
             return false;
-        nanosleep(&(struct timespec){0, pause}, NULL);
+        nanosleep(&(struct timespec){ 0, pause }, NULL);
         pause = pause < 1000000 ? pause * 2 : pause;
     }
     return true;
 }
 
-void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, char *reason, size_t size)
+void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, char *reason,
+                          size_t size)
 {
     struct berth_host *host = generation->host;
     struct berth_error error;
@@ -114,7 +128,8 @@ void berth_generation_end(berth_ctx *admin, struct berth_generation *generation,
         reason[0] = '\0';
     berth_module_label(generation, label, sizeof label);
     __atomic_store_n(&generation->stopping, true, __ATOMIC_RELEASE);
-    if (generation->carrier && berth_hook_invoke(admin, generation, BERTH_HOOK_STOP, NULL, NULL, &error) != BERTH_OK)
+    if (generation->carrier &&
+        berth_hook_invoke(admin, generation, BERTH_HOOK_STOP, NULL, NULL, &error) != BERTH_OK)
         berth_host_log(host, generation, BERTH_LOG_ERROR, "STOP failed: %s", error.text);
     berth_generation_close(generation);
     if (berth_generation_free(generation, why, sizeof why))
@@ -130,9 +145,9 @@ void berth_generations_reap(berth_ctx *admin, struct berth_host *host)
     for (;;) {
         struct berth_generation *found = NULL;
         pthread_mutex_lock(&host->lock);
-        berth_list_each(&host->generations, link)
-        {
-            struct berth_generation *generation = berth_container(link, struct berth_generation, all);
+        berth_list_each(&host->generations, link) {
+            struct berth_generation *generation =
+                berth_container(link, struct berth_generation, all);
             if (!found && generation->draining)
                 found = generation;
         }
@@ -144,16 +159,21 @@ void berth_generations_reap(berth_ctx *admin, struct berth_host *host)
     }
 }
 
-/* ---- load ------------------------------------------------------------------------------------------ */
+/*
+ * ---- load
+ * ------------------------------------------------------------------------------------------
+ */
 
-static int placement_find(const char *text, const struct berth_carrier_ops **ret_placement, struct berth_error *error)
+static int placement_find(const char *text, const struct berth_carrier_ops **ret_placement,
+                          struct berth_error *error)
 {
     if (!text || strcmp(text, "inline") == 0)
         *ret_placement = &berth_carrier_inline;
     else if (strcmp(text, "process") == 0)
         *ret_placement = &berth_carrier_process;
     else
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "\"%s\" is no placement: write inline or process", text);
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "\"%s\" is no placement: write inline or process", text);
     return BERTH_OK;
 }
 
@@ -181,15 +201,15 @@ static void warn_mismatches(struct berth_generation *generation)
     pthread_mutex_lock(&host->lock);
     for (size_t i = 0; berth_map_next(&generation->module->cells, &i, &entry);) {
         struct berth_cell *cell = entry->value;
-        berth_list_each(&cell->edges, link)
-        {
+        berth_list_each(&cell->edges, link) {
             struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
             if (cell->item && !edge->mismatch)
                 continue;
-            berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s imports %s, which %s %s does not have%s",
-                           edge->importer ? edge->importer->module->name : "the application", cell->name,
-                           generation->module->name, generation->image->manifest->version,
-                           cell->item ? " with that signature" : "");
+            berth_host_log(
+                host, NULL, BERTH_LOG_WARNING, "%s imports %s, which %s %s does not have%s",
+                edge->importer ? edge->importer->module->name : "the application", cell->name,
+                generation->module->name, generation->image->manifest->version,
+                cell->item ? " with that signature" : "");
         }
     }
     pthread_mutex_unlock(&host->lock);
@@ -218,10 +238,11 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     struct berth_host *host = berth_host_of(admin);
     struct berth_image *image = load->image;
     const char *name = load->name ? load->name : image->manifest->name;
-    struct berth_generation_setup setup = {image, NULL, NULL, load->options};
+    struct berth_generation_setup setup = { image, NULL, NULL, load->options };
     int code = placement_find(load->placement, &setup.placement, error);
     if (code == BERTH_OK && !berth_identifier_valid(name))
-        code = berth_error_set(error, BERTH_INVALID_ARGUMENT, "\"%s\" cannot be a module's name: write [a-z][a-z0-9_]*", name);
+        code = berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "\"%s\" cannot be a module's name: write [a-z][a-z0-9_]*", name);
     if (code == BERTH_OK) {
         pthread_mutex_lock(&host->lock);
         setup.module = berth_module_obtain(host, name);
@@ -229,8 +250,10 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
         if (!setup.module)
             code = berth_error_nomem(error);
         else if (setup.module->state != BERTH_MODULE_ABSENT)
-            code = berth_error_set(error, BERTH_ALREADY_EXISTS,
-                                   "a module %s is loaded already: reload it, or load this one under another name", name);
+            code = berth_error_set(
+                error, BERTH_ALREADY_EXISTS,
+                "a module %s is loaded already: reload it, or load this one under another name",
+                name);
     }
     char *file = code == BERTH_OK ? strdup(image->file) : NULL;
     if (code == BERTH_OK && !file)
@@ -260,25 +283,29 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     warn_mismatches(generation);
     char label[128];
     berth_module_label(generation, label, sizeof label);
-    berth_host_log(host, NULL, BERTH_LOG_DEBUG, "%s is loaded (%s)", label, generation->placement->name);
+    berth_host_log(host, NULL, BERTH_LOG_DEBUG, "%s is loaded (%s)", label,
+                   generation->placement->name);
     return BERTH_OK;
 }
 
-/* ---- unload ------------------------------------------------------------------------------------------ */
+/*
+ * ---- unload
+ * ------------------------------------------------------------------------------------------
+ */
 
 static int check_required(struct berth_module *module, struct berth_error *error)
 {
     struct berth_host *host = module->host;
     int code = BERTH_OK;
     pthread_mutex_lock(&host->lock);
-    berth_list_each(&host->order, link)
-    {
+    berth_list_each(&host->order, link) {
         struct berth_module *other = berth_container(link, struct berth_module, link);
         const struct berth_manifest *manifest = other->current->image->manifest;
         for (size_t i = 0; i < manifest->require_count && code == BERTH_OK && other != module; i++)
             if (strcmp(manifest->requires[i].module, module->name) == 0)
-                code = berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s is required by %s: unload that one first",
-                                       module->name, other->name);
+                code = berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                                       "%s is required by %s: unload that one first", module->name,
+                                       other->name);
     }
     pthread_mutex_unlock(&host->lock);
     return code;
@@ -296,12 +323,14 @@ static void reopen(struct berth_module *module)
     berth_mailbox_resume(module);
 }
 
-int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool force, struct berth_error *error)
+int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool force,
+                        struct berth_error *error)
 {
     struct berth_host *host = module->host;
     struct berth_generation *generation = module->current;
     if (berth_frames_inside(admin, berth_generation_holds, generation))
-        return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s cannot be unloaded from inside of a call of its own",
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "%s cannot be unloaded from inside of a call of its own",
                                module->name);
     int code = force ? BERTH_OK : check_required(module, error);
     if (code != BERTH_OK)
@@ -314,11 +343,12 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     berth_mailbox_pause(module);
     berth_frames_barrier();
     if (!berth_generation_quiet(generation, berth_now() + host->options.stop_timeout_ns)) {
-        size_t inside = berth_frames_count(&host->threads, berth_generation_holds, generation, NULL);
+        size_t inside =
+            berth_frames_count(&host->threads, berth_generation_holds, generation, NULL);
         reopen(module);
         return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
-                               "%s: %zu calls were still inside after %.1f s; it goes on", module->name, inside,
-                               (double)host->options.stop_timeout_ns / 1e9);
+                               "%s: %zu calls were still inside after %.1f s; it goes on",
+                               module->name, inside, (double)host->options.stop_timeout_ns / 1e9);
     }
     berth_timer_remove(&module->restart_timer);
     if (!host->upstream)

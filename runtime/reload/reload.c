@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reload, a transaction: stage → compare → start → hand over → switch → drain. Until the switch everything can be undone, and the old
- * generation serves; from the switch on nothing can fail.
+ * Reload, a transaction: stage → compare → start → hand over → switch → drain. Until the switch
+ * everything can be undone, and the old generation serves; from the switch on nothing can fail.
  */
 #include "runtime/reload/lifecycle.h"
 
@@ -25,16 +25,18 @@ static void step(struct transaction *t, const char *name)
     snprintf(t->report->step, sizeof t->report->step, "%s", name);
 }
 
-/* ---- compare ----------------------------------------------------------------------------------- */
+/*
+ * ---- compare -----------------------------------------------------------------------------------
+ */
 
 static int compare_cell(struct transaction *t, struct berth_cell *cell, struct berth_error *error)
 {
     const struct berth_manifest *manifest = t->next->image->manifest;
-    const struct berth_manifest_export *export = berth_manifest_find_export(manifest, cell->function);
+    const struct berth_manifest_export *export =
+        berth_manifest_find_export(manifest, cell->function);
     const char *who = NULL;
     const struct berth_signature *wants = cell->item ? cell->item->signature : NULL;
-    berth_list_each(&cell->edges, link)
-    {
+    berth_list_each(&cell->edges, link) {
         struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
         if (edge->mismatch || edge->importer == t->old || edge->importer == t->next)
             continue;
@@ -51,25 +53,28 @@ static int compare_cell(struct transaction *t, struct berth_cell *cell, struct b
     char old_text[512], new_text[512];
     berth_signature_print(wants, cell->name, old_text, sizeof old_text);
     if (!export)
-        return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s calls %s, which version %s no longer has", who, old_text,
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "%s calls %s, which version %s no longer has", who, old_text,
                                manifest->version);
-    return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s calls %s, but in version %s it is %s", who, old_text,
-                           manifest->version, berth_signature_print(export->signature, cell->name, new_text, sizeof new_text));
+    return berth_error_set(
+        error, BERTH_FAILED_PRECONDITION, "%s calls %s, but in version %s it is %s", who, old_text,
+        manifest->version,
+        berth_signature_print(export->signature, cell->name, new_text, sizeof new_text));
 }
 
 /* Modules that require this one must accept the new version. */
 static int compare_ranges(struct transaction *t, struct berth_error *error)
 {
     const struct berth_manifest *next = t->next->image->manifest;
-    berth_list_each(&t->host->order, link)
-    {
+    berth_list_each(&t->host->order, link) {
         struct berth_module *other = berth_container(link, struct berth_module, link);
         const struct berth_manifest *manifest = other->current->image->manifest;
         for (size_t i = 0; i < manifest->require_count; i++)
             if (other != t->module && strcmp(manifest->requires[i].module, t->module->name) == 0 &&
                 !berth_semver_range_holds(&manifest->requires[i].parsed, &next->semver))
-                return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s requires %s %s, but the new version is %s",
-                                       other->name, t->module->name, manifest->requires[i].range, next->version);
+                return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                                       "%s requires %s %s, but the new version is %s", other->name,
+                                       t->module->name, manifest->requires[i].range, next->version);
     }
     return BERTH_OK;
 }
@@ -81,15 +86,18 @@ static int compare(struct transaction *t, struct berth_error *error)
     struct berth_map_entry *entry;
     step(t, "compare");
     if (strcmp(old->name, next->name) != 0)
-        return berth_error_set(error, BERTH_FAILED_PRECONDITION, "the file is module %s, not %s", next->name, old->name);
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION, "the file is module %s, not %s",
+                               next->name, old->name);
     if (t->was_running && old->hooks[BERTH_HOOK_SAVE] && !next->hooks[BERTH_HOOK_RESTORE])
-        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                               "%s has state to hand over, but version %s has no BERTH_RESTORE: unload it if the state may go",
-                               t->module->name, next->version);
+        return berth_error_set(
+            error, BERTH_FAILED_PRECONDITION,
+            "%s has state to hand over, but version %s has no BERTH_RESTORE: unload it if the state may go",
+            t->module->name, next->version);
     if (t->module->handles) {
         berth_handles_print(t->module, holders, sizeof holders);
-        return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s has %zu live handles (%s): close them first",
-                               t->module->name, t->module->handles, holders);
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "%s has %zu live handles (%s): close them first", t->module->name,
+                               t->module->handles, holders);
     }
     pthread_mutex_lock(&t->host->lock);
     int code = compare_ranges(t, error);
@@ -101,7 +109,10 @@ static int compare(struct transaction *t, struct berth_error *error)
     return code == BERTH_OK ? berth_topics_check(t->next, t->old, error) : code;
 }
 
-/* ---- start ---------------------------------------------------------------------------------------- */
+/*
+ * ---- start
+ * ----------------------------------------------------------------------------------------
+ */
 
 static int start(struct transaction *t, struct berth_error *error)
 {
@@ -117,7 +128,10 @@ static int start(struct transaction *t, struct berth_error *error)
     return code;
 }
 
-/* ---- hand over ------------------------------------------------------------------------------------- */
+/*
+ * ---- hand over
+ * -------------------------------------------------------------------------------------
+ */
 
 /* New calls wait from here on. */
 static void gate_all(struct transaction *t)
@@ -141,15 +155,16 @@ static int wait_inside(struct transaction *t, bool stateful, struct berth_error 
     bool is_inline = t->old->placement == &berth_carrier_inline;
     bool quiet = true;
     if (is_inline && !old->parallel)
-        quiet = t->gated =
-            berth_gate_lock(&t->module->gate, berth_block(t->admin)->chain, t->deadline) == BERTH_OK;
+        quiet = t->gated = berth_gate_lock(&t->module->gate, berth_block(t->admin)->chain,
+                                           t->deadline) == BERTH_OK;
     else if (stateful)
         quiet = berth_generation_quiet(t->old, t->deadline);
     if (quiet)
         return BERTH_OK;
-    return berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "%s: %zu calls were still inside at the deadline; it goes on",
-                           t->module->name,
-                           berth_frames_count(&t->host->threads, berth_generation_holds, t->old, NULL));
+    return berth_error_set(
+        error, BERTH_DEADLINE_EXCEEDED,
+        "%s: %zu calls were still inside at the deadline; it goes on", t->module->name,
+        berth_frames_count(&t->host->threads, berth_generation_holds, t->old, NULL));
 }
 
 static int hand_over(struct transaction *t, struct berth_error *error)
@@ -161,14 +176,14 @@ static int hand_over(struct transaction *t, struct berth_error *error)
     int code = wait_inside(t, stateful, error);
     if (code != BERTH_OK || !stateful)
         return code;
-    berth_bytes state = {NULL, 0};
+    berth_bytes state = { NULL, 0 };
     uint32_t version = old->state_version;
     code = berth_hook_invoke(t->admin, t->old, BERTH_HOOK_SAVE, NULL, &state, error);
     if (code != BERTH_OK)
         return berth_error_prefix(error, "SAVE failed: ");
     t->report->state_bytes = state.size;
     t->report->state_version = version;
-    const void *arguments[] = {&version, &state};
+    const void *arguments[] = { &version, &state };
     code = berth_hook_invoke(t->admin, t->next, BERTH_HOOK_RESTORE, arguments, NULL, error);
     if (code != BERTH_OK)
         berth_error_prefix(error, "RESTORE of the new version failed: ");
@@ -194,13 +209,17 @@ static void undo(struct transaction *t)
     t->next->kept = !berth_generation_free(t->next, NULL, 0);
 }
 
-/* ---- switch and drain -------------------------------------------------------------------------------- */
+/*
+ * ---- switch and drain
+ * --------------------------------------------------------------------------------
+ */
 
 static void switch_over(struct transaction *t, char *file)
 {
     struct berth_module *module = t->module;
     step(t, "switch");
-    t->report->in_flight = berth_frames_count(&t->host->threads, berth_generation_holds, t->old, NULL);
+    t->report->in_flight =
+        berth_frames_count(&t->host->threads, berth_generation_holds, t->old, NULL);
     berth_topics_switch(t->next, t->old);
     pthread_mutex_lock(&module->mail_lock);
     t->report->messages = module->mail_messages;
@@ -233,7 +252,8 @@ static void drain(struct transaction *t)
     if (berth_generation_quiet(t->old, t->deadline)) {
         berth_generation_end(t->admin, t->old, report->kept, sizeof report->kept);
     } else {
-        snprintf(report->kept, sizeof report->kept, "%zu calls are still inside; it goes when they have ended",
+        snprintf(report->kept, sizeof report->kept,
+                 "%zu calls are still inside; it goes when they have ended",
                  berth_frames_count(&t->host->threads, berth_generation_holds, t->old, NULL));
         t->old->draining = true;
     }
@@ -245,18 +265,21 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module, struct be
                         struct berth_reload_report *report, struct berth_error *error)
 {
     struct berth_host *host = module->host;
-    struct transaction t = {.admin = admin, .host = host, .module = module, .old = module->current, .report = report};
+    struct transaction t = {
+        .admin = admin, .host = host, .module = module, .old = module->current, .report = report
+    };
     char *file = strdup(image->file);
     t.deadline = berth_now() + host->options.stop_timeout_ns;
     t.was_running = t.old->carrier != NULL && module->state == BERTH_MODULE_RUNNING;
     if (!file || berth_frames_inside(admin, berth_generation_holds, t.old)) {
         berth_image_free(image);
         free(file);
-        return file ? berth_error_set(error, BERTH_ABORTED, "%s cannot be reloaded from inside of a call of its own",
+        return file ? berth_error_set(error, BERTH_ABORTED,
+                                      "%s cannot be reloaded from inside of a call of its own",
                                       module->name)
                     : berth_error_nomem(error);
     }
-    struct berth_generation_setup setup = {image, module, t.old->placement, t.old->options_given};
+    struct berth_generation_setup setup = { image, module, t.old->placement, t.old->options_given };
     int code = berth_generation_new(host, &setup, &t.next, error);
     if (code != BERTH_OK) {
         free(file);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A worker died: its module comes back by the restart policy, with an empty state and a mailbox that was kept. */
+/*
+ * A worker died: its module comes back by the restart policy, with an empty state and a mailbox
+ * that was kept.
+ */
 #include "runtime/reload/lifecycle.h"
 
 #include <stdio.h>
@@ -22,7 +25,8 @@ static void plan(struct berth_module *module, const char *how)
     if (!berth_restart_next(&module->restart, berth_now(), &delay)) {
         module->state = BERTH_MODULE_FAILED;
         module->swapping = false;
-        snprintf(module->why, sizeof module->why, "its worker %s, too often: reload it, or unload and load it", how);
+        snprintf(module->why, sizeof module->why,
+                 "its worker %s, too often: reload it, or unload and load it", how);
     } else {
         module->state = BERTH_MODULE_WAITING;
         snprintf(module->why, sizeof module->why, "its worker %s; it is being restarted", how);
@@ -33,7 +37,8 @@ static void plan(struct berth_module *module, const char *how)
         module->restart_timer.fire = timer_due;
         module->restart_pending = true;
         if (delay == 0 ? berth_schedule_job(host, restart_job, module) != BERTH_OK
-                       : berth_timer_add(host->loop, &module->restart_timer, berth_now() + delay, NULL) != BERTH_OK) {
+                       : berth_timer_add(host->loop, &module->restart_timer, berth_now() + delay,
+                                         NULL) != BERTH_OK) {
             module->state = BERTH_MODULE_FAILED;
             module->swapping = false;
         }
@@ -57,7 +62,8 @@ void berth_module_died(struct berth_generation *generation, const char *how)
     pthread_mutex_lock(&host->lock);
     generation->dead = true;
     snprintf(module->why, sizeof module->why, "its worker %s", how);
-    if (module->current == generation && !generation->stopping && module->state == BERTH_MODULE_RUNNING) {
+    if (module->current == generation && !generation->stopping &&
+        module->state == BERTH_MODULE_RUNNING) {
         ours = true;
         berth_module_shut(module);
         plan(module, how);
@@ -112,8 +118,8 @@ static void restart_job(void *argument)
         pthread_mutex_unlock(&host->lock);
         if (code == BERTH_OK)
             berth_mailbox_resume(module);
-        berth_host_log(host, generation, code == BERTH_OK ? BERTH_LOG_INFO : BERTH_LOG_ERROR, "its worker %s",
-                       code == BERTH_OK ? "has been restarted" : error.text);
+        berth_host_log(host, generation, code == BERTH_OK ? BERTH_LOG_INFO : BERTH_LOG_ERROR,
+                       "its worker %s", code == BERTH_OK ? "has been restarted" : error.text);
     }
     berth_admin_leave(host, admin);
 }

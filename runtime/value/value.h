@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What can be done with any value, by its type: check, copy, free, weigh, pack and unpack. One walk
- * over a type serves all that happens in place (value.c); packing and unpacking are one each (pack.c).
+ * over a type serves all that happens in place (value.c); packing and unpacking are one each
+ * (pack.c).
  */
 #ifndef RUNTIME_VALUE_VALUE_H
 #define RUNTIME_VALUE_VALUE_H
@@ -27,8 +28,8 @@ struct berth_handle_walk {
 };
 
 /*
- * Calls walk for every handle inside *value, in place; ends at the first one refused. What the value
- * points at must be writable if walk changes ids.
+ * Calls walk for every handle inside *value, in place; ends at the first one refused. What the
+ * value points at must be writable if walk changes ids.
  */
 int berth_value_walk(const struct berth_type *type, void *value,
                      const struct berth_handle_walk *walk, struct berth_error *error);
@@ -54,8 +55,8 @@ void berth_value_zero(const struct berth_type *type, void *value);
 size_t berth_value_weight(const struct berth_type *type, const void *value);
 
 /*
- * The packed form: what messages hold and what goes to a worker. Little-endian and unaligned, in the
- * order of the type:
+ * The packed form: what messages hold and what goes to a worker. Little-endian and unaligned, in
+ * the order of the type:
  *
  *     bool               one byte, 0 or 1
  *     numbers, handle    their bytes
