@@ -70,7 +70,7 @@ int berth_host_new(const struct berth_host_options *options, berth_host **ret_ho
         free(host);
         return berth_error_set(
             error, BERTH_UNIMPLEMENTED,
-            "this kernel has no membarrier(PRIVATE_EXPEDITED), or it is denied: Berth needs Linux 4.14");
+            "membarrier(PRIVATE_EXPEDITED) is missing or denied: Berth needs Linux 4.14");
     }
     host->threads.describe = berth_registry_describe;
     host->threads.user = host;
@@ -443,7 +443,7 @@ static int check_single_host(const struct berth_image *image, struct berth_error
         if ((kind == BERTH_ITEM_IMPORT || kind == BERTH_ITEM_TOPIC) && image->links[i].link->edge)
             return berth_error_set(
                 error, BERTH_FAILED_PRECONDITION,
-                "module %s imports or publishes, and is in another host already: use BERTH_BOUND there",
+                "module %s imports or publishes, and is in another host: use BERTH_BOUND there",
                 image->manifest->name);
     }
     return BERTH_OK;

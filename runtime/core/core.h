@@ -2,18 +2,17 @@
 /*
  * The structures of a host, shared by the files of the core and by the floors above it.
  *
- *   host ── modules (by name, kept for the host's life) ── generation (one image, running
- * somewhere) ── items, edges, timers …
- *        └─ topics (by name) ── subscriptions (a module's, by pattern and handler; they outlive
- * generations)
+ *   host ─┬─ modules (by name, for the host's life) ── generation (one image, running somewhere)
+ *         │                                              └─ items, edges, publishers, alarms …
+ *         └─ topics (by name) ── subscriptions (by pattern and handler; they outlive generations)
  *
  * Locks, in the order in which they may be taken:
  *   admin       one load, unload, reload or restart at a time; held while modules' hooks run
  *   topic_lock  topics and subscriptions; publishers read
- *   lock        the registry: modules, cells, edges, handles, threads and timers of modules; never
- * held while a module's code runs
+ *   lock        the registry: modules, cells, edges, handles, threads and alarms
  *   mail_lock   one module's mailbox
  *   run_lock    the run queue and the jobs
+ *
  * Module code runs with none of them held but admin (hooks). A frame (runtime/call/thread.h) is
  * what keeps an item, its generation and its code alive without a lock: push the item, then see
  * that it is still the one.

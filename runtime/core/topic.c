@@ -110,7 +110,7 @@ int berth_subscription_new(struct berth_host *host, struct berth_module *module,
     if (!berth_pattern_valid(pattern))
         return berth_error_set(
             error, BERTH_INVALID_ARGUMENT,
-            "\"%s\" is not a topic pattern: write tokens joined by dots, * for one token, > for the rest",
+            "\"%s\" is not a topic pattern: write tokens joined by dots, * for one, > for the rest",
             pattern);
     struct berth_subscription *subscription = subscription_make(module, pattern, handler, identity);
     if (!subscription)
@@ -410,7 +410,8 @@ int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const c
     full[used] = '\0';
     return berth_error_set(
         error, BERTH_RESOURCE_EXHAUSTED,
-        "topic %s: the mailbox of %s is full (%zu messages or %zu bytes): publish more slowly, or raise the limit",
+        "topic %s: the mailbox of %s is full (%zu messages or %zu bytes): publish more slowly, or "
+        "raise the limit",
         topic->name, full, host->options.mailbox_messages, host->options.mailbox_bytes);
 }
 

@@ -91,7 +91,7 @@ static int compare(struct transaction *t, struct berth_error *error)
     if (t->was_running && old->hooks[BERTH_HOOK_SAVE] && !next->hooks[BERTH_HOOK_RESTORE])
         return berth_error_set(
             error, BERTH_FAILED_PRECONDITION,
-            "%s has state to hand over, but version %s has no BERTH_RESTORE: unload it if the state may go",
+            "%s has state, but version %s has no BERTH_RESTORE: unload it if the state may go",
             t->module->name, next->version);
     if (t->module->handles) {
         berth_handles_print(t->module, holders, sizeof holders);
