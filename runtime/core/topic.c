@@ -385,7 +385,7 @@ int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const c
                      const struct berth_signature *signature, const void *const *arguments,
                      struct berth_error *error)
 {
-    struct berth_parcel *parcel;
+    struct berth_parcel *parcel = NULL;
     char full[256] = "";
     size_t used = 0, missed = 0;
     if (topic->count == 0)
