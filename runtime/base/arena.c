@@ -25,6 +25,7 @@
 #define BLOCK_MIN  ((size_t)2048)
 #define BLOCK_KEEP ((size_t)64 << 10) /* what a reset may keep */
 #define BLOCK_MAX  ((size_t)16 << 20) /* but for one allocation that needs more */
+#define SIZE_LIMIT ((size_t)1 << 40)
 
 struct berth_arena_block {
     struct berth_arena_block *older;
@@ -110,7 +111,7 @@ static bool grow(struct berth_arena *arena, size_t needed)
 /* As berth_arena_alloc, but not zeroed. */
 static void *take(struct berth_arena *arena, size_t size)
 {
-    if (size > SIZE_MAX / 2)
+    if (size > SIZE_LIMIT)
         return NULL;
     size_t rounded = size ? (size + ALIGNMENT - 1) & ~(ALIGNMENT - 1) : ALIGNMENT;
     if ((size_t)(arena->end - arena->next) < rounded && !grow(arena, rounded))
