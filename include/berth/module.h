@@ -13,24 +13,28 @@
  *         return berth_printf(ctx, "Hello, %s", name);
  *     }
  *
- *     cc -shared -fPIC $(pkg-config --cflags --libs berth-module) greet.c -o greet.so
+ *     cc -o greet.so greet.c $(pkg-config --cflags --libs berth-module)
  *
- * Each macro writes the C declaration and a record of the module's manifest from the same words. Records are ELF
- * notes, so they are read without running any code of the module. A module links to nothing of Berth.
+ * Each macro writes the C declaration and a record of the module's manifest from the same words.
+ * Records are ELF notes, so they are read without running any code of the module. A module links
+ * to nothing of Berth.
  *
- * Types       void bool i8…i64 u8…u64 f32 f64; string, json (const char *, UTF-8, never NULL); bytes {data, size};
- *             array(T) {data, count}; optional(T) {present, value}, of string and json: NULL is absent; structs by
- *             BERTH_STRUCT; handles. array and optional nest only through a struct.
- * Ownership   What you are given (arguments; results of calls that you make) is valid until your function returns:
- *             copy what you keep, free nothing. What you return must be valid when you return.
- * Errors      A failed call leaves its error in its caller's frame: berth_failed(ctx) asks, berth_clear(ctx) handles
- *             it. An error that is still there when your function returns is your call's error. The result of a
- *             failed call is zero, "" for string and json ("null").
- * Threads     A module is serial unless it says BERTH_PARALLEL: one thread is inside at a time, over calls, messages,
- *             timers and watches alike. ctx belongs to this call and this thread: do not keep it.
+ * Types: void bool i8…i64 u8…u64 f32 f64; string and json (const char *, UTF-8, never NULL); bytes
+ * {data, size}; array(T) {data, count}; optional(T) {present, value}, of string and json: NULL is
+ * absent; structs by BERTH_STRUCT; handles. Arrays and optionals nest only through a struct.
  *
- * In C++ include this header outside of extern "C"; what a function throws becomes an `internal` error.
- * The whole story: berth-module(3) and doc/module-author.md.
+ * Ownership: what you are given (arguments; results of calls that you make) is valid until your
+ * function returns: copy what you keep, free nothing. What you return must be valid when you return.
+ *
+ * Errors: a failed call leaves its error in its caller's frame: berth_failed(ctx) asks,
+ * berth_clear(ctx) handles it. An error that is still there when your function returns is your
+ * call's error. The result of a failed call is zero; "" for a string, "null" for json.
+ *
+ * Threads: a module is serial unless it says BERTH_PARALLEL: one thread is inside at a time, over
+ * calls, messages, timers and watches alike. ctx is for this call and this thread: do not keep it.
+ *
+ * In C++ include this header outside of extern "C"; what a function throws becomes an `internal`
+ * error. The whole story: berth-module(3) and doc/module-author.md.
  */
 #ifndef BERTH_MODULE_H
 #define BERTH_MODULE_H
@@ -41,55 +45,65 @@
 #pragma GCC system_header
 #endif
 
-/* ---- records: ELF notes, owner "Berth", type 1; the text is NUL-ended key=value strings ------------------------------------ */
+/* ---- records: ELF notes, owner "Berth", type 1; the text is NUL-ended key=value strings ----- */
 
 struct berth_note {
     uint32_t namesz, descsz, type;
     char name[8];
 };
-#define BERTH_I_RECORD(id, text)                                                                                       \
-    static const struct berth_defined_twice_##id {                                                                     \
-        struct berth_note head;                                                                                        \
-        char body[sizeof(text)];                                                                                       \
-    } berth_record_##id __attribute__((section(".note.berth"), used, aligned(4) BERTH_I_RETAIN BERTH_I_PLAIN)) = {     \
-        {6, sizeof(text), 1, "Berth"}, text}
+#define BERTH_I_RECORD(id, text)                                                                   \
+    static const struct berth_defined_twice_##id {                                                 \
+        struct berth_note head;                                                                    \
+        char body[sizeof(text)];                                                                   \
+    } berth_record_##id                                                                            \
+        __attribute__((section(".note.berth"), used, aligned(4) BERTH_I_RETAIN BERTH_I_PLAIN)) = { \
+            { 6, sizeof(text), 1, "Berth" }, text                                                  \
+        }
 #define BERTH_I_RECORD_X(id, text) BERTH_I_RECORD(id, text) /* with an id that is itself a macro */
-/* Not const: the host writes here; and clang++ takes (T)fn for a dynamic initialiser of a constant. */
-#define BERTH_I_LINK(id, fn)                                                                                           \
-    static struct berth_link berth_link_##id                                                                           \
-        __attribute__((section("berth_links"), used, aligned(32) BERTH_I_RETAIN BERTH_I_PLAIN)) = {                    \
-            &berth_record_##id, (void (*)(void))fn, BERTH_CHECK_SLOW, (void *)0}
+/* Not const: the host writes here; and clang++ would take (T)fn for a dynamic initialiser. */
+#define BERTH_I_LINK(id, fn)                                                         \
+    static struct berth_link berth_link_##id __attribute__((                         \
+        section("berth_links"), used, aligned(32) BERTH_I_RETAIN BERTH_I_PLAIN)) = { \
+        &berth_record_##id, (void (*)(void))fn, BERTH_CHECK_SLOW, (void *)0          \
+    }
 
 /* One a file. The host stores here: how to find the thread's ctx, and whose file this is. */
-BERTH_I_RECORD(unit, "unit=\0abi=" BERTH_I_STR(BERTH_ABI) "\0api=" BERTH_I_STR(BERTH_API) "\0header=" BERTH_VERSION);
+BERTH_I_RECORD(unit, "unit=\0abi=" BERTH_I_STR(BERTH_ABI) "\0api=" BERTH_I_STR(
+                         BERTH_API) "\0header=" BERTH_VERSION);
 BERTH_I_LINK(unit, 0);
 
-/* ---- through ctx ------------------------------------------------------------------------------------------------------------- */
+/* Not inlined, or gcc would warn of every use of a ctx that it sees might be NULL. */
+BERTH_I_UNUSED __attribute__((noinline)) static berth_ctx *berth_i_unit(int what)
+{
+    void (*code)(void) = berth_link_unit.code;
+    return code ? ((berth_ctx * (*)(struct berth_link *, int)) code)(&berth_link_unit, what)
+                : (berth_ctx *)0;
+}
+
+/* ---- through ctx ---------------------------------------------------------------------------- */
 
 /*
- * The ctx of the function that runs on this thread, for callbacks of other libraries (qsort, SQLite) that lose it.
- * NULL on a thread that is not inside a call.
+ * The ctx of the function that runs on this thread, for callbacks of other libraries (qsort,
+ * SQLite) that lose it. NULL on a thread that is not inside a call.
  */
 BERTH_I_UNUSED static inline berth_ctx *berth_current(void)
 {
-    return berth_link_unit.code ? ((berth_ctx * (*)(struct berth_link *, int)) berth_link_unit.code)(&berth_link_unit, 0)
-                                : (berth_ctx *)0;
+    return berth_i_unit(0);
 }
 
 /*
- * For a thread of the module's own: makes it one of the host's until berth_leave(ctx), so that it can call. NULL
- * without memory, or while the module is being stopped. The module must end such threads before its BERTH_STOP
- * returns; threads of berth_thread are joined for it.
+ * For a thread of the module's own: makes it one of the host's until berth_leave(ctx), so that it
+ * can call. NULL without memory, or while the module is being stopped. The module must end such
+ * threads before its BERTH_STOP returns; threads of berth_thread are joined for it.
  */
 BERTH_I_UNUSED static inline berth_ctx *berth_enter(void)
 {
-    return berth_link_unit.code ? ((berth_ctx * (*)(struct berth_link *, int)) berth_link_unit.code)(&berth_link_unit, 1)
-                                : (berth_ctx *)0;
+    return berth_i_unit(1);
 }
 
 /* A line for the host's log, at BERTH_LOG_ERROR … BERTH_LOG_DEBUG. Never fails the call. */
-BERTH_I_UNUSED __attribute__((format(printf, 3, 4))) static void berth_log(berth_ctx *ctx, enum berth_log_level level,
-                                                                           const char *format, ...)
+BERTH_I_UNUSED __attribute__((format(printf, 3, 4))) static void berth_log(
+    berth_ctx *ctx, enum berth_log_level level, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -98,21 +112,24 @@ BERTH_I_UNUSED __attribute__((format(printf, 3, 4))) static void berth_log(berth
 }
 
 /*
- * Calls fn(ctx, user) after delay_ns, and then every period_ns if that is not 0, without drift; runs that the module
- * was too busy for are left out. In the module's turn: a serial one is never entered twice. Ends with the generation:
- * the START of the next one begins its own. Returns an id for berth_cancel, or 0 with the call failed.
+ * Calls fn(ctx, user) after delay_ns, and then every period_ns if that is not 0, without drift;
+ * runs that the module was too busy for are left out. In the module's turn: a serial one is never
+ * entered twice. Ends with the generation: the START of the next one begins its own. Returns an id
+ * for berth_cancel, or 0 with the call failed.
  */
-BERTH_I_UNUSED static inline uint64_t berth_timer(berth_ctx *ctx, int64_t delay_ns, int64_t period_ns, berth_timer_fn fn,
-                                                  void *user)
+BERTH_I_UNUSED static inline uint64_t berth_timer(berth_ctx *ctx, int64_t delay_ns,
+                                                  int64_t period_ns, berth_timer_fn fn, void *user)
 {
     return BERTH_I_SERVICES(ctx)->timer(ctx, &berth_link_unit, delay_ns, period_ns, fn, user);
 }
 
 /*
- * Calls fn(ctx, fd, events, user) whenever fd is ready, `events` being EPOLLIN, EPOLLOUT, … of <sys/epoll.h>. The
- * descriptor stays the module's: cancel the watch before closing it. As a timer otherwise.
+ * Calls fn(ctx, fd, events, user) whenever fd is ready, `events` being EPOLLIN, EPOLLOUT, … of
+ * <sys/epoll.h>. The descriptor stays the module's: cancel the watch before closing it. As a timer
+ * otherwise.
  */
-BERTH_I_UNUSED static inline uint64_t berth_watch(berth_ctx *ctx, int fd, uint32_t events, berth_watch_fn fn, void *user)
+BERTH_I_UNUSED static inline uint64_t berth_watch(berth_ctx *ctx, int fd, uint32_t events,
+                                                  berth_watch_fn fn, void *user)
 {
     return BERTH_I_SERVICES(ctx)->watch(ctx, &berth_link_unit, fd, events, fn, user);
 }
@@ -124,230 +141,262 @@ BERTH_I_UNUSED static inline void berth_cancel(berth_ctx *ctx, uint64_t id)
 }
 
 /*
- * Runs fn(ctx, user) on a thread that the host owns. It runs beside the module's calls even in a serial module, and
- * ends when berth_stopping(ctx) says so: a stop or reload waits for it. Returns an id, or 0 with the call failed.
+ * Runs fn(ctx, user) on a thread that the host owns. It runs beside the module's calls even in a
+ * serial module, and ends when berth_stopping(ctx) says so: a stop or reload waits for it. Returns
+ * an id, or 0 with the call failed.
  */
-BERTH_I_UNUSED static inline uint64_t berth_thread(berth_ctx *ctx, const char *name, berth_thread_fn fn, void *user)
+BERTH_I_UNUSED static inline uint64_t berth_thread(berth_ctx *ctx, const char *name,
+                                                   berth_thread_fn fn, void *user)
 {
     return BERTH_I_SERVICES(ctx)->thread(ctx, &berth_link_unit, name, fn, user);
 }
 
-/* ---- the module ---------------------------------------------------------------------------------------------------------------- */
+/* ---- the module ----------------------------------------------------------------------------- */
 
-/* BERTH_MODULE("name", "1.2.3", "What it does."): once in a module. The version is a semantic one. */
-#define BERTH_MODULE(name, version, doc)                                                                               \
-    BERTH_I_RECORD(module, "module=" name "\0version=" version "\0doc=" doc);                                          \
-    BERTH_I_C __attribute__((visibility("hidden"))) struct berth_link __start_berth_links[], __stop_berth_links[];     \
-    BERTH_I_C __attribute__((visibility("default"))) const struct berth_entry berth_entry;                             \
-    const struct berth_entry berth_entry = {sizeof(struct berth_entry), BERTH_ABI, __start_berth_links,                \
-                                            __stop_berth_links}
+/* BERTH_MODULE("name", "1.2.3", "What it does."): once in a module; a semantic version. */
+#define BERTH_MODULE(name, version, doc)                                                     \
+    BERTH_I_RECORD(module, "module=" name "\0version=" version "\0doc=" doc);                \
+    BERTH_I_C __attribute__((visibility("hidden"))) struct berth_link __start_berth_links[], \
+        __stop_berth_links[];                                                                \
+    BERTH_I_C __attribute__((visibility("default"))) const struct berth_entry berth_entry;   \
+    const struct berth_entry berth_entry = { sizeof(struct berth_entry), BERTH_ABI,          \
+                                             __start_berth_links, __stop_berth_links }
 
-/* BERTH_REQUIRES("log", "^1.2"): loading fails unless such a module is there. Ranges: ^ ~ >= < =, joined by blanks. */
-#define BERTH_REQUIRES(module, range)                                                                                  \
+/*
+ * BERTH_REQUIRES("log", "^1.2"): loading fails unless such a module is there. Ranges: ^ ~ >= < =,
+ * joined by blanks.
+ */
+#define BERTH_REQUIRES(module, range) \
     BERTH_I_RECORD_X(BERTH_I_CAT(requires_, __COUNTER__), "requires=" module "\0range=" range)
 
 /* Several threads may be inside at once; the author takes care of what they share. */
 #define BERTH_PARALLEL BERTH_I_RECORD(parallel, "concurrency=parallel")
 
 /*
- * BERTH_OPTION(i64, limit, 1000, "words");  gives option_limit(ctx). The default is a JSON value: "text" for a
- * string, true, null; one with a comma in it goes into parentheses, ([1, 2]). What the operator gives is checked
- * before START.
+ * BERTH_OPTION(i64, limit, 1000, "words");  gives option_limit(ctx). The default is a JSON value:
+ * "text" for a string, true, null; one with a comma in it goes into parentheses, ([1, 2]). What
+ * the operator gives is checked before START.
  */
-#define BERTH_OPTION(type, name, value, doc)                                                                           \
-    BERTH_I_RECORD(option_##name, "option=" #name "\0type=" #type "\0default=" #value "\0doc=" doc);                   \
+#define BERTH_OPTION(type, name, value, doc)                                          \
+    BERTH_I_RECORD(option_##name,                                                     \
+                   "option=" #name "\0type=" #type "\0default=" #value "\0doc=" doc); \
     BERTH_I_OPTION(berth_##type, option_##name)
-#define BERTH_I_OPTION(type, id)                                                                                       \
-    BERTH_I_UNUSED static inline type id(berth_ctx *ctx)                                                               \
-    {                                                                                                                  \
-        type berth_r = BERTH_I_ZERO;                                                                                   \
-        BERTH_I_SERVICES(ctx)->option(ctx, &berth_link_unit, &berth_record_##id, &berth_r);                            \
-        return berth_r;                                                                                                \
-    }                                                                                                                  \
+#define BERTH_I_OPTION(type, id)                                                            \
+    BERTH_I_UNUSED static inline type id(berth_ctx *ctx)                                    \
+    {                                                                                       \
+        type berth_r = BERTH_I_ZERO;                                                        \
+        BERTH_I_SERVICES(ctx)->option(ctx, &berth_link_unit, &berth_record_##id, &berth_r); \
+        return berth_r;                                                                     \
+    }                                                                                       \
     BERTH_I_SEMICOLON
 
-/* BERTH_STRUCT(point, (f64, x), (f64, y, "upwards"));  gives the type berth_point, passed by value. */
-#define BERTH_STRUCT(name, ...) BERTH_I_STRUCT(name, struct_##name, "struct=" #name "\0", 0, __VA_ARGS__)
-#define BERTH_I_STRUCT(name, id, text, ...)                                                                            \
-    typedef struct berth_##name {                                                                                      \
-        BERTH_I_EACH(BERTH_I_FIELD, __VA_ARGS__)                                                                       \
-    } berth_##name;                                                                                                    \
-    BERTH_I_BOTH(name);                                                                                                \
+/* BERTH_STRUCT(point, (f64, x), (f64, y, "upwards"));  gives berth_point, passed by value. */
+#define BERTH_STRUCT(name, ...) \
+    BERTH_I_STRUCT(name, struct_##name, "struct=" #name "\0", 0, __VA_ARGS__)
+#define BERTH_I_STRUCT(name, id, text, ...)      \
+    typedef struct berth_##name {                \
+        BERTH_I_EACH(BERTH_I_FIELD, __VA_ARGS__) \
+    } berth_##name;                              \
+    BERTH_I_BOTH(name);                          \
     BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_FTEXT, __VA_ARGS__))
-#define BERTH_I_FIELD(p) BERTH_I_TUPLE(BERTH_I_FIELD_, p)
+#define BERTH_I_FIELD(p)       BERTH_I_TUPLE(BERTH_I_FIELD_, p)
 #define BERTH_I_FIELD_(t, ...) BERTH_I_NAMED(berth_##t, BERTH_I_FIRST(__VA_ARGS__));
-#define BERTH_I_FTEXT(p) BERTH_I_TUPLE(BERTH_I_FTEXT_, p)
-#define BERTH_I_FTEXT_(t, ...)                                                                                         \
+#define BERTH_I_FTEXT(p)       BERTH_I_TUPLE(BERTH_I_FTEXT_, p)
+#define BERTH_I_FTEXT_(t, ...) \
     "field=" #t ":" BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) ":" BERTH_I_SECOND(__VA_ARGS__) "\0"
 
 /*
- * BERTH_HANDLE(cursor, close, "words");  gives the type berth_cursor, an id that stands for the author's `struct
- * cursor` and is safe to hand out; `close` is the exported function that ends one. The author makes one with
- * cursor_new(ctx, object), looks it up with cursor_get(ctx, handle), and ends it with cursor_end(ctx, handle), which
- * gives the object back. A stale or foreign handle gives NULL, with the call failed (not_found).
+ * BERTH_HANDLE(cursor, close, "words");  gives the type berth_cursor, an id that stands for the
+ * author's `struct cursor` and is safe to hand out; `close` is the exported function that ends
+ * one. The author makes one with cursor_new(ctx, object), looks it up with cursor_get(ctx,
+ * handle), and ends it with cursor_end(ctx, handle), which gives the object back. A stale or
+ * foreign handle gives NULL, with the call failed (not_found).
  */
-#define BERTH_HANDLE(kind, release, doc)                                                                               \
-    BERTH_I_RECORD(handle_##kind, "handle=" #kind "\0release=" #release "\0doc=" doc);                                 \
-    BERTH_I_HANDLE(kind);                                                                                              \
-    struct kind;                                                                                                       \
-    BERTH_I_UNUSED static inline berth_##kind kind##_new(berth_ctx *ctx, struct kind *object)                          \
-    {                                                                                                                  \
-        berth_##kind berth_r = {BERTH_I_SERVICES(ctx)->handle_new(ctx, &berth_link_unit, #kind, object)};              \
-        return berth_r;                                                                                                \
-    }                                                                                                                  \
-    BERTH_I_UNUSED static inline struct kind *kind##_get(berth_ctx *ctx, berth_##kind handle)                          \
-    {                                                                                                                  \
-        return (struct kind *)BERTH_I_SERVICES(ctx)->handle_get(ctx, &berth_link_unit, #kind, handle.id, 0);           \
-    }                                                                                                                  \
-    BERTH_I_UNUSED static inline struct kind *kind##_end(berth_ctx *ctx, berth_##kind handle)                          \
-    {                                                                                                                  \
-        return (struct kind *)BERTH_I_SERVICES(ctx)->handle_get(ctx, &berth_link_unit, #kind, handle.id, 1);           \
-    }                                                                                                                  \
+#define BERTH_HANDLE(kind, release, doc)                                                         \
+    BERTH_I_RECORD(handle_##kind, "handle=" #kind "\0release=" #release "\0doc=" doc);           \
+    BERTH_I_HANDLE(kind);                                                                        \
+    struct kind;                                                                                 \
+    BERTH_I_UNUSED static inline berth_##kind kind##_new(berth_ctx *ctx, struct kind *object)    \
+    {                                                                                            \
+        berth_##kind berth_r = { BERTH_I_SERVICES(ctx)->handle_new(ctx, &berth_link_unit, #kind, \
+                                                                   object) };                    \
+        return berth_r;                                                                          \
+    }                                                                                            \
+    BERTH_I_UNUSED static inline struct kind *kind##_get(berth_ctx *ctx, berth_##kind handle)    \
+    {                                                                                            \
+        return (struct kind *)BERTH_I_SERVICES(ctx)->handle_get(ctx, &berth_link_unit, #kind,    \
+                                                                handle.id, 0);                   \
+    }                                                                                            \
+    BERTH_I_UNUSED static inline struct kind *kind##_end(berth_ctx *ctx, berth_##kind handle)    \
+    {                                                                                            \
+        return (struct kind *)BERTH_I_SERVICES(ctx)->handle_get(ctx, &berth_link_unit, #kind,    \
+                                                                handle.id, 1);                   \
+    }                                                                                            \
     BERTH_I_SEMICOLON
-/* BERTH_HANDLE_OF(store, cursor);  gives the type store_cursor for parameters: another module's handle. */
-#define BERTH_HANDLE_OF(module, kind)                                                                                  \
-    BERTH_I_RECORD(handle_##module##_##kind, "handle=" #module "_" #kind "\0of=" #module "." #kind);                   \
+/* BERTH_HANDLE_OF(store, cursor);  gives the type store_cursor: another module's handle. */
+#define BERTH_HANDLE_OF(module, kind)                                      \
+    BERTH_I_RECORD(handle_##module##_##kind,                               \
+                   "handle=" #module "_" #kind "\0of=" #module "." #kind); \
     BERTH_I_HANDLE(module##_##kind)
-#define BERTH_I_HANDLE(kind)                                                                                           \
-    typedef struct berth_##kind {                                                                                      \
-        uint64_t id; /* 0: none */                                                                                     \
-    } berth_##kind;                                                                                                    \
+#define BERTH_I_HANDLE(kind)       \
+    typedef struct berth_##kind {  \
+        uint64_t id; /* 0: none */ \
+    } berth_##kind;                \
     BERTH_I_BOTH(kind)
 
-/* ---- functions that the host calls --------------------------------------------------------------------------------------------- */
+/* ---- functions that the host calls ---------------------------------------------------------- */
 
-#define BERTH_I_HEAD(ret, fn, ...) ret fn(berth_ctx *ctx BERTH_I_UNUSED BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))
+#define BERTH_I_HEAD(ret, fn, ...) \
+    ret fn(berth_ctx *ctx BERTH_I_UNUSED BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))
 #if defined __cplusplus && defined __cpp_exceptions
 /* The author's body becomes berth_body_NAME; what it throws does not cross the boundary. */
-#define BERTH_I_DEFINE(ret, fn, body, ...)                                                                             \
-    static BERTH_I_HEAD(ret, body, __VA_ARGS__);                                                                       \
-    BERTH_I_HEAD(ret, fn, __VA_ARGS__)                                                                                 \
-    {                                                                                                                  \
-        try {                                                                                                          \
-            return body(ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__));                                                  \
-        } catch (const std::exception &berth_e) {                                                                      \
-            berth_fail(ctx, BERTH_INTERNAL, "C++ exception: %s", berth_e.what());                                      \
-        } catch (...) {                                                                                                \
-            berth_fail(ctx, BERTH_INTERNAL, "C++ exception of an unknown type");                                       \
-        }                                                                                                              \
-        return ret();                                                                                                  \
-    }                                                                                                                  \
+#define BERTH_I_DEFINE(ret, fn, body, ...)                                        \
+    static BERTH_I_HEAD(ret, body, __VA_ARGS__);                                  \
+    BERTH_I_HEAD(ret, fn, __VA_ARGS__)                                            \
+    {                                                                             \
+        try {                                                                     \
+            return body(ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__));             \
+        } catch (const std::exception &berth_e) {                                 \
+            berth_fail(ctx, BERTH_INTERNAL, "C++ exception: %s", berth_e.what()); \
+        } catch (...) {                                                           \
+            berth_fail(ctx, BERTH_INTERNAL, "C++ exception of an unknown type");  \
+        }                                                                         \
+        return ret();                                                             \
+    }                                                                             \
     static BERTH_I_HEAD(ret, body, __VA_ARGS__)
 #else
 #define BERTH_I_DEFINE(ret, fn, body, ...) BERTH_I_HEAD(ret, fn, __VA_ARGS__)
 #endif
-#define BERTH_I_FUNCTION(ret, id, text, ...)                                                                           \
-    BERTH_I_C __attribute__((visibility("hidden"))) BERTH_I_HEAD(ret, berth_##id, __VA_ARGS__);                        \
-    BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__));                                                  \
-    BERTH_I_LINK(id, berth_##id);                                                                                      \
+#define BERTH_I_FUNCTION(ret, id, text, ...)                                                    \
+    BERTH_I_C __attribute__((visibility("hidden"))) BERTH_I_HEAD(ret, berth_##id, __VA_ARGS__); \
+    BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__));                           \
+    BERTH_I_LINK(id, berth_##id);                                                               \
     BERTH_I_DEFINE(ret, berth_##id, berth_body_##id, __VA_ARGS__)
 #define BERTH_I_FUNCTION_X(...) BERTH_I_FUNCTION(__VA_ARGS__)
 
 /*
- * BERTH_EXPORT(ret, name, "words", (type, parameter [, "words"])...) { body }: a function for the other modules. The C
- * function is berth_export_NAME and hidden, so that write, open or delete are good names. `ctx` is its first argument.
+ * BERTH_EXPORT(ret, name, "words", (type, parameter [, "words"])...) { body }: a function for the
+ * other modules. The C function is berth_export_NAME and hidden, so that write, open or delete are
+ * good names. `ctx` is its first argument.
  */
-#define BERTH_EXPORT(ret, name, ...)                                                                                   \
-    BERTH_I_EXPORT(BERTH_I_SECOND_X(berth_ERROR_no_name_or_that_of_a_macro_##name, 0),                                 \
-                   BERTH_I_UNDOCUMENTED(BERTH_I_FIRST(__VA_ARGS__)), berth_##ret, export_##name,                       \
+#define BERTH_EXPORT(ret, name, ...)                                                             \
+    BERTH_I_EXPORT(BERTH_I_SECOND_X(berth_ERROR_no_name_or_that_of_a_macro_##name, 0),           \
+                   BERTH_I_UNDOCUMENTED(BERTH_I_FIRST(__VA_ARGS__)), berth_##ret, export_##name, \
                    "export=" #name "\0returns=" #ret "\0", __VA_ARGS__)
-#define BERTH_I_EXPORT(nameless, undocumented, ret, id, text, ...)                                                     \
-    BERTH_I_FUNCTION(BERTH_I_CAT(BERTH_I_RETURNS_, BERTH_I_CAT(nameless, undocumented))(ret), id,                      \
-                     text BERTH_I_CAT(BERTH_I_DOC_, undocumented)(BERTH_I_FIRST(__VA_ARGS__)), __VA_ARGS__)
+#define BERTH_I_EXPORT(nameless, undocumented, ret, id, text, ...)                                \
+    BERTH_I_FUNCTION(BERTH_I_CAT(BERTH_I_RETURNS_, BERTH_I_CAT(nameless, undocumented))(ret), id, \
+                     text BERTH_I_CAT(BERTH_I_DOC_, undocumented)(BERTH_I_FIRST(__VA_ARGS__)),    \
+                     __VA_ARGS__)
 #define BERTH_I_RETURNS_00(ret) ret
 #define BERTH_I_RETURNS_01(ret) berth_ERROR_a_documentation_string_comes_before_the_parameters
 #define BERTH_I_RETURNS_10(ret) berth_ERROR_the_name_comes_after_the_result
 #define BERTH_I_RETURNS_11(ret) berth_ERROR_the_name_comes_after_the_result
-#define BERTH_I_DOC_0(doc) "doc=" doc "\0"
-#define BERTH_I_DOC_1(doc) ""
+#define BERTH_I_DOC_0(doc)      "doc=" doc "\0"
+#define BERTH_I_DOC_1(doc)      ""
 /* 1 when there is nothing, or a parameter already */
-#define BERTH_I_UNDOCUMENTED(doc) BERTH_I_CAT(BERTH_I_UNDOCUMENTED_, BERTH_I_PAREN(doc))(doc)
+#define BERTH_I_UNDOCUMENTED(doc)   BERTH_I_CAT(BERTH_I_UNDOCUMENTED_, BERTH_I_PAREN(doc))(doc)
 #define BERTH_I_UNDOCUMENTED_0(doc) BERTH_I_SECOND(BERTH_I_PROBE doc(), 0)
 #define BERTH_I_UNDOCUMENTED_1(doc) 1
 
 /*
- * BERTH_SUBSCRIBE("clock.>", handler, (type, name)...) { body }: called with each message to a topic that matches
- * (`*` one token, `>` the rest); the parameters are the topic's. BERTH_SUBSCRIBE_ANY("a.>", handler) takes topics of
- * every type, as (string topic, json fields).
+ * BERTH_SUBSCRIBE("clock.>", handler, (type, name)...) { body }: called with each message to a
+ * topic that matches (`*` one token, `>` the rest); the parameters are the topic's.
+ * BERTH_SUBSCRIBE_ANY("a.>", handler) takes topics of every type, as (string topic, json fields).
  */
-#define BERTH_SUBSCRIBE(pattern, ...)                                                                                  \
+#define BERTH_SUBSCRIBE(pattern, ...) \
     BERTH_I_SUBSCRIBE(pattern, "", BERTH_I_CAT(handler_, BERTH_I_FIRST(__VA_ARGS__)), __VA_ARGS__)
-#define BERTH_SUBSCRIBE_ANY(pattern, handler)                                                                          \
-    BERTH_I_SUBSCRIBE(pattern, "any=1\0", BERTH_I_CAT(handler_, handler), handler, (string, topic), (json, fields))
-#define BERTH_I_SUBSCRIBE(pattern, any, id, ...)                                                                       \
-    BERTH_I_FUNCTION_X(void, id, "subscribe=" pattern "\0handler=" BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0" any,   \
+#define BERTH_SUBSCRIBE_ANY(pattern, handler)                                      \
+    BERTH_I_SUBSCRIBE(pattern, "any=1\0", BERTH_I_CAT(handler_, handler), handler, \
+                      (string, topic), (json, fields))
+#define BERTH_I_SUBSCRIBE(pattern, any, id, ...)                                      \
+    BERTH_I_FUNCTION_X(void, id,                                                      \
+                       "subscribe=" pattern                                           \
+                       "\0handler=" BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0" any, \
                        __VA_ARGS__)
 
-/* BERTH_START { … }: once, before anything else; berth_fail there refuses the load. BERTH_STOP { … }: the last call. */
+/*
+ * BERTH_START { … }: once, before anything else; berth_fail there refuses the load.
+ * BERTH_STOP { … }: the last call.
+ */
 #define BERTH_START BERTH_I_FUNCTION(void, hook_start, "hook=start\0", 0)
-#define BERTH_STOP BERTH_I_FUNCTION(void, hook_stop, "hook=stop\0", 0)
+#define BERTH_STOP  BERTH_I_FUNCTION(void, hook_stop, "hook=stop\0", 0)
 /*
- * The state that a reload hands over. BERTH_SAVE(2) { return bytes; }: 2 is the version of its format.
- * BERTH_RESTORE { … }: in the new generation, after its START, with (u32 version, bytes state); berth_fail there keeps
- * the old generation, whose state SAVE must therefore leave as it is.
+ * The state that a reload hands over. BERTH_SAVE(2) { return bytes; }: 2 is the version of its
+ * format. BERTH_RESTORE { … }: in the new generation, after its START, with (u32 version, bytes
+ * state); berth_fail there keeps the old generation, whose state SAVE must therefore leave as it
+ * is.
  */
-#define BERTH_SAVE(version)                                                                                            \
+#define BERTH_SAVE(version) \
     BERTH_I_FUNCTION(berth_bytes, hook_save, "hook=save\0version=" BERTH_I_STR(version) "\0", 0)
-#define BERTH_RESTORE BERTH_I_FUNCTION(void, hook_restore, "hook=restore\0", 0, (u32, version), (bytes, state))
+#define BERTH_RESTORE \
+    BERTH_I_FUNCTION(void, hook_restore, "hook=restore\0", 0, (u32, version), (bytes, state))
 
-/* ---- functions and topics that the module calls ---------------------------------------------------------------------------------- */
+/* ---- functions and topics that the module calls --------------------------------------------- */
 
 /*
- * BERTH_IMPORT(ret, module, function, (type, name)...);  gives module_function(ctx, …). It is bound when that module is
- * there, and fails with `unavailable` until then. BERTH_IMPORT_AS(alias, ret, module, function, …) gives alias(ctx, …).
+ * BERTH_IMPORT(ret, module, function, (type, name)...);  gives module_function(ctx, …). It is
+ * bound when that module is there, and fails with `unavailable` until then. BERTH_IMPORT_AS(alias,
+ * ret, module, function, …) gives alias(ctx, …).
  */
-#define BERTH_IMPORT(ret, module, ...)                                                                                 \
-    BERTH_I_IMPORT(BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret, BERTH_I_CAT(module##_, BERTH_I_FIRST(__VA_ARGS__)), \
-                   "import=" #module "." BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0returns=" #ret "\0", __VA_ARGS__)
-#define BERTH_IMPORT_AS(alias, ret, module, ...)                                                                       \
-    BERTH_I_IMPORT(BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret, alias,                                              \
-                   "import=" #module "." BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0returns=" #ret "\0alias=" #alias "\0", \
+#define BERTH_IMPORT(ret, module, ...)                                                             \
+    BERTH_I_IMPORT(BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret,                                 \
+                   BERTH_I_CAT(module##_, BERTH_I_FIRST(__VA_ARGS__)),                             \
+                   "import=" #module "." BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0returns=" #ret \
+                                                                                 "\0",             \
                    __VA_ARGS__)
-#define BERTH_I_IMPORT(how, ret, fn, text, ...)                                                                        \
-    BERTH_I_IMPORT_X(how, ret, fn, BERTH_I_CAT(import_, fn), BERTH_I_CAT(berth_slow_, fn),         \
+#define BERTH_IMPORT_AS(alias, ret, module, ...)                                                   \
+    BERTH_I_IMPORT(BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret, alias,                          \
+                   "import=" #module "." BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0returns=" #ret \
+                                                                                 "\0alias=" #alias \
+                                                                                 "\0",             \
+                   __VA_ARGS__)
+#define BERTH_I_IMPORT(how, ret, fn, text, ...)                                            \
+    BERTH_I_IMPORT_X(how, ret, fn, BERTH_I_CAT(import_, fn), BERTH_I_CAT(berth_slow_, fn), \
                      BERTH_I_CAT(berth_cold_, fn), text, __VA_ARGS__)
 #define BERTH_I_IMPORT_X(...) BERTH_I_IMPORT_Y(__VA_ARGS__)
-#define BERTH_I_IMPORT_Y(how, ret, fn, id, slow_fn, cold_fn, text, ...)                                                \
-    BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__));                                                  \
-    BERTH_I_LINK(id, 0);                                                                                               \
-    BERTH_I_UNUSED __attribute__((noinline, cold)) static ret cold_fn(                                                 \
-        berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))                                                        \
-    {                                                                                                                  \
-        struct berth_link *berth_l = &berth_link_##id;                                                                 \
-        BERTH_I_COLD(how, ret, __VA_ARGS__)                                                                            \
-    }                                                                                                                  \
-    BERTH_I_UNUSED __attribute__((noinline)) static ret slow_fn(                                   \
-        berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))                                    \
-    {                                                                                              \
-        struct berth_link *berth_l = &berth_link_##id;                                             \
-        BERTH_I_SLOW(how, ret, cold_fn, (ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)),             \
-                     __VA_ARGS__)                                                                  \
-    }                                                                                              \
-    BERTH_I_UNUSED static inline ret fn(berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))                        \
-    {                                                                                                                  \
-        struct berth_link *berth_l = &berth_link_##id;                                                                 \
-        BERTH_I_CAT(BERTH_I_FAST_, how)                                                                                \
-        (ret, slow_fn, (ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)), __VA_ARGS__)                                     \
-    }                                                                                                                  \
+#define BERTH_I_IMPORT_Y(how, ret, fn, id, slow_fn, cold_fn, text, ...)                         \
+    BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__));                           \
+    BERTH_I_LINK(id, 0);                                                                        \
+    BERTH_I_UNUSED __attribute__((noinline, cold)) static ret cold_fn(                          \
+        berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))                                 \
+    {                                                                                           \
+        struct berth_link *berth_l = &berth_link_##id;                                          \
+        BERTH_I_COLD(how, ret, __VA_ARGS__)                                                     \
+    }                                                                                           \
+    BERTH_I_UNUSED __attribute__((noinline)) static ret slow_fn(                                \
+        berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))                                 \
+    {                                                                                           \
+        struct berth_link *berth_l = &berth_link_##id;                                          \
+        BERTH_I_SLOW(how, ret, cold_fn, (ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)),          \
+                     __VA_ARGS__)                                                               \
+    }                                                                                           \
+    BERTH_I_UNUSED static inline ret fn(berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__)) \
+    {                                                                                           \
+        struct berth_link *berth_l = &berth_link_##id;                                          \
+        BERTH_I_CAT(BERTH_I_FAST_, how)                                                         \
+        (ret, slow_fn, (ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)), __VA_ARGS__)              \
+    }                                                                                           \
     BERTH_I_SEMICOLON
 
 /*
- * BERTH_TOPIC("a.b", name, (type, field)...);  declares the topic's type and gives publish_name(ctx, …). It returns when
- * every subscriber's mailbox has the message, and fails (resource_exhausted, naming them) when one is full.
+ * BERTH_TOPIC("a.b", name, (type, field)...);  declares the topic's type and gives
+ * publish_name(ctx, …). It returns when every subscriber's mailbox has the message, and fails
+ * (resource_exhausted, naming them) when one is full.
  */
 #define BERTH_TOPIC(topic, ...) BERTH_I_TOPIC(topic, BERTH_I_FIRST(__VA_ARGS__), __VA_ARGS__)
-#define BERTH_I_TOPIC(topic, name, ...)                                                                                \
-    BERTH_I_TOPIC_X(BERTH_I_CAT(publish_, name), BERTH_I_CAT(topic_, name),                                            \
+#define BERTH_I_TOPIC(topic, name, ...)                                     \
+    BERTH_I_TOPIC_X(BERTH_I_CAT(publish_, name), BERTH_I_CAT(topic_, name), \
                     "topic=" topic "\0name=" BERTH_I_STR(name) "\0", __VA_ARGS__)
 #define BERTH_I_TOPIC_X(...) BERTH_I_TOPIC_Y(__VA_ARGS__)
-#define BERTH_I_TOPIC_Y(fn, id, text, ...)                                                                             \
-    BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__));                                                  \
-    BERTH_I_LINK(id, 0);                                                                                               \
-    BERTH_I_UNUSED static inline void fn(berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))                       \
-    {                                                                                                                  \
-        const void *const berth_a[] = {BERTH_I_EACH(BERTH_I_PLACE, __VA_ARGS__)(const void *) 0};                      \
-        BERTH_I_SERVICES(ctx)->publish(ctx, &berth_link_##id, berth_a);                                                \
-    }                                                                                                                  \
+#define BERTH_I_TOPIC_Y(fn, id, text, ...)                                                       \
+    BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__));                            \
+    BERTH_I_LINK(id, 0);                                                                         \
+    BERTH_I_UNUSED static inline void fn(berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__)) \
+    {                                                                                            \
+        const void *const berth_a[] = { BERTH_I_EACH(BERTH_I_PLACE,                              \
+                                                     __VA_ARGS__)(const void *) 0 };             \
+        BERTH_I_SERVICES(ctx)->publish(ctx, &berth_link_##id, berth_a);                          \
+    }                                                                                            \
     BERTH_I_SEMICOLON
 
 #endif
