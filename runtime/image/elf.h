@@ -51,8 +51,8 @@ int berth_elf_read_symbols(const void *bytes, size_t size, struct berth_arena *a
                            struct berth_elf *elf, struct berth_error *error);
 
 /*
- * Walks size bytes of notes that lie at `address` of the image, in a file or in memory. Stores those
- * of owner Berth from records[*count] on, if records is not NULL, and counts them in *count.
+ * Walks size bytes of notes that lie at `address` of the image, in a file or in memory. Stores
+ * those of owner Berth from records[*count] on, if records is not NULL, and counts them in *count.
  */
 int berth_elf_read_notes(const void *bytes, size_t size, uint64_t address,
                          struct berth_record *records, size_t *count, struct berth_error *error);

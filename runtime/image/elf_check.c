@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the dynamic loader believes without looking, looked at. The order is that of glibc's dlopen:
- * segments, dynamic table, versions, relocations, functions that run at load and unload. What cannot
- * be known is whether code and data are what the compiler made: only a hash could tell that.
+ * What the dynamic loader believes without looking, looked at. The order is that of glibc's
+ * dlopen: segments, dynamic table, versions, relocations, functions that run at load and unload.
+ * What cannot be known is whether code and data are what the compiler made: only a hash could tell
+ * that.
  */
 #include "runtime/base/error.h"
 #include "runtime/image/elf.h"
@@ -492,7 +493,9 @@ static enum relocation relocation_of(uint32_t type)
     }
 }
 
-/* Whether an address is a slot of the array of constructors or destructors, and which count it is. */
+/*
+ * Whether an address is a slot of the array of constructors or destructors, and which count it is.
+ */
 static uint64_t *slot_of(struct check *check, uint64_t address)
 {
     uint64_t init = address - value(check, BERTH_DT_INIT_ARRAY);

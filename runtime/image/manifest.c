@@ -869,7 +869,7 @@ static int take_all(struct parse *parse)
 #define CARVE(member, number) \
     (manifest->member = (void *)memory, memory += (number) * sizeof(*manifest->member))
 
-/* One block for the manifest, its arrays (of as many as there are records) and the imports' names. */
+/* One block: the manifest, its arrays (as large as there are records) and the imports' names. */
 static int allocate(struct parse *parse)
 {
     const size_t *counts = parse->counts;

@@ -100,10 +100,10 @@ struct berth_manifest {
 };
 
 /*
- * Checks everything and copies what it keeps. Errors name the record and the cure: unknown type, bad
- * identifier, more than 16 parameters, two equal exports, unequal duplicates, a record that does not
- * end in NUL, an unknown key that begins with `!`, two ABI revisions… Order of the records does not
- * matter. Without any record: not_found.
+ * Checks everything and copies what it keeps. Errors name the record and the cure: unknown type,
+ * bad identifier, more than 16 parameters, two equal exports, unequal duplicates, a record that
+ * does not end in NUL, an unknown key that begins with `!`, two ABI revisions… Order of the
+ * records does not matter. Without any record: not_found.
  */
 int berth_manifest_new(const struct berth_record *records, size_t count,
                        struct berth_manifest **ret_manifest, struct berth_error *error);

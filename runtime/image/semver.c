@@ -142,7 +142,10 @@ int berth_semver_compare(const struct berth_semver *a, const struct berth_semver
 
 /* ---- Ranges ---- */
 
-/* A version of which only the first `given` numbers are written: 1 and 1.2 and 1.2.x, and * for none. */
+/*
+ * A version of which only the first `given` numbers are written: 1 and 1.2 and 1.2.x, and * for
+ * none.
+ */
 struct partial {
     struct berth_semver version;
     unsigned given;

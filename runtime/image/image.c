@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/image/image.h"
+
+#include "runtime/base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#ifndef MFD_NOEXEC_SEAL /* <sys/mman.h> of glibc before 2.38 */
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+#define SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK)
+#define ROOM  ((size_t)1024) /* for what is kept of the ELF file; mostly enough */
+
+/* The directory of a relative path is asked for now: it may change. */
+static char *absolute_path(const char *file)
+{
+    char *path = NULL, *directory;
+
+    if (file[0] == '/')
+        return strdup(file);
+    directory = getcwd(NULL, 0);
+    if (directory && asprintf(&path, "%s/%s", directory, file) < 0)
+        path = NULL;
+    free(directory);
+    return path;
+}
+
+int berth_image_new(const char *file, struct berth_image **ret_image, struct berth_error *error)
+{
+    struct berth_image *image = calloc(1, sizeof(*image) + ROOM);
+
+    if (!image)
+        return berth_error_nomem(error);
+    image->fd = -1;
+    berth_arena_init(&image->arena);
+    berth_arena_lend(&image->arena, image + 1, ROOM);
+    image->file = file ? absolute_path(file) : strdup("");
+    if (!image->file) {
+        berth_image_free(image);
+        return berth_error_nomem(error);
+    }
+    *ret_image = image;
+    return BERTH_OK;
+}
+
+/* ---- Reading ---- */
+
+static int read_bytes(int fd, unsigned char *bytes, size_t size, struct berth_error *error)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t got = pread(fd, bytes + done, size - done, (off_t)done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return berth_error_errno(error, errno, "cannot be read");
+        if (got == 0)
+            return berth_error_set(error, BERTH_ABORTED,
+                                   "became shorter while it was read: load it once it is written");
+        done += (size_t)got;
+    }
+    return BERTH_OK;
+}
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+    return a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+/* All of a regular file, in memory that the caller frees. */
+static int read_open_file(int fd, unsigned char **ret_bytes, size_t *ret_size,
+                          struct berth_error *error)
+{
+    struct stat before, after;
+
+    if (fstat(fd, &before) < 0)
+        return berth_error_errno(error, errno, "cannot be read");
+    if (!S_ISREG(before.st_mode))
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               S_ISDIR(before.st_mode) ? "a directory, not a shared object"
+                                                       : "not a regular file");
+    if (before.st_size > (off_t)BERTH_IMAGE_SIZE_MAX)
+        return berth_error_set(error, BERTH_OUT_OF_RANGE, "%lld bytes; at most %zu are possible",
+                               (long long)before.st_size, BERTH_IMAGE_SIZE_MAX);
+    size_t size = (size_t)before.st_size;
+    unsigned char *bytes = malloc(size + 1);
+    if (!bytes)
+        return berth_error_nomem(error);
+    int code = read_bytes(fd, bytes, size, error);
+    if (!code && (fstat(fd, &after) < 0 || !is_same_file(&before, &after)))
+        code = berth_error_set(error, BERTH_ABORTED,
+                               "changed while it was read: load it once it is written");
+    if (code) {
+        free(bytes);
+        return code;
+    }
+    *ret_bytes = bytes;
+    *ret_size = size;
+    return BERTH_OK;
+}
+
+static int read_file(const char *file, unsigned char **ret_bytes, size_t *ret_size,
+                     struct berth_error *error)
+{
+    /*
+     * O_NONBLOCK: opening a FIFO must not wait for its writer. Links are followed, as users
+     * expect.
+     */
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (fd < 0)
+        return berth_error_errno(error, errno, "cannot be opened");
+    int code = read_open_file(fd, ret_bytes, ret_size, error);
+    close(fd);
+    return code;
+}
+
+/* ---- Looking at it ---- */
+
+static const char *keep_string(struct berth_arena *arena, const char *text, bool *ok)
+{
+    const char *copy = text ? berth_arena_string(arena, text) : NULL;
+    *ok &= !text || copy;
+    return copy;
+}
+
+/* What is needed once the bytes are gone. */
+static int keep_elf(struct berth_image *image, const struct berth_elf *elf,
+                    struct berth_error *error)
+{
+    struct berth_arena *arena = &image->arena;
+    struct berth_elf *kept = berth_arena_copy(arena, elf, sizeof(*elf));
+    bool ok = kept != NULL;
+
+    if (!ok)
+        return berth_error_nomem(error);
+    kept->records = NULL;
+    kept->record_count = 0;
+    kept->symbols = NULL;
+    kept->soname = keep_string(arena, elf->soname, &ok);
+    kept->runpath = keep_string(arena, elf->runpath, &ok);
+    kept->rpath = keep_string(arena, elf->rpath, &ok);
+    kept->segments =
+        berth_arena_copy(arena, elf->segments, elf->segment_count * sizeof(*elf->segments));
+    kept->needed = berth_arena_alloc(arena, elf->needed_count * sizeof(*elf->needed));
+    for (size_t i = 0; kept->needed && i < elf->needed_count; i++)
+        kept->needed[i] = keep_string(arena, elf->needed[i], &ok);
+    if (!ok || !kept->segments || !kept->needed)
+        return berth_error_nomem(error);
+    image->elf = kept;
+    return BERTH_OK;
+}
+
+/* The table must be loaded, in whole. */
+static int check_entry(const struct berth_elf *elf, struct berth_error *error)
+{
+    if (!elf->entry)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "it exports no berth_entry: BERTH_MODULE makes it; does a version "
+                               "script or a visibility hide it?");
+    for (size_t i = 0; i < elf->segment_count; i++)
+        if (elf->entry >= elf->segments[i].low && elf->entry % 8 == 0 &&
+            elf->entry + sizeof(struct berth_entry) <= elf->segments[i].high)
+            return BERTH_OK;
+    return berth_error_set(error, BERTH_DATA_LOSS, "damaged: its berth_entry is not loaded");
+}
+
+static int examine(struct berth_image *image, const void *bytes, size_t size,
+                   struct berth_error *error)
+{
+    struct berth_arena arena;
+    struct berth_elf *elf;
+
+    berth_arena_init(&arena);
+    int code = berth_elf_read(bytes, size, &arena, &elf, error);
+    if (!code &&
+        elf->record_count) /* rather "no manifest" of any library than what else it lacks */
+        code = berth_elf_check(bytes, size, elf, error);
+    if (!code)
+        code = berth_manifest_new(elf->records, elf->record_count, &image->manifest, error);
+    if (!code)
+        code = check_entry(elf, error);
+    if (!code)
+        code = keep_elf(image, elf, error);
+    berth_arena_deinit(&arena);
+    if (!code) {
+        image->size = size;
+        berth_hash(bytes, size, image->hash);
+    }
+    return code;
+}
+
+static int make_label(struct berth_image *image, unsigned generation, struct berth_error *error)
+{
+    if (asprintf(&image->label, "%s@%s#%u", image->manifest->name, image->manifest->version,
+                 generation) < 0) {
+        image->label = NULL;
+        return berth_error_nomem(error);
+    }
+    return BERTH_OK;
+}
+
+/* ---- The sealed copy ---- */
+
+static int write_bytes(int fd, const unsigned char *bytes, size_t size, struct berth_error *error)
+{
+    for (size_t done = 0; done < size;) {
+        ssize_t put = write(fd, bytes + done, size - done);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return berth_error_errno(error, errno, "its copy cannot be written");
+        done += (size_t)put;
+    }
+    return BERTH_OK;
+}
+
+/* Until it was sealed, anybody with our rights could write to it. */
+static int check_copy(int fd, const unsigned char *bytes, size_t size, struct berth_error *error)
+{
+    unsigned char copy[16384];
+
+    for (size_t done = 0; done < size;) {
+        size_t part = size - done < sizeof(copy) ? size - done : sizeof(copy);
+        ssize_t got = pread(fd, copy, part, (off_t)done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0 || memcmp(copy, bytes + done, (size_t)got) != 0)
+            return berth_error_set(error, BERTH_DATA_LOSS, "its copy is not what was written");
+        done += (size_t)got;
+    }
+    return BERTH_OK;
+}
+
+static int make_copy(struct berth_image *image, const unsigned char *bytes,
+                     struct berth_error *error)
+{
+    const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+
+    image->fd = memfd_create(image->label, flags | MFD_NOEXEC_SEAL);
+    if (image->fd < 0 && errno == EINVAL) /* before Linux 6.3 */
+        image->fd = memfd_create(image->label, flags);
+    if (image->fd < 0)
+        return berth_error_errno(error, errno, "no memory file for its copy");
+    int code = write_bytes(image->fd, bytes, image->size, error);
+    if (code)
+        return code;
+    if (fcntl(image->fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) < 0)
+        return berth_error_errno(error, errno, "its copy cannot be sealed");
+    return check_copy(image->fd, bytes, image->size, error);
+}
+
+int berth_image_stage(const char *file, unsigned generation, struct berth_image **ret_image,
+                      struct berth_error *error)
+{
+    struct berth_image *image;
+    unsigned char *bytes = NULL;
+    size_t size;
+    int code = berth_image_new(file, &image, error);
+
+    if (code)
+        return code;
+    code = read_file(image->file, &bytes, &size, error);
+    if (!code)
+        code = examine(image, bytes, size, error);
+    if (!code)
+        code = make_label(image, generation, error);
+    if (!code)
+        code = make_copy(image, bytes, error);
+    free(bytes);
+    if (code) {
+        berth_image_free(image);
+        berth_error_prefix(error, "%s: ", file);
+        return code;
+    }
+    *ret_image = image;
+    return BERTH_OK;
+}
+
+static int check_seals(int fd, struct berth_error *error)
+{
+    int seals = fcntl(fd, F_GET_SEALS);
+
+    if (seals < 0 || (seals & SEALS) != SEALS)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "its copy is not sealed");
+    return BERTH_OK;
+}
+
+int berth_image_stage_fd(int fd, const char *file, unsigned generation,
+                         struct berth_image **ret_image, struct berth_error *error)
+{
+    struct berth_image *image;
+    unsigned char *bytes = NULL;
+    size_t size;
+    int code = berth_image_new(file, &image, error);
+
+    if (code) {
+        close(fd);
+        return code;
+    }
+    image->fd = fd;
+    code = check_seals(fd, error);
+    if (!code)
+        code = read_open_file(fd, &bytes, &size, error);
+    if (!code)
+        code = examine(image, bytes, size, error);
+    if (!code)
+        code = make_label(image, generation, error);
+    free(bytes);
+    if (code) {
+        berth_image_free(image);
+        berth_error_prefix(error, "%s: ", file);
+        return code;
+    }
+    *ret_image = image;
+    return BERTH_OK;
+}

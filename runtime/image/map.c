@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: MIT */
+/* The dynamic loader; nothing else of the runtime speaks to it. */
+#include "runtime/image/image.h"
+
+#include "runtime/base/error.h"
+#include "runtime/image/links.h"
+
+#include <dlfcn.h>
+#include <link.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define KEEP_MAPPED 1
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || \
+    __has_feature(memory_sanitizer) || __has_feature(leak_sanitizer)
+#define KEEP_MAPPED 1
+#endif
+#endif
+#ifndef KEEP_MAPPED
+#define KEEP_MAPPED 0
+#endif
+
+/* ---- The path ---- */
+
+/*
+ * How many images of this process were closed while they stayed mapped. The loader goes by names:
+ * the number of such an image's descriptor may come again, its path must not. So the path takes a
+ * detour that spells this count in binary, "./" for 1 and "/" for 0.
+ */
+static unsigned stuck_count;
+
+#define PATH_SIZE 160
+
+static void make_path(const struct berth_image *image, const char *process, char path[PATH_SIZE])
+{
+    char detour[2 * 8 * sizeof(stuck_count) + 1], *p = detour;
+
+    for (unsigned n = __atomic_load_n(&stuck_count, __ATOMIC_SEQ_CST); n; n >>= 1)
+        p = stpcpy(p, n & 1 ? "./" : "/");
+    *p = '\0';
+    snprintf(path, PATH_SIZE, "/proc/%s/fd/%s%d", process, detour, image->fd);
+}
+
+static bool is_same(const char *path, int fd)
+{
+    struct stat by_path, by_fd;
+    return stat(path, &by_path) == 0 && fstat(fd, &by_fd) == 0 && by_path.st_dev == by_fd.st_dev &&
+           by_path.st_ino == by_fd.st_ino;
+}
+
+/*
+ * By the process's number, as debuggers resolve "self" in a process of their own. Where /proc is
+ * that of another pid namespace the number is somebody else's, and self has to do.
+ */
+static int find_path(const struct berth_image *image, char path[PATH_SIZE],
+                     struct berth_error *error)
+{
+    char process[16];
+
+    snprintf(process, sizeof(process), "%d", (int)getpid());
+    make_path(image, process, path);
+    if (is_same(path, image->fd))
+        return BERTH_OK;
+    make_path(image, "self", path);
+    if (is_same(path, image->fd))
+        return BERTH_OK;
+    return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                           "its copy is not to be found as %s: is /proc mounted?", path);
+}
+
+/* ---- Libraries beside the module ---- */
+
+/* $NAME or ${NAME} at text: its length, or 0. */
+static size_t token_length(const char *text, const char *name)
+{
+    size_t length = strlen(name);
+
+    if (text[0] != '$')
+        return 0;
+    if (text[1] == '{')
+        return strncmp(text + 2, name, length) == 0 && text[2 + length] == '}' ? length + 3 : 0;
+    return strncmp(text + 1, name, length) == 0 ? length + 1 : 0;
+}
+
+/* Appends length bytes, as far as there is room. */
+static void put(char *path, size_t size, const char *text, size_t length)
+{
+    size_t used = strlen(path), room = size - 1 - used;
+
+    if (length > room)
+        length = room;
+    memcpy(path + used, text, length);
+    path[used + length] = '\0';
+}
+
+static void put_directory_of(char *path, size_t size, const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    put(path, size, file, slash ? (size_t)(slash - file) : 0);
+}
+
+/* One element of a search path, with the loader's tokens replaced as it does. */
+static void expand(const char *element, size_t length, const char *file, char *path, size_t size)
+{
+#if defined __x86_64__
+    static const char lib[] = "lib/x86_64-linux-gnu";
+#else
+    static const char lib[] = "lib/aarch64-linux-gnu";
+#endif
+    size_t skip;
+
+    path[0] = '\0';
+    for (const char *p = element; p < element + length; p += skip) {
+        if ((skip = token_length(p, "ORIGIN"))) {
+            put_directory_of(path, size, file);
+        } else if ((skip = token_length(p, "LIB"))) {
+            put(path, size, lib, sizeof(lib) - 1);
+        } else if ((skip = token_length(p, "PLATFORM"))) {
+            const char *platform = (const char *)getauxval(AT_PLATFORM);
+            put(path, size, platform ? platform : "", platform ? strlen(platform) : 0);
+        } else {
+            skip = 1;
+            put(path, size, p, 1);
+        }
+    }
+}
+
+/* Whether a library lies in a search path, relative to where file lies; then *path names it. */
+static bool search(const char *paths, const char *file, const char *library, char *path,
+                   size_t size)
+{
+    while (*paths) {
+        size_t length = strcspn(paths, ":");
+        expand(paths, length, file, path, size);
+        put(path, size, "/", 1);
+        put(path, size, library, strlen(library));
+        if (length && path[0] == '/' && strlen(path) < size - 1 && access(path, R_OK) == 0)
+            return true;
+        paths += length + (paths[length] == ':');
+    }
+    return false;
+}
+
+/* Where links lead to counts as well: that is where a package keeps what belongs together. */
+static bool find_library(const struct berth_image *image, const char *library, char *path,
+                         size_t size)
+{
+    const struct berth_elf *elf = image->elf;
+    const char *paths = elf->runpath ? elf->runpath : elf->rpath;
+
+    if (search(paths, image->file, library, path, size))
+        return true;
+    char *real = realpath(image->file, NULL);
+    bool found = real && search(paths, real, library, path, size);
+    free(real);
+    return found;
+}
+
+static int open_dependency(struct berth_image *image, const char *library,
+                           struct berth_error *error)
+{
+    char path[4096];
+    /* The loader takes one that is there already, by its name. */
+    void *handle = dlopen(library, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+
+    if (!handle && find_library(image, library, path, sizeof(path))) {
+        handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL);
+        if (!handle) {
+            const char *why = dlerror();
+            return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                                   "it needs %s, which cannot be loaded: %s", library,
+                                   why ? why : "no reason given");
+        }
+    }
+    if (handle)
+        image->dependencies[image->dependency_count++] = handle;
+    return BERTH_OK;
+}
+
+/* A copy has no place of its own: what the file means by $ORIGIN must be opened before. */
+static int open_dependencies(struct berth_image *image, struct berth_error *error)
+{
+    const struct berth_elf *elf = image->elf;
+    const char *paths = elf->runpath ? elf->runpath : elf->rpath;
+    int code = BERTH_OK;
+
+    if (!paths || !strstr(paths, "ORIGIN"))
+        return BERTH_OK;
+    image->dependencies = calloc(elf->needed_count + 1, sizeof(*image->dependencies));
+    if (!image->dependencies)
+        return berth_error_nomem(error);
+    for (size_t i = 0; i < elf->needed_count && !code; i++)
+        if (!strchr(elf->needed[i], '/'))
+            code = open_dependency(image, elf->needed[i], error);
+    return code;
+}
+
+static void close_dependencies(struct berth_image *image)
+{
+    while (image->dependency_count)
+        dlclose(image->dependencies[--image->dependency_count]);
+    free(image->dependencies);
+    image->dependencies = NULL;
+}
+
+/* ---- The loader's errors ---- */
+
+/*
+ * What follows a phrase in a message, up to a blank, comma or bracket: the name that it is about.
+ */
+static bool name_after(const char *message, const char *phrase, char *name, size_t size)
+{
+    const char *at = strstr(message, phrase);
+
+    if (!at)
+        return false;
+    at += strlen(phrase);
+    snprintf(name, size, "%.*s", (int)strcspn(at, " ,;:()"), at);
+    return name[0] != '\0';
+}
+
+/* The message begins with the path of the copy, which means nothing to anybody. */
+static int explain(const char *message, const char *path, struct berth_error *error)
+{
+    char name[256];
+
+    if (!message)
+        return berth_error_set(error, BERTH_UNKNOWN, "the loader refuses it, and does not say why");
+    if (name_after(message, "undefined symbol: ", name, sizeof(name)))
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "it needs the symbol %s, which no library of its has: link it with "
+                               "the library that defines it",
+                               name);
+    if (strstr(message, "cannot open shared object file") &&
+        strncmp(message, path, strlen(path)) != 0)
+        return berth_error_set(error, BERTH_NOT_FOUND,
+                               "it needs the library %.*s, which is not found: install it, or, if "
+                               "it lies beside the module, link with -Wl,-rpath,'$ORIGIN' and give "
+                               "it that soname",
+                               (int)strcspn(message, ":"), message);
+    if (strstr(message, "static TLS block"))
+        return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                               "no room for its thread-local data, which are of the static kind: "
+                               "compile it without -ftls-model=initial-exec, or place it in a "
+                               "process");
+    const char *rest = message;
+    if (strncmp(rest, path, strlen(path)) == 0)
+        rest += strlen(path) + strspn(rest + strlen(path), ": ");
+    return berth_error_set(error, BERTH_FAILED_PRECONDITION, "the loader refuses it: %s", rest);
+}
+
+/* ---- Mapping ---- */
+
+static int read_links(struct berth_image *image, struct berth_error *error)
+{
+    const struct berth_elf *elf = image->elf;
+    struct berth_place place = { .base = image->base,
+                                 .segments = elf->segments,
+                                 .segment_count = elf->segment_count,
+                                 .relro_low = elf->relro_low,
+                                 .relro_high = elf->relro_high };
+    struct berth_entry entry;
+
+    /* Not by dlsym: it would look into the libraries that the image needs as well. */
+    memcpy(&entry, (const void *)(image->base + elf->entry), sizeof(entry));
+    return berth_image_read_links(image, &place, &entry, error);
+}
+
+static int open_image(struct berth_image *image, struct berth_error *error)
+{
+    char path[PATH_SIZE];
+    struct link_map *map;
+    int code = find_path(image, path, error);
+
+    if (code)
+        return code;
+    image->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    if (!image->handle)
+        return explain(dlerror(), path, error);
+    if (dlinfo(image->handle, RTLD_DI_LINKMAP, &map) < 0 || strcmp(map->l_name, path) != 0)
+        return berth_error_set(error, BERTH_INTERNAL, "the loader has taken another image for it");
+    image->base = map->l_addr;
+    image->low = image->base + image->elf->low;
+    image->high = image->base + image->elf->high;
+    return BERTH_OK;
+}
+
+int berth_image_map(struct berth_image *image, struct berth_error *error)
+{
+    char reason[1];
+
+    if (berth_image_mapped(image))
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s: mapped already", image->file);
+    int code = open_dependencies(image, error);
+    if (!code)
+        code = open_image(image, error);
+    if (!code)
+        code = read_links(image, error);
+    if (code) {
+        berth_image_unmap(image, reason, sizeof(reason));
+        berth_error_prefix(error, "%s: ", image->file);
+    }
+    return code;
+}
+
+static const char *why_stuck(const struct berth_elf *elf)
+{
+    if (elf->nodelete)
+        return "it is linked with -z nodelete";
+    if (elf->has_unique)
+        return "it has static data of C++ templates or inline functions (compile it with "
+               "-fno-gnu-unique)";
+    return "a destructor of thread-local data, or another handle, still holds it";
+}
+
+/* dlclose says nothing of use: asks the loader whether it still knows the name. */
+static bool is_gone(const struct berth_image *image)
+{
+    char path[PATH_SIZE];
+    struct berth_error error;
+
+    if (find_path(image, path, &error))
+        return false;
+    void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+    if (handle)
+        dlclose(handle);
+    return !handle;
+}
+
+bool berth_image_unmap(struct berth_image *image, char *reason, size_t size)
+{
+    const char *why = NULL;
+
+    if (image->fd < 0 && image->links) {
+        why = "it is the application's own";
+    } else if (KEEP_MAPPED && image->handle) {
+        why = "images stay mapped under a sanitizer";
+    } else if (image->handle || image->stuck) {
+        if (image->handle)
+            dlclose(image->handle);
+        image->handle = NULL;
+        image->stuck = !is_gone(image);
+        if (image->stuck)
+            why = why_stuck(image->elf);
+    }
+    if (why) {
+        snprintf(reason, size, "%s", why);
+        return false;
+    }
+    free(image->links);
+    image->links = NULL;
+    image->link_count = 0;
+    close_dependencies(image);
+    return true;
+}
+
+uint64_t berth_image_address(const struct berth_image *image, const void *record)
+{
+    return (uintptr_t)record - image->base;
+}
+
+bool berth_image_mapped(const struct berth_image *image)
+{
+    return image->handle || image->stuck || image->links;
+}
+
+void berth_image_free(struct berth_image *image)
+{
+    char reason[1];
+
+    if (!image)
+        return;
+    if (image->fd >= 0) {
+        if (berth_image_mapped(image) && !berth_image_unmap(image, reason, sizeof(reason)))
+            __atomic_add_fetch(&stuck_count, 1, __ATOMIC_SEQ_CST); /* before its number is free */
+        close(image->fd);
+    }
+    free(image->links);
+    free(image->dependencies); /* those of an image that is stuck stay open */
+    berth_manifest_free(image->manifest);
+    berth_arena_deinit(&image->arena);
+    free(image->file);
+    free(image->label);
+    free(image);
+}
+
+/* ---- The application ---- */
+
+struct object {
+    uintptr_t wanted; /* an address in it */
+    bool found;
+    uintptr_t base;
+    const Elf64_Phdr *headers;
+    size_t header_count, segment_count;
+    struct berth_elf_segment segments[64];
+    uint64_t relro_low, relro_high;
+};
+
+static int look_at_object(struct dl_phdr_info *info, size_t size, void *user)
+{
+    struct object *object = user;
+
+    (void)size;
+    object->segment_count = 0;
+    object->relro_low = object->relro_high = 0;
+    object->base = info->dlpi_addr;
+    for (size_t i = 0; i < info->dlpi_phnum; i++) {
+        const Elf64_Phdr *header = &info->dlpi_phdr[i];
+        uint64_t end = header->p_vaddr + header->p_memsz, at = object->wanted - info->dlpi_addr;
+        if (header->p_type == PT_GNU_RELRO) {
+            object->relro_low = header->p_vaddr;
+            object->relro_high = end;
+        }
+        if (header->p_type != PT_LOAD || object->segment_count == 64)
+            continue;
+        object->segments[object->segment_count++] =
+            (struct berth_elf_segment){ header->p_vaddr, end, (header->p_flags & PF_W) != 0,
+                                        (header->p_flags & PF_X) != 0 };
+        object->found |= at >= header->p_vaddr && at < end;
+    }
+    object->headers = info->dlpi_phdr;
+    object->header_count = info->dlpi_phnum;
+    return object->found;
+}
+
+/* All notes of the object, once to count and once to keep. */
+static int read_notes(const struct object *object, struct berth_record *records, size_t *count,
+                      struct berth_error *error)
+{
+    int code = BERTH_OK;
+
+    *count = 0;
+    for (size_t i = 0; i < object->header_count && !code; i++) {
+        const Elf64_Phdr *header = &object->headers[i];
+        if (header->p_type == PT_NOTE)
+            code = berth_elf_read_notes((const void *)(object->base + header->p_vaddr),
+                                        header->p_memsz, header->p_vaddr, records, count, error);
+    }
+    return code;
+}
+
+static int read_manifest(struct berth_image *image, const struct object *object,
+                         struct berth_error *error)
+{
+    size_t count;
+    int code = read_notes(object, NULL, &count, error);
+    struct berth_record *records = code ? NULL : calloc(count + 1, sizeof(*records));
+
+    if (!code && !records)
+        code = berth_error_nomem(error);
+    if (!code)
+        code = read_notes(object, records, &count, error);
+    if (!code)
+        code = berth_manifest_new(records, count, &image->manifest, error);
+    free(records);
+    return code;
+}
+
+int berth_image_application(const struct berth_entry *entry, struct berth_image **ret_image,
+                            struct berth_error *error)
+{
+    struct object object = { .wanted = (uintptr_t)entry };
+    struct berth_image *image;
+    int code = berth_image_new(NULL, &image, error);
+
+    if (code)
+        return code;
+    if (!dl_iterate_phdr(look_at_object, &object))
+        code = berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "berth_entry lies in no object of this process");
+    if (!code)
+        code = read_manifest(image, &object, error);
+    if (!code) {
+        image->base = object.base;
+        image->low = object.base + object.segments[0].low;
+        image->high = object.base + object.segments[object.segment_count - 1].high;
+        struct berth_place place = { .base = object.base,
+                                     .segments = object.segments,
+                                     .segment_count = object.segment_count,
+                                     .relro_low = object.relro_low,
+                                     .relro_high = object.relro_high };
+        code = berth_image_read_links(image, &place, entry, error);
+    }
+    if (code) {
+        berth_image_free(image);
+        berth_error_prefix(error, "the application: ");
+        return code;
+    }
+    *ret_image = image;
+    return BERTH_OK;
+}
