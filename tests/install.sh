@@ -58,14 +58,17 @@ fi
 
 # ---- An application ----
 
-# build_embed COMPILER SOURCE [OPTION...]
+# build_embed COMPILER SOURCE EXPECTED [ARGUMENT...]: builds, runs, and compares what it prints, if
+# that is not to be empty.
 build_embed()
 {
-    local compiler=$1 source=$2
-    shift 2
+    local compiler=$1 source=$2 expected=$3 said
+    shift 3
     # shellcheck disable=SC2046,SC2086
-    "$compiler" -Wall -Wextra -Werror ${BERTH_TEST_SANITIZER:-} "$@" -o embed "$source" \
-        $("$pkg_config" --cflags --libs berth) && LD_LIBRARY_PATH=$libdir ./embed
+    "$compiler" -Wall -Wextra -Werror ${BERTH_TEST_SANITIZER:-} -o embed "$source" \
+        $("$pkg_config" --cflags --libs berth) || return
+    said=$(LD_LIBRARY_PATH=$libdir timeout 60 ./embed "$@") || return
+    [ -z "$expected" ] || diff <(echo "$expected") <(echo "$said")
 }
 
 cat >version.c <<'C'
@@ -78,6 +81,25 @@ int main(void)
     return puts(BERTH_VERSION) == EOF;
 }
 C
-tap_run "an application builds and runs" build_embed "$cc" version.c
+tap_run "an application builds and runs" build_embed "$cc" version.c ""
+
+# ---- The example of both ----
+
+cp "$BERTH_TOP_SRCDIR"/doc/examples/{embed,greet}.c .
+cp embed.c embed.cc
+tap_run "the example's module builds by the one line" build_module "$cc" greet.c
+said='note 1: greeted World
+Hello, World
+note 2: greeted everybody
+Hello, everybody
+invalid_argument: greet.hello: name is empty: say whom to greet
+not_found: greet.goodbye: no such function
+greet says on greet.summary: {"guests":2}'
+tap_run "the example's application builds and runs" build_embed "$cc" embed.c "$said" ./greet.so
+if [ -n "${BERTH_TEST_CXX:-}" ]; then
+    tap_run "the same in C++" build_embed "$BERTH_TEST_CXX" embed.cc "$said" ./greet.so
+else
+    tap_skip "the same in C++" "no C++ compiler"
+fi
 
 tap_done
