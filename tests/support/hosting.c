@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cjson/cJSON.h>
+#include <cJSON.h>
 
 static struct {
     pthread_mutex_t lock;

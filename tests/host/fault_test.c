@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Out of memory, at every place where memory is asked for: each operation is tried with its first
+ * allocation failing, then its second, … until it needs no more. It must say so, leave everything
+ * as it was, and leak nothing.
+ */
+#include "tests/support/fault.h"
+#include "tests/support/hosting.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+BERTH_BOUND(string, hello, (string, name));
+
+static berth_host *host;
+static struct berth_error error;
+
+/* What an operation needs to be there, and what undoes it once it has worked. */
+struct operation {
+    const char *name;
+    int (*run)(void);
+    void (*undo)(void);
+};
+
+static int load(const char *fixture, const char *placement)
+{
+    const struct berth_load_options options = { .size = sizeof(options), .placement = placement };
+    return berth_host_load(host, fixture, &options, &error);
+}
+
+/* ---- Operations; the paths of fixtures are made before memory runs out ---- */
+
+static const char *math_file, *counter_file, *options_file;
+static const char *all_files[2];
+
+static int load_inline(void)
+{
+    return load(math_file, "inline");
+}
+
+static int load_with_options(void)
+{
+    const struct berth_load_options options = { .size = sizeof(options),
+                                                .name = "named",
+                                                .options = "{\"limit\":1,\"words\":[\"x\"]}" };
+    return berth_host_load(host, options_file, &options, &error);
+}
+
+static int load_process(void)
+{
+    return load(math_file, "process");
+}
+
+static int load_all(void)
+{
+    return berth_host_load_all(host, all_files, NULL, 2, &error);
+}
+
+static int unload(const char *name)
+{
+    return berth_host_unload(host, name, &error);
+}
+
+static void unload_math(void)
+{
+    CHECK_CODE(unload("math"), BERTH_OK, &error);
+}
+
+static void unload_named(void)
+{
+    CHECK_CODE(unload("named"), BERTH_OK, &error);
+}
+
+static void unload_all(void)
+{
+    CHECK_CODE(unload("requirer"), BERTH_OK, &error);
+    unload_math();
+}
+
+static int unload_greet_and_load(void)
+{
+    return unload("publisher");
+}
+
+static void load_publisher(void)
+{
+    LOAD(host, "publisher", "inline");
+}
+
+static int reload(void)
+{
+    struct berth_reload_report report = { .size = sizeof(report) };
+    int code = berth_host_reload(host, "counter", counter_file, &report, &error);
+    CHECK(code == BERTH_OK ? !strcmp(report.step, "done") : strcmp(report.step, "done") != 0);
+    return code;
+}
+
+static int reload_process(void)
+{
+    return berth_host_reload(host, "away", NULL, NULL, &error);
+}
+
+/* Makes a call that is known to fail only for memory. */
+static int call(int (*make)(berth_ctx *))
+{
+    berth_ctx *ctx = berth_host_enter(host);
+    if (!ctx)
+        return BERTH_RESOURCE_EXHAUSTED;
+    int code = make(ctx);
+    CHECK_INT(berth_error_code(ctx), code);
+    CHECK((berth_error_text(ctx)[0] != '\0') == (code != BERTH_OK));
+    berth_clear(ctx);
+    berth_leave(ctx);
+    return code;
+}
+
+static int make_json_call(berth_ctx *ctx)
+{
+    char *result = NULL;
+    int code = berth_call_json(ctx, "types.echo_path",
+                               "[{\"points\":[{\"x\":1,\"y\":2}],\"last\":{\"from\":{\"x\":1,"
+                               "\"y\":1},\"to\":{\"x\":2,\"y\":2},\"label\":\"l\"}}]",
+                               &result);
+    CHECK((result != NULL) == (code == BERTH_OK));
+    free(result);
+    return code;
+}
+
+static int call_json(void)
+{
+    return call(make_json_call);
+}
+
+static int make_named_call(berth_ctx *ctx)
+{
+    struct berth_value name = { .kind = BERTH_VALUE_STRING, .as.string = "me" }, text;
+    int code = berth_call(ctx, "greet.hello", &name, 1, &text);
+    if (code == BERTH_OK)
+        CHECK_STR(text.as.string, "Hello, me");
+    return code;
+}
+
+static int call_named(void)
+{
+    return call(make_named_call);
+}
+
+static int make_process_call(berth_ctx *ctx)
+{
+    struct berth_value name = { .kind = BERTH_VALUE_STRING, .as.string = "me" }, text;
+    int code = berth_call(ctx, "away.hello", &name, 1, &text);
+    if (code == BERTH_OK)
+        CHECK_STR(text.as.string, "Hello, me");
+    return code;
+}
+
+static int call_process(void)
+{
+    return call(make_process_call);
+}
+
+static int make_chained_call(berth_ctx *ctx)
+{
+    struct berth_value so_far = { .kind = BERTH_VALUE_STRING, .as.string = "" }, path;
+    int code = berth_call(ctx, "chain_b.path", &so_far, 1, &path);
+    if (code == BERTH_OK)
+        CHECK_STR(path.as.string, "bc");
+    return code;
+}
+
+static int call_chained(void)
+{
+    return call(make_chained_call);
+}
+
+static int make_words_call(berth_ctx *ctx)
+{
+    static const struct berth_word word = { .data = "{\"x\":1,\"y\":2}", .size = 13 };
+    const struct berth_words_call words = { .size = sizeof(words), .words = &word, .count = 1 };
+    struct berth_words_result result = { 0 };
+    int code = berth_call_words(ctx, "types.echo_point", &words, &result);
+    CHECK((result.data != NULL) == (code == BERTH_OK));
+    free(result.data);
+    return code;
+}
+
+static int call_words(void)
+{
+    return call(make_words_call);
+}
+
+static int make_bound_call(berth_ctx *ctx)
+{
+    static hello_bound hello;
+    struct berth_error failed;
+    int code = berth_bind(host, "greet.hello", hello, &hello, &failed);
+    if (code != BERTH_OK) {
+        CHECK_CODE(code, BERTH_RESOURCE_EXHAUSTED, &failed);
+        berth_fail(ctx, code, "%s", failed.text);
+        return code;
+    }
+    const char *text = hello_call(&hello, ctx, "me");
+    code = berth_error_code(ctx);
+    CHECK_STR(text, code ? "" : "Hello, me");
+    berth_unbind(host, &hello);
+    return code;
+}
+
+static int call_bound(void)
+{
+    return call(make_bound_call);
+}
+
+static int find_function(void)
+{
+    berth_function *function = NULL;
+    int code = berth_function_find(host, "types.echo_all", &function, &error);
+    CHECK((function != NULL) == (code == BERTH_OK));
+    berth_function_free(function);
+    return code;
+}
+
+static int make_publish(berth_ctx *ctx)
+{
+    return berth_publish_json(ctx, "news.text", "{\"text\":\"t\",\"number\":1}");
+}
+
+static int publish(void)
+{
+    return call(make_publish);
+}
+
+static void hear(berth_ctx *ctx, const struct berth_message *message, void *user)
+{
+    (void)ctx;
+    (void)message;
+    ++*(int *)user;
+}
+
+static int subscribe(void)
+{
+    static int count;
+    uint64_t id = 0;
+    int code = berth_host_subscribe(host, "news.>", hear, &count, &id, &error);
+    CHECK((id != 0) == (code == BERTH_OK));
+    if (id)
+        berth_host_unsubscribe(host, id);
+    return code;
+}
+
+/* A message that is there when memory runs out: whatever becomes of it, the next one is handled. */
+static int dispatch(void)
+{
+    while (berth_host_dispatch(host, 0) > 0)
+        ;
+    return BERTH_OK;
+}
+
+static void send_next(void)
+{
+    CHECK_CALL(host, "publisher.text", "[\"x\",0]", "null");
+}
+
+static int list(void)
+{
+    char *json = NULL;
+    int code = berth_host_list(host, &json, &error);
+    free(json);
+    return code;
+}
+
+static int show(void)
+{
+    char *json = NULL;
+    int code = berth_host_show(host, "types", &json, &error);
+    free(json);
+    return code;
+}
+
+static int read_manifest(void)
+{
+    char *json = NULL, *text = NULL;
+    int code = berth_manifest_read(options_file, &json, &text, &error);
+    CHECK((json != NULL) == (code == BERTH_OK) && (text != NULL) == (code == BERTH_OK));
+    free(json);
+    free(text);
+    return code;
+}
+
+static int new_host(void)
+{
+    struct berth_host_options options;
+    berth_host *made = NULL;
+    berth_host_options_init(&options);
+    options.threads = 0;
+    int code = berth_host_new(&options, &made, &error);
+    CHECK((made != NULL) == (code == BERTH_OK));
+    berth_host_free(made);
+    return code;
+}
+
+static int new_host_with_threads(void)
+{
+    struct berth_host_options options;
+    berth_host *made = NULL;
+    berth_host_options_init(&options);
+    options.threads = 2;
+    int code = berth_host_new(&options, &made, &error);
+    berth_host_free(made);
+    return code;
+}
+
+/* ---- Trying them ---- */
+
+static void set_up(bool with_worker)
+{
+    struct berth_host_options options = berth_test_host_options();
+
+    if (!berth_fault_works())
+        berth_skip("malloc cannot be replaced here");
+    if (with_worker && berth_test_valgrind())
+        berth_skip("valgrind cannot follow a worker");
+    math_file = berth_test_fixture("math");
+    counter_file = berth_test_fixture("counter_v2");
+    options_file = berth_test_fixture("options");
+    all_files[0] = berth_test_fixture("requirer");
+    all_files[1] = math_file;
+    options.threads = 0;
+    options.log = NULL; /* it would allocate, too */
+    host = berth_test_host(&options);
+    LOAD(host, "counter", "inline");
+    LOAD(host, "types", "inline");
+    LOAD(host, "greet", "inline");
+    LOAD(host, "chain_b", "inline");
+    LOAD(host, "chain_c", "inline");
+    LOAD(host, "publisher", "inline");
+    LOAD(host, "subscriber", "inline");
+    CHECK_CALL(host, "counter.add", "[7]", "7");
+    if (with_worker)
+        berth_test_load_as(host, "greet", "away", "process");
+}
+
+static void check_nothing_changed(const char *modules)
+{
+    char *json = NULL;
+
+    CHECK_CODE(berth_host_list(host, &json, &error), BERTH_OK, &error);
+    CHECK_STR(json, modules);
+    free(json);
+    CHECK_CALL(host, "counter.get", "[]", "7");
+    CHECK_CALL(host, "greet.hello", "[\"you\"]", "\"Hello, you\"");
+    CHECK_CALL(host, "chain_b.half", "[3]", "1.5");
+}
+
+/* With only the kth allocation failing, or all from the kth on. */
+static void try_operation(const struct operation *operation, bool all)
+{
+    unsigned long k = 1, tolerated = 0, odd = 0;
+    char *modules = NULL;
+
+    CHECK_CODE(operation->run(), BERTH_OK, &error); /* fills caches, of the C library too */
+    if (operation->undo)
+        operation->undo();
+    for (;; k++) {
+        CHECK_CODE(berth_host_list(host, &modules, &error), BERTH_OK, &error);
+        memset(&error, 0, sizeof(error));
+        berth_fault_arm(k, all);
+        int code = operation->run();
+        bool hit = berth_fault_disarm();
+        if (code == BERTH_OK && operation->undo)
+            operation->undo();
+        if (!hit) {
+            CHECK_CODE(code, BERTH_OK, &error);
+            break;
+        }
+        tolerated += code == BERTH_OK;
+        if (code != BERTH_OK && code != BERTH_RESOURCE_EXHAUSTED) {
+            if (!odd++)
+                berth_note("%s: allocation %lu: code %d: %s", operation->name, k, code, error.text);
+        }
+        if (code != BERTH_OK)
+            check_nothing_changed(modules);
+        free(modules);
+        if (k > 20000) {
+            CHECK(k < 20000);
+            return;
+        }
+    }
+    free(modules);
+    berth_note("%s: %lu allocations, %lu without which it works, %lu with another code",
+               operation->name, k - 1, tolerated, odd);
+    CHECK(k > 1 || operation->run == dispatch);
+}
+
+static void try_operations(const struct operation *operations, size_t count, bool with_worker)
+{
+    set_up(with_worker);
+    for (size_t i = 0; i < count; i++) {
+        try_operation(&operations[i], false);
+        long before = berth_fault_live();
+        try_operation(&operations[i], true);
+        long after = berth_fault_live();
+        if (after > before) { /* a cache may have grown; twice it has not */
+            try_operation(&operations[i], true);
+            CHECK(berth_fault_live() <= after);
+        }
+    }
+    berth_host_free(host);
+}
+
+static void loading(void)
+{
+    static const struct operation operations[] = {
+        { "load", load_inline, unload_math },
+        { "load with options", load_with_options, unload_named },
+        { "load all", load_all, unload_all },
+    };
+    try_operations(operations, COUNT(operations), false);
+}
+
+static void unloading(void)
+{
+    static const struct operation operations[] = {
+        { "unload", unload_greet_and_load, load_publisher },
+    };
+    try_operations(operations, COUNT(operations), false);
+}
+
+static void calling(void)
+{
+    static const struct operation operations[] = {
+        { "call by JSON", call_json, NULL },    { "call by name", call_named, NULL },
+        { "call in words", call_words, NULL },  { "bound call", call_bound, NULL },
+        { "chained call", call_chained, NULL }, { "find a function", find_function, NULL },
+    };
+    try_operations(operations, COUNT(operations), false);
+}
+
+static void messages(void)
+{
+    static const struct operation operations[] = {
+        { "publish", publish, NULL },
+        { "subscribe", subscribe, NULL },
+        { "dispatch", dispatch, send_next },
+    };
+    try_operations(operations, COUNT(operations), false);
+}
+
+static void reloading(void)
+{
+    static const struct operation operations[] = {
+        { "reload", reload, NULL },
+    };
+    set_up(false);
+    LOAD(host, "math", "inline");
+    /* A reload that worked leaves another generation, so the list is taken anew each time. */
+    try_operation(&operations[0], false);
+    try_operation(&operations[0], true);
+    CHECK_CALL(host, "counter.get", "[]", "7");
+    berth_host_free(host);
+}
+
+static void workers(void)
+{
+    static const struct operation operations[] = {
+        { "load in a worker", load_process, unload_math },
+        { "call a worker", call_process, NULL },
+        { "reload a worker", reload_process, NULL },
+    };
+    try_operations(operations, COUNT(operations), true);
+}
+
+static void asking(void)
+{
+    static const struct operation operations[] = {
+        { "list", list, NULL },
+        { "show", show, NULL },
+        { "read a manifest", read_manifest, NULL },
+        { "a new host", new_host, NULL },
+        { "a new host with threads", new_host_with_threads, NULL },
+    };
+    try_operations(operations, COUNT(operations), false);
+}
+
+/* What is left when all has gone, over many failures: nothing. */
+static void nothing_leaks(void)
+{
+    long live = 0;
+
+    for (int round = 0; round < 4; round++) {
+        set_up(false);
+        for (unsigned long k = 1; k < 60; k++) {
+            berth_fault_arm(k, false);
+            if (load_inline() == BERTH_OK) {
+                berth_fault_disarm();
+                unload_math();
+            }
+            berth_fault_disarm();
+            berth_fault_arm(k, false);
+            call_json();
+            berth_fault_disarm();
+        }
+        berth_host_free(host);
+        berth_scratch_clear();
+        if (round == 1)
+            live = berth_fault_live();
+    }
+    CHECK(berth_fault_live() <= live);
+    berth_note("%ld blocks, then %ld", live, berth_fault_live());
+}
+
+static const struct berth_test tests[] = {
+    { "asking", asking },       { "loading", loading },
+    { "unloading", unloading }, { "calling", calling },
+    { "messages", messages },   { "reloading", reloading },
+    { "workers", workers },     { "nothing_leaks", nothing_leaks },
+};
+
+int main(int argc, char **argv)
+{
+    return berth_suite_main("fault", tests, COUNT(tests), argc, argv);
+}
