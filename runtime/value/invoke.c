@@ -3,17 +3,24 @@
 
 #include "runtime/base/arena.h"
 #include "runtime/base/error.h"
+#include "runtime/value/registers.h"
 
 #include <ffi.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct berth_invoke {
+/* What libffi needs. */
+struct description {
     ffi_cif cif;
     size_t pointers; /* bytes of the array of arguments */
     size_t narrow; /* the result's size, when it is smaller than the register that libffi writes */
     ffi_type *types[1 + BERTH_PARAMETERS_MAX];
     struct berth_arena arena; /* the descriptions of structs */
+};
+
+struct berth_invoke {
+    struct description *description; /* NULL: all in registers */
+    struct berth_registers registers;
 };
 
 /* ---- descriptions of types ---- */
@@ -95,25 +102,25 @@ static ffi_type *describe(struct berth_arena *arena, const struct berth_type *ty
 
 /* ---- the plan ---- */
 
-static int prepare(struct berth_invoke *invoke, const struct berth_signature *signature,
+static int prepare(struct description *description, const struct berth_signature *signature,
                    struct berth_error *error)
 {
-    ffi_type *result = describe(&invoke->arena, signature->result);
+    ffi_type *result = describe(&description->arena, signature->result);
 
     if (!result)
         return berth_error_nomem(error);
-    invoke->types[0] = &ffi_type_pointer; /* ctx */
+    description->types[0] = &ffi_type_pointer; /* ctx */
     for (size_t i = 0; i < signature->count; i++) {
-        invoke->types[1 + i] = describe(&invoke->arena, signature->parameters[i].type);
-        if (!invoke->types[1 + i])
+        description->types[1 + i] = describe(&description->arena, signature->parameters[i].type);
+        if (!description->types[1 + i])
             return berth_error_nomem(error);
     }
-    invoke->pointers = signature->count * sizeof(void *);
+    description->pointers = signature->count * sizeof(void *);
     if (signature->result->kind >= BERTH_KIND_BOOL && signature->result->kind <= BERTH_KIND_U64 &&
         signature->result->size < sizeof(ffi_arg))
-        invoke->narrow = signature->result->size;
-    ffi_status status = ffi_prep_cif(&invoke->cif, FFI_DEFAULT_ABI,
-                                     (unsigned)(1 + signature->count), result, invoke->types);
+        description->narrow = signature->result->size;
+    ffi_status status = ffi_prep_cif(&description->cif, FFI_DEFAULT_ABI,
+                                     (unsigned)(1 + signature->count), result, description->types);
     if (status != FFI_OK)
         return berth_error_set(error, BERTH_INTERNAL, "libffi refuses the signature %.200s: %d",
                                signature->identity, (int)status);
@@ -124,11 +131,19 @@ int berth_invoke_new(const struct berth_signature *signature, struct berth_invok
                      struct berth_error *error)
 {
     struct berth_invoke *invoke = calloc(1, sizeof(*invoke));
+    int code = BERTH_OK;
 
     if (!invoke)
         return berth_error_nomem(error);
-    berth_arena_init(&invoke->arena);
-    int code = prepare(invoke, signature, error);
+    if (!berth_registers_plan(&invoke->registers, signature)) {
+        invoke->description = calloc(1, sizeof(*invoke->description));
+        if (invoke->description) {
+            berth_arena_init(&invoke->description->arena);
+            code = prepare(invoke->description, signature, error);
+        } else {
+            code = berth_error_nomem(error);
+        }
+    }
     if (code == BERTH_OK)
         *ret_invoke = invoke;
     else
@@ -140,24 +155,35 @@ void berth_invoke_free(struct berth_invoke *invoke)
 {
     if (!invoke)
         return;
-    berth_arena_deinit(&invoke->arena);
+    if (invoke->description)
+        berth_arena_deinit(&invoke->description->arena);
+    free(invoke->description);
     free(invoke);
+}
+
+static void call_described(const struct description *description, void (*code)(void),
+                           berth_ctx *ctx, const void *const *arguments, void *result)
+{
+    ffi_cif *cif = (ffi_cif *)&description->cif; /* ffi_call does not write to it */
+    const void *values[1 + BERTH_PARAMETERS_MAX];
+
+    values[0] = &ctx;
+    if (description->pointers > 0)
+        memcpy(values + 1, arguments, description->pointers);
+    if (result && description->narrow > 0) {
+        ffi_arg wide;
+        ffi_call(cif, code, &wide, (void **)values);
+        memcpy(result, &wide, description->narrow); /* little-endian: the low bytes come first */
+    } else {
+        ffi_call(cif, code, result, (void **)values);
+    }
 }
 
 void berth_invoke_call(const struct berth_invoke *invoke, void (*code)(void), berth_ctx *ctx,
                        const void *const *arguments, void *result)
 {
-    ffi_cif *cif = (ffi_cif *)&invoke->cif; /* ffi_call does not write to it */
-    const void *values[1 + BERTH_PARAMETERS_MAX];
-
-    values[0] = &ctx;
-    if (invoke->pointers > 0)
-        memcpy(values + 1, arguments, invoke->pointers);
-    if (result && invoke->narrow > 0) {
-        ffi_arg wide;
-        ffi_call(cif, code, &wide, (void **)values);
-        memcpy(result, &wide, invoke->narrow); /* little-endian: the low bytes come first */
-    } else {
-        ffi_call(cif, code, result, (void **)values);
-    }
+    if (invoke->description)
+        call_described(invoke->description, code, ctx, arguments, result);
+    else
+        berth_registers_call(&invoke->registers, code, ctx, arguments, result);
 }

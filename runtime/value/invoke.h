@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Calling code by a signature that is known only at run time; the only user of libffi. */
+/*
+ * Calling code by a signature that is known only at run time: with the arguments in registers when
+ * they fit (runtime/value/registers.h), by libffi otherwise, whose only user this is.
+ */
 #ifndef RUNTIME_VALUE_INVOKE_H
 #define RUNTIME_VALUE_INVOKE_H
 
@@ -8,7 +11,7 @@
 #include <berth/call.h>
 
 /*
- * What libffi wants, prepared once for a signature, which it does not refer to afterwards.
+ * What such a call needs, prepared once for a signature, which it does not refer to afterwards.
  * Immutable, shared between threads.
  */
 struct berth_invoke;
