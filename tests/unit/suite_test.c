@@ -37,7 +37,7 @@ static void play_skip(void)
 
 static void play_crash(void)
 {
-    CHECK(!"before the crash");
+    CHECK(1 > 2);
     raise(SIGKILL);
 }
 
@@ -115,7 +115,7 @@ static void skipping_gives_the_reason(void)
 static void a_crash_loses_no_diagnosis(void)
 {
     struct berth_test_command run = play("crash");
-    CHECK_CONTAINS(run.out, "before the crash");
+    CHECK_CONTAINS(run.out, "1 > 2");
     CHECK_INT(run.status, 128 + SIGKILL);
 }
 
