@@ -86,11 +86,6 @@ struct key {
     size_t length;
 };
 
-static struct key *keys_from(const struct reader *reader, size_t start)
-{
-    return (struct key *)(void *)(reader->keys.data + start);
-}
-
 static int add_key(struct reader *reader, const struct berth_token *token)
 {
     struct key key = { .text = token->text, .length = token->length };
@@ -121,9 +116,11 @@ static int duplicate(const struct reader *reader, const struct key *key)
 /* An object that ends, whose keys begin at start: are there equal ones? */
 static int check_keys(const struct reader *reader, size_t start)
 {
-    const struct key *keys = keys_from(reader, start);
-    size_t count = (reader->keys.size - start) / sizeof(*keys), slots = 16;
+    size_t count = (reader->keys.size - start) / sizeof(struct key), slots = 16;
 
+    if (count < 2)
+        return BERTH_OK;
+    const struct key *keys = (const struct key *)(const void *)(reader->keys.data + start);
     if (count <= 8) {
         for (size_t i = 1; i < count; i++)
             for (size_t j = 0; j < i; j++)

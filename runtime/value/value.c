@@ -274,7 +274,8 @@ static int zero_piece(struct visitor *visitor, const struct berth_type *type, co
 void berth_value_zero(const struct berth_type *type, void *value)
 {
     struct visitor visitor = { .piece = zero_piece };
-    memset(value, 0, type->size);
+    if (type->size > 0) /* void may have no place */
+        memset(value, 0, type->size);
     visit(&visitor, type, value);
 }
 
