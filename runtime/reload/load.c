@@ -89,6 +89,8 @@ static int check_imports(struct berth_generation *next, struct berth_error *erro
 
 int berth_generation_check(struct berth_generation *next, struct berth_error *error)
 {
+    if (next->host->upstream) /* a worker's: the other modules are upstream, where it was checked */
+        return BERTH_OK;
     pthread_mutex_lock(&next->host->lock);
     int code = check_requires(next, error);
     if (code == BERTH_OK)
