@@ -72,6 +72,7 @@ struct berth_carrier_setup {
 };
 
 struct berth_carrier;
+struct berth_invoke;
 
 struct berth_carrier_ops {
     const char *name; /* "inline", "process" */
@@ -105,6 +106,12 @@ struct berth_carrier_ops {
     void (*fini)(struct berth_carrier *carrier);
     /* The process it runs in: 0 for this one. */
     int (*pid)(const struct berth_carrier *carrier);
+    /*
+     * How to call an item's code right here; belongs to the carrier. NULL: only by invoke. The
+     * member itself is NULL when the code is not in this process.
+     */
+    const struct berth_invoke *(*direct)(struct berth_carrier *carrier, enum berth_item_kind kind,
+                                         size_t index);
 };
 #define BERTH_INVOKED_FAILED (-1)
 

@@ -141,6 +141,7 @@ static int inline_invoke(struct berth_carrier *carrier, const struct berth_place
         return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED, "%s: calls are nested too deeply",
                                self->name);
 
+    uintptr_t pin = ctx[1].frame; /* the caller's: it still needs what this frame holds */
     __atomic_store_n(&ctx[1].frame, (uintptr_t)item->code, __ATOMIC_RELEASE);
     berth_invoke_call(item->invoke, item->code, ctx + 1, arguments, result);
     if (ctx[1].frame & BERTH_FRAME_FAILED) {
@@ -150,8 +151,18 @@ static int inline_invoke(struct berth_carrier *carrier, const struct berth_place
     } else {
         code = keep_result(item, place, result, error);
     }
-    BERTH_I_POP(ctx);
+    __atomic_store_n(&ctx[1].frame, pin, __ATOMIC_RELEASE);
     return code;
+}
+
+/* A result with a pointer in it has to be kept. */
+static const struct berth_invoke *inline_direct(struct berth_carrier *carrier,
+                                                enum berth_item_kind kind, size_t index)
+{
+    struct inline_carrier *self = berth_container(carrier, struct inline_carrier, carrier);
+    const struct inline_item *item = item_find(self, kind, index);
+
+    return item && item->code && item->signature->result->plain ? item->invoke : NULL;
 }
 
 static int inline_pid(const struct berth_carrier *carrier)
@@ -168,4 +179,5 @@ const struct berth_carrier_ops berth_carrier_inline = {
     .stop = inline_stop,
     .fini = inline_fini,
     .pid = inline_pid,
+    .direct = inline_direct,
 };

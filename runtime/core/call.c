@@ -109,19 +109,14 @@ static bool gate_take(berth_ctx *ctx, struct berth_module *module, const char *n
     return false;
 }
 
-static bool is_gated(const struct berth_item *item)
-{
-    return item->code && !item->generation->image->manifest->parallel;
-}
-
 struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated)
 {
     for (;;) {
         struct berth_item *item = berth_cell_pin(ctx, cell);
         if (!item)
             return NULL;
-        *ret_gated = is_gated(item);
-        if (!*ret_gated)
+        *ret_gated = item->gated;
+        if (!item->gated)
             return item;
         if (!gate_take(ctx, cell->module, cell->name))
             return NULL;
@@ -190,9 +185,14 @@ static int invoke_checked(berth_ctx *ctx, struct berth_item *item, const char *t
 int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
                       const void *const *arguments, void *result)
 {
-    return item->generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP
-               ? invoke_checked(ctx, item, topic, arguments, result)
-               : invoke_carrier(ctx, item, topic, arguments, result);
+    if (BERTH_I_UNLIKELY(!item->direct))
+        return item->generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP
+                   ? invoke_checked(ctx, item, topic, arguments, result)
+                   : invoke_carrier(ctx, item, topic, arguments, result);
+    berth_invoke_call(item->direct, item->code, ctx + 1, arguments, result);
+    if (BERTH_I_UNLIKELY(ctx[1].frame & BERTH_FRAME_FAILED))
+        return invoke_failed(ctx, item, BERTH_INVOKED_FAILED, NULL, result);
+    return BERTH_OK;
 }
 
 int berth_cell_leave(berth_ctx *ctx, struct berth_cell *cell, const struct berth_item *item,
@@ -239,21 +239,35 @@ int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, const struct berth_
     return berth_cell_leave(ctx, cell, item, gated, code, result);
 }
 
+/* Where the cache keeps a name. Only for that: whoever makes names collide slows down himself. */
+static size_t cache_place(const char *name, size_t length)
+{
+    uint64_t first = 0, last = 0;
+    if (length >= sizeof first) {
+        memcpy(&first, name, sizeof first);
+        memcpy(&last, name + length - sizeof last, sizeof last);
+    } else {
+        memcpy(&first, name, length);
+    }
+    uint64_t mixed = (first ^ length) * UINT64_C(0x9e3779b97f4a7c15) ^ last;
+    return (size_t)(mixed * UINT64_C(0xff51afd7ed558ccd) >> 32) % BERTH_NAMES_CACHED;
+}
+
 struct berth_cell *berth_cell_lookup(berth_ctx *ctx, const char *name)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     struct berth_host *host = berth_host_of(ctx);
     size_t length = strlen(name);
-    uint64_t hash = berth_map_hash(name, length);
     void **place = NULL;
     if (!thread->names)
         thread->names = calloc(BERTH_NAMES_CACHED, sizeof *thread->names);
     if (thread->names) {
-        place = &thread->names[hash % BERTH_NAMES_CACHED];
+        place = &thread->names[cache_place(name, length)];
         struct berth_cell *cell = *place; /* cells stay for the host's life */
         if (cell && strcmp(cell->name, name) == 0)
             return cell;
     }
+    uint64_t hash = berth_map_hash(name, length);
     pthread_mutex_lock(&host->lock);
     struct berth_cell *cell = berth_map_get_hashed(&host->cells, name, length, hash);
     pthread_mutex_unlock(&host->lock);

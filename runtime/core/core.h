@@ -47,7 +47,10 @@ struct berth_item {
     size_t index;
     const struct berth_signature *signature;
     void (*code)(void); /* inline; else NULL */
-    uint64_t serial;    /* of its generation: no two in a process have the same */
+    bool gated;         /* code of a serial module */
+    /* When a call is no more than that, without a copy of anything: how; else NULL: the carrier's. */
+    const struct berth_invoke *direct;
+    uint64_t serial; /* of its generation: no two in a process have the same */
 };
 
 /*
@@ -162,6 +165,7 @@ struct berth_generation {
     struct berth_module *module;
     struct berth_host *host;
     unsigned number;
+    uint64_t serial; /* no two in a process have the same */
     struct berth_image *image;
     const struct berth_carrier_ops *placement;
     struct berth_carrier *carrier; /* NULL while a worker is away */

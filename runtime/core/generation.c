@@ -126,10 +126,20 @@ static void upcall_died(void *user, const char *how)
  * ---------------------------------------------------------------------------------------
  */
 
+static struct berth_item item_of(struct berth_generation *generation, enum berth_item_kind kind,
+                                 size_t index, const struct berth_signature *signature)
+{
+    return (struct berth_item){ .generation = generation,
+                                .kind = kind,
+                                .index = index,
+                                .signature = signature,
+                                .serial = generation->serial };
+}
+
 static int items_make(struct berth_generation *generation, struct berth_error *error)
 {
     const struct berth_manifest *manifest = generation->image->manifest;
-    uint64_t serial = __atomic_add_fetch(&next_serial, 1, __ATOMIC_RELAXED);
+    generation->serial = __atomic_add_fetch(&next_serial, 1, __ATOMIC_RELAXED);
     generation->export_count = manifest->export_count;
     generation->handler_count = manifest->subscribe_count;
     generation->exports = berth_arena_alloc(&generation->arena, (manifest->export_count + 1) *
@@ -141,18 +151,14 @@ static int items_make(struct berth_generation *generation, struct berth_error *e
     if (!generation->exports || !generation->handlers || !generation->subscriptions)
         return berth_error_nomem(error);
     for (size_t i = 0; i < manifest->export_count; i++)
-        generation->exports[i] = (struct berth_item){ generation, BERTH_ITEM_EXPORT,
-                                                      i,          manifest->exports[i].signature,
-                                                      NULL,       serial };
+        generation->exports[i] =
+            item_of(generation, BERTH_ITEM_EXPORT, i, manifest->exports[i].signature);
     for (size_t i = 0; i < manifest->subscribe_count; i++)
-        generation->handlers[i] = (struct berth_item){
-            generation, BERTH_ITEM_SUBSCRIBE, i, manifest->subscribes[i].signature, NULL, serial
-        };
+        generation->handlers[i] =
+            item_of(generation, BERTH_ITEM_SUBSCRIBE, i, manifest->subscribes[i].signature);
     for (size_t i = 0; i < BERTH_HOOK_COUNT; i++)
-        generation->hooks[i] =
-            (struct berth_item){ generation, BERTH_ITEM_HOOK,
-                                 i,          berth_item_signature(manifest, BERTH_ITEM_HOOK, i),
-                                 NULL,       serial };
+        generation->hooks[i] = item_of(generation, BERTH_ITEM_HOOK, i,
+                                       berth_item_signature(manifest, BERTH_ITEM_HOOK, i));
     return BERTH_OK;
 }
 
@@ -261,6 +267,17 @@ static int edge_init(struct berth_generation *generation, struct berth_edge *edg
     return BERTH_OK;
 }
 
+static void export_bind(struct berth_generation *generation, struct berth_item *item,
+                        const struct berth_link *link)
+{
+    struct berth_carrier *carrier = generation->carrier;
+
+    item->code = link->code;
+    item->gated = !generation->image->manifest->parallel;
+    if (!(generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP))
+        item->direct = carrier->ops->direct(carrier, BERTH_ITEM_EXPORT, item->index);
+}
+
 /* Inline: every link of the table gets its place. host->lock held. */
 static int links_bind(struct berth_generation *generation, struct berth_error *error)
 {
@@ -276,7 +293,7 @@ static int links_bind(struct berth_generation *generation, struct berth_error *e
             link->code = (void (*)(void))berth_unit_ctx;
             break;
         case BERTH_ITEM_EXPORT:
-            generation->exports[index].code = link->code;
+            export_bind(generation, &generation->exports[index], link);
             break;
         case BERTH_ITEM_SUBSCRIBE:
             generation->handlers[index].code = link->code;

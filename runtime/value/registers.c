@@ -65,15 +65,23 @@ bool berth_registers_plan(struct berth_registers *plan, const struct berth_signa
 
 #if GENERAL > 0
 
+/* Written and read in one size: else the processor waits until what was written is in its cache. */
+union place {
+    uint64_t general;
+    double vector;
+};
+
 #define EIGHT(type)   type, type, type, type, type, type, type, type
 #define VECTORS       EIGHT(double)
-#define VECTOR_VALUES v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7]
+#define VECTOR_VALUES V(0), V(1), V(2), V(3), V(4), V(5), V(6), V(7)
+#define V(n)          at[GENERAL + (n)].vector
+#define G(n)          at[n].general
 #if GENERAL == 8
 #define GENERALS       EIGHT(uint64_t)
-#define GENERAL_VALUES at[0], at[1], at[2], at[3], at[4], at[5], at[6], at[7]
+#define GENERAL_VALUES G(0), G(1), G(2), G(3), G(4), G(5), G(6), G(7)
 #else
 #define GENERALS       uint64_t, uint64_t, uint64_t, uint64_t, uint64_t, uint64_t
-#define GENERAL_VALUES at[0], at[1], at[2], at[3], at[4], at[5]
+#define GENERAL_VALUES G(0), G(1), G(2), G(3), G(4), G(5)
 #endif
 
 /* Sign-extended through the signed type of the same size. */
@@ -106,7 +114,8 @@ static inline void load(uint64_t *at, unsigned how, const void *value)
         LOAD_AS(uint32_t, uint64_t);
         break;
     case LOAD_SPAN:
-        memcpy(at, value, 2 * sizeof(*at));
+        memcpy(at, value, sizeof(*at));
+        memcpy(at + 1, (const char *)value + sizeof(*at), sizeof(*at));
         break;
     default:
         memcpy(at, value, sizeof(*at));
@@ -120,16 +129,11 @@ __attribute__((no_sanitize("function", "cfi-icall")))
 void berth_registers_call(const struct berth_registers *plan, void (*code)(void), berth_ctx *ctx,
                           const void *const *arguments, void *result)
 {
-    uint64_t at[GENERAL + VECTOR] = { (uint64_t)(uintptr_t)ctx };
-    double v[VECTOR];
-    union {
-        uint64_t general;
-        double vector;
-    } got;
+    union place at[GENERAL + VECTOR], got; /* a callee does not read what is not its own */
 
+    at[0].general = (uint64_t)(uintptr_t)ctx;
     for (size_t i = 0; i < plan->count; i++)
-        load(&at[plan->places[i]], plan->loads[i], arguments[i]);
-    memcpy(v, at + GENERAL, sizeof(v));
+        load(&at[plan->places[i]].general, plan->loads[i], arguments[i]);
     if (plan->vector_result)
         got.vector = ((double (*)(GENERALS, VECTORS))code)(GENERAL_VALUES, VECTOR_VALUES);
     else if (plan->vectors)
