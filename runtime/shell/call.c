@@ -65,22 +65,35 @@ static int print_result(const struct call *call, const struct berth_words_result
 
     if (result->kind == BERTH_VALUE_VOID)
         return BERTH_EXIT_OK;
-    if (result->kind ==
-        BERTH_VALUE_STRING) /* raw; but a prompt should begin on a line of its own */
-        newline =
-            isatty(STDOUT_FILENO) && (!result->size || result->data[result->size - 1] != '\n');
+    if (!newline && isatty(STDOUT_FILENO)) /* raw, but the prompt begins on a line of its own */
+        newline = !result->size || result->data[result->size - 1] != '\n';
     return berth_output_write(call->options.json, result->data, result->size, newline);
+}
+
+/* An option that was meant as one, but stands among the arguments; or NULL. */
+static const char *find_option(const struct call *call)
+{
+    for (size_t i = 0; i < call->count; i++)
+        for (const struct option *known = call->options.known; known->name; known++)
+            if (!strncmp(call->words[i].data, "--", 2) &&
+                !strcmp(call->words[i].data + 2, known->name))
+                return call->words[i].data;
+    return NULL;
 }
 
 static int print_failure(const struct call *call, berth_ctx *ctx, int code)
 {
+    const bool json = call->options.json;
+    const char *text = berth_error_text(ctx), *option = find_option(call);
+
     if (code == BERTH_NOT_FOUND && !call->local.count)
         return berth_output_fail(
-            call->options.json, code,
-            "%s: no module is loaded; name its file: berth call --with FILE %s", call->function,
-            call->function);
-
-    return berth_output_fail(call->options.json, code, "%s", berth_error_text(ctx));
+            json, code, "%s: no module is loaded; name its file: berth call --with FILE %s",
+            call->function, call->function);
+    if (code == BERTH_INVALID_ARGUMENT && option)
+        return berth_output_fail(
+            json, code, "%s (%s is an argument: options stand before FUNCTION)", text, option);
+    return berth_output_fail(json, code, "%s", text);
 }
 
 static int make_call(const struct call *call, berth_ctx *ctx)
@@ -160,8 +173,8 @@ static int run(int argc, char **argv)
 
 const struct berth_command berth_command_call = {
     .name = "call",
-    .synopsis = "[--with FILE[=inline|process]]... [--timeout T] [--json] [--args JSON]\n"
-                "           FUNCTION [ARG...]",
+    .synopsis = "[--with FILE[=inline|process]]... [--timeout T] [--json]\n"
+                "           [--args JSON] FUNCTION [ARG...]",
     .help = "Calls MODULE.FUNCTION and prints its result, in a host for this one call.\n"
             "\n"
             "  --with FILE[=inline|process]  loads a module; may be repeated, in any order\n"

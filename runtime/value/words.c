@@ -136,8 +136,8 @@ static int read_words(struct reading *reading, const struct berth_word *words, s
             parameter = first_left(reading);
         if (!parameter)
             return berth_error_set(error, BERTH_INVALID_ARGUMENT,
-                                   "%zu arguments are given, but there are %zu parameters", count,
-                                   reading->signature->count);
+                                   "too many arguments: at most %zu are taken, %zu are given",
+                                   reading->signature->count, count);
         int code = read_word(reading, parameter, word, error);
         if (code != BERTH_OK)
             return code;

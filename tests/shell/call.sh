@@ -47,6 +47,7 @@ fails "a missing file is named, and how to write the text" 1 \
 fails "a directory is no file" 1 "berth: invalid_argument: *Is a directory*" \
     call --with "$types" types.echo_string @.
 fails "@ without a name" 1 "berth: invalid_argument: *@@*" call --with "$types" types.echo_string @
+printf 'a\0b' >data
 fails "a string has no NUL" 1 "berth: invalid_argument: *NUL*byte 1*" \
     call --with "$types" types.echo_string @data
 printf 'ab\377' >data
@@ -94,9 +95,11 @@ fails "without modules, the cure is named" 1 \
     "berth: not_found: math.add: no module is loaded; name its file: berth call --with FILE math.add" \
     call math.add 1 2
 fails "a module that is not there" 1 "berth: not_found: *maths*" call --with "$math" maths.add 1 2
-fails "a function that is not there" 1 "berth: not_found: *math.ad*" call --with "$math" math.ad 1 2
+fails "a function that is not there" 1 "berth: not_found: *math*ad*" call --with "$math" math.ad 1 2
 fails "too few arguments" 1 "berth: invalid_argument: *" call --with "$math" math.add 1
-fails "too many arguments" 1 "berth: invalid_argument: *3*2*" call --with "$math" math.add 1 2 3
+fails "too many arguments" 1 "berth: invalid_argument: math.add: too many arguments: at most 2 *3*" call --with "$math" math.add 1 2 3
+fails "an option among the arguments" 1 "berth: invalid_argument: *--json*options stand before FUNCTION*" \
+    call --with "$math" math.add 1 2 --json
 fails "an argument given twice" 1 "berth: invalid_argument: *argument a is given twice*" \
     call --with "$math" math.add a=1 a=2
 fails "a wrong type" 1 "berth: invalid_argument: *argument b*" call --with "$math" math.add 1 two
@@ -135,10 +138,10 @@ ok "modules are loaded in an order that works" $'3\n' \
 fails "what is required is named" 1 "berth: *math*" call --with "$modules/requirer.so" requirer.three
 fails "a cycle is named" 1 "berth: *cycle_*cycle_*" \
     call --with "$modules/cycle_a.so" --with "$modules/cycle_b.so" cycle_a.nothing
-cp "$math" 'odd=name.so' && cp "$math" odd=name
-ok "a file with = and ." $'3\n' call --with 'odd=name.so' math.add 1 2
-ok "a file with = and a placement" $'3\n' call --with 'odd=name=inline' math.add 1 2
-ok "a file with = and /" $'3\n' call --with ./odd=name math.add 1 2
+cp "$math" 'odd=name.so' && cp "$math" odd=name && mkdir 'odd=dir' && cp "$math" odd=dir/math
+ok "a file with = and ." $'3\n' call --with odd=name.so math.add 1 2
+ok "a file with = and /" $'3\n' call --with odd=dir/math math.add 1 2
+ok "a file with = and a placement" $'3\n' call --with odd=name=inline math.add 1 2
 fails "a file with = alone is taken for a placement" 2 "berth: invalid_argument: *" call --with odd=name math.add 1 2
 
 # ---- Time ----
@@ -162,12 +165,15 @@ head -c 1000000 /dev/zero | tr '\0' x >large
 "$berth" call --with "$types" types.echo_string @large 2>err | head -c 1 >out
 status=${PIPESTATUS[0]}
 check "a reader that goes away ends it silently" 141 x ""
-prlimit --nofile=4 "$berth" call --with "$math" math.add 1 2 >out 2>err
+real=$BERTH_TOP_BUILDDIR/.libs/berth # without the shell script that libtool makes of it
+[ -x "$real" ] || real=$berth
+LD_LIBRARY_PATH=$BERTH_TOP_BUILDDIR/.libs timeout 60 prlimit --nofile=4 "$real" \
+    call --with "$math" math.add 1 2 >out 2>err
 status=$?
-if grep -q 'error while loading' err; then
-    tap_skip "without a host the status is 3" "the program itself needs more descriptors"
-else
+if grep -q '^berth:' err; then
     check "without a host the status is 3" 3 "" "berth: resource_exhausted: *"
+else
+    tap_skip "without a host the status is 3" "the program itself needs more descriptors"
 fi
 
 tap_done

@@ -151,7 +151,7 @@ static void refuses(void)
         { { WORD("1"), WORD("t"), WORD("d"), WORD("m"), WORD("o"), WORD("x") },
           6,
           BERTH_INVALID_ARGUMENT,
-          "6 arguments are given, but there are 5" },
+          "at most 5 are taken, 6 are given" },
         { { WORD("1"), WORD("number=2") }, 2, BERTH_INVALID_ARGUMENT, "data" },
         { { WORD("text=a"), WORD("text=b") }, 2, BERTH_INVALID_ARGUMENT, "text is given twice" },
         { { WORD("one") }, 1, BERTH_INVALID_ARGUMENT, "argument number" },
