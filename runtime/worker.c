@@ -97,7 +97,8 @@ static void log_upstream(void *user, int level, const char *text)
 
     berth_peer_begin(worker->peer, &buffer);
     size_t size = strlen(text);
-    berth_buffer_append(&buffer, text, size > LINE_MAX_SIZE ? berth_utf8_cut(text, LINE_MAX_SIZE) : size);
+    berth_buffer_append(&buffer, text,
+                        size > LINE_MAX_SIZE ? berth_utf8_cut(text, LINE_MAX_SIZE) : size);
     berth_peer_note(worker->peer, &wire, &buffer); /* without room or memory the line is lost */
 }
 
@@ -121,8 +122,8 @@ static int make_host(struct worker *worker, uint64_t max_message, uint64_t stop_
     long processors = sysconf(_SC_NPROCESSORS_ONLN);
 
     berth_host_options_init(&options);
-    options.threads = processors > THREADS_MIN && processors <= INT_MAX ? (int)processors
-                                                                        : THREADS_MIN;
+    options.threads =
+        processors > THREADS_MIN && processors <= INT_MAX ? (int)processors : THREADS_MIN;
     options.log_level = BERTH_LOG_DEBUG; /* the host decides */
     options.max_message = (size_t)max_message;
     options.stop_timeout_ns = (int64_t)stop_timeout;
@@ -136,8 +137,8 @@ static int serve_open(struct worker *worker, const struct berth_received *reques
     struct berth_reader reader = berth_received_reader(request);
     const char *name = berth_wire_get_text(&reader), *file = berth_wire_get_text(&reader);
     uint64_t max_message = 0, stop_timeout = 0;
-    bool numbers = berth_wire_get_u64(&reader, &max_message) &&
-                   berth_wire_get_u64(&reader, &stop_timeout);
+    bool numbers =
+        berth_wire_get_u64(&reader, &max_message) && berth_wire_get_u64(&reader, &stop_timeout);
     const char *options_json = berth_wire_get_text(&reader);
     struct berth_image *image;
 
@@ -277,12 +278,11 @@ int main(int argc, char **argv)
 
     if (argc == 2 && strcmp(argv[1], "--version") == 0)
         return printf("berth-worker %s\n", berth_version()) < 0;
-    if (argc != 3 || strcmp(argv[1], "--zygote") != 0 || !is_zygote_socket()) {
+    if (argc != 2 || strcmp(argv[1], "--zygote") != 0 || !is_zygote_socket()) {
         fputs("berth-worker: a host starts this program when a module is loaded in a process of "
               "its own\n",
               stderr);
         return 2;
     }
-    return berth_nursery_run((pid_t)strtol(argv[2], NULL, 10), &newborn) ? serve(&newborn)
-                                                                        : EXIT_SUCCESS;
+    return berth_nursery_run(&newborn) ? serve(&newborn) : EXIT_SUCCESS;
 }

@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -22,7 +21,7 @@ struct child {
 
 struct nursery {
     pid_t pid;
-    int signals, parent; /* descriptors; parent is -1 when there are no pidfds */
+    int signals; /* a descriptor */
     struct child *children;
     size_t count, capacity;
 };
@@ -45,7 +44,7 @@ static void must(bool done)
 /* Moves a descriptor out of the way of the numbers that a worker's descriptors get. */
 static int move_up(int fd)
 {
-    return fcntl(fd, F_DUPFD_CLOEXEC, BERTH_NURSERY_SOCKET + 2);
+    return fcntl(fd, F_DUPFD_CLOEXEC, BERTH_NURSERY_APPLICATION + 1);
 }
 
 /*
@@ -208,7 +207,7 @@ static void reset_ignored_signals(void)
  * All signals are blocked, as when the process began: what a terminal sends to the application's
  * group before this process has left it must not end it.
  */
-static bool begin(struct nursery *nursery, pid_t parent)
+static bool begin(struct nursery *nursery)
 {
     sigset_t all, child;
 
@@ -220,20 +219,19 @@ static bool begin(struct nursery *nursery, pid_t parent)
     sigaddset(&child, SIGCHLD);
     *nursery = (struct nursery){ .pid = getpid() };
     nursery->signals = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-    /* A child of the application that has not exec'ed holds the host's end of the socket open. */
-    nursery->parent = pidfd_open(parent, 0);
-    return nursery->signals >= 0 && getppid() == parent;
+    return nursery->signals >= 0;
 }
 
-int berth_nursery_run(pid_t parent, struct berth_newborn *ret_newborn)
+int berth_nursery_run(struct berth_newborn *ret_newborn)
 {
     struct nursery nursery;
-    int heard = begin(&nursery, parent) ? 0 : -1;
+    int heard = begin(&nursery) ? 0 : -1;
 
     while (heard == 0) {
+        /* A child of the application that has not exec'ed may hold the host's socket open. */
         struct pollfd ready[] = { { BERTH_NURSERY_SOCKET, POLLIN, 0 },
                                   { nursery.signals, POLLIN, 0 },
-                                  { nursery.parent, POLLIN, 0 } };
+                                  { BERTH_NURSERY_APPLICATION, POLLIN, 0 } };
         if (poll(ready, 3, -1) < 0)
             continue;
         if (ready[1].revents)

@@ -10,8 +10,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define BERTH_NURSERY_SOCKET  3 /* the zygote's, when it begins */
-#define BERTH_NURSERY_VERSION 1 /* of the packets: host and worker program must be of one release */
+/* Its descriptors, when it begins: the socket, and a pidfd of the application. */
+#define BERTH_NURSERY_SOCKET      3
+#define BERTH_NURSERY_APPLICATION 4
+/* Of the packets: the library and the worker program must be of one release. */
+#define BERTH_NURSERY_VERSION 1
 
 enum berth_nursery_type {
     /* to the zygote */
@@ -35,10 +38,9 @@ struct berth_newborn {
 };
 
 /*
- * Serves the host on BERTH_NURSERY_SOCKET. Returns 0 in the zygote, when the host or the application
- * (the process `parent`) has gone; 1 in a new worker, which has nothing but *ret_newborn, standard
- * error and /dev/null.
+ * Serves the host. Returns 0 in the zygote, when the host or the application has gone; 1 in a new
+ * worker, which has nothing but *ret_newborn, standard error and /dev/null.
  */
-int berth_nursery_run(pid_t parent, struct berth_newborn *ret_newborn);
+int berth_nursery_run(struct berth_newborn *ret_newborn);
 
 #endif

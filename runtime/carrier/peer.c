@@ -60,7 +60,7 @@ struct berth_peer {
     size_t refs;
     bool ended;
     struct berth_idmap pendings;
-    size_t asked; /* bytes of them */
+    size_t asked;            /* bytes of them */
     size_t owed, owed_count; /* of requests that have come, until their reply has gone */
     struct berth_list serving;
     struct berth_list idle;
@@ -423,8 +423,8 @@ static void finish_serving(struct berth_peer *peer, struct berth_received *reque
         return;
     }
     outgoing->owed = cost;
-    write_head(outgoing, (struct berth_wire){
-                             .type = BERTH_WIRE_REPLY, .code = (uint32_t)code, .id = id });
+    write_head(outgoing,
+               (struct berth_wire){ .type = BERTH_WIRE_REPLY, .code = (uint32_t)code, .id = id });
     pthread_mutex_lock(&peer->lock);
     if (!peer->ended) {
         send_locked(peer, outgoing);
@@ -726,8 +726,7 @@ static int add_pending(struct berth_peer *peer, struct pending *pending,
 {
     if (peer->ended)
         return BERTH_PEER_ENDED;
-    if (peer->pendings.count == BERTH_PEER_REQUESTS ||
-        outgoing->size > peer->window - peer->asked)
+    if (peer->pendings.count == BERTH_PEER_REQUESTS || outgoing->size > peer->window - peer->asked)
         return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
                                "%zu calls with %zu bytes are unanswered already",
                                peer->pendings.count, peer->asked);
@@ -777,9 +776,10 @@ static int take_answer(struct pending *pending, struct berth_received **ret_repl
 }
 
 /* The whole of a call but its memory. Returns whether *pending must stay, for a reply that may still come. */
-static bool run_call(struct berth_peer *peer, struct pending *pending, const struct berth_wire *wire,
-                     struct berth_outgoing *outgoing, int64_t deadline,
-                     struct berth_received **ret_reply, int *ret_code, struct berth_error *error)
+static bool run_call(struct berth_peer *peer, struct pending *pending,
+                     const struct berth_wire *wire, struct berth_outgoing *outgoing,
+                     int64_t deadline, struct berth_received **ret_reply, int *ret_code,
+                     struct berth_error *error)
 {
     struct berth_list inbox;
     bool stays = false;

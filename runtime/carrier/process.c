@@ -405,7 +405,8 @@ static int call_worker(struct process_carrier *self, const struct berth_place *p
 
     berth_peer_begin(self->peer, &buffer);
     berth_wire_put_text(&buffer, place->topic ? place->topic : "");
-    int code = berth_arguments_pack(signature, arguments, &buffer, &self->upcalls->to_module, error);
+    int code =
+        berth_arguments_pack(signature, arguments, &buffer, &self->upcalls->to_module, error);
     if (code != BERTH_OK) {
         berth_buffer_deinit(&buffer);
         return code;

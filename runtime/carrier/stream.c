@@ -74,8 +74,8 @@ static ssize_t write_some(struct berth_stream *stream)
 
     berth_list_each(&stream->queue, link) {
         struct berth_outgoing *outgoing = berth_container(link, struct berth_outgoing, link);
-        pieces[message.msg_iovlen++] = (struct iovec){ outgoing->data + outgoing->sent,
-                                                       outgoing->size - outgoing->sent };
+        pieces[message.msg_iovlen++] =
+            (struct iovec){ outgoing->data + outgoing->sent, outgoing->size - outgoing->sent };
         if (message.msg_iovlen == BATCH)
             break;
     }
@@ -193,8 +193,8 @@ static struct berth_received *receive(const struct berth_wire *wire)
 static const char *begin_frame(struct berth_stream *stream)
 {
     struct berth_wire wire;
-    const char *wrong = berth_wire_read(stream->buffer + stream->begin, stream->accepts,
-                                        stream->max_size, &wire);
+    const char *wrong =
+        berth_wire_read(stream->buffer + stream->begin, stream->accepts, stream->max_size, &wire);
 
     if (wrong)
         return wrong;

@@ -110,7 +110,8 @@ void berth_wire_put_text(struct berth_buffer *buffer, const char *text)
     unsigned char length[4];
     size_t size = strlen(text);
 
-    put32(length, size <= UINT32_MAX ? (uint32_t)size : UINT32_MAX); /* refused by the limit, then */
+    put32(length,
+          size <= UINT32_MAX ? (uint32_t)size : UINT32_MAX); /* refused by the limit, then */
     berth_buffer_append(buffer, length, sizeof(length));
     berth_buffer_append(buffer, text, size + 1);
 }

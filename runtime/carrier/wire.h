@@ -51,8 +51,8 @@ enum berth_wire_type {
     BERTH_WIRE_END
 };
 #define BERTH_WIRE_BIT(type) (1U << (type))
-#define BERTH_WIRE_NOTES                                                    \
-    (BERTH_WIRE_BIT(BERTH_WIRE_STOP) | BERTH_WIRE_BIT(BERTH_WIRE_LOG) |     \
+#define BERTH_WIRE_NOTES                                                \
+    (BERTH_WIRE_BIT(BERTH_WIRE_STOP) | BERTH_WIRE_BIT(BERTH_WIRE_LOG) | \
      BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED))
 
 struct berth_wire {
@@ -68,8 +68,8 @@ struct berth_wire {
 struct berth_received {
     struct berth_list link;
     struct berth_wire wire;
-    int64_t deadline; /* of a request: berth_now() based, or BERTH_FOREVER */
-    bool dropped;     /* there was no memory for its data, which is gone */
+    int64_t deadline;     /* of a request: berth_now() based, or BERTH_FOREVER */
+    bool dropped;         /* there was no memory for its data, which is gone */
     unsigned char data[]; /* wire.size bytes, and a NUL */
 };
 static inline struct berth_reader berth_received_reader(const struct berth_received *received)

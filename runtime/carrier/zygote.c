@@ -24,7 +24,7 @@
 #include "runtime/base/list.h"
 #include "runtime/carrier/nursery.h"
 
-#define STACK_SIZE ((size_t)64 << 10)
+#define STACK_SIZE ((size_t)32 << 10)
 #define PATIENCE   INT64_C(1000000000) /* ns for a full socket to take one more packet */
 
 enum worker_state { STARTING, REFUSED, RUNNING, ENDED };
@@ -37,9 +37,10 @@ struct berth_worker {
     pid_t pid;
     int number; /* REFUSED: the errno value */
     struct berth_worker_end end;
-    bool telling, told, freed; /* the owner is being told of its end, has been, has left meanwhile */
+    bool telling, told,
+        freed; /* the owner is being told of its end, has been, has left meanwhile */
     pthread_t teller;
-    char how[256];
+    char how[128];
 };
 
 struct berth_zygote {
@@ -55,7 +56,6 @@ struct berth_zygote {
     pid_t pid;
     struct berth_list workers;
     uint64_t serials;
-    char how[128]; /* the last process ended */
 };
 
 static void pump(struct berth_zygote *zygote, int64_t deadline);
@@ -73,8 +73,8 @@ static void on_ready(struct berth_source *source, uint32_t events)
     pthread_mutex_unlock(&zygote->lock);
 }
 
-int berth_zygote_new(struct berth_loop *loop, const char *program,
-                     struct berth_zygote **ret_zygote, struct berth_error *error)
+int berth_zygote_new(struct berth_loop *loop, const char *program, struct berth_zygote **ret_zygote,
+                     struct berth_error *error)
 {
     struct berth_zygote *zygote = calloc(1, sizeof(*zygote));
 
@@ -106,21 +106,19 @@ static void describe(int status, char *how, size_t size)
     }
 }
 
-/* Ends the process, if it has not ended, and reaps it. */
-static void reap(int pidfd, char *how, size_t size)
+/*
+ * Ends the process, if it has not ended, and waits for that. It is a child of the application only if
+ * that adopts orphans, as the first process of a container does; then it is reaped.
+ */
+static void put_to_rest(int pidfd)
 {
-    siginfo_t info = { 0 };
-    int waited;
+    struct pollfd ended = { pidfd, POLLIN, 0 };
+    siginfo_t info;
 
     pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
-    while ((waited = waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | __WALL)) < 0 && errno == EINTR)
+    while (poll(&ended, 1, -1) < 0 && errno == EINTR)
         ;
-    if (waited < 0) /* somebody else waited with __WALL */
-        snprintf(how, size, "has gone");
-    else if (info.si_code == CLD_EXITED)
-        snprintf(how, size, "exited with status %d", info.si_status);
-    else
-        describe(info.si_status & 0x7f, how, size);
+    waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | __WALL);
     close(pidfd);
 }
 
@@ -132,7 +130,7 @@ void berth_zygote_free(struct berth_zygote *zygote)
     berth_source_remove(&zygote->source);
     if (zygote->socket >= 0) {
         close(zygote->socket);
-        reap(zygote->pidfd, zygote->how, sizeof(zygote->how));
+        put_to_rest(zygote->pidfd);
     }
     pthread_cond_destroy(&zygote->changed);
     pthread_mutex_destroy(&zygote->lock);
@@ -151,101 +149,141 @@ pid_t berth_zygote_pid(struct berth_zygote *zygote)
 /* ---- beginning the process ---- */
 
 /*
+ * The application must not get a child that it could see: one that execs has SIGCHLD as its exit
+ * signal from then on, whatever it was cloned with. So the first clone, with exit signal 0, only
+ * makes the second one, and ends; it is waited for with __WALL, which nobody else does. The second
+ * becomes an orphan, and execs.
+ *
  * CLONE_VM spares the copy of a large application's page tables; without it everything is the same,
  * only slower. ThreadSanitizer wraps clone with code that must not run twice in one memory.
  */
 #if defined __SANITIZE_THREAD__
-#define BIRTH_FLAGS (CLONE_VFORK | CLONE_PIDFD)
+#define SHARE_MEMORY 0
 #elif defined __has_feature
 #if __has_feature(thread_sanitizer)
-#define BIRTH_FLAGS (CLONE_VFORK | CLONE_PIDFD)
+#define SHARE_MEMORY 0
 #endif
 #endif
-#ifndef BIRTH_FLAGS
-#define BIRTH_FLAGS (CLONE_VM | CLONE_VFORK | CLONE_PIDFD)
+#ifndef SHARE_MEMORY
+#define SHARE_MEMORY CLONE_VM
 #endif
 
 struct birth {
     const char *program;
     char *const *arguments, *const *environment;
-    int socket;
+    int socket, application; /* the descriptors that the program gets */
+    char *stack;             /* of the second process: its end */
+    pid_t pid;
+    int pidfd;
     int number; /* why there is no new program: an errno value */
 };
 
 /*
- * In the new process, which still shares the application's memory: system calls only, and without the
- * sanitizers' wrappers, which would take its descriptors for the application's.
+ * System calls only, in a process that shares the application's memory, and without the sanitizers'
+ * wrappers, which would take its descriptors for the application's.
  */
-__attribute__((no_sanitize("address", "thread", "undefined"))) static int give_birth(void *argument)
+#define UNWATCHED __attribute__((no_sanitize("address", "thread", "undefined")))
+
+/* Arranges the descriptors of the second process. */
+UNWATCHED static bool arrange_descriptors(const struct birth *birth)
 {
-    struct birth *birth = argument;
     /* Above what is given out below, whatever numbers the application has closed. */
-    long socket = syscall(SYS_fcntl, birth->socket, F_DUPFD, BERTH_NURSERY_SOCKET + 1);
+    long socket = syscall(SYS_fcntl, birth->socket, F_DUPFD, BERTH_NURSERY_APPLICATION + 1);
+    long pidfd = syscall(SYS_fcntl, birth->application, F_DUPFD, BERTH_NURSERY_APPLICATION + 1);
     long null = syscall(SYS_openat, AT_FDCWD, "/dev/null", O_RDWR);
     long flags = syscall(SYS_fcntl, STDERR_FILENO, F_GETFD);
 
-    if (socket < 0 || null < 0)
-        goto failed;
+    if (socket < 0 || pidfd < 0 || null < 0)
+        return false;
     for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
         bool keep = fd == STDERR_FILENO && flags == 0; /* else it is closed, or something else */
         if (!keep && null != fd && syscall(SYS_dup3, null, fd, 0) < 0)
-            goto failed;
+            return false;
     }
-    if (syscall(SYS_dup3, socket, BERTH_NURSERY_SOCKET, 0) < 0)
-        goto failed;
-    syscall(SYS_close_range, BERTH_NURSERY_SOCKET + 1, ~0U, 0);
-    syscall(SYS_setsid); /* a terminal's Ctrl-C is for the application */
-    syscall(SYS_execve, birth->program, birth->arguments, birth->environment);
-failed:
+    return syscall(SYS_dup3, socket, BERTH_NURSERY_SOCKET, 0) >= 0 &&
+           syscall(SYS_dup3, pidfd, BERTH_NURSERY_APPLICATION, 0) >= 0 &&
+           syscall(SYS_close_range, BERTH_NURSERY_APPLICATION + 1, ~0U, 0) == 0;
+}
+
+UNWATCHED static int second_process(void *argument)
+{
+    struct birth *birth = argument;
+
+    if (arrange_descriptors(birth)) {
+        syscall(SYS_setsid); /* a terminal's Ctrl-C is for the application */
+        syscall(SYS_execve, birth->program, birth->arguments, birth->environment);
+    }
     birth->number = errno;
-    syscall(SYS_exit_group, 127);
     return 127;
 }
 
-/* Returns the pid, or -1 and errno. *ret_number: why the program does not run, or 0. */
-static pid_t clone_zygote(struct birth *birth, int *ret_pidfd)
+/* It shares the application's descriptors, so that the second one's pidfd is the application's. */
+UNWATCHED static int first_process(void *argument)
+{
+    struct birth *birth = argument;
+
+    birth->pid = clone(second_process, birth->stack, SHARE_MEMORY | CLONE_VFORK | CLONE_PIDFD,
+                       birth, &birth->pidfd);
+    if (birth->pid < 0)
+        birth->number = errno;
+    return 0;
+}
+
+/* Fills in the last members of *birth; number is 0 when the program runs. */
+static void give_birth(struct birth *birth)
 {
     sigset_t all, before;
-    /* Shared, so that birth->number comes back without CLONE_VM, too. */
-    void *memory = mmap(NULL, STACK_SIZE, PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
-        return -1;
-    struct birth *shared = memory;
+    siginfo_t info;
+    /* Shared, so that what they write comes back without CLONE_VM, too. */
+    char *memory =
+        mmap(NULL, 2 * STACK_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        birth->number = errno;
+        return;
+    }
+    struct birth *shared = (struct birth *)(void *)memory;
     *shared = *birth;
+    shared->stack = memory + STACK_SIZE;
 
     sigfillset(&all); /* a handler of the application's must not run in there */
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pid_t pid = clone(give_birth, (char *)memory + STACK_SIZE, BIRTH_FLAGS, shared, ret_pidfd);
-    int number = errno;
+    pid_t first = clone(first_process, memory + 2 * STACK_SIZE,
+                        SHARE_MEMORY | CLONE_VFORK | CLONE_FILES, shared);
+    if (first < 0)
+        shared->number = errno;
+    else
+        while (waitid(P_PID, (id_t)first, &info, WEXITED | __WALL) < 0 && errno == EINTR)
+            ;
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-
-    birth->number = shared->number;
-    munmap(memory, STACK_SIZE);
-    errno = number;
-    return pid;
+    *birth = *shared;
+    munmap(memory, 2 * STACK_SIZE);
 }
 
 static int begin_program(struct berth_zygote *zygote, int socket, struct berth_error *error)
 {
-    char parent[16];
-    char *arguments[] = { (char *)"berth-worker", (char *)"--zygote", parent, NULL };
+    char *arguments[] = { (char *)"berth-worker", (char *)"--zygote", NULL };
     char *environment[] = { (char *)"PATH=/usr/local/bin:/usr/bin:/bin", (char *)"LANG=C", NULL };
-    struct birth birth = { zygote->program, arguments, environment, socket, 0 };
-    char how[sizeof(zygote->how)];
-    int pidfd = -1;
+    struct birth birth = {
+        .program = zygote->program,
+        .arguments = arguments,
+        .environment = environment,
+        .socket = socket,
+        .application = pidfd_open(getpid(), 0),
+        .pidfd = -1,
+    };
 
-    snprintf(parent, sizeof(parent), "%d", (int)getpid());
-    pid_t pid = clone_zygote(&birth, &pidfd);
-    if (pid < 0)
-        return berth_error_errno(error, errno, "cannot make the process that makes workers");
+    if (birth.application < 0)
+        return berth_error_errno(error, errno, "cannot make workers on this kernel");
+    give_birth(&birth);
+    close(birth.application);
     if (birth.number) {
-        reap(pidfd, how, sizeof(how));
+        if (birth.pidfd >= 0)
+            close(birth.pidfd);
         return berth_error_errno(error, birth.number, "cannot run the worker program %s",
                                  zygote->program);
     }
-    zygote->pid = pid;
-    zygote->pidfd = pidfd;
+    zygote->pid = birth.pid;
+    zygote->pidfd = birth.pidfd;
     return BERTH_OK;
 }
 
@@ -267,7 +305,7 @@ static int begin(struct berth_zygote *zygote, struct berth_error *error)
     if (code == BERTH_OK) {
         code = berth_source_add(zygote->loop, &zygote->source, error);
         if (code != BERTH_OK)
-            reap(zygote->pidfd, zygote->how, sizeof(zygote->how));
+            put_to_rest(zygote->pidfd);
     }
     if (code == BERTH_OK)
         zygote->socket = ends[0];
@@ -327,25 +365,23 @@ static struct berth_worker *find(struct berth_zygote *zygote, uint64_t serial)
 static void bury(struct berth_zygote *zygote, int number)
 {
     int socket = zygote->socket, pidfd = zygote->pidfd;
-    char how[sizeof(zygote->how)], text[sizeof(zygote->how) + 80];
+    char how[64];
 
     zygote->socket = zygote->pidfd = -1;
     pthread_mutex_unlock(&zygote->lock);
     berth_source_remove(&zygote->source);
     close(socket);
-    reap(pidfd, how, sizeof(how)); /* its workers are killed with it */
+    put_to_rest(pidfd); /* its workers are killed with it */
     pthread_mutex_lock(&zygote->lock);
 
-    memcpy(zygote->how, how, sizeof(how));
-    snprintf(text, sizeof(text), "ended when process %d, which makes the workers, %s",
-             (int)zygote->pid, how);
+    snprintf(how, sizeof(how), "ended with process %d, which had made it", (int)zygote->pid);
     berth_list_each(&zygote->workers, link) {
         struct berth_worker *worker = berth_container(link, struct berth_worker, link);
         if (worker->state == STARTING) {
             worker->state = REFUSED;
             worker->number = number;
         } else if (worker->state == RUNNING) {
-            mark_ended(worker, text);
+            mark_ended(worker, how);
         }
     }
 }
@@ -388,8 +424,8 @@ static void pump(struct berth_zygote *zygote, int64_t deadline)
     bool nothing = ready.revents == 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
     pthread_mutex_lock(&zygote->lock);
 
-    bool stranger = got >= (ssize_t)sizeof(packet.version) &&
-                    packet.version != BERTH_NURSERY_VERSION;
+    bool stranger =
+        got >= (ssize_t)sizeof(packet.version) && packet.version != BERTH_NURSERY_VERSION;
     if (got == sizeof(packet) && !stranger)
         hear(zygote, &packet);
     else if (!nothing)
@@ -464,33 +500,6 @@ static int obtain(struct berth_zygote *zygote, int64_t deadline, struct berth_er
     return zygote->socket >= 0 ? BERTH_OK : begin(zygote, error);
 }
 
-/* Sends the order; a process that died unnoticed is buried, and the next one gets it. */
-static int order_worker(struct berth_zygote *zygote, struct berth_worker *worker, const char *name,
-                        const int *descriptors, int64_t deadline, struct berth_error *error)
-{
-    struct berth_nursery_packet order = { .version = BERTH_NURSERY_VERSION,
-                                          .type = BERTH_NURSERY_SPAWN };
-    snprintf(order.name, sizeof(order.name), "%s", name);
-
-    for (int tries = 0;; tries++) {
-        int code = obtain(zygote, deadline, error);
-        if (code != BERTH_OK)
-            return code;
-        order.serial = worker->serial = ++zygote->serials;
-        if (send_packet(zygote, &order, descriptors))
-            return BERTH_OK;
-        if (errno == ETIMEDOUT)
-            return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
-                                   "process %d, which makes workers, does not answer",
-                                   (int)zygote->pid);
-        if (tries == 1)
-            return berth_error_errno(error, errno, "cannot reach process %d, which makes workers",
-                                     (int)zygote->pid);
-        while (zygote->socket >= 0 && berth_now() < deadline)
-            wait_turn(zygote, deadline);
-    }
-}
-
 static int refusal(const struct berth_zygote *zygote, const struct berth_worker *worker,
                    struct berth_error *error)
 {
@@ -499,12 +508,36 @@ static int refusal(const struct berth_zygote *zygote, const struct berth_worker 
                                "process %d, which makes workers, did not answer in time",
                                (int)zygote->pid);
     if (worker->number == EPIPE)
-        return berth_error_set(error, BERTH_UNAVAILABLE, "the worker program %s %s",
-                               zygote->program, zygote->how);
+        return berth_error_set(error, BERTH_UNAVAILABLE,
+                               "the worker program %s ended: is it a berth-worker?",
+                               zygote->program);
     if (worker->number == EPROTO)
         return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                                "the worker program %s is of another release", zygote->program);
     return berth_error_errno(error, worker->number, "cannot make a worker");
+}
+
+/* Has the process make the worker. With the lock held. */
+static int order_worker(struct berth_zygote *zygote, struct berth_worker *worker, const char *name,
+                        const int *descriptors, int64_t deadline, struct berth_error *error)
+{
+    struct berth_nursery_packet order = { .version = BERTH_NURSERY_VERSION,
+                                          .type = BERTH_NURSERY_SPAWN };
+    int code = obtain(zygote, deadline, error);
+
+    if (code != BERTH_OK)
+        return code;
+    snprintf(order.name, sizeof(order.name), "%s", name);
+    order.serial = worker->serial = ++zygote->serials;
+    worker->state = STARTING;
+    if (!send_packet(zygote, &order, descriptors) && errno != EPIPE && errno != ECONNRESET) {
+        worker->state = REFUSED;
+        worker->number = errno;
+    }
+    while (worker->state == STARTING && berth_now() < deadline)
+        wait_turn(zygote, deadline); /* in which a dead process is buried */
+    return worker->state == RUNNING || worker->state == ENDED ? BERTH_OK
+                                                              : refusal(zygote, worker, error);
 }
 
 int berth_zygote_spawn(struct berth_zygote *zygote, const char *name, int socket, int image,
@@ -513,6 +546,7 @@ int berth_zygote_spawn(struct berth_zygote *zygote, const char *name, int socket
 {
     const int descriptors[2] = { socket, image };
     struct berth_worker *worker = calloc(1, sizeof(*worker));
+    struct berth_error reason;
 
     if (!worker)
         return berth_error_nomem(error);
@@ -520,13 +554,11 @@ int berth_zygote_spawn(struct berth_zygote *zygote, const char *name, int socket
     worker->end = *end;
     pthread_mutex_lock(&zygote->lock);
     berth_list_append(&zygote->workers, &worker->link);
-    int code = order_worker(zygote, worker, name, descriptors, deadline, error);
-    if (code == BERTH_OK) {
-        while (worker->state == STARTING && berth_now() < deadline)
-            wait_turn(zygote, deadline);
-        if (worker->state == STARTING || worker->state == REFUSED)
-            code = refusal(zygote, worker, error);
-    }
+    int code = order_worker(zygote, worker, name, descriptors, deadline, &reason);
+    if (code == BERTH_UNAVAILABLE) /* perhaps it had been dead for a while, unnoticed */
+        code = order_worker(zygote, worker, name, descriptors, deadline, &reason);
+    if (code != BERTH_OK && error)
+        *error = reason;
     if (code != BERTH_OK)
         berth_list_remove(&worker->link);
     pthread_mutex_unlock(&zygote->lock);

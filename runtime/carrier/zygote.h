@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The maker of workers: a small process, begun by the host when it first needs one, that forks
- * workers and reports how they ended. It is begun without a signal to the application (clone with
- * exit signal 0 and CLONE_VFORK, then exec): the application never forks, never sees SIGCHLD, and its
- * waitpid(-1) steals nothing. It ends when the host's end of its socket closes, or with the
- * application, and its workers end with it.
+ * workers and reports how they ended. Neither is a child of the application, which never forks: it
+ * sees no SIGCHLD, and its waitpid(-1) steals nothing. The zygote ends when the host's end of its
+ * socket closes, or with the application, and its workers end with it.
  *
  * All functions may be called by any thread. In a host whose loop nobody runs, those that wait do the
  * reading themselves.
@@ -21,8 +20,8 @@ struct berth_zygote;
 struct berth_worker;
 
 /* program: the berth-worker to run. Nothing is begun yet. */
-int berth_zygote_new(struct berth_loop *loop, const char *program,
-                     struct berth_zygote **ret_zygote, struct berth_error *error);
+int berth_zygote_new(struct berth_loop *loop, const char *program, struct berth_zygote **ret_zygote,
+                     struct berth_error *error);
 /* Kills and reaps the process. All workers must have been freed. NULL is fine. */
 void berth_zygote_free(struct berth_zygote *zygote);
 
