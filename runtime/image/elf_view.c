@@ -371,6 +371,10 @@ static int read_symbols(struct berth_elf_view *view, struct berth_error *error)
         return berth_elf_damaged(error, "it has no hash table of symbols");
 
     view->symbol_count = by_gnu > by_chains ? by_gnu : by_chains;
+    if (view->symbol_count <= 1) /* bfd's empty table does not count what is imported */
+        return berth_error_set(error, BERTH_NOT_FOUND,
+                               "it exports nothing: a module includes <berth/module.h> and says "
+                               "BERTH_MODULE(\"name\", \"1.0.0\", \"words\")");
     view->symbols = berth_elf_at_address(view, view->value[BERTH_DT_SYMTAB],
                                          view->symbol_count * sizeof(Elf64_Sym));
     if (!view->symbols || !view->has[BERTH_DT_SYMTAB])

@@ -269,7 +269,7 @@ static int add_composite(struct berth_types *types, const char *text, const char
     return code;
 }
 
-/* Without blanks. */
+/* Without blanks, and with bool where C11's preprocessor has made _Bool of it. */
 static int normalize(const char *text, char normal[TEXT_MAX], struct berth_error *error)
 {
     size_t length = 0;
@@ -284,6 +284,8 @@ static int normalize(const char *text, char normal[TEXT_MAX], struct berth_error
     normal[length] = '\0';
     if (length == 0)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "a type is missing");
+    if (length > 7 && strcmp(normal + length - 7, "(_Bool)") == 0)
+        strcpy(normal + length - 7, "(bool)");
     return BERTH_OK;
 }
 
