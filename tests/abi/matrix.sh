@@ -30,7 +30,7 @@ describe()
     readelf -S -W "$1" | awk '$2 == "berth_links" || $3 == "berth_links" {
         sub(/.*PROGBITS/, ""); print "links take", $3 }'
     if [ -x "$BERTH_TOP_BUILDDIR/berth" ]; then
-        "$BERTH_TOP_BUILDDIR/berth" show "$1" --json || echo "berth show failed"
+        { "$BERTH_TOP_BUILDDIR/berth" show "$1" --json || echo "berth show failed"; } | sed 's/[,[{]/&\n/g'
     fi
 }
 

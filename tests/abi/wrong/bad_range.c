@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A range that is none. */
-/* show: TODO */
+/* show: requires "math": "about 1" is not a range: write ^1.2, ~1.2.3, >=1.2 <2 */
 #include <berth/module.h>
 
 BERTH_MODULE("wrong", "1.0.0", "Wrong.");

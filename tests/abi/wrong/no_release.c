@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A handle that nothing ends. */
-/* show: TODO */
+/* show: handle "cursor": it is released by close, and there is no such function */
 #include <berth/module.h>
 
 BERTH_MODULE("wrong", "1.0.0", "Wrong.");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A default of another type. */
-/* show: TODO */
+/* show: option "limit": its default: "many" is not an integer */
 #include <berth/module.h>
 
 BERTH_MODULE("wrong", "1.0.0", "Wrong.");

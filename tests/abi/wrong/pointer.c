@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A pointer. */
-/* show: TODO */
+/* show: export "half": x: unknown type "f64*"; did you mean f64? */
 #include <berth/module.h>
 
 BERTH_MODULE("wrong", "1.0.0", "Wrong.");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Two structs of one name, in two files. */
-/* show: TODO */
+/* show: struct "point": struct point: declared twice, differently */
 #include <berth/module.h>
 
 BERTH_MODULE("wrong", "1.0.0", "Wrong.");
