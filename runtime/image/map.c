@@ -56,17 +56,24 @@ static bool is_same(const char *path, int fd)
 
 /*
  * By the process's number, as debuggers resolve "self" in a process of their own. Where /proc is
- * that of another pid namespace the number is somebody else's, and self has to do.
+ * that of another pid namespace the number is somebody else's, and self has to do. Looking costs as
+ * much as mapping a segment: a number that was right stays so.
  */
 static int find_path(const struct berth_image *image, char path[PATH_SIZE],
                      struct berth_error *error)
 {
+    static int right; /* atomic */
     char process[16];
+    int number = getpid();
 
-    snprintf(process, sizeof(process), "%d", (int)getpid());
+    snprintf(process, sizeof(process), "%d", number);
     make_path(image, process, path);
-    if (is_same(path, image->fd))
+    if (__atomic_load_n(&right, __ATOMIC_RELAXED) == number)
         return BERTH_OK;
+    if (is_same(path, image->fd)) {
+        __atomic_store_n(&right, number, __ATOMIC_RELAXED);
+        return BERTH_OK;
+    }
     make_path(image, "self", path);
     if (is_same(path, image->fd))
         return BERTH_OK;
@@ -297,6 +304,11 @@ int berth_image_map(struct berth_image *image, struct berth_error *error)
 
     if (berth_image_mapped(image))
         return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s: mapped already", image->file);
+    if (image->manifest->abi != BERTH_ABI) /* before any code of it runs */
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "%s: it was compiled for ABI revision %u, and this berth has "
+                               "revision %d: compile it with this berth's <berth/module.h>",
+                               image->file, image->manifest->abi, BERTH_ABI);
     int code = open_dependencies(image, error);
     if (!code)
         code = open_image(image, error);
