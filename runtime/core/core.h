@@ -264,6 +264,7 @@ struct berth_host {
     struct berth_list subscriptions;
     struct berth_list bound;       /* edges of BERTH_BOUND */
     struct berth_list generations; /* all of them: current, being made, draining, kept */
+    size_t draining;               /* how many of them are; under admin */
     struct berth_idmap handles, alarms, app_subscriptions;
 
     /* running */

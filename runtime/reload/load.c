@@ -144,7 +144,7 @@ void berth_generation_end(berth_ctx *admin, struct berth_generation *generation,
 
 void berth_generations_reap(berth_ctx *admin, struct berth_host *host)
 {
-    for (;;) {
+    while (host->draining) {
         struct berth_generation *found = NULL;
         pthread_mutex_lock(&host->lock);
         berth_list_each(&host->generations, link) {
@@ -157,6 +157,7 @@ void berth_generations_reap(berth_ctx *admin, struct berth_host *host)
         if (!found || !berth_generation_quiet(found, berth_now()))
             return;
         found->draining = false;
+        host->draining--;
         berth_generation_end(admin, found, NULL, 0);
     }
 }

@@ -256,6 +256,7 @@ static void drain(struct transaction *t)
                  "%zu calls are still inside; it goes when they have ended",
                  berth_frames_count(&t->host->threads, berth_generation_holds, t->old, NULL));
         t->old->draining = true;
+        t->host->draining++;
     }
     report->unmapped = report->kept[0] == '\0';
     step(t, "done");
