@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ARENA_ROOM ((size_t)640) /* enough for a small module's items */
+
 static uint64_t next_serial;
 
 /*
@@ -180,7 +182,7 @@ static int cells_make(struct berth_generation *generation, struct berth_error *e
 int berth_generation_new(struct berth_host *host, const struct berth_generation_setup *setup,
                          struct berth_generation **ret_generation, struct berth_error *error)
 {
-    struct berth_generation *generation = calloc(1, sizeof *generation);
+    struct berth_generation *generation = calloc(1, sizeof *generation + ARENA_ROOM);
     if (!generation) {
         berth_image_free(setup->image);
         return berth_error_nomem(error);
@@ -193,6 +195,7 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
     berth_list_init(&generation->alarms);
     berth_list_init(&generation->threads);
     berth_arena_init(&generation->arena);
+    berth_arena_lend(&generation->arena, generation + 1, ARENA_ROOM);
     generation->upcalls = (struct berth_upcalls){ .call = upcall_call,
                                                   .publish = upcall_publish,
                                                   .log = upcall_log,
@@ -338,22 +341,38 @@ static int imports_bind(struct berth_generation *generation, struct berth_error 
     return code;
 }
 
+static size_t count_links(const struct berth_image *image, enum berth_item_kind kind)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < image->link_count; i++)
+        count += image->links[i].kind == kind;
+    return count;
+}
+
+/* Not by calloc, which does not know the alignment of the link in an edge. */
+static struct berth_edge *edges_new(size_t count)
+{
+    size_t size = (count + 1) * sizeof(struct berth_edge);
+    struct berth_edge *edges = aligned_alloc(_Alignof(struct berth_edge), size);
+    return edges ? memset(edges, 0, size) : NULL;
+}
+
 int berth_generation_open(struct berth_generation *generation, struct berth_error *error)
 {
     struct berth_host *host = generation->host;
     const struct berth_manifest *manifest = generation->image->manifest;
     bool is_inline = generation->placement == &berth_carrier_inline;
     if (!is_inline) { /* before the worker can ask for anything */
-        generation->edges = calloc(manifest->import_count + 1, sizeof *generation->edges);
+        generation->edges = edges_new(manifest->import_count);
         generation->publishers = calloc(manifest->topic_count + 1, sizeof *generation->publishers);
     }
     int code = is_inline ? berth_generation_carry(generation, error) : BERTH_OK;
     if (code != BERTH_OK)
         return code;
     if (is_inline) {
-        generation->edges = calloc(generation->image->link_count + 1, sizeof *generation->edges);
-        generation->publishers =
-            calloc(generation->image->link_count + 1, sizeof *generation->publishers);
+        generation->edges = edges_new(count_links(generation->image, BERTH_ITEM_IMPORT));
+        generation->publishers = calloc(count_links(generation->image, BERTH_ITEM_TOPIC) + 1,
+                                        sizeof *generation->publishers);
     }
     if (!generation->edges || !generation->publishers)
         return berth_error_nomem(error);

@@ -123,13 +123,16 @@ static bool is_reserved(const char *name)
 
 /* ---- the set ---- */
 
+#define TYPES_ROOM ((size_t)768) /* as much as the signatures of a small module take */
+
 struct berth_types *berth_types_new(void)
 {
-    struct berth_types *types = malloc(sizeof(*types));
+    struct berth_types *types = malloc(sizeof(*types) + TYPES_ROOM);
 
     if (!types)
         return NULL;
     berth_arena_init(&types->arena);
+    berth_arena_lend(&types->arena, types + 1, TYPES_ROOM);
     berth_map_init(&types->names);
     types->first = NULL;
     types->last = &types->first;
