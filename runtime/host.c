@@ -195,15 +195,33 @@ int berth_host_dispatch(berth_host *host, int timeout_ms)
     return berth_schedule_run(host, timeout_ms < 0 ? BERTH_FOREVER : (int64_t)timeout_ms * 1000000);
 }
 
+/* One line of UTF-8, whatever a module has written. */
+static void make_line(char *text)
+{
+    size_t size = strlen(text), bad;
+    while (size && text[size - 1] == '\n')
+        text[--size] = '\0';
+    for (size_t i = 0; i < size; i++)
+        if (text[i] == '\n' || text[i] == '\r')
+            text[i] = ' ';
+    while (!berth_utf8_valid(text, size, &bad))
+        text[bad] = '?';
+}
+
 void berth_host_log_va(struct berth_host *host, const struct berth_generation *generation,
                        int level, const char *format, va_list arguments)
 {
     char label[128] = "", text[2048];
     struct timespec now;
+    if (level < BERTH_LOG_ERROR)
+        level = BERTH_LOG_ERROR;
+    if (level > BERTH_LOG_DEBUG)
+        level = BERTH_LOG_DEBUG;
     if (level > host->options.log_level || (!host->options.log && !host->upstream))
         return;
     vsnprintf(text, sizeof text, format, arguments);
     text[berth_utf8_cut(text, strlen(text))] = '\0';
+    make_line(text);
     if (host->upstream) {
         host->upstream->log(host->upstream->user, level, text);
         return;
@@ -443,7 +461,8 @@ static int check_single_host(const struct berth_image *image, struct berth_error
         if ((kind == BERTH_ITEM_IMPORT || kind == BERTH_ITEM_TOPIC) && image->links[i].link->edge)
             return berth_error_set(
                 error, BERTH_FAILED_PRECONDITION,
-                "module %s imports or publishes, and is in another host: use BERTH_BOUND there",
+                "module %s imports or publishes, and is in a host already: use BERTH_BOUND in "
+                "another one",
                 image->manifest->name);
     }
     return BERTH_OK;

@@ -97,7 +97,9 @@ static int text_from(const struct berth_type *type, const char *name,
     if (!text)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s is NULL", name);
     int code = is_json ? berth_json_check(text, strlen(text), error) : BERTH_OK;
-    if (code == BERTH_OK && !is_json && !berth_utf8_valid(text, strlen(text), NULL))
+    if (code != BERTH_OK)
+        return berth_error_prefix(error, "argument %s: ", name);
+    if (!is_json && !berth_utf8_valid(text, strlen(text), NULL))
         code =
             berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s is not valid UTF-8", name);
     memcpy(ret_value, &text, sizeof text);
@@ -247,6 +249,20 @@ static int refuse(berth_ctx *ctx, const char *name, const struct berth_error *er
     return error->code;
 }
 
+/* The function of the module whose name is most like this one, or NULL. host->lock held. */
+static const char *nearest_function(const struct berth_module *module, const char *function)
+{
+    const struct berth_manifest *manifest =
+        module && module->current ? module->current->image->manifest : NULL;
+    const char **names = manifest ? calloc(manifest->export_count + 1, sizeof *names) : NULL;
+    for (size_t i = 0; names && i < manifest->export_count; i++)
+        names[i] = manifest->exports[i].name;
+    const char *nearest =
+        names ? berth_text_nearest(function, names, manifest->export_count) : NULL;
+    free(names);
+    return nearest;
+}
+
 static int not_found(berth_ctx *ctx, const char *name)
 {
     struct berth_host *host = berth_host_of(ctx);
@@ -261,10 +277,14 @@ static int not_found(berth_ctx *ctx, const char *name)
     pthread_mutex_lock(&host->lock);
     struct berth_module *module = berth_module_find(host, module_name);
     bool loaded = module && module->state != BERTH_MODULE_ABSENT;
+    char hint[BERTH_IDENTIFIER_MAX + 32] = "";
+    const char *nearest = nearest_function(module, dot + 1);
+    if (nearest)
+        snprintf(hint, sizeof hint, "; did you mean %s?", nearest);
     pthread_mutex_unlock(&host->lock);
     if (loaded)
-        berth_fault_raise_format(ctx, BERTH_NOT_FOUND, "module %s has no function %s", module_name,
-                                 dot + 1);
+        berth_fault_raise_format(ctx, BERTH_NOT_FOUND, "module %s has no function %s%s",
+                                 module_name, dot + 1, hint);
     else
         berth_fault_raise_format(ctx, BERTH_NOT_FOUND, "%s: module %s is not loaded", name,
                                  module_name);
@@ -343,7 +363,7 @@ static struct berth_cell *find_cell(berth_host *host, const char *name, struct b
     if (!berth_function_name_valid(name))
         berth_error_set(error, BERTH_INVALID_ARGUMENT,
                         "\"%.80s\" is not a function: write module.function", name);
-    else if (!(cell = berth_map_get(&host->cells, name)) || !cell->item) {
+    else if (!(cell = berth_map_get(&host->cells, name)) || !berth_cell_signature(cell)) {
         berth_error_set(error, BERTH_NOT_FOUND, "%s: no loaded module has this function", name);
         cell = NULL;
     }
@@ -361,11 +381,11 @@ int berth_function_find(berth_host *host, const char *name, berth_function **ret
     if (!cell) {
         code = why.code;
     } else {
-        const char *identity = cell->item->signature->identity;
+        const char *identity = berth_cell_signature(cell)->identity;
         function = malloc(sizeof *function + strlen(identity) + 1);
         if (function) {
             function->cell = cell;
-            function->serial = cell->item->serial;
+            function->serial = cell->item ? cell->item->serial : 0;
             strcpy(function->identity, identity);
             cell->functions++;
         } else {
@@ -634,7 +654,7 @@ static int bind_edge(berth_host *host, struct berth_edge *edge, const char *name
         return berth_map_get(&host->cells, name) || berth_function_name_valid(name)
                    ? BERTH_NOT_FOUND
                    : BERTH_INVALID_ARGUMENT;
-    const struct berth_signature *signature = cell->item->signature;
+    const struct berth_signature *signature = berth_cell_signature(cell);
     if (strcmp(signature->identity, edge->signature->identity) != 0)
         return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                                "%s is bound, but the module has %s",

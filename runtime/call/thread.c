@@ -270,13 +270,13 @@ static size_t frames_of(struct berth_thread *thread, bool (*inside)(void *user, 
 }
 
 size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, uintptr_t word),
-                          void *user, const berth_ctx *except)
+                          void *user, const bool *except)
 {
     size_t count = 0;
     pthread_mutex_lock(&set->lock);
     berth_list_each(&set->list, link) {
         struct berth_thread *thread = berth_container(link, struct berth_thread, link);
-        if (!except || thread != berth_thread_of(except))
+        if (!except || __atomic_load_n(&thread->stopping, __ATOMIC_RELAXED) != except)
             count += frames_of(thread, inside, user);
     }
     pthread_mutex_unlock(&set->lock);

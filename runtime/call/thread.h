@@ -42,7 +42,7 @@ struct berth_thread {
     int64_t deadline;           /* berth_now() based, INT64_MAX: none */
     const char *topic;          /* of the message that is being handled, or "" */
     void **names;               /* cache of looked-up names, or NULL */
-    const bool *stopping;       /* what berth_stopping asks besides the deadline, or NULL */
+    const bool *stopping;       /* what berth_stopping asks besides the deadline, or NULL; atomic */
 };
 
 int berth_threads_init(struct berth_threads *set, const struct berth_services *services);
@@ -88,11 +88,11 @@ static inline void berth_frame_pop(berth_ctx *ctx)
  */
 void berth_frames_barrier(void);
 /*
- * How many frames of all threads are inside: inside(user, word) says of each. except: a thread's
- * ctx whose own frames do not count, or NULL.
+ * How many frames of all threads are inside: inside(user, word) says of each. except: threads whose
+ * berth_stopping asks this do not count, or NULL.
  */
 size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, uintptr_t word),
-                          void *user, const berth_ctx *except);
+                          void *user, const bool *except);
 bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintptr_t word),
                          void *user);
 

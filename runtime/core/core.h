@@ -296,6 +296,8 @@ void berth_module_shut(struct berth_module *module);
 /* Opens the cells of all exports of `generation`; edges whose signature differs are marked. */
 void berth_module_open(struct berth_module *module, struct berth_generation *generation);
 void berth_edge_remove(struct berth_edge *edge);
+/* Of what is behind a cell, also while that is being replaced or restarted; NULL: nothing is. */
+const struct berth_signature *berth_cell_signature(const struct berth_cell *cell);
 const char *berth_registry_describe(void *host, uintptr_t word, char *buffer, size_t size);
 bool berth_generation_holds(void *generation, uintptr_t word); /* for berth_frames_count */
 void berth_module_label(const struct berth_generation *generation, char *buffer, size_t size);
@@ -345,6 +347,8 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
                          struct berth_generation **ret_generation, struct berth_error *error);
 int berth_generation_open(struct berth_generation *generation,
                           struct berth_error *error); /* carrier, links, edges */
+/* Its timers and watches end, and its threads. close and free do so, too. */
+void berth_generation_halt(struct berth_generation *generation);
 void berth_generation_close(
     struct berth_generation *generation); /* timers, watches, threads end; edges go */
 /* Lets go of the image: true when it is unmapped, else reason says why not. Then frees. */

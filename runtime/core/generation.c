@@ -397,7 +397,7 @@ static void *module_thread_main(void *argument)
                        "a thread cannot begin: out of memory");
         return NULL;
     }
-    berth_thread_of(ctx)->stopping = &generation->stopping;
+    __atomic_store_n(&berth_thread_of(ctx)->stopping, &generation->stopping, __ATOMIC_RELAXED);
     berth_frame_push(ctx, (uintptr_t)thread->fn);
     thread->fn(ctx + 1, thread->user);
     berth_frame_pop(ctx);
@@ -407,7 +407,7 @@ static void *module_thread_main(void *argument)
         berth_host_log(generation->host, generation, BERTH_LOG_ERROR, "a thread ended with %s: %s",
                        berth_code_name(error.code), error.text);
     }
-    berth_thread_of(ctx)->stopping = NULL;
+    __atomic_store_n(&berth_thread_of(ctx)->stopping, NULL, __ATOMIC_RELAXED);
     berth_thread_leave(ctx);
     return NULL;
 }
@@ -463,12 +463,17 @@ static void threads_join(struct berth_generation *generation)
  * ------------------------------------------------------------------------------------------
  */
 
-void berth_generation_close(struct berth_generation *generation)
+void berth_generation_halt(struct berth_generation *generation)
 {
-    struct berth_host *host = generation->host;
     __atomic_store_n(&generation->stopping, true, __ATOMIC_RELEASE);
     berth_alarms_end(generation);
     threads_join(generation);
+}
+
+void berth_generation_close(struct berth_generation *generation)
+{
+    struct berth_host *host = generation->host;
+    berth_generation_halt(generation);
     berth_handles_end(generation);
     pthread_mutex_lock(&host->lock);
     for (size_t i = 0; i < generation->edge_count; i++) {

@@ -142,6 +142,16 @@ void berth_cell_open(struct berth_cell *cell, struct berth_item *item)
         berth_edge_set(berth_container(link, struct berth_edge, of_cell));
 }
 
+const struct berth_signature *berth_cell_signature(const struct berth_cell *cell)
+{
+    const struct berth_generation *current = cell->module->current;
+    if (cell->item)
+        return cell->item->signature;
+    const struct berth_manifest_export *export =
+        current ? berth_manifest_find_export(current->image->manifest, cell->function) : NULL;
+    return export ? export->signature : NULL;
+}
+
 void berth_module_shut(struct berth_module *module)
 {
     struct berth_map_entry *entry;

@@ -110,7 +110,8 @@ bool berth_generation_quiet(struct berth_generation *generation, int64_t deadlin
     long pause = 20000;
     if (!berth_mailbox_quiet(generation->module, generation, 0, deadline))
         return false;
-    while (berth_frames_count(&host->threads, berth_generation_holds, generation, NULL) > 0) {
+    while (berth_frames_count(&host->threads, berth_generation_holds, generation,
+                              &generation->stopping) > 0) {
         if (berth_now() >= deadline)
             return false;
         nanosleep(&(struct timespec){ 0, pause }, NULL);
@@ -129,7 +130,7 @@ void berth_generation_end(berth_ctx *admin, struct berth_generation *generation,
     if (reason)
         reason[0] = '\0';
     berth_module_label(generation, label, sizeof label);
-    __atomic_store_n(&generation->stopping, true, __ATOMIC_RELEASE);
+    berth_generation_halt(generation); /* STOP is the last call */
     if (generation->carrier &&
         berth_hook_invoke(admin, generation, BERTH_HOOK_STOP, NULL, NULL, &error) != BERTH_OK)
         berth_host_log(host, generation, BERTH_LOG_ERROR, "STOP failed: %s", error.text);
@@ -346,8 +347,8 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     berth_mailbox_pause(module);
     berth_frames_barrier();
     if (!berth_generation_quiet(generation, berth_now() + host->options.stop_timeout_ns)) {
-        size_t inside =
-            berth_frames_count(&host->threads, berth_generation_holds, generation, NULL);
+        size_t inside = berth_frames_count(&host->threads, berth_generation_holds, generation,
+                                           &generation->stopping);
         reopen(module);
         return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
                                "%s: %zu calls were still inside after %.1f s; it goes on",

@@ -164,7 +164,7 @@ static int wait_inside(struct transaction *t, bool stateful, struct berth_error 
     return berth_error_set(
         error, BERTH_DEADLINE_EXCEEDED,
         "%s: %zu calls were still inside at the deadline; it goes on", t->module->name,
-        berth_frames_count(&t->host->threads, berth_generation_holds, t->old, NULL));
+        berth_frames_count(&t->host->threads, berth_generation_holds, t->old, &t->old->stopping));
 }
 
 static int hand_over(struct transaction *t, struct berth_error *error)
@@ -219,7 +219,7 @@ static void switch_over(struct transaction *t, char *file)
     struct berth_module *module = t->module;
     step(t, "switch");
     t->report->in_flight =
-        berth_frames_count(&t->host->threads, berth_generation_holds, t->old, NULL);
+        berth_frames_count(&t->host->threads, berth_generation_holds, t->old, &t->old->stopping);
     berth_topics_switch(t->next, t->old);
     pthread_mutex_lock(&module->mail_lock);
     t->report->messages = module->mail_messages;
@@ -254,7 +254,8 @@ static void drain(struct transaction *t)
     } else {
         snprintf(report->kept, sizeof report->kept,
                  "%zu calls are still inside; it goes when they have ended",
-                 berth_frames_count(&t->host->threads, berth_generation_holds, t->old, NULL));
+                 berth_frames_count(&t->host->threads, berth_generation_holds, t->old,
+                                    &t->old->stopping));
         t->old->draining = true;
         t->host->draining++;
     }

@@ -201,7 +201,11 @@ static bool is_word(void *user, uintptr_t word)
 static void looks(berth_ctx *ctx)
 {
     CHECK_INT(berth_frames_count(&set, is_word, (void *)7, NULL), 1);
-    CHECK_INT(berth_frames_count(&set, is_word, (void *)7, ctx), 0);
+    static const bool asked, other;
+    berth_thread_of(ctx)->stopping = &asked;
+    CHECK_INT(berth_frames_count(&set, is_word, (void *)7, &asked), 0);
+    CHECK_INT(berth_frames_count(&set, is_word, (void *)7, &other), 1);
+    berth_thread_of(ctx)->stopping = NULL;
     CHECK(berth_frames_inside(ctx, is_word, (void *)7));
     CHECK(berth_thread_current(&set) == ctx);
     berth_fail(ctx, BERTH_UNKNOWN, "marks do not hide it");
