@@ -262,7 +262,7 @@ static void a_bad_reload_leaves_the_old_one_serving(void)
     berth_leave(ctx);
     CHECK_CODE(reload(host, "cunter", NULL, &report, &error), BERTH_NOT_FOUND, &error);
     CHECK_CODE(reload(host, "counter", "counter_v2", &report, &error), BERTH_OK, &error);
-    CHECK_CALL(host, "counter.get", "[]", "10");
+    CHECK_CALL(host, "counter.get", "[]", "11");
     berth_unbind(host, &bound);
     berth_host_free(host);
 }
@@ -335,7 +335,10 @@ static void *pour(void *argument)
     struct berth_error error;
     sum_bound bound;
 
-    CHECK_CODE(berth_bind(pourer->host, "counter.add", sum, &bound, &error), BERTH_OK, &error);
+    int code = berth_bind(pourer->host, "counter.add", sum, &bound, &error);
+    CHECK_CODE(code, BERTH_OK, &error);
+    if (code != BERTH_OK)
+        return NULL;
     while (!__atomic_load_n(&pourer->stop, __ATOMIC_RELAXED)) {
         berth_ctx *ctx = berth_host_enter(pourer->host);
         for (int i = 0; i < 100; i++) {

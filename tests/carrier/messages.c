@@ -74,6 +74,8 @@ static void a_mailbox_counts_bytes_too(void)
 {
     struct berth_host_options options = berth_test_host_options();
     char *large = berth_test_alloc(9001);
+    struct berth_error error;
+    int code = BERTH_OK;
 
     if (conformance_process() && berth_test_valgrind())
         berth_skip("valgrind cannot follow a worker");
@@ -84,9 +86,12 @@ static void a_mailbox_counts_bytes_too(void)
     LOAD(host, "publisher", conformance.placement);
     REQUIRE(berth_test_loaded(host, "subscriber", conformance.placement, "{\"delay_ms\":20}",
                               BERTH_TEST_HERE));
-    CHECK_FAILS(host, "publisher.text", berth_test_format("[\"%s\",1]", large),
-                BERTH_RESOURCE_EXHAUSTED, "subscriber"); /* it has two handlers: a mail each */
-    UNTIL(host, CALL_INT(host, "subscriber.texts", "[]") == 1);
+    for (int i = 0; i < 10 && code == BERTH_OK; i++)
+        code = berth_test_try(host, "publisher.text", berth_test_format("[\"%s\",1]", large), 0,
+                              NULL, &error);
+    CHECK_CODE(code, BERTH_RESOURCE_EXHAUSTED, &error);
+    CHECK_CONTAINS(error.text, "subscriber");
+    UNTIL(host, CALL_INT(host, "subscriber.all", "[]") >= 1);
     UNTIL(host, CALL_INT(host, "publisher.burst", "[1]") == 1);
     UNTIL(host, !strcmp(CALL(host, "subscriber.last", "[]"), "\"burst\""));
     berth_host_free(host);

@@ -53,7 +53,8 @@ static void modules_call_the_application(void)
     CHECK_CALL(host, "app.twice", "[2]", "4");
     CHECK_CALL(host, "app.eight_times", "[2]", "16");
 
-    CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_ALREADY_EXISTS, &error);
+    CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_FAILED_PRECONDITION,
+               &error);
     CHECK_CONTAINS(error.text, "app");
     berth_host_free(host);
 }
@@ -279,17 +280,17 @@ static void live_handles_refuse_a_reload(void)
 
     LOAD(host, "handles", conformance.placement);
     LOAD(host, "handle_user", conformance.other);
-    const char *box = CALL(host, "handle_user.keep", "[1]");
+    CHECK_CALL(host, "handle_user.hold", "[1]", "null");
     CHECK_CODE(berth_host_reload(host, "handles", NULL, NULL, &error), BERTH_FAILED_PRECONDITION,
                &error);
     CHECK_CONTAINS(error.text, "box");
     CHECK_CONTAINS(error.text, "handle_user"); /* who has it */
     CHECK_CALL(host, "handle_user.look", "[]", "1");
-    CHECK_CALL(host, "handles.close", berth_test_format("[%s]", box), "null");
+    CHECK_CALL(host, "handle_user.drop", "[]", "null");
     CHECK_CODE(berth_host_reload(host, "handles", NULL, NULL, &error), BERTH_OK, &error);
     CHECK_CALL(host, "handles.open_count", "[]", "0");
 
-    box = berth_test_format("[%s]", CALL(host, "handles.open", "[3]"));
+    const char *box = berth_test_format("[%s]", CALL(host, "handles.open", "[3]"));
     CHECK_CODE(berth_host_unload(host, "handles", &error), BERTH_OK, &error);
     LOAD(host, "handles", conformance.placement);
     CHECK_FAILS(host, "handles.get", box, BERTH_NOT_FOUND, "box"); /* of its former life */
