@@ -3,6 +3,7 @@
 
 #include "runtime/base/text.h"
 
+#include <berth/host.h> /* says that berth_code_name is public */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
