@@ -50,11 +50,13 @@ wait_for()
 # finish: the host's exit status, which it must reach within ten seconds.
 finish()
 {
-    (sleep 10; kill -KILL "$host") 2>/dev/null &
-    local watchdog=$!
+    for _ in $(seq 200); do
+        kill -0 "$host" 2>/dev/null || break
+        sleep 0.05
+    done
+    kill -KILL "$host" 2>/dev/null
     wait "$host"
     status=$?
-    kill "$watchdog" 2>/dev/null
 }
 
 begin ./noisy.so "$modules/math.so=process"
