@@ -18,10 +18,7 @@ const char *berth_version(void)
     return BERTH_VERSION;
 }
 
-/*
- * ---- a host
- * --------------------------------------------------------------------------------------
- */
+/* ---- a host ---- */
 
 void berth_host_options_init(struct berth_host_options *options)
 {
@@ -243,10 +240,7 @@ void berth_host_log(struct berth_host *host, const struct berth_generation *gene
     va_end(arguments);
 }
 
-/*
- * ---- modules
- * ----------------------------------------------------------------------------------------
- */
+/* ---- modules ---- */
 
 static int load_fields(const struct berth_load_options *options, struct berth_load *load,
                        struct berth_error *error)

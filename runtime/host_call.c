@@ -25,10 +25,7 @@ void berth_set_timeout(berth_ctx *ctx, int64_t ns)
     thread->deadline = deadline < outer ? deadline : outer;
 }
 
-/*
- * ---- values by kind
- * --------------------------------------------------------------------------------
- */
+/* ---- values by kind ---- */
 
 struct range {
     int64_t low;
@@ -237,10 +234,7 @@ static void value_to(const struct berth_type *type, const void *memory,
     }
 }
 
-/*
- * ---- calls
- * ----------------------------------------------------------------------------------------------
- */
+/* ---- calls ---- */
 
 /* Marks ctx with *error: a call that did not even begin. */
 static int refuse(berth_ctx *ctx, const char *name, const struct berth_error *error)
@@ -289,6 +283,13 @@ static int not_found(berth_ctx *ctx, const char *name)
         berth_fault_raise_format(ctx, BERTH_NOT_FOUND, "%s: module %s is not loaded", name,
                                  module_name);
     return BERTH_NOT_FOUND;
+}
+
+/* By name there is nothing to wait for when its module is not loaded; a handle or an import may. */
+static bool is_there(const struct berth_cell *cell)
+{
+    return cell && (__atomic_load_n(&cell->item, __ATOMIC_RELAXED) ||
+                    cell->module->state != BERTH_MODULE_ABSENT);
 }
 
 static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct berth_value *arguments,
@@ -345,7 +346,7 @@ int berth_call(berth_ctx *ctx, const char *name, const struct berth_value *argum
                struct berth_value *ret_result)
 {
     struct berth_cell *cell = berth_cell_lookup(ctx, name);
-    if (BERTH_I_UNLIKELY(!cell))
+    if (BERTH_I_UNLIKELY(!is_there(cell)))
         return not_found(ctx, name);
     return call_values(ctx, cell, arguments, count, ret_result);
 }
@@ -449,10 +450,7 @@ int berth_function_invoke(berth_function *function, berth_ctx *ctx, const void *
     return berth_cell_leave(ctx, cell, item, gated, code, result);
 }
 
-/*
- * ---- calls by text
- * ----------------------------------------------------------------------------------------
- */
+/* ---- calls by text ---- */
 
 /*
  * Reads arguments, invokes, and hands result and its type to `finish` while the item is still
@@ -474,7 +472,7 @@ static int call_text(berth_ctx *ctx, const char *name, const struct text_call *c
     const void **arguments = NULL;
     void *result = NULL;
     bool gated;
-    if (!cell)
+    if (!is_there(cell))
         return not_found(ctx, name);
     struct berth_item *item = berth_cell_enter(ctx, cell, &gated);
     if (!item)
@@ -591,10 +589,7 @@ int berth_call_words(berth_ctx *ctx, const char *name, const struct berth_words_
     return code;
 }
 
-/*
- * ---- bound calls
- * --------------------------------------------------------------------------------------------
- */
+/* ---- bound calls ---- */
 
 /* The types that the application may name: those of its own module, if it has provided one. */
 static struct berth_types *application_types(berth_host *host)

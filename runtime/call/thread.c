@@ -319,13 +319,15 @@ static void faults_mark(struct berth_thread *thread, berth_ctx *from)
 }
 
 /* "greet.hello → math.divide", innermost last. */
+#define ARROW " \xe2\x86\x92 "
 static size_t chain_print(struct berth_thread *thread, const berth_ctx *ctx, char *buffer,
                           size_t size)
 {
     size_t used = 0;
     unsigned names = 0;
     buffer[0] = '\0';
-    for (berth_ctx *at = berth_thread_base(thread); at <= ctx && at->frame; at++) {
+    for (const berth_ctx *at = thread->chain_from ? thread->chain_from : berth_thread_base(thread);
+         at <= ctx && at->frame; at++) {
         char name[160];
         const char *text =
             thread->set->describe
@@ -334,8 +336,7 @@ static size_t chain_print(struct berth_thread *thread, const berth_ctx *ctx, cha
                 : NULL;
         if (!text)
             continue;
-        int more =
-            snprintf(buffer + used, size - used, "%s%s", names ? " \xe2\x86\x92 " : "", text);
+        int more = snprintf(buffer + used, size - used, "%s%s", names ? ARROW : "", text);
         if (more < 0 || (size_t)more >= size - used) {
             buffer[used] = '\0';
             break;
@@ -349,7 +350,8 @@ static size_t chain_print(struct berth_thread *thread, const berth_ctx *ctx, cha
 /* The thread's spare error for when memory is out: one per thread, made of static words. */
 static const char no_memory[] = "out of memory";
 
-static void fault_add(berth_ctx *ctx, int code, const char *text, bool with_chain)
+/* joint: what stands between the chain of calls and the text. */
+static void fault_add(berth_ctx *ctx, int code, const char *text, const char *joint)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     char chain[512];
@@ -358,9 +360,9 @@ static void fault_add(berth_ctx *ctx, int code, const char *text, bool with_chai
     for (struct berth_fault *fault = thread->faults; fault && !cause; fault = fault->next)
         if (fault->level >= ctx)
             cause = fault->text;
-    size_t names = with_chain ? chain_print(thread, ctx, chain, sizeof chain) : 0;
-    size_t size =
-        strlen(text) + (names ? strlen(chain) + 4 : 0) + (cause ? strlen(cause) + 16 : 0) + 1;
+    size_t names = chain_print(thread, ctx, chain, sizeof chain);
+    size_t size = strlen(text) + (names ? strlen(chain) + strlen(joint) : 0) +
+                  (cause ? strlen(cause) + 16 : 0) + 1;
     if (size > 4096)
         size = 4096;
     struct berth_fault *fault = malloc(sizeof *fault + size);
@@ -382,7 +384,7 @@ static void fault_add(berth_ctx *ctx, int code, const char *text, bool with_chai
         code = code ? code : BERTH_RESOURCE_EXHAUSTED;
     } else {
         fault->fixed = false;
-        snprintf(fault->text, size, "%s%s%s%s%s%s", names ? chain : "", names ? ": " : "", text,
+        snprintf(fault->text, size, "%s%s%s%s%s%s", names ? chain : "", names ? joint : "", text,
                  cause ? " (because: " : "", cause ? cause : "", cause ? ")" : "");
         fault->text[berth_utf8_cut(fault->text, strlen(fault->text))] = '\0';
         faults_drop(thread, ctx);
@@ -399,12 +401,12 @@ void berth_fault_raise_va(berth_ctx *ctx, int code, const char *format, va_list 
     char text[2048];
     vsnprintf(text, sizeof text, format, arguments);
     text[berth_utf8_cut(text, strlen(text))] = '\0';
-    fault_add(ctx, code, text, true);
+    fault_add(ctx, code, text, ": ");
 }
 
-void berth_fault_raise(berth_ctx *ctx, int code, const char *text)
+void berth_fault_pass_on(berth_ctx *ctx, int code, const char *text)
 {
-    fault_add(ctx, code, text, false);
+    fault_add(ctx, code, text, ARROW);
 }
 
 void berth_fault_raise_format(berth_ctx *ctx, int code, const char *format, ...)

@@ -37,12 +37,13 @@ struct berth_thread {
     struct berth_thread *sibling; /* the same thread's record in another host */
     struct berth_list link;
     struct berth_arena arena;
-    struct berth_fault *faults; /* newest first */
-    struct berth_scope *scope;  /* of the newest enter */
-    int64_t deadline;           /* berth_now() based, INT64_MAX: none */
-    const char *topic;          /* of the message that is being handled, or "" */
-    void **names;               /* cache of looked-up names, or NULL */
-    const bool *stopping;       /* what berth_stopping asks besides the deadline, or NULL; atomic */
+    struct berth_fault *faults;  /* newest first */
+    struct berth_scope *scope;   /* of the newest enter */
+    const berth_ctx *chain_from; /* errors name the frames from here on; NULL: all */
+    int64_t deadline;            /* berth_now() based, INT64_MAX: none */
+    const char *topic;           /* of the message that is being handled, or "" */
+    void **names;                /* cache of looked-up names, or NULL */
+    const bool *stopping; /* what berth_stopping asks besides the deadline, or NULL; atomic */
 };
 
 int berth_threads_init(struct berth_threads *set, const struct berth_services *services);
@@ -97,7 +98,8 @@ bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintpt
                          void *user);
 
 /* Errors: see <berth/call.h>. */
-void berth_fault_raise(berth_ctx *ctx, int code, const char *text);
+/* One that comes from another process: its text begins with the rest of the chain. */
+void berth_fault_pass_on(berth_ctx *ctx, int code, const char *text);
 void berth_fault_raise_va(berth_ctx *ctx, int code, const char *format, va_list arguments)
     __attribute__((format(printf, 3, 0)));
 void berth_fault_raise_format(berth_ctx *ctx, int code, const char *format, ...)

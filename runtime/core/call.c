@@ -127,6 +127,19 @@ struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, boo
     }
 }
 
+/* A carrier names the module; the caller wants to know which of its functions. */
+static void pass_on(berth_ctx *ctx, const struct berth_item *item, int code, const char *text)
+{
+    const char *name = item->generation->module->name;
+    size_t length = strlen(name);
+    char longer[sizeof((struct berth_error *)0)->text + BERTH_IDENTIFIER_MAX];
+    if (strncmp(text, name, length) == 0 && text[length] == ':') {
+        snprintf(longer, sizeof longer, "%s.%s%s", name, berth_item_name(item), text + length);
+        text = longer;
+    }
+    berth_fault_pass_on(ctx, code, text);
+}
+
 /* What the caller must do about a callee's failure; the frame is still pushed. */
 static int invoke_failed(berth_ctx *ctx, const struct berth_item *item, int code,
                          const struct berth_error *error, void *result)
@@ -134,7 +147,7 @@ static int invoke_failed(berth_ctx *ctx, const struct berth_item *item, int code
     if (result)
         berth_value_zero(item->signature->result, result);
     if (code != BERTH_INVOKED_FAILED)
-        berth_fault_raise(ctx, code, error->text);
+        pass_on(ctx, item, code, error->text);
     return berth_fault_get(ctx, NULL);
 }
 

@@ -299,6 +299,7 @@ void berth_edge_remove(struct berth_edge *edge);
 /* Of what is behind a cell, also while that is being replaced or restarted; NULL: nothing is. */
 const struct berth_signature *berth_cell_signature(const struct berth_cell *cell);
 const char *berth_registry_describe(void *host, uintptr_t word, char *buffer, size_t size);
+const char *berth_item_name(const struct berth_item *item);
 bool berth_generation_holds(void *generation, uintptr_t word); /* for berth_frames_count */
 void berth_module_label(const struct berth_generation *generation, char *buffer, size_t size);
 void berth_module_free(struct berth_module *module);

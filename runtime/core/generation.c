@@ -13,32 +13,35 @@
 
 static uint64_t next_serial;
 
-/*
- * ---- what a worker asks for
- * ------------------------------------------------------------------------
- */
+/* ---- what a worker asks for ---- */
 
 /*
  * The ctx for something that a worker asks for: of the activation that waits for the worker (its
  * own frame is the item's), or of a thread that has nothing to do with it.
  */
 static berth_ctx *upcall_enter(struct berth_generation *generation, berth_ctx *under,
-                               struct berth_error *error)
+                               const berth_ctx **ret_outer, struct berth_error *error)
 {
     berth_ctx *ctx = under ? under + 1 : berth_thread_enter(&generation->host->threads);
+    *ret_outer = NULL;
     if (!ctx || berth_too_deep(ctx)) {
         berth_error_set(error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply");
         if (ctx && !under)
             berth_thread_leave(ctx);
         return NULL;
     }
+    /* what is in front of this activation, the worker and its callers add on the way back */
+    *ret_outer = berth_thread_of(ctx)->chain_from;
+    berth_thread_of(ctx)->chain_from = ctx + 1;
     return ctx;
 }
 
-static int upcall_leave(berth_ctx *ctx, const berth_ctx *under, int code, struct berth_error *error)
+static int upcall_leave(berth_ctx *ctx, const berth_ctx *under, const berth_ctx *outer, int code,
+                        struct berth_error *error)
 {
     if (berth_failed(ctx))
         code = berth_fault_take(ctx, error);
+    berth_thread_of(ctx)->chain_from = outer;
     if (!under)
         berth_thread_leave(ctx);
     return code;
@@ -53,7 +56,8 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no import %zu",
                                generation->module->name, import);
     struct berth_edge *edge = &generation->edges[import];
-    berth_ctx *ctx = upcall_enter(generation, under, error);
+    const berth_ctx *outer_chain;
+    berth_ctx *ctx = upcall_enter(generation, under, &outer_chain, error);
     if (!ctx)
         return BERTH_RESOURCE_EXHAUSTED;
     struct berth_thread *thread = berth_thread_of(ctx);
@@ -72,7 +76,7 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
     if (code == BERTH_OK && value)
         code = berth_value_pack(type, value, result, NULL, error);
     thread->deadline = outer;
-    return upcall_leave(ctx, under, code, error);
+    return upcall_leave(ctx, under, outer_chain, code, error);
 }
 
 static int upcall_publish(void *user, berth_ctx *under, size_t index, struct berth_reader *fields,
@@ -84,7 +88,8 @@ static int upcall_publish(void *user, berth_ctx *under, size_t index, struct ber
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no topic %zu",
                                generation->module->name, index);
     const struct berth_manifest_topic *declared = &generation->image->manifest->topics[index];
-    berth_ctx *ctx = upcall_enter(generation, under, error);
+    const berth_ctx *outer_chain;
+    berth_ctx *ctx = upcall_enter(generation, under, &outer_chain, error);
     if (!ctx)
         return BERTH_RESOURCE_EXHAUSTED;
     const void **values;
@@ -98,7 +103,7 @@ static int upcall_publish(void *user, berth_ctx *under, size_t index, struct ber
                                     values, error);
         pthread_rwlock_unlock(&host->topic_lock);
     }
-    return upcall_leave(ctx, under, code, error);
+    return upcall_leave(ctx, under, outer_chain, code, error);
 }
 
 static void upcall_log(void *user, int level, const char *text)
@@ -123,10 +128,7 @@ static void upcall_died(void *user, const char *how)
     berth_module_died(user, how);
 }
 
-/*
- * ---- making one
- * ---------------------------------------------------------------------------------------
- */
+/* ---- making one ---- */
 
 static struct berth_item item_of(struct berth_generation *generation, enum berth_item_kind kind,
                                  size_t index, const struct berth_signature *signature)
@@ -382,10 +384,7 @@ int berth_generation_open(struct berth_generation *generation, struct berth_erro
     return code == BERTH_OK && !is_inline ? berth_generation_carry(generation, error) : code;
 }
 
-/*
- * ---- threads of the module
- * --------------------------------------------------------------------------
- */
+/* ---- threads of the module ---- */
 
 static void *module_thread_main(void *argument)
 {
@@ -458,10 +457,7 @@ static void threads_join(struct berth_generation *generation)
     }
 }
 
-/*
- * ---- the end
- * ------------------------------------------------------------------------------------------
- */
+/* ---- the end ---- */
 
 void berth_generation_halt(struct berth_generation *generation)
 {

@@ -120,10 +120,7 @@ void berth_mailbox_resume(struct berth_module *module)
     pthread_mutex_unlock(&module->mail_lock);
 }
 
-/*
- * ---- a turn
- * ---------------------------------------------------------------------------------------
- */
+/* ---- a turn ---- */
 
 static void handler_failed(berth_ctx *ctx, struct berth_generation *generation, const char *what)
 {
@@ -183,7 +180,7 @@ static void run_message(berth_ctx *ctx, struct berth_generation *generation,
     thread->topic = mail->parcel->topic;
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     if (code != BERTH_OK)
-        berth_fault_raise(ctx, code, error.text);
+        berth_fault_raise_format(ctx, code, "%s", error.text);
     else
         berth_item_invoke(ctx, item, mail->parcel->topic, arguments, NULL);
     berth_frame_pop(ctx);

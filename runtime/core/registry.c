@@ -191,7 +191,7 @@ void berth_module_label(const struct berth_generation *generation, char *buffer,
              generation->image->manifest->version, generation->number);
 }
 
-static const char *item_name(const struct berth_item *item)
+const char *berth_item_name(const struct berth_item *item)
 {
     static const char *const hooks[] = { "START", "STOP", "SAVE", "RESTORE" };
     const struct berth_manifest *manifest = item->generation->image->manifest;
@@ -221,7 +221,7 @@ static const char *describe_in(const struct berth_generation *generation, uintpt
             found = item;
     }
     snprintf(buffer, size, "%s.%s", generation->module->name,
-             found ? item_name(found) : "callback");
+             found ? berth_item_name(found) : "callback");
     return buffer;
 }
 

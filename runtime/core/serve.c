@@ -112,9 +112,12 @@ int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind
     int64_t outer = thread->deadline;
     if (deadline < outer)
         thread->deadline = deadline;
+    const berth_ctx *outer_chain = thread->chain_from;
+    thread->chain_from = ctx + 1; /* what is in front of the item, upstream adds */
     int code = invoke(ctx, item, topic ? topic : "", arguments, result, error);
     if (berth_failed(ctx))
         code = berth_fault_take(ctx, error);
+    thread->chain_from = outer_chain;
     thread->deadline = outer;
     if (!under)
         berth_thread_leave(ctx);

@@ -90,7 +90,7 @@ static void keep(berth_ctx *ctx, struct berth_link *link, void *result)
         return;
     int code = berth_value_copy(type, result, result, &berth_thread_of(ctx)->arena, true, &error);
     if (code != BERTH_OK) {
-        berth_fault_raise(ctx, code, error.text);
+        berth_fault_raise_format(ctx, code, "%s", error.text);
         berth_value_zero(type, result);
         return;
     }
@@ -113,7 +113,7 @@ static void call(berth_ctx *ctx, struct berth_link *link, const void *const *arg
                                        berth_deadline(ctx, host), edge->signature, arguments,
                                        &berth_thread_of(ctx)->arena, result, &error);
         if (code != BERTH_OK)
-            berth_fault_raise(ctx, code, error.text);
+            berth_fault_pass_on(ctx, code, error.text);
         return;
     }
     if (berth_cell_call(ctx, edge->cell, edge->signature, arguments, result) == BERTH_OK && result)
@@ -131,10 +131,7 @@ static void publish(berth_ctx *ctx, struct berth_link *link, const void *const *
         berth_publish(ctx, link->edge, arguments);
 }
 
-/*
- * ---- memory
- * --------------------------------------------------------------------------------------
- */
+/* ---- memory ---- */
 
 static void *alloc(berth_ctx *ctx, size_t size)
 {
@@ -164,10 +161,7 @@ static void rewind_to(berth_ctx *ctx, uint64_t to)
     berth_arena_rewind(&berth_thread_of(ctx)->arena, to);
 }
 
-/*
- * ---- the module's own
- * -----------------------------------------------------------------------------
- */
+/* ---- the module's own ---- */
 
 static void log_line(berth_ctx *ctx, struct berth_link *unit, int level, const char *format,
                      va_list arguments)
@@ -239,10 +233,7 @@ static void cancel(berth_ctx *ctx, struct berth_link *unit, uint64_t id)
     berth_alarm_cancel(unit->edge, id);
 }
 
-/*
- * ---- the call
- * ---------------------------------------------------------------------------------------
- */
+/* ---- the call ---- */
 
 static int64_t time_left(berth_ctx *ctx)
 {

@@ -135,10 +135,7 @@ void berth_subscription_end(struct berth_host *host, struct berth_subscription *
     pthread_rwlock_unlock(&host->topic_lock);
 }
 
-/*
- * ---- a generation's topics
- * ------------------------------------------------------------------------
- */
+/* ---- a generation's topics ---- */
 
 static int disagree(struct berth_error *error, const char *topic, const char *publisher,
                     const char *has, const char *other, const char *wants)
@@ -339,10 +336,7 @@ void berth_topics_leave(struct berth_generation *generation)
     pthread_rwlock_unlock(&host->topic_lock);
 }
 
-/*
- * ---- publishing
- * -------------------------------------------------------------------------------------
- */
+/* ---- publishing ---- */
 
 static int parcel_new(const struct berth_topic *topic, const char *sender,
                       const struct berth_signature *signature, const void *const *arguments,

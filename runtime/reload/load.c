@@ -99,10 +99,7 @@ int berth_generation_check(struct berth_generation *next, struct berth_error *er
     return code;
 }
 
-/*
- * ---- the end of a generation
- * ---------------------------------------------------------------------
- */
+/* ---- the end of a generation ---- */
 
 bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline)
 {
@@ -163,10 +160,7 @@ void berth_generations_reap(berth_ctx *admin, struct berth_host *host)
     }
 }
 
-/*
- * ---- load
- * ------------------------------------------------------------------------------------------
- */
+/* ---- load ---- */
 
 static int placement_find(const char *text, const struct berth_carrier_ops **ret_placement,
                           struct berth_error *error)
@@ -292,10 +286,7 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     return BERTH_OK;
 }
 
-/*
- * ---- unload
- * ------------------------------------------------------------------------------------------
- */
+/* ---- unload ---- */
 
 static int check_required(struct berth_module *module, struct berth_error *error)
 {

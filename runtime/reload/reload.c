@@ -109,10 +109,7 @@ static int compare(struct transaction *t, struct berth_error *error)
     return code == BERTH_OK ? berth_topics_check(t->next, t->old, error) : code;
 }
 
-/*
- * ---- start
- * ----------------------------------------------------------------------------------------
- */
+/* ---- start ---- */
 
 static int start(struct transaction *t, struct berth_error *error)
 {
@@ -128,10 +125,7 @@ static int start(struct transaction *t, struct berth_error *error)
     return code;
 }
 
-/*
- * ---- hand over
- * -------------------------------------------------------------------------------------
- */
+/* ---- hand over ---- */
 
 /* New calls wait from here on. */
 static void gate_all(struct transaction *t)
@@ -209,10 +203,7 @@ static void undo(struct transaction *t)
     t->next->kept = !berth_generation_free(t->next, NULL, 0);
 }
 
-/*
- * ---- switch and drain
- * --------------------------------------------------------------------------------
- */
+/* ---- switch and drain ---- */
 
 static void switch_over(struct transaction *t, char *file)
 {
