@@ -266,7 +266,8 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
         code = begin(admin, generation, error);
         if (code != BERTH_OK) {
             berth_generation_close(generation);
-            generation->kept = !berth_generation_free(generation, NULL, 0);
+            if (!berth_generation_free(generation, NULL, 0))
+                generation->kept = true;
         }
     }
     if (code != BERTH_OK) {

@@ -200,7 +200,8 @@ static void undo(struct transaction *t)
     if (swapping && module->state == BERTH_MODULE_RUNNING)
         berth_mailbox_resume(module);
     berth_generation_close(t->next);
-    t->next->kept = !berth_generation_free(t->next, NULL, 0);
+    if (!berth_generation_free(t->next, NULL, 0))
+        t->next->kept = true;
 }
 
 /* ---- switch and drain ---- */
