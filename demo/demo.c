@@ -122,17 +122,20 @@ static void wait_for(const char *function, const char *key, unsigned long long l
 }
 
 /*
- * Waits until crc has had all lines, or until no more come: asked for its sum, it gets from tail what
- * was lost when its worker was killed over the very last line.
+ * Waits until crc has had all lines, or until no more come: asked for its sum, it gets from tail
+ * what was lost when its worker was killed over the very last line.
  */
 static void wait_for_crc(void)
 {
-    unsigned long long lines = 0, before = 0;
-    for (int idle = 0; lines < total && idle<100; idle = lines> before ? 0 : idle + 1) {
+    unsigned long long lines = 0, before;
+    int idle = 0;
+    while (lines < total && idle++ < 100) {
         char *json = ask("crc.lines");
         before = lines;
         lines = json ? strtoull(json, NULL, 10) : 0;
         free(json);
+        if (lines > before)
+            idle = 0;
         nap();
     }
 }
@@ -165,9 +168,11 @@ static void start_host(void)
     berth_host_options_init(&options);
     options.name = "demo";
     options.log = on_log;
-    options.worker = worker ? worker : path_of(build, "berth-worker");
+    char *built = path_of(build, "berth-worker");
+    options.worker = worker ? worker : built;
     if (berth_host_new(&options, &host, &error))
         die("the host", error.text);
+    free(built);
 }
 
 static void load(const char *name, const char *placement, const char *module_options)
@@ -364,8 +369,14 @@ static void write_results(void)
     const char *resumed = strstr(crc, "\"resumed\":[");
     fprintf(file, "replaced %llu\nkilled %llu\n", number_in(count, "since"),
             resumed ? strtoull(resumed + strlen("\"resumed\":["), NULL, 10) : 0);
-    fprintf(file, "ticks %s\n", ask("clock.ticks"));
+    char *ticks = ask("clock.ticks");
+    fprintf(file, "ticks %s\n", ticks ? ticks : "");
     fclose(file);
+    free(ticks);
+    free(count);
+    free(crc);
+    free(tail);
+    free(path);
     write_table();
 }
 

@@ -24,7 +24,8 @@
  * absent; structs by BERTH_STRUCT; handles. Arrays and optionals nest only through a struct.
  *
  * Ownership: what you are given (arguments; results of calls that you make) is valid until your
- * function returns: copy what you keep, free nothing. What you return must be valid when you return.
+ * function returns: copy what you keep, free nothing. What you return must be valid when you
+ * return.
  *
  * Errors: a failed call leaves its error in its caller's frame: berth_failed(ctx) asks,
  * berth_clear(ctx) handles it. An error that is still there when your function returns is your

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A topic with a capital letter. */
-/* show: topic "Clock.tick": not a topic: words of lower-case letters, digits, _ and -, joined by dots */
+/* show: topic "Clock.tick": not a topic: words of lower-case letters, digits, _ and - */
 #include <berth/module.h>
 
 BERTH_MODULE("wrong", "1.0.0", "Wrong.");
