@@ -418,14 +418,15 @@ static int read_string(struct reader *reader, const struct path *path, void *val
         return code;
     if (token.nul)
         return fail(reader, path, BERTH_INVALID_ARGUMENT, NULL, "a string cannot hold \\u0000");
-    const char *text;
+    char *text;
     if (token.escaped) {
         cJSON *item = decode(&token);
         text = item ? berth_arena_string(reader->arena, item->valuestring) : NULL;
         cJSON_Delete(item);
     } else {
-        char *copy = berth_arena_alloc(reader->arena, token.length + 1);
-        text = copy ? memcpy(copy, token.text, token.length) : NULL;
+        text = berth_arena_copy(reader->arena, token.text, token.length + 1);
+        if (text)
+            text[token.length] = '\0'; /* in the place of the closing quote */
     }
     if (!text)
         return berth_error_nomem(reader->error);
@@ -459,7 +460,7 @@ static int read_bytes(struct reader *reader, const struct path *path, void *valu
     int code = berth_scan_string(&reader->scan, &token);
     if (code != BERTH_OK)
         return code;
-    if (!token.escaped)
+    if (!token.escaped || token.nul)
         return decode_bytes(reader, path, token.text, token.length, value);
     cJSON *item = decode(&token); /* many write / as \/ */
     if (!item)

@@ -62,12 +62,33 @@ static void parse(const char *text, size_t length, struct decimal *decimal)
     }
 }
 
+/* What nearly all integers are: a few digits. */
+static bool short_integer(const char *text, size_t length, bool *ret_negative,
+                          uint64_t *ret_magnitude)
+{
+    bool negative = length > 0 && *text == '-';
+    uint64_t magnitude = 0;
+
+    if (length > 18)
+        return false;
+    for (size_t i = negative; i < length; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        magnitude = magnitude * 10 + (uint64_t)(text[i] - '0');
+    }
+    *ret_negative = negative && magnitude > 0;
+    *ret_magnitude = magnitude;
+    return true;
+}
+
 int berth_number_to_integer(const char *text, size_t length, bool *ret_negative,
                             uint64_t *ret_magnitude)
 {
     struct decimal decimal;
     uint64_t magnitude = 0;
 
+    if (short_integer(text, length, ret_negative, ret_magnitude))
+        return BERTH_OK;
     parse(text, length, &decimal);
     if (decimal.count > 0 && decimal.exponent < 0)
         return BERTH_INVALID_ARGUMENT;

@@ -153,9 +153,9 @@ static bool skip_digits(struct berth_scan *scan)
     return scan->next > start;
 }
 
-static bool skip_one(struct berth_scan *scan, const char *characters)
+static bool skip_one(struct berth_scan *scan, char a, char b)
 {
-    if (scan->next == scan->end || !*scan->next || !strchr(characters, *scan->next))
+    if (scan->next == scan->end || (*scan->next != a && *scan->next != b))
         return false;
     scan->next++;
     return true;
@@ -165,16 +165,16 @@ int berth_scan_number(struct berth_scan *scan, struct berth_token *ret_token)
 {
     const char *start = scan->next;
 
-    skip_one(scan, "-");
+    skip_one(scan, '-', '-');
     const char *digits = scan->next;
     if (!skip_digits(scan))
         return unexpected(scan, "a digit");
     if (*digits == '0' && scan->next - digits > 1)
         return berth_scan_error(scan, start, "a number does not begin with 0");
-    if (skip_one(scan, ".") && !skip_digits(scan))
+    if (skip_one(scan, '.', '.') && !skip_digits(scan))
         return unexpected(scan, "a digit");
-    if (skip_one(scan, "eE")) {
-        skip_one(scan, "+-");
+    if (skip_one(scan, 'e', 'E')) {
+        skip_one(scan, '+', '-');
         if (!skip_digits(scan))
             return unexpected(scan, "a digit");
     }
