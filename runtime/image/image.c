@@ -191,10 +191,8 @@ static int examine(struct berth_image *image, const void *bytes, size_t size,
     if (!code)
         code = keep_elf(image, elf, error);
     berth_arena_deinit(&arena);
-    if (!code) {
+    if (!code)
         image->size = size;
-        berth_hash(bytes, size, image->hash);
-    }
     return code;
 }
 

@@ -13,7 +13,6 @@
 #define RUNTIME_IMAGE_IMAGE_H
 
 #include "runtime/image/elf.h"
-#include "runtime/image/hash.h"
 #include "runtime/image/manifest.h"
 
 #include <berth/call.h>
@@ -31,7 +30,6 @@ struct berth_image {
     char *label; /* module@version#generation; "" for the application */
     int fd;      /* the sealed memfd; -1 for the application */
     size_t size;
-    unsigned char hash[BERTH_HASH_SIZE]; /* of the content: names it in logs, is no signature */
     struct berth_manifest *manifest;
     struct berth_elf *elf; /* without records and symbols; NULL for the application */
     /* while mapped */
