@@ -65,19 +65,22 @@ static int check_link(const struct berth_image *image, const struct berth_place 
     const struct berth_manifest_item *item =
         berth_manifest_find_item(image->manifest, (uintptr_t)link->record - place->base);
     char name[NAME_MAX_SIZE];
+    const char *wrong = NULL;
 
     if (!item)
         return berth_error_set(error, BERTH_DATA_LOSS, "a link belongs to no record of its own");
-    berth_manifest_describe(image->manifest, item, name, sizeof(name));
     if (!has_code(item->kind)) {
         /* The application's own links may have been bound by another host. */
         if (link->code && image->fd >= 0)
-            return berth_error_set(error, BERTH_DATA_LOSS, "%s: its link has code already", name);
+            wrong = "its link has code already";
     } else if (!link->code) {
-        return berth_error_set(error, BERTH_DATA_LOSS, "%s: a record without code", name);
+        wrong = "a record without code";
     } else if (!lies_in(place, (uintptr_t)link->code, 1, false, true)) {
-        return berth_error_set(error, BERTH_DATA_LOSS, "%s: its code lies outside of the image",
-                               name);
+        wrong = "its code lies outside of the image";
+    }
+    if (wrong) {
+        berth_manifest_describe(image->manifest, item, name, sizeof(name));
+        return berth_error_set(error, BERTH_DATA_LOSS, "%s: %s", name, wrong);
     }
     *ret_item = item;
     return BERTH_OK;
