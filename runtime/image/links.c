@@ -41,8 +41,8 @@ static int check_table(const struct berth_place *place, const struct berth_entry
                                entry->size);
     if (entry->abi != BERTH_ABI)
         return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                               "it was compiled for ABI revision %u, and this berth has revision "
-                               "%d: compile it with this berth's <berth/module.h>",
+                               "its table is of ABI revision %u, and this berth has revision %d: "
+                               "compile it with this berth's <berth/module.h>",
                                entry->abi, BERTH_ABI);
     if (high < low || low % _Alignof(struct berth_link) ||
         (high - low) % sizeof(struct berth_link) || !lies_in(place, low, high - low, true, false) ||
