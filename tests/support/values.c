@@ -176,6 +176,8 @@ static void fill_span(const struct berth_type *element, void *value, struct bert
 static void fill(const struct berth_type *type, void *value, struct berth_arena *arena)
 {
     switch (type->kind) {
+    case BERTH_KIND_VOID:
+        break;
     case BERTH_KIND_STRING:
         *(const char **)value = random_string(arena);
         break;
