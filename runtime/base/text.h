@@ -5,6 +5,13 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
+
+/* strcmp == 0, for looking through tables of names: most differ in the first character. */
+static inline bool berth_text_equal(const char *a, const char *b)
+{
+    return *a == *b && strcmp(a, b) == 0;
+}
 
 /*
  * Whether size bytes are well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF).

@@ -140,14 +140,20 @@ static int named(const struct parse *parse, const struct entry *entry, int code)
 static bool key_is_valid(const char *key, size_t length)
 {
     size_t skip = key[0] == '!';
-    return length > skip && length < BERTH_IDENTIFIER_MAX && key[skip] >= 'a' && key[skip] <= 'z' &&
-           strspn(key + skip, "abcdefghijklmnopqrstuvwxyz0123456789_-") >= length - skip;
+
+    if (length <= skip || length >= BERTH_IDENTIFIER_MAX || key[skip] < 'a' || key[skip] > 'z')
+        return false;
+    for (size_t i = skip; i < length; i++)
+        if (!((key[i] >= 'a' && key[i] <= 'z') || (key[i] >= '0' && key[i] <= '9') ||
+              key[i] == '_' || key[i] == '-'))
+            return false;
+    return true;
 }
 
 static enum key find_key(const char *name)
 {
     for (int key = 0; key < KEY_COUNT; key++)
-        if (strcmp(key_names[key], name) == 0)
+        if (berth_text_equal(key_names[key], name))
             return (enum key)key;
     return KEY_COUNT;
 }
@@ -155,7 +161,7 @@ static enum key find_key(const char *name)
 static enum kind find_kind(const char *name)
 {
     for (int kind = 0; kind < KIND_OTHER; kind++)
-        if (strcmp(kinds[kind].name, name) == 0)
+        if (berth_text_equal(kinds[kind].name, name))
             return (enum kind)kind;
     return KIND_OTHER;
 }

@@ -60,7 +60,7 @@ static const struct berth_type *find_built_in(const char *name)
     if (strcmp(name, "_Bool") == 0) /* what the preprocessor makes of bool in C11 */
         return &built_in[BERTH_KIND_BOOL];
     for (size_t i = 0; i < BUILT_IN_COUNT; i++)
-        if (strcmp(built_in[i].name, name) == 0)
+        if (berth_text_equal(built_in[i].name, name))
             return &built_in[i];
     return NULL;
 }
