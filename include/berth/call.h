@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How a call is made: types, the call context, the inlined call path, and what the host gives. <berth/module.h> and
- * <berth/host.h> both include this header; it emits no record and no symbol. A program includes one of those two.
+ * How a call is made: types, the call context, the inlined call path, and what the host gives.
+ * <berth/module.h> and <berth/host.h> both include this header; it emits no record and no symbol.
+ * A program includes one of those two.
  *
- * The structs from `struct berth_ctx` to `struct berth_entry`, and the head of `struct berth_block`, are inlined
- * into other people's binaries: they are frozen as ABI revision 1, see doc/abi.md. `struct berth_services` grows at its end.
+ * The structs from `struct berth_ctx` to `struct berth_entry`, and the head of `struct
+ * berth_block`, are inlined into other people's binaries: they are frozen as ABI revision 1, see
+ * doc/abi.md. `struct berth_services` grows at its end.
  */
 #ifndef BERTH_CALL_H
 #define BERTH_CALL_H
@@ -29,18 +31,18 @@
 /* The revision of the frozen part. */
 #define BERTH_ABI 1
 
-/* ---- attributes ------------------------------------------------------------------------------------------------ */
+/* ---- attributes ----------------------------------------------------------------------------- */
 
 #ifdef __cplusplus
 #define BERTH_I_C extern "C"
-#define BERTH_I_ZERO                                                                                                   \
-    {                                                                                                                  \
+#define BERTH_I_ZERO \
+    {                \
     }
 #else
 #define BERTH_I_C extern
-#define BERTH_I_ZERO                                                                                                   \
-    {                                                                                                                  \
-        0                                                                                                              \
+#define BERTH_I_ZERO \
+    {                \
+        0            \
     }
 #endif
 #define BERTH_I_RETAIN
@@ -53,7 +55,8 @@
 #endif
 #ifdef __clang__
 #undef BERTH_I_PLAIN
-#define BERTH_I_PLAIN , no_sanitize("address") /* clang's ASan would put red zones between the notes */
+#define BERTH_I_PLAIN \
+    , no_sanitize("address") /* clang's ASan would put red zones between the notes */
 #endif
 #if __has_attribute(unavailable)
 #undef BERTH_I_NOT_A_TYPE
@@ -61,8 +64,8 @@
     typedef char berth_##t __attribute__((unavailable("not a Berth type: write " hint)))
 #endif
 #endif
-#define BERTH_I_UNUSED __attribute__((unused))
-#define BERTH_I_INLINE __attribute__((unused, always_inline)) static inline
+#define BERTH_I_UNUSED      __attribute__((unused))
+#define BERTH_I_INLINE      __attribute__((unused, always_inline)) static inline
 #define BERTH_I_UNLIKELY(e) __builtin_expect(!!(e), 0)
 #if defined __cplusplus
 #define BERTH_I_ASSERT(e) static_assert(e, #e)
@@ -70,7 +73,7 @@
 #define BERTH_I_ASSERT(e) _Static_assert(e, #e)
 #endif
 
-/* ---- types ------------------------------------------------------------------------------------------------------ */
+/* ---- types ---------------------------------------------------------------------------------- */
 
 typedef struct berth_ctx berth_ctx;
 
@@ -93,8 +96,8 @@ typedef struct berth_bytes {
     size_t size;
 } berth_bytes;
 /*
- * What a C programmer writes first. Where a name cannot carry a message, an unknown type's name is one: every compiler
- * shows that first.
+ * What a C programmer writes first. Where a name cannot carry a message, an unknown type's name is
+ * one: every compiler shows that first.
  */
 BERTH_I_NOT_A_TYPE(int, "i32 or i64");
 BERTH_I_NOT_A_TYPE(size_t, "u64");
@@ -109,29 +112,29 @@ BERTH_I_NOT_A_TYPE(uint8_t, "u8");
 BERTH_I_NOT_A_TYPE(uint16_t, "u16");
 BERTH_I_NOT_A_TYPE(uint32_t, "u32");
 BERTH_I_NOT_A_TYPE(uint64_t, "u64");
-#define berth_const berth_ERROR_write_string_for_text_and_bytes_for_data
-#define berth_struct berth_ERROR_write_a_struct_by_its_name_alone
-#define berth_unsigned berth_ERROR_write_u8_u16_u32_or_u64
-#define berth_signed berth_ERROR_write_i8_i16_i32_or_i64
-#define berth_long berth_ERROR_write_i64
-#define berth_short berth_ERROR_write_i16
-#define berth_array_array(t) berth_ERROR_arrays_nest_only_through_a_struct
-#define berth_array_optional(t) berth_ERROR_arrays_nest_only_through_a_struct
-#define berth_optional_array(t) berth_ERROR_optionals_nest_only_through_a_struct
+#define berth_const                berth_ERROR_write_string_for_text_and_bytes_for_data
+#define berth_struct               berth_ERROR_write_a_struct_by_its_name_alone
+#define berth_unsigned             berth_ERROR_write_u8_u16_u32_or_u64
+#define berth_signed               berth_ERROR_write_i8_i16_i32_or_i64
+#define berth_long                 berth_ERROR_write_i64
+#define berth_short                berth_ERROR_write_i16
+#define berth_array_array(t)       berth_ERROR_arrays_nest_only_through_a_struct
+#define berth_array_optional(t)    berth_ERROR_arrays_nest_only_through_a_struct
+#define berth_optional_array(t)    berth_ERROR_optionals_nest_only_through_a_struct
 #define berth_optional_optional(t) berth_ERROR_optionals_nest_only_through_a_struct
 
-#define BERTH_I_ARRAY(t)                                                                                               \
-    typedef struct berth_array_##t {                                                                                   \
-        const berth_##t *data;                                                                                         \
-        size_t count;                                                                                                  \
+#define BERTH_I_ARRAY(t)             \
+    typedef struct berth_array_##t { \
+        const berth_##t *data;       \
+        size_t count;                \
     } berth_array_##t
-#define BERTH_I_OPTIONAL(t)                                                                                            \
-    typedef struct berth_optional_##t {                                                                                \
-        bool present;                                                                                                  \
-        berth_##t value;                                                                                               \
+#define BERTH_I_OPTIONAL(t)             \
+    typedef struct berth_optional_##t { \
+        bool present;                   \
+        berth_##t value;                \
     } berth_optional_##t
-#define BERTH_I_BOTH(t)                                                                                                \
-    BERTH_I_ARRAY(t);                                                                                                  \
+#define BERTH_I_BOTH(t) \
+    BERTH_I_ARRAY(t);   \
     BERTH_I_OPTIONAL(t)
 BERTH_I_ARRAY(bool); /* at this level, before C11's macro makes _Bool of it */
 BERTH_I_OPTIONAL(bool);
@@ -153,23 +156,29 @@ typedef berth_json berth_optional_json;
 typedef berth_bool berth__Bool; /* C11: bool has become _Bool by the time that it is pasted */
 typedef berth_array_bool berth_array__Bool;
 typedef berth_optional_bool berth_optional__Bool;
-#define berth_array(t) berth_array_##t
+#define berth_array(t)    berth_array_##t
 #define berth_optional(t) berth_optional_##t
 
-/* ---- frozen: ABI revision 1 --------------------------------------------------------------------------------------- */
+/* ---- frozen: ABI revision 1 ----------------------------------------------------------------- */
 
 /*
- * A call context is one word of its thread's block: the frame of the function that got it. It is valid until that
- * function returns, on that thread only; what the function calls gets the next word. Other threads read the words to
- * see what code may still be running, which is why they are in one array and written before a call's last check.
+ * A call context is one word of its thread's block: the frame of the function that got it. It is
+ * valid until that function returns, on that thread only; what the function calls gets the next
+ * word. Other threads read the words to see what code may still be running, which is why they are
+ * in one array and written before a call's last check.
  */
 struct berth_ctx {
     uintptr_t frame; /* 0: free; else the address of the code that runs, and the marks below */
 };
-#define BERTH_FRAME_FAILED ((uintptr_t)1 << 62) /* an error in or below this activation is not handled yet */
-#define BERTH_FRAME_OBJECT ((uintptr_t)1 << 63) /* the rest is the address of an object of the host, not of code */
+#define BERTH_FRAME_FAILED \
+    ((uintptr_t)1 << 62) /* an error in or below this activation is not handled yet */
+#define BERTH_FRAME_OBJECT \
+    ((uintptr_t)1 << 63) /* the rest is the address of an object of the host, not of code */
 
-/* The head of a thread's block, at ctx rounded down to BERTH_BLOCK; the words fill it up to its end. */
+/*
+ * The head of a thread's block, at ctx rounded down to BERTH_BLOCK; the words fill it up to its
+ * end.
+ */
 #define BERTH_BLOCK ((uintptr_t)4096)
 struct berth_services;
 struct berth_block {
@@ -179,15 +188,18 @@ struct berth_block {
     uint32_t reserved;
 };
 
-/* The lock of a serial module: 0, or the owner's chain, | 1 when somebody waits. In the host's memory. */
+/*
+ * The lock of a serial module: 0, or the owner's chain, | 1 when somebody waits. In the host's
+ * memory.
+ */
 struct berth_gate {
     uint32_t owner;
 };
 
 /*
- * One line of a module's table: it ties a record of the manifest to its code, or to the place where the host binds
- * a callee. An import is called directly while check equals code. Otherwise bit 0 of check is set, and the rest is the
- * gate of a serial callee, or 0: ask the host.
+ * One line of a module's table: it ties a record of the manifest to its code, or to the place
+ * where the host binds a callee. An import is called directly while check equals code. Otherwise
+ * bit 0 of check is set, and the rest is the gate of a serial callee, or 0: ask the host.
  */
 struct berth_link {
     const void *record; /* the note in this image */
@@ -208,12 +220,13 @@ BERTH_I_ASSERT(sizeof(struct berth_ctx) == 8 && sizeof(struct berth_gate) == 4);
 BERTH_I_ASSERT(sizeof(struct berth_link) == 32 && offsetof(struct berth_link, code) == 8);
 BERTH_I_ASSERT(offsetof(struct berth_link, check) == 16 && offsetof(struct berth_link, edge) == 24);
 BERTH_I_ASSERT(sizeof(struct berth_entry) == 24 && offsetof(struct berth_entry, links) == 8);
-BERTH_I_ASSERT(offsetof(struct berth_block, services) == 8 && offsetof(struct berth_block, chain) == 16);
+BERTH_I_ASSERT(offsetof(struct berth_block, services) == 8 &&
+               offsetof(struct berth_block, chain) == 16);
 #else
 #error "Berth needs a 64-bit machine"
 #endif
 
-/* ---- what the host gives --------------------------------------------------------------------------------------------- */
+/* ---- what the host gives -------------------------------------------------------------------- */
 
 enum berth_log_level { BERTH_LOG_ERROR, BERTH_LOG_WARNING, BERTH_LOG_INFO, BERTH_LOG_DEBUG };
 
@@ -227,11 +240,12 @@ typedef void (*berth_thread_fn)(berth_ctx *ctx, void *user);
 /* Use the functions below instead. Grows at its end; `size` tells how far it reaches. */
 struct berth_services {
     uint32_t size, abi;
-    /* calls: enter waits while the callee is being replaced or is busy, and pushes ctx[1] when it answers CALL */
+    /* calls: enter waits while the callee is busy or replaced; pushes ctx[1] if it answers CALL */
     int (*enter)(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void));
     void (*leave)(berth_ctx *ctx, struct berth_link *link);
     void (*wake)(struct berth_gate *gate);
-    void (*call)(berth_ctx *ctx, struct berth_link *link, const void *const *arguments, void *result);
+    void (*call)(berth_ctx *ctx, struct berth_link *link, const void *const *arguments,
+                 void *result);
     void (*keep)(berth_ctx *ctx, struct berth_link *link, void *result);
     void (*publish)(berth_ctx *ctx, struct berth_link *link, const void *const *arguments);
     /* errors */
@@ -244,14 +258,18 @@ struct berth_services {
     uint64_t (*mark)(berth_ctx *ctx);
     void (*rewind)(berth_ctx *ctx, uint64_t mark);
     /* the module's own: unit is a link of the calling image */
-    void (*log)(berth_ctx *ctx, struct berth_link *unit, int level, const char *format, va_list arguments);
+    void (*log)(berth_ctx *ctx, struct berth_link *unit, int level, const char *format,
+                va_list arguments);
     void (*option)(berth_ctx *ctx, struct berth_link *unit, const void *record, void *ret_value);
     uint64_t (*handle_new)(berth_ctx *ctx, struct berth_link *unit, const char *kind, void *object);
-    void *(*handle_get)(berth_ctx *ctx, struct berth_link *unit, const char *kind, uint64_t id, int end);
-    uint64_t (*timer)(berth_ctx *ctx, struct berth_link *unit, int64_t delay_ns, int64_t period_ns, berth_timer_fn,
-                      void *user);
-    uint64_t (*watch)(berth_ctx *ctx, struct berth_link *unit, int fd, uint32_t events, berth_watch_fn, void *user);
-    uint64_t (*thread)(berth_ctx *ctx, struct berth_link *unit, const char *name, berth_thread_fn, void *user);
+    void *(*handle_get)(berth_ctx *ctx, struct berth_link *unit, const char *kind, uint64_t id,
+                        int end);
+    uint64_t (*timer)(berth_ctx *ctx, struct berth_link *unit, int64_t delay_ns, int64_t period_ns,
+                      berth_timer_fn, void *user);
+    uint64_t (*watch)(berth_ctx *ctx, struct berth_link *unit, int fd, uint32_t events,
+                      berth_watch_fn, void *user);
+    uint64_t (*thread)(berth_ctx *ctx, struct berth_link *unit, const char *name, berth_thread_fn,
+                       void *user);
     void (*cancel)(berth_ctx *ctx, struct berth_link *unit, uint64_t id); /* a timer, a watch */
     /* the call */
     int64_t (*time_left)(berth_ctx *ctx);
@@ -267,14 +285,15 @@ BERTH_I_UNUSED static inline struct berth_block *berth_block(const berth_ctx *ct
 
 #define BERTH_I_SERVICES(ctx) (berth_block(ctx)->services)
 
-/* ---- errors -------------------------------------------------------------------------------------------------------- */
+/* ---- errors --------------------------------------------------------------------------------- */
 
 /*
- * Fails the running function with `code`, in words. The function goes on until it returns (`return berth_fail(ctx, …), 0;`);
- * its caller then sees the failure, with the chain of calls. A second berth_fail wins, the first becomes its cause.
+ * Fails the running function with `code`, in words. The function goes on until it returns (`return
+ * berth_fail(ctx, …), 0;`); its caller then sees the failure, with the chain of calls. A second
+ * berth_fail wins, the first becomes its cause.
  */
-BERTH_I_UNUSED __attribute__((cold, noinline, format(printf, 3, 4))) static void berth_fail(berth_ctx *ctx, int code,
-                                                                                            const char *format, ...)
+BERTH_I_UNUSED __attribute__((cold, noinline, format(printf, 3, 4))) static void berth_fail(
+    berth_ctx *ctx, int code, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -282,7 +301,10 @@ BERTH_I_UNUSED __attribute__((cold, noinline, format(printf, 3, 4))) static void
     va_end(arguments);
 }
 
-/* Whether something that this function called has failed, or it has itself, and it has not called berth_clear since. */
+/*
+ * Whether something that this function called has failed, or it has itself, and it has not called
+ * berth_clear since.
+ */
 BERTH_I_UNUSED static inline bool berth_failed(const berth_ctx *ctx)
 {
     return BERTH_I_UNLIKELY(ctx->frame & BERTH_FRAME_FAILED);
@@ -310,20 +332,22 @@ BERTH_I_UNUSED static inline const char *berth_error_text(berth_ctx *ctx)
     return text;
 }
 
-/* ---- memory -------------------------------------------------------------------------------------------------------- */
+/* ---- memory --------------------------------------------------------------------------------- */
 
 /*
- * `size` bytes, zeroed, aligned for any type, that live until the outermost call of this chain ends: what a function
- * returns may be made of them. Never NULL for a size of 0; NULL, with the call failed (resource_exhausted), without memory.
+ * `size` bytes, zeroed, aligned for any type, that live until the outermost call of this chain
+ * ends: what a function returns may be made of them. Never NULL for a size of 0; NULL, with the
+ * call failed (resource_exhausted), without memory.
  */
-BERTH_I_UNUSED __attribute__((malloc, alloc_size(2))) static inline void *berth_alloc(berth_ctx *ctx, size_t size)
+BERTH_I_UNUSED __attribute__((malloc, alloc_size(2))) static inline void *berth_alloc(
+    berth_ctx *ctx, size_t size)
 {
     return BERTH_I_SERVICES(ctx)->alloc(ctx, size);
 }
 
 /* A formatted string in such memory. Never NULL: "" without memory, with the call failed. */
-BERTH_I_UNUSED __attribute__((format(printf, 2, 3))) static berth_string berth_printf(berth_ctx *ctx, const char *format,
-                                                                                     ...)
+BERTH_I_UNUSED __attribute__((format(printf, 2, 3))) static berth_string berth_printf(
+    berth_ctx *ctx, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -333,8 +357,8 @@ BERTH_I_UNUSED __attribute__((format(printf, 2, 3))) static berth_string berth_p
 }
 
 /*
- * For long loops: what was allocated, or returned by calls, since berth_mark is given back by berth_rewind. Only the
- * function that took the mark may rewind to it.
+ * For long loops: what was allocated, or returned by calls, since berth_mark is given back by
+ * berth_rewind. Only the function that took the mark may rewind to it.
  */
 BERTH_I_UNUSED static inline uint64_t berth_mark(berth_ctx *ctx)
 {
@@ -345,7 +369,7 @@ BERTH_I_UNUSED static inline void berth_rewind(berth_ctx *ctx, uint64_t mark)
     BERTH_I_SERVICES(ctx)->rewind(ctx, mark);
 }
 
-/* ---- the running call ------------------------------------------------------------------------------------------------ */
+/* ---- the running call ----------------------------------------------------------------------- */
 
 /* Nanoseconds until the call's deadline: 0 when it has passed, INT64_MAX when there is none. */
 BERTH_I_UNUSED static inline int64_t berth_time_left(berth_ctx *ctx)
@@ -353,7 +377,10 @@ BERTH_I_UNUSED static inline int64_t berth_time_left(berth_ctx *ctx)
     return BERTH_I_SERVICES(ctx)->time_left(ctx);
 }
 
-/* Whether to stop early: the caller has given up, or the module is being stopped (a thread of berth_thread asks this). */
+/*
+ * Whether to stop early: the caller has given up, or the module is being stopped (a thread of
+ * berth_thread asks this).
+ */
 BERTH_I_UNUSED static inline bool berth_stopping(berth_ctx *ctx)
 {
     return BERTH_I_SERVICES(ctx)->stopping(ctx) != 0;
@@ -365,13 +392,16 @@ BERTH_I_UNUSED static inline berth_string berth_topic(berth_ctx *ctx)
     return BERTH_I_SERVICES(ctx)->topic(ctx);
 }
 
-/* Ends what berth_enter or berth_host_enter began, on the same thread; results of its calls end here. */
+/*
+ * Ends what berth_enter or berth_host_enter began, on the same thread; results of its calls end
+ * here.
+ */
 BERTH_I_UNUSED static inline void berth_leave(berth_ctx *ctx)
 {
     BERTH_I_SERVICES(ctx)->leave_thread(ctx);
 }
 
-/* ---- the call path ---------------------------------------------------------------------------------------------------- */
+/* ---- the call path -------------------------------------------------------------------------- */
 
 /* The last word but one: a call from here would leave no room for its callee's own calls. */
 BERTH_I_UNUSED static inline bool berth_too_deep(const berth_ctx *ctx)
@@ -380,17 +410,18 @@ BERTH_I_UNUSED static inline bool berth_too_deep(const berth_ctx *ctx)
 }
 
 /*
- * Publish what will run, then see that it is still what should run. The side that replaces a module unsets every
- * check, issues membarrier, and reads the frames: either it sees this frame, or this thread sees its change. Compiler
- * barriers suffice here, but the accesses must be atomic. The order of the two tests is measured: the other way round,
- * or as one expression, costs a cycle with gcc or with clang (doc/decisions/call-path.md).
+ * Publish what will run, then see that it is still what should run. The side that replaces a
+ * module unsets every check, issues membarrier, and reads the frames: either it sees this frame,
+ * or this thread sees its change. Compiler barriers suffice here, but the accesses must be atomic.
+ * The order of the two tests is measured: the other way round, or as one expression, costs a cycle
+ * with gcc or with clang (doc/decisions/call-path.md).
  */
-#define BERTH_I_PUSH                                                                                                   \
-    void (*berth_c)(void) = __atomic_load_n(&berth_l->code, __ATOMIC_ACQUIRE);                                         \
-    __atomic_store_n(&ctx[1].frame, (uintptr_t)berth_c, __ATOMIC_RELEASE);                                             \
-    __atomic_signal_fence(__ATOMIC_SEQ_CST);                                                                           \
-    if (BERTH_I_UNLIKELY(__atomic_load_n(&berth_l->check, __ATOMIC_ACQUIRE) !=                     \
-                         (uintptr_t)berth_c) ||                                                    \
+#define BERTH_I_PUSH                                                           \
+    void (*berth_c)(void) = __atomic_load_n(&berth_l->code, __ATOMIC_ACQUIRE); \
+    __atomic_store_n(&ctx[1].frame, (uintptr_t)berth_c, __ATOMIC_RELEASE);     \
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);                                   \
+    if (BERTH_I_UNLIKELY(__atomic_load_n(&berth_l->check, __ATOMIC_ACQUIRE) != \
+                         (uintptr_t)berth_c) ||                                \
         BERTH_I_UNLIKELY(berth_too_deep(ctx)))
 #define BERTH_I_POP(ctx) __atomic_store_n(&(ctx)[1].frame, (uintptr_t)0, __ATOMIC_RELEASE)
 
@@ -402,21 +433,24 @@ BERTH_I_INLINE void berth_gate_release(berth_ctx *ctx, struct berth_gate *gate)
 }
 
 /*
- * A serial callee that nobody is inside: takes its gate and pushes the frame. NULL: ask the host. Until then the frame
- * of the fast path stays: it costs a scan nothing but a second look, and clearing it before the exchange costs time.
+ * A serial callee that nobody is inside: takes its gate and pushes the frame. NULL: ask the host.
+ * Until then the frame of the fast path stays: it costs a scan nothing but a second look, and
+ * clearing it before the exchange costs time.
  */
-BERTH_I_INLINE struct berth_gate *berth_gate_enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void))
+BERTH_I_INLINE struct berth_gate *berth_gate_enter(berth_ctx *ctx, struct berth_link *link,
+                                                   void (**ret_code)(void))
 {
     uintptr_t check = __atomic_load_n(&link->check, __ATOMIC_ACQUIRE);
     struct berth_gate *gate = (struct berth_gate *)(check & ~BERTH_CHECK_SLOW);
     uint32_t nobody = 0;
     if ((check & BERTH_CHECK_SLOW) && gate && !berth_too_deep(ctx) &&
-        __atomic_compare_exchange_n(&gate->owner, &nobody, berth_block(ctx)->chain, 0, __ATOMIC_ACQUIRE,
-                                    __ATOMIC_RELAXED)) {
+        __atomic_compare_exchange_n(&gate->owner, &nobody, berth_block(ctx)->chain, 0,
+                                    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
         *ret_code = __atomic_load_n(&link->code, __ATOMIC_ACQUIRE);
         __atomic_store_n(&ctx[1].frame, (uintptr_t)*ret_code, __ATOMIC_RELEASE);
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&link->check, __ATOMIC_ACQUIRE) == check) /* replaced only under the gate: it stays so */
+        if (__atomic_load_n(&link->check, __ATOMIC_ACQUIRE) ==
+            check) /* replaced only under the gate: it stays so */
             return gate;
         BERTH_I_POP(ctx);
         berth_gate_release(ctx, gate);
@@ -425,49 +459,54 @@ BERTH_I_INLINE struct berth_gate *berth_gate_enter(berth_ctx *ctx, struct berth_
     return (struct berth_gate *)0;
 }
 
-/* ---- macro machinery: no macro ever gets zero variadic arguments -------------------------------------------------------- */
+/* ---- macro machinery: no macro ever gets zero variadic arguments ---------------------------- */
 
-#define BERTH_I_CAT(a, b) BERTH_I_CAT_(a, b)
-#define BERTH_I_CAT_(a, b) a##b
-#define BERTH_I_STR(...) BERTH_I_STR_(__VA_ARGS__)
-#define BERTH_I_STR_(...) #__VA_ARGS__
-#define BERTH_I_FIRST(...) BERTH_I_FIRST_(__VA_ARGS__, )
-#define BERTH_I_FIRST_(a, ...) a
-#define BERTH_I_SECOND(...) BERTH_I_SECOND_(__VA_ARGS__, , )
+#define BERTH_I_CAT(a, b)          BERTH_I_CAT_(a, b)
+#define BERTH_I_CAT_(a, b)         a##b
+#define BERTH_I_STR(...)           BERTH_I_STR_(__VA_ARGS__)
+#define BERTH_I_STR_(...)          #__VA_ARGS__
+#define BERTH_I_FIRST(...)         BERTH_I_FIRST_(__VA_ARGS__, )
+#define BERTH_I_FIRST_(a, ...)     a
+#define BERTH_I_SECOND(...)        BERTH_I_SECOND_(__VA_ARGS__, , )
 #define BERTH_I_SECOND_(a, b, ...) b
-#define BERTH_I_PROBE(...) ~, 1
-#define BERTH_I_PAREN(p) BERTH_I_SECOND(BERTH_I_PROBE p, 0) /* 1 when p is in parentheses */
-/* how a call gives its result back: VOID; VALUE, nothing in it can point anywhere; KEEP, all the rest */
-#define BERTH_I_GIVES_void ~, VOID
-#define BERTH_I_GIVES_bool ~, VALUE
+#define BERTH_I_PROBE(...)         ~, 1
+#define BERTH_I_PAREN(p)           BERTH_I_SECOND(BERTH_I_PROBE p, 0) /* 1: p is in parentheses */
+/*
+ * how a call gives its result back: VOID; VALUE, nothing in it can point anywhere; KEEP, all the
+ * rest
+ */
+#define BERTH_I_GIVES_void  ~, VOID
+#define BERTH_I_GIVES_bool  ~, VALUE
 #define BERTH_I_GIVES__Bool ~, VALUE
-#define BERTH_I_GIVES_i8 ~, VALUE
-#define BERTH_I_GIVES_i16 ~, VALUE
-#define BERTH_I_GIVES_i32 ~, VALUE
-#define BERTH_I_GIVES_i64 ~, VALUE
-#define BERTH_I_GIVES_u8 ~, VALUE
-#define BERTH_I_GIVES_u16 ~, VALUE
-#define BERTH_I_GIVES_u32 ~, VALUE
-#define BERTH_I_GIVES_u64 ~, VALUE
-#define BERTH_I_GIVES_f32 ~, VALUE
-#define BERTH_I_GIVES_f64 ~, VALUE
-#define BERTH_I_KIND(...) BERTH_I_SECOND(__VA_ARGS__, KEEP)
+#define BERTH_I_GIVES_i8    ~, VALUE
+#define BERTH_I_GIVES_i16   ~, VALUE
+#define BERTH_I_GIVES_i32   ~, VALUE
+#define BERTH_I_GIVES_i64   ~, VALUE
+#define BERTH_I_GIVES_u8    ~, VALUE
+#define BERTH_I_GIVES_u16   ~, VALUE
+#define BERTH_I_GIVES_u32   ~, VALUE
+#define BERTH_I_GIVES_u64   ~, VALUE
+#define BERTH_I_GIVES_f32   ~, VALUE
+#define BERTH_I_GIVES_f64   ~, VALUE
+#define BERTH_I_KIND(...)   BERTH_I_SECOND(__VA_ARGS__, KEEP)
 /* how many follow the first argument */
-#define BERTH_I_ARGC(...)                                                                                              \
-    BERTH_I_ARGC_(__VA_ARGS__, MANY, MANY, MANY, MANY, MANY, MANY, MANY, MANY, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, \
-                  5, 4, 3, 2, 1, 0, )
-#define BERTH_I_ARGC_(z, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, N, ...) N
+#define BERTH_I_ARGC(...)                                                                          \
+    BERTH_I_ARGC_(__VA_ARGS__, MANY, MANY, MANY, MANY, MANY, MANY, MANY, MANY, 16, 15, 14, 13, 12, \
+                  11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0, )
+#define BERTH_I_ARGC_(z, a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, \
+                      N, ...)                                                                    \
+    N
 #define BERTH_I_EACH(f, ...) BERTH_I_CAT(BERTH_I_EACH_, BERTH_I_ARGC(__VA_ARGS__))(f, __VA_ARGS__)
 #define BERTH_I_EACH_0(f, z)
-#define BERTH_I_EACH_1(f, z, a) f(a)
-#define BERTH_I_EACH_2(f, z, a, b) f(a) f(b)
+#define BERTH_I_EACH_1(f, z, a)       f(a)
+#define BERTH_I_EACH_2(f, z, a, b)    f(a) f(b)
 #define BERTH_I_EACH_3(f, z, a, b, c) f(a) f(b) f(c)
-#define BERTH_I_EACH_4(f, z, a, ...) f(a) BERTH_I_EACH_3(f, z, __VA_ARGS__)
-#define BERTH_I_EACH_5(f, z, a, ...) f(a) BERTH_I_EACH_4(f, z, __VA_ARGS__)
-#define BERTH_I_EACH_6(f, z, a, ...) f(a) BERTH_I_EACH_5(f, z, __VA_ARGS__)
-#define BERTH_I_EACH_7(f, z, a, ...) f(a) BERTH_I_EACH_6(f, z, __VA_ARGS__)
-#define BERTH_I_EACH_8(f, z, a, ...) f(a) BERTH_I_EACH_7(f, z, __VA_ARGS__)
-#define BERTH_I_EACH_9(f, z, a, ...) f(a) BERTH_I_EACH_8(f, z, __VA_ARGS__)
+#define BERTH_I_EACH_4(f, z, a, ...)  f(a) BERTH_I_EACH_3(f, z, __VA_ARGS__)
+#define BERTH_I_EACH_5(f, z, a, ...)  f(a) BERTH_I_EACH_4(f, z, __VA_ARGS__)
+#define BERTH_I_EACH_6(f, z, a, ...)  f(a) BERTH_I_EACH_5(f, z, __VA_ARGS__)
+#define BERTH_I_EACH_7(f, z, a, ...)  f(a) BERTH_I_EACH_6(f, z, __VA_ARGS__)
+#define BERTH_I_EACH_8(f, z, a, ...)  f(a) BERTH_I_EACH_7(f, z, __VA_ARGS__)
+#define BERTH_I_EACH_9(f, z, a, ...)  f(a) BERTH_I_EACH_8(f, z, __VA_ARGS__)
 #define BERTH_I_EACH_10(f, z, a, ...) f(a) BERTH_I_EACH_9(f, z, __VA_ARGS__)
 #define BERTH_I_EACH_11(f, z, a, ...) f(a) BERTH_I_EACH_10(f, z, __VA_ARGS__)
 #define BERTH_I_EACH_12(f, z, a, ...) f(a) BERTH_I_EACH_11(f, z, __VA_ARGS__)
@@ -475,107 +514,113 @@ BERTH_I_INLINE struct berth_gate *berth_gate_enter(berth_ctx *ctx, struct berth_
 #define BERTH_I_EACH_14(f, z, a, ...) f(a) BERTH_I_EACH_13(f, z, __VA_ARGS__)
 #define BERTH_I_EACH_15(f, z, a, ...) f(a) BERTH_I_EACH_14(f, z, __VA_ARGS__)
 #define BERTH_I_EACH_16(f, z, a, ...) f(a) BERTH_I_EACH_15(f, z, __VA_ARGS__)
-#define BERTH_I_EACH_MANY(f, ...) f((ERROR_at_most_16_parameters, berth_e))
+#define BERTH_I_EACH_MANY(f, ...)     f((ERROR_at_most_16_parameters, berth_e))
 /* a parameter is (type, name) or (type, name, "words") */
-#define BERTH_I_TUPLE(f, p) BERTH_I_CAT(BERTH_I_TUPLE_, BERTH_I_PAREN(p))(f, p)
+#define BERTH_I_TUPLE(f, p)   BERTH_I_CAT(BERTH_I_TUPLE_, BERTH_I_PAREN(p))(f, p)
 #define BERTH_I_TUPLE_1(f, p) f p
 #define BERTH_I_TUPLE_0(f, p) f(ERROR_write_each_parameter_or_field_as_type_comma_name, berth_e)
 /* 1 without a name, else 0; what is no name, or a macro like errno, does not even paste */
-#define BERTH_I_NAMELESS(name) BERTH_I_NAMELESS_(name)
-#define BERTH_I_NAMELESS_(name) BERTH_I_SECOND_X(berth_ERROR_no_name_or_that_of_a_macro_##name, 0)
-#define BERTH_I_SECOND_X(...) BERTH_I_SECOND(__VA_ARGS__)
-#define berth_ERROR_no_name_or_that_of_a_macro_ ~, 1
-#define BERTH_I_NAMED(t, name) BERTH_I_CAT(BERTH_I_NAMED_, BERTH_I_NAMELESS(name))(t, name)
-#define BERTH_I_NAMED_0(t, name) t name
-#define BERTH_I_NAMED_1(t, name) berth_ERROR_write_each_parameter_or_field_as_type_comma_name berth_e
-#define BERTH_I_DECL(p) BERTH_I_TUPLE(BERTH_I_DECL_, p)
-#define BERTH_I_DECL_(t, ...) , BERTH_I_NAMED(berth_##t, BERTH_I_FIRST(__VA_ARGS__))
-#define BERTH_I_TYPE(p) BERTH_I_TUPLE(BERTH_I_TYPE_, p)
-#define BERTH_I_TYPE_(t, ...) , berth_##t
-#define BERTH_I_NAME(p) BERTH_I_TUPLE(BERTH_I_NAME_, p)
-#define BERTH_I_NAME_(t, ...) , BERTH_I_FIRST(__VA_ARGS__)
-#define BERTH_I_PLACE(p) BERTH_I_TUPLE(BERTH_I_PLACE_, p)
+#define BERTH_I_NAMELESS(name)          BERTH_I_NAMELESS_(name)
+#define BERTH_I_NAMELESS_(name)         BERTH_I_SECOND_X(berth_ERROR_no_name_or_a_macro_##name, 0)
+#define BERTH_I_SECOND_X(...)           BERTH_I_SECOND(__VA_ARGS__)
+#define berth_ERROR_no_name_or_a_macro_ ~, 1
+#define BERTH_I_NAMED(t, name)          BERTH_I_CAT(BERTH_I_NAMED_, BERTH_I_NAMELESS(name))(t, name)
+#define BERTH_I_NAMED_0(t, name)        t name
+#define BERTH_I_NAMED_1(t, name) \
+    berth_ERROR_write_each_parameter_or_field_as_type_comma_name berth_e
+#define BERTH_I_DECL(p)        BERTH_I_TUPLE(BERTH_I_DECL_, p)
+#define BERTH_I_DECL_(t, ...)  , BERTH_I_NAMED(berth_##t, BERTH_I_FIRST(__VA_ARGS__))
+#define BERTH_I_TYPE(p)        BERTH_I_TUPLE(BERTH_I_TYPE_, p)
+#define BERTH_I_TYPE_(t, ...)  , berth_##t
+#define BERTH_I_NAME(p)        BERTH_I_TUPLE(BERTH_I_NAME_, p)
+#define BERTH_I_NAME_(t, ...)  , BERTH_I_FIRST(__VA_ARGS__)
+#define BERTH_I_PLACE(p)       BERTH_I_TUPLE(BERTH_I_PLACE_, p)
 #define BERTH_I_PLACE_(t, ...) (const void *)&BERTH_I_FIRST(__VA_ARGS__),
-#define BERTH_I_TEXT(p) BERTH_I_TUPLE(BERTH_I_TEXT_, p)
-#define BERTH_I_TEXT_(t, ...) "param=" #t ":" BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) ":" BERTH_I_SECOND(__VA_ARGS__) "\0"
+#define BERTH_I_TEXT(p)        BERTH_I_TUPLE(BERTH_I_TEXT_, p)
+#define BERTH_I_TEXT_(t, ...) \
+    "param=" #t ":" BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) ":" BERTH_I_SECOND(__VA_ARGS__) "\0"
 #define BERTH_I_SEMICOLON struct berth_ctx /* takes the author's semicolon */
 
-/* ---- the bodies of an import ---------------------------------------------------------------------------------------------- */
+/* ---- the bodies of an import ---------------------------------------------------------------- */
 
 /*
- * FAST is what is inlined at the call site. SLOW, once per import, is for a serial callee; it takes no address of an
- * argument, so that they stay in registers. COLD, once per import, is for everything else: a callee that is busy, being
- * replaced, counted, refused, in another process.
+ * FAST is what is inlined at the call site. SLOW, once per import, is for a serial callee; it
+ * takes no address of an argument, so that they stay in registers. COLD, once per import, is for
+ * everything else: a callee that is busy, being replaced, counted, refused, in another process.
  */
-#define BERTH_I_FN(ret, code, ...) ((ret(*)(berth_ctx * BERTH_I_EACH(BERTH_I_TYPE, __VA_ARGS__))) code)
+#define BERTH_I_FN(ret, code, ...) \
+    ((ret(*)(berth_ctx * BERTH_I_EACH(BERTH_I_TYPE, __VA_ARGS__))) code)
 
-#define BERTH_I_FAST_VOID(ret, slow, slowargs, ...)                                                                    \
-    BERTH_I_PUSH                                                                                \
-    {                                                                                                                  \
-        slow slowargs;                                                                                                 \
-        return;                                                                                                        \
-    }                                                                                                                  \
-    BERTH_I_FN(ret, berth_c, __VA_ARGS__)(ctx + 1 BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__));                            \
+#define BERTH_I_FAST_VOID(ret, slow, slowargs, ...)                                         \
+    BERTH_I_PUSH                                                                            \
+    {                                                                                       \
+        slow slowargs;                                                                      \
+        return;                                                                             \
+    }                                                                                       \
+    BERTH_I_FN(ret, berth_c, __VA_ARGS__)(ctx + 1 BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)); \
     BERTH_I_POP(ctx);
-#define BERTH_I_FAST_VALUE(ret, slow, slowargs, ...)                                                                   \
+#define BERTH_I_FAST_VALUE(ret, slow, slowargs, ...)                                            \
     BERTH_I_PUSH return slow slowargs;                                                          \
-    ret berth_r = BERTH_I_FN(ret, berth_c, __VA_ARGS__)(ctx + 1 BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__));              \
-    BERTH_I_POP(ctx);                                                                                                  \
+    ret berth_r =                                                                               \
+        BERTH_I_FN(ret, berth_c, __VA_ARGS__)(ctx + 1 BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)); \
+    BERTH_I_POP(ctx);                                                                           \
     return berth_r;
-#define BERTH_I_FAST_KEEP(ret, slow, slowargs, ...)                                                                    \
+#define BERTH_I_FAST_KEEP(ret, slow, slowargs, ...)                                             \
     BERTH_I_PUSH return slow slowargs;                                                          \
-    ret berth_r = BERTH_I_FN(ret, berth_c, __VA_ARGS__)(ctx + 1 BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__));              \
-    BERTH_I_SERVICES(ctx)->keep(ctx, berth_l, &berth_r); /* before the pin ends */                                     \
-    BERTH_I_POP(ctx);                                                                                                  \
+    ret berth_r =                                                                               \
+        BERTH_I_FN(ret, berth_c, __VA_ARGS__)(ctx + 1 BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)); \
+    BERTH_I_SERVICES(ctx)->keep(ctx, berth_l, &berth_r); /* before the pin ends */              \
+    BERTH_I_POP(ctx);                                                                           \
     return berth_r;
 
-#define BERTH_I_NATIVE_VOID(ret, ...)                                                                                  \
+#define BERTH_I_NATIVE_VOID(ret, ...) \
     BERTH_I_FN(ret, berth_c, __VA_ARGS__)(ctx + 1 BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__))
 #define BERTH_I_NATIVE_VALUE(ret, ...) berth_r = BERTH_I_NATIVE_VOID(ret, __VA_ARGS__)
-#define BERTH_I_NATIVE_KEEP(ret, ...)                                                                                  \
-    BERTH_I_NATIVE_VALUE(ret, __VA_ARGS__);                                                                            \
+#define BERTH_I_NATIVE_KEEP(ret, ...)       \
+    BERTH_I_NATIVE_VALUE(ret, __VA_ARGS__); \
     BERTH_I_SERVICES(ctx)->keep(ctx, berth_l, &berth_r)
 #define BERTH_I_RESULT_VOID(ret)
 #define BERTH_I_RESULT_VALUE(ret) ret berth_r = BERTH_I_ZERO;
-#define BERTH_I_RESULT_KEEP(ret) ret berth_r = BERTH_I_ZERO;
-#define BERTH_I_ADDRESS_VOID (void *)0
-#define BERTH_I_ADDRESS_VALUE &berth_r
-#define BERTH_I_ADDRESS_KEEP &berth_r
-#define BERTH_I_RETURN_VOID return
-#define BERTH_I_RETURN_VALUE return berth_r
-#define BERTH_I_RETURN_KEEP return berth_r
+#define BERTH_I_RESULT_KEEP(ret)  ret berth_r = BERTH_I_ZERO;
+#define BERTH_I_ADDRESS_VOID      (void *)0
+#define BERTH_I_ADDRESS_VALUE     &berth_r
+#define BERTH_I_ADDRESS_KEEP      &berth_r
+#define BERTH_I_RETURN_VOID       return
+#define BERTH_I_RETURN_VALUE      return berth_r
+#define BERTH_I_RETURN_KEEP       return berth_r
 
-#define BERTH_I_TAKE_VOID(e) e
+#define BERTH_I_TAKE_VOID(e)  e
 #define BERTH_I_TAKE_VALUE(e) berth_r = e
-#define BERTH_I_TAKE_KEEP(e) berth_r = e
+#define BERTH_I_TAKE_KEEP(e)  berth_r = e
 
-#define BERTH_I_SLOW(how, ret, cold, coldargs, ...)                                                \
-    BERTH_I_CAT(BERTH_I_RESULT_, how)(ret) void (*berth_c)(void) = 0;                              \
-    struct berth_gate *berth_g = berth_gate_enter(ctx, berth_l, &berth_c);                         \
-    if (berth_g) {                                                                                 \
-        BERTH_I_CAT(BERTH_I_NATIVE_, how)(ret, __VA_ARGS__);                                       \
-        BERTH_I_POP(ctx);                                                                          \
-        berth_gate_release(ctx, berth_g);                                                          \
-    } else {                                                                                       \
-        BERTH_I_CAT(BERTH_I_TAKE_, how)(cold coldargs);                                            \
-    }                                                                                              \
+#define BERTH_I_SLOW(how, ret, cold, coldargs, ...)                        \
+    BERTH_I_CAT(BERTH_I_RESULT_, how)(ret) void (*berth_c)(void) = 0;      \
+    struct berth_gate *berth_g = berth_gate_enter(ctx, berth_l, &berth_c); \
+    if (berth_g) {                                                         \
+        BERTH_I_CAT(BERTH_I_NATIVE_, how)(ret, __VA_ARGS__);               \
+        BERTH_I_POP(ctx);                                                  \
+        berth_gate_release(ctx, berth_g);                                  \
+    } else {                                                               \
+        BERTH_I_CAT(BERTH_I_TAKE_, how)(cold coldargs);                    \
+    }                                                                      \
     BERTH_I_CAT(BERTH_I_RETURN_, how);
 
-#define BERTH_I_COLD(how, ret, ...)                                                                \
-    BERTH_I_CAT(BERTH_I_RESULT_, how)(ret) void (*berth_c)(void) = 0;                              \
-    switch (BERTH_I_SERVICES(ctx)->enter(ctx, berth_l, &berth_c)) {                                                    \
-    case BERTH_ENTER_CALL:                                                                                             \
-        BERTH_I_CAT(BERTH_I_NATIVE_, how)(ret, __VA_ARGS__);                                                           \
-        BERTH_I_SERVICES(ctx)->leave(ctx, berth_l);                                                                    \
-        break;                                                                                                         \
-    case BERTH_ENTER_GENERAL: {                                                                                        \
-        const void *const berth_a[] = {BERTH_I_EACH(BERTH_I_PLACE, __VA_ARGS__)(const void *) 0};                      \
-        BERTH_I_SERVICES(ctx)->call(ctx, berth_l, berth_a, BERTH_I_CAT(BERTH_I_ADDRESS_, how));                        \
-        break;                                                                                                         \
-    }                                                                                                                  \
-    default:                                                                                                           \
-        break;                                                                                                         \
-    }                                                                                                                  \
+#define BERTH_I_COLD(how, ret, ...)                                                             \
+    BERTH_I_CAT(BERTH_I_RESULT_, how)(ret) void (*berth_c)(void) = 0;                           \
+    switch (BERTH_I_SERVICES(ctx)->enter(ctx, berth_l, &berth_c)) {                             \
+    case BERTH_ENTER_CALL:                                                                      \
+        BERTH_I_CAT(BERTH_I_NATIVE_, how)(ret, __VA_ARGS__);                                    \
+        BERTH_I_SERVICES(ctx)->leave(ctx, berth_l);                                             \
+        break;                                                                                  \
+    case BERTH_ENTER_GENERAL: {                                                                 \
+        const void *const berth_a[] = { BERTH_I_EACH(BERTH_I_PLACE,                             \
+                                                     __VA_ARGS__)(const void *) 0 };            \
+        BERTH_I_SERVICES(ctx)->call(ctx, berth_l, berth_a, BERTH_I_CAT(BERTH_I_ADDRESS_, how)); \
+        break;                                                                                  \
+    }                                                                                           \
+    default:                                                                                    \
+        break;                                                                                  \
+    }                                                                                           \
     BERTH_I_CAT(BERTH_I_RETURN_, how);
 
 #endif

@@ -2,12 +2,14 @@
 /*
  * What an application includes that embeds Berth:   cc app.c $(pkg-config --cflags --libs berth)
  *
- * An application makes a host, loads modules into it, calls their functions and offers its own. It may have several
- * hosts. The library changes nothing behind the application's back: no signal handlers, no output, no environment, no
- * fork, no exit; descriptors are close-on-exec. Logging is a callback.
+ * An application makes a host, loads modules into it, calls their functions and offers its own. It
+ * may have several hosts. The library changes nothing behind the application's back: no signal
+ * handlers, no output, no environment, no fork, no exit; descriptors are close-on-exec. Logging is
+ * a callback.
  *
- * Every function that can fail returns an enum berth_code (0, BERTH_OK, is success) and describes the failure in
- * *error, which may be NULL. Unless said otherwise functions may be called from any thread, and inside a call.
+ * Every function that can fail returns an enum berth_code (0, BERTH_OK, is success) and describes
+ * the failure in *error, which may be NULL. Unless said otherwise functions may be called from any
+ * thread, and inside a call.
  *
  * All of it is since 0.1.
  */
@@ -28,21 +30,24 @@ extern "C" {
 
 typedef struct berth_host berth_host;
 
-/* ---- a host ------------------------------------------------------------------------------------------------------ */
+/* ---- a host --------------------------------------------------------------------------------- */
 
 /* One line of a log. Everything is borrowed, for the time of the callback. */
 struct berth_log_line {
-    size_t size;         /* of this struct: later versions add to its end */
-    int level;           /* enum berth_log_level */
-    int64_t time_ns;     /* CLOCK_REALTIME */
-    const char *module;  /* module@version#generation, or "" for the host itself */
-    const char *text;    /* UTF-8, without a newline */
+    size_t size;        /* of this struct: later versions add to its end */
+    int level;          /* enum berth_log_level */
+    int64_t time_ns;    /* CLOCK_REALTIME */
+    const char *module; /* module@version#generation, or "" for the host itself */
+    const char *text;   /* UTF-8, without a newline */
 };
 
 enum berth_host_flags {
-    /* Every argument and result is copied into memory that is freed at once, so that AddressSanitizer finds who keeps one. */
+    /*
+     * Every argument and result is copied into memory that is freed at once, so that
+     * AddressSanitizer finds who keeps one.
+     */
     BERTH_HOST_CHECK_OWNERSHIP = 1,
-    /* Images are never unmapped, so that the reports of sanitizers and valgrind keep their symbols. */
+    /* Images are never unmapped, so that reports of sanitizers and valgrind keep their symbols. */
     BERTH_HOST_KEEP_IMAGES = 2
 };
 
@@ -50,24 +55,24 @@ struct berth_host_options {
     size_t size;      /* sizeof(struct berth_host_options); berth_host_options_init sets it */
     const char *name; /* for logs; default "berth" */
     /*
-     * Threads that run messages, timers and watches. -1: as many as there are processors. 0: none, the application
-     * polls berth_host_fd and calls berth_host_dispatch.
+     * Threads that run messages, timers and watches. -1: as many as there are processors. 0: none,
+     * the application polls berth_host_fd and calls berth_host_dispatch.
      */
     int threads;
     unsigned flags; /* enum berth_host_flags */
     /*
-     * Gets what the host and its modules log; NULL: nothing is logged. Called from any thread, several at once; must
-     * not call back into the host.
+     * Gets what the host and its modules log; NULL: nothing is logged. Called from any thread,
+     * several at once; must not call back into the host.
      */
     void (*log)(void *user, const struct berth_log_line *line);
     void *log_user;
-    int log_level;             /* the most detailed level that is passed on; default BERTH_LOG_INFO */
-    const char *worker;        /* the berth-worker program; default: the installed one */
-    size_t max_message;        /* bytes of a JSON text or a packed message or call; default 16 MiB */
-    size_t mailbox_messages;   /* of each module; default 1,024 */
-    size_t mailbox_bytes;      /* of each module; default 1 MiB */
-    int64_t call_timeout_ns;   /* of a call without a deadline of its own; 0, the default: none */
-    int64_t stop_timeout_ns;   /* how long an unload or reload waits for calls to end; default 5 s */
+    int log_level;           /* the most detailed level that is passed on; default BERTH_LOG_INFO */
+    const char *worker;      /* the berth-worker program; default: the installed one */
+    size_t max_message;      /* bytes of a JSON text or a packed message or call; default 16 MiB */
+    size_t mailbox_messages; /* of each module; default 1,024 */
+    size_t mailbox_bytes;    /* of each module; default 1 MiB */
+    int64_t call_timeout_ns; /* of a call without a deadline of its own; 0, the default: none */
+    int64_t stop_timeout_ns; /* how long an unload or reload waits for calls to end; default 5 s */
 };
 
 /* Fills in the defaults. */
@@ -78,8 +83,9 @@ BERTH_PUBLIC int berth_host_new(const struct berth_host_options *options, berth_
                                 struct berth_error *error);
 
 /*
- * Stops every module in the reverse order of loading, ends the threads and workers, and frees the host. Not inside a
- * call, and no other thread may be using the host. NULL does nothing. What could not be finished in stop_timeout_ns is logged.
+ * Stops every module in the reverse order of loading, ends the threads and workers, and frees the
+ * host. Not inside a call, and no other thread may be using the host. NULL does nothing. What
+ * could not be finished in stop_timeout_ns is logged.
  */
 BERTH_PUBLIC void berth_host_free(berth_host *host);
 
@@ -88,12 +94,13 @@ BERTH_PUBLIC void berth_host_free(berth_host *host);
  */
 BERTH_PUBLIC int berth_host_fd(const berth_host *host);
 /*
- * Does what is to do now: messages, timers, watches, ends of workers; waits at most timeout_ms for it (0: not at all,
- * -1: without limit). Returns the number of things done, or -1 inside a call. Works beside threads, too.
+ * Does what is to do now: messages, timers, watches, ends of workers; waits at most timeout_ms for
+ * it (0: not at all, -1: without limit). Returns the number of things done, or -1 inside a call.
+ * Works beside threads, too.
  */
 BERTH_PUBLIC int berth_host_dispatch(berth_host *host, int timeout_ms);
 
-/* ---- modules ------------------------------------------------------------------------------------------------------- */
+/* ---- modules -------------------------------------------------------------------------------- */
 
 struct berth_load_options {
     size_t size;           /* sizeof(struct berth_load_options); zero the rest for the defaults */
@@ -103,32 +110,35 @@ struct berth_load_options {
 };
 
 /*
- * Loads a module and starts it. options may be NULL. Imports of modules that are not there yet are bound when those
- * come; what BERTH_REQUIRES names must be there. On failure nothing has changed, and the error says at which file, record, symbol or
- * function it failed. Blocks for as long as the module's constructors and its START do.
+ * Loads a module and starts it. options may be NULL. Imports of modules that are not there yet are
+ * bound when those come; what BERTH_REQUIRES names must be there. On failure nothing has changed,
+ * and the error says at which file, record, symbol or function it failed. Blocks for as long as
+ * the module's constructors and its START do.
  */
-BERTH_PUBLIC int berth_host_load(berth_host *host, const char *file, const struct berth_load_options *options,
+BERTH_PUBLIC int berth_host_load(berth_host *host, const char *file,
+                                 const struct berth_load_options *options,
                                  struct berth_error *error);
 /*
- * Loads several, in an order that satisfies their BERTH_REQUIRES. All or none: a cycle or something missing is named.
- * each has room for count errors of the single files, or is NULL.
+ * Loads several, in an order that satisfies their BERTH_REQUIRES. All or none: a cycle or
+ * something missing is named. each has room for count errors of the single files, or is NULL.
  */
-BERTH_PUBLIC int berth_host_load_all(berth_host *host, const char *const *files, const struct berth_load_options *options,
-                                     size_t count, struct berth_error *error);
+BERTH_PUBLIC int berth_host_load_all(berth_host *host, const char *const *files,
+                                     const struct berth_load_options *options, size_t count,
+                                     struct berth_error *error);
 
 /*
- * Calls that are inside finish (at most stop_timeout_ns), then STOP runs and the module is gone. Refused while a loaded
- * module requires it (naming it), and inside a call of the module itself.
+ * Calls that are inside finish (at most stop_timeout_ns), then STOP runs and the module is gone.
+ * Refused while a loaded module requires it (naming it), and inside a call of the module itself.
  */
 BERTH_PUBLIC int berth_host_unload(berth_host *host, const char *name, struct berth_error *error);
 
 struct berth_reload_report {
-    size_t size; /* sizeof(struct berth_reload_report), set by the caller */
-    char step[16]; /* "done", or the step that failed: stage, compare, start, handover, switch, drain */
+    size_t size;   /* sizeof(struct berth_reload_report), set by the caller */
+    char step[16]; /* "done", or stage, compare, start, handover, switch, drain: it failed */
     char from[96], to[96]; /* module@version#generation */
-    uint64_t in_flight; /* calls that were inside the old generation at the switch */
-    uint64_t waited;    /* calls that waited at the gate */
-    uint64_t messages;  /* that were in the mailbox, and stay */
+    uint64_t in_flight;    /* calls that were inside the old generation at the switch */
+    uint64_t waited;       /* calls that waited at the gate */
+    uint64_t messages;     /* that were in the mailbox, and stay */
     uint64_t state_bytes;
     uint32_t state_version;
     uint32_t unmapped; /* 1: the old image is gone; 0: see kept */
@@ -138,43 +148,56 @@ struct berth_reload_report {
 };
 
 /*
- * Replaces a module's code by that of file (NULL: the file that it was loaded from) while everything else goes on:
- * calls that are inside finish in the old generation, new ones wait or go to the new one, state is handed over by SAVE
- * and RESTORE. Any failure leaves the old generation serving. report may be NULL; it is filled in both cases.
+ * Replaces a module's code by that of file (NULL: the file that it was loaded from) while
+ * everything else goes on: calls that are inside finish in the old generation, new ones wait or go
+ * to the new one, state is handed over by SAVE and RESTORE. Any failure leaves the old generation
+ * serving. report may be NULL; it is filled in both cases.
  */
 BERTH_PUBLIC int berth_host_reload(berth_host *host, const char *name, const char *file,
                                    struct berth_reload_report *report, struct berth_error *error);
 
 /*
- * The application as a module: offers what it declares with the macros of <berth/module.h>, under its BERTH_MODULE
- * name: berth_host_provide(host, &berth_entry, &error). An entry that imports or publishes belongs to one host at a time.
+ * The application as a module: offers what it declares with the macros of <berth/module.h>, under
+ * its BERTH_MODULE name: berth_host_provide(host, &berth_entry, &error). An entry that imports or
+ * publishes belongs to one host at a time.
  */
-BERTH_PUBLIC int berth_host_provide(berth_host *host, const struct berth_entry *entry, struct berth_error *error);
+BERTH_PUBLIC int berth_host_provide(berth_host *host, const struct berth_entry *entry,
+                                    struct berth_error *error);
 
 /*
- * What is there, as JSON: {"modules":[{"name","version","generation","placement","state","pid","file",…}]}, or one
+ * What is there, as JSON:
+ * {"modules":[{"name","version","generation","placement","state","pid","file",…}]}, or one
  * module's manifest when name is given. *ret_json is the caller's to free().
  */
 BERTH_PUBLIC int berth_host_list(berth_host *host, char **ret_json, struct berth_error *error);
-BERTH_PUBLIC int berth_host_show(berth_host *host, const char *name, char **ret_json, struct berth_error *error);
-/* The manifest of a file, as JSON; with text also as `berth show` prints it. No code of the file runs. */
-BERTH_PUBLIC int berth_manifest_read(const char *file, char **ret_json, char **ret_text, struct berth_error *error);
+BERTH_PUBLIC int berth_host_show(berth_host *host, const char *name, char **ret_json,
+                                 struct berth_error *error);
+/*
+ * The manifest of a file, as JSON; with text also as `berth show` prints it. No code of the file
+ * runs.
+ */
+BERTH_PUBLIC int berth_manifest_read(const char *file, char **ret_json, char **ret_text,
+                                     struct berth_error *error);
 
-/* ---- calls --------------------------------------------------------------------------------------------------------- */
+/* ---- calls ---------------------------------------------------------------------------------- */
 
 /*
- * Makes this thread one of the host's, until berth_leave(ctx): ctx is for the calls below, on this thread. Results and
- * memory of berth_alloc live until then. May be nested, and inside a call of another host. NULL without memory.
+ * Makes this thread one of the host's, until berth_leave(ctx): ctx is for the calls below, on this
+ * thread. Results and memory of berth_alloc live until then. May be nested, and inside a call of
+ * another host. NULL without memory.
  */
 BERTH_PUBLIC berth_ctx *berth_host_enter(berth_host *host);
 
-/* Calls made with ctx fail with deadline_exceeded after ns nanoseconds from now; INT64_MAX: never. An earlier deadline of the caller's stays. */
+/*
+ * Calls made with ctx fail with deadline_exceeded after ns nanoseconds from now; INT64_MAX: never.
+ * An earlier deadline of the caller's stays.
+ */
 BERTH_PUBLIC void berth_set_timeout(berth_ctx *ctx, int64_t ns);
 
 /*
  * A bound call: the same inlined path as in a module, checked once.
  *
- *     BERTH_BOUND(f64, divide, (f64, a), (f64, b));          gives the type divide_bound, and divide_call
+ *     BERTH_BOUND(f64, divide, (f64, a), (f64, b));    gives the type divide_bound, and divide_call
  *     divide_bound divide;
  *     if (berth_bind(host, "math.divide", divide, &divide, &error)) …
  *     berth_ctx *ctx = berth_host_enter(host);
@@ -183,44 +206,52 @@ BERTH_PUBLIC void berth_set_timeout(berth_ctx *ctx, int64_t ns);
  *     berth_leave(ctx);
  *     berth_unbind(host, &divide);
  *
- * Binding needs the module to be there, with this signature (else not_found, failed_precondition). It follows the module through
- * reloads; while the module is away calls fail with unavailable. The bound object must stay in place until berth_unbind, or the host's end.
- * A struct in the signature must be declared by the application's own module (berth_host_provide).
+ * Binding needs the module to be there, with this signature (else not_found, failed_precondition).
+ * It follows the module through reloads; while the module is away calls fail with unavailable. The
+ * bound object must stay in place until berth_unbind, or the host's end. A struct in the signature
+ * must be declared by the application's own module (berth_host_provide).
  */
-#define BERTH_BOUND(ret, ...)                                                                                          \
-    BERTH_I_BOUND(BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret, BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _bound),     \
-                  BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _call), BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _slow),      \
-                  BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _cold),      \
-                  BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _signature), "returns=" #ret "\0", __VA_ARGS__)
+#define BERTH_BOUND(ret, ...)                                                                \
+    BERTH_I_BOUND(BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret,                            \
+                  BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _bound),                           \
+                  BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _call),                            \
+                  BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _slow),                            \
+                  BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _cold),                            \
+                  BERTH_I_CAT(BERTH_I_FIRST(__VA_ARGS__), _signature), "returns=" #ret "\0", \
+                  __VA_ARGS__)
 #define BERTH_I_BOUND(...) BERTH_I_BOUND_X(__VA_ARGS__)
-#define BERTH_I_BOUND_X(how, ret, type, fn, slow_fn, cold_fn, signature, text, ...)                                    \
-    typedef struct type {                                                                                              \
-        struct berth_link link;                                                                                        \
-    } type;                                                                                                            \
-    BERTH_I_UNUSED static const char signature[] = text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__);                       \
-    BERTH_I_UNUSED __attribute__((noinline, cold)) static ret cold_fn(                                                 \
-        struct berth_link *berth_l, berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))                            \
-    {                                                                                                                  \
-        BERTH_I_COLD(how, ret, __VA_ARGS__)                                                                            \
-    }                                                                                                                  \
+/* clang-format off */
+#define BERTH_I_BOUND_X(how, ret, type, fn, slow_fn, cold_fn, signature, text, ...)                \
+    typedef struct type {                                                                          \
+        struct berth_link link;                                                                    \
+    } type;                                                                                        \
+    BERTH_I_UNUSED static const char signature[] = text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__);   \
+    BERTH_I_UNUSED __attribute__((noinline, cold)) static ret cold_fn(                             \
+        struct berth_link *berth_l, berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))        \
+    {                                                                                              \
+        BERTH_I_COLD(how, ret, __VA_ARGS__)                                                        \
+    }                                                                                              \
     BERTH_I_UNUSED __attribute__((noinline)) static ret slow_fn(                                   \
         struct berth_link *berth_l, berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))        \
     {                                                                                              \
         BERTH_I_SLOW(how, ret, cold_fn, (berth_l, ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)),    \
                      __VA_ARGS__)                                                                  \
     }                                                                                              \
-    BERTH_I_UNUSED static inline ret fn(type *berth_b, berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))         \
-    {                                                                                                                  \
-        struct berth_link *berth_l = &berth_b->link;                                                                   \
-        BERTH_I_CAT(BERTH_I_FAST_, how)                                                                                \
-        (ret, slow_fn, (berth_l, ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)), __VA_ARGS__)                            \
-    }                                                                                                                  \
+    BERTH_I_UNUSED static inline ret fn(                                                           \
+        type *berth_b, berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))                     \
+    {                                                                                              \
+        struct berth_link *berth_l = &berth_b->link;                                               \
+        BERTH_I_CAT(BERTH_I_FAST_, how)                                                            \
+        (ret, slow_fn, (berth_l, ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)), __VA_ARGS__)        \
+    }                                                                                              \
     BERTH_I_SEMICOLON
-#define berth_bind(host, name, what, bound, error)                                                                     \
-    berth_host_bind(host, name, what##_signature, sizeof what##_signature - 1, &(bound)->link, error)
+/* clang-format on */
+#define berth_bind(host, name, what, bound, error)                                             \
+    berth_host_bind(host, name, what##_signature, sizeof what##_signature - 1, &(bound)->link, \
+                    error)
 #define berth_unbind(host, bound) berth_host_unbind(host, &(bound)->link)
-BERTH_PUBLIC int berth_host_bind(berth_host *host, const char *name, const char *signature, size_t size,
-                                 struct berth_link *link, struct berth_error *error);
+BERTH_PUBLIC int berth_host_bind(berth_host *host, const char *name, const char *signature,
+                                 size_t size, struct berth_link *link, struct berth_error *error);
 BERTH_PUBLIC void berth_host_unbind(berth_host *host, struct berth_link *link);
 
 /* One argument or result of a call by name. */
@@ -234,7 +265,7 @@ enum berth_value_kind {
     BERTH_VALUE_JSON,
     BERTH_VALUE_BYTES,
     BERTH_VALUE_HANDLE,
-    BERTH_VALUE_MEMORY /* array, optional, struct: as.memory is the address of the C value, e.g. of a berth_array(f64) */
+    BERTH_VALUE_MEMORY /* array, optional, struct: as.memory is the C value's address */
 };
 struct berth_value {
     uint32_t kind; /* enum berth_value_kind */
@@ -251,33 +282,44 @@ struct berth_value {
 };
 
 /*
- * Calls module.function with count values. An integer of either kind goes into any integer type that can hold it, and
- * into a decimal one. *ret_result (may be NULL) is valid until berth_leave. Returns the code of the failure, which is also in ctx as of any call:
- * berth_error_text(ctx) tells it, and berth_clear(ctx) must follow if it is handled.
+ * Calls module.function with count values. An integer of either kind goes into any integer type
+ * that can hold it, and into a decimal one. *ret_result (may be NULL) is valid until berth_leave.
+ * Returns the code of the failure, which is also in ctx as of any call: berth_error_text(ctx)
+ * tells it, and berth_clear(ctx) must follow if it is handled.
  */
-BERTH_PUBLIC int berth_call(berth_ctx *ctx, const char *name, const struct berth_value *arguments, size_t count,
-                            struct berth_value *ret_result);
+BERTH_PUBLIC int berth_call(berth_ctx *ctx, const char *name, const struct berth_value *arguments,
+                            size_t count, struct berth_value *ret_result);
 
-/* The same, prepared once. Follows the module through reloads; calls fail with unavailable while it is away. */
+/*
+ * The same, prepared once. Follows the module through reloads; calls fail with unavailable while
+ * it is away.
+ */
 typedef struct berth_function berth_function;
-BERTH_PUBLIC int berth_function_find(berth_host *host, const char *name, berth_function **ret_function,
-                                     struct berth_error *error);
+BERTH_PUBLIC int berth_function_find(berth_host *host, const char *name,
+                                     berth_function **ret_function, struct berth_error *error);
 BERTH_PUBLIC void berth_function_free(berth_function *function);
-BERTH_PUBLIC int berth_function_call(berth_function *function, berth_ctx *ctx, const struct berth_value *arguments,
-                                     size_t count, struct berth_value *ret_result);
-/* By the addresses of C values, one each, of exactly the parameters' types; result likewise, NULL for void or to drop it. */
-BERTH_PUBLIC int berth_function_invoke(berth_function *function, berth_ctx *ctx, const void *const *arguments,
-                                       void *result);
-
+BERTH_PUBLIC int berth_function_call(berth_function *function, berth_ctx *ctx,
+                                     const struct berth_value *arguments, size_t count,
+                                     struct berth_value *ret_result);
 /*
- * Arguments as a JSON array or object (NULL: none), the result as a JSON text, "null" for void, that is the caller's to free().
+ * By the addresses of C values, one each, of exactly the parameters' types; result likewise, NULL
+ * for void or to drop it.
  */
-BERTH_PUBLIC int berth_call_json(berth_ctx *ctx, const char *name, const char *arguments, char **ret_result);
+BERTH_PUBLIC int berth_function_invoke(berth_function *function, berth_ctx *ctx,
+                                       const void *const *arguments, void *result);
 
 /*
- * Arguments as people type them, one word each: a word is itself for a string or bytes, and JSON for any other type;
- * NAME=VALUE is the argument of that name, if the function has such a parameter. The result as people want to see it:
- * a string or bytes raw, nothing for void, else JSON.
+ * Arguments as a JSON array or object (NULL: none), the result as a JSON text, "null" for void,
+ * that is the caller's to free().
+ */
+BERTH_PUBLIC int berth_call_json(berth_ctx *ctx, const char *name, const char *arguments,
+                                 char **ret_result);
+
+/*
+ * Arguments as people type them, one word each: a word is itself for a string or bytes, and JSON
+ * for any other type; NAME=VALUE is the argument of that name, if the function has such a
+ * parameter. The result as people want to see it: a string or bytes raw, nothing for void, else
+ * JSON.
  */
 struct berth_word {
     const char *data;
@@ -289,10 +331,11 @@ struct berth_words_call {
     size_t count;
     const char *json; /* instead of words: a JSON array or object; or NULL */
     /*
-     * Called for each word that is to be a string or bytes (may be NULL): may let *word point at something else, which
-     * must stay until the call has ended, or refuse with a code and *error.
+     * Called for each word that is to be a string or bytes (may be NULL): may let *word point at
+     * something else, which must stay until the call has ended, or refuse with a code and *error.
      */
-    int (*expand)(void *user, const char *parameter, struct berth_word *word, struct berth_error *error);
+    int (*expand)(void *user, const char *parameter, struct berth_word *word,
+                  struct berth_error *error);
     void *user;
     bool as_json; /* the result always as JSON */
 };
@@ -301,21 +344,24 @@ struct berth_words_result {
     char *data;                 /* NUL-ended beyond size; the caller's to free() */
     size_t size;
 };
-BERTH_PUBLIC int berth_call_words(berth_ctx *ctx, const char *name, const struct berth_words_call *words,
+BERTH_PUBLIC int berth_call_words(berth_ctx *ctx, const char *name,
+                                  const struct berth_words_call *words,
                                   struct berth_words_result *ret_result);
 
-/* ---- messages -------------------------------------------------------------------------------------------------------- */
+/* ---- messages ------------------------------------------------------------------------------- */
 
 /*
- * Publishes to a topic that some loaded module (or the application) declares: fields as a JSON object or array. Fails
- * with not_found when nobody declares it, and with resource_exhausted, naming them, when mailboxes are full: the others have got it.
+ * Publishes to a topic that some loaded module (or the application) declares: fields as a JSON
+ * object or array. Fails with not_found when nobody declares it, and with resource_exhausted,
+ * naming them, when mailboxes are full: the others have got it.
  */
 BERTH_PUBLIC int berth_publish_json(berth_ctx *ctx, const char *topic, const char *fields);
 
 /*
- * Calls fn for each message to a topic that matches pattern, on a thread of the host (or in berth_host_dispatch), one at a time and in
- * order. What it gets is borrowed for the call. *ret_id is for berth_host_unsubscribe, after which fn is not called any more (it waits for a
- * running one, unless it is called by it).
+ * Calls fn for each message to a topic that matches pattern, on a thread of the host (or in
+ * berth_host_dispatch), one at a time and in order. What it gets is borrowed for the call. *ret_id
+ * is for berth_host_unsubscribe, after which fn is not called any more (it waits for a running
+ * one, unless it is called by it).
  */
 struct berth_message {
     size_t size;
@@ -324,11 +370,11 @@ struct berth_message {
     const char *sender; /* the publishing module; "" for the application without one */
 };
 typedef void (*berth_message_fn)(berth_ctx *ctx, const struct berth_message *message, void *user);
-BERTH_PUBLIC int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn fn, void *user,
-                                      uint64_t *ret_id, struct berth_error *error);
+BERTH_PUBLIC int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn fn,
+                                      void *user, uint64_t *ret_id, struct berth_error *error);
 BERTH_PUBLIC void berth_host_unsubscribe(berth_host *host, uint64_t id);
 
-/* ---- words ------------------------------------------------------------------------------------------------------------- */
+/* ---- words ---------------------------------------------------------------------------------- */
 
 /* "invalid_argument" for BERTH_INVALID_ARGUMENT; "unknown" for what is no code. Static. */
 BERTH_PUBLIC const char *berth_code_name(int code);

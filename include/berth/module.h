@@ -281,7 +281,7 @@ BERTH_I_UNUSED static inline uint64_t berth_thread(berth_ctx *ctx, const char *n
  * good names. `ctx` is its first argument.
  */
 #define BERTH_EXPORT(ret, name, ...)                                                             \
-    BERTH_I_EXPORT(BERTH_I_SECOND_X(berth_ERROR_no_name_or_that_of_a_macro_##name, 0),           \
+    BERTH_I_EXPORT(BERTH_I_SECOND_X(berth_ERROR_no_name_or_a_macro_##name, 0),                   \
                    BERTH_I_UNDOCUMENTED(BERTH_I_FIRST(__VA_ARGS__)), berth_##ret, export_##name, \
                    "export=" #name "\0returns=" #ret "\0", __VA_ARGS__)
 #define BERTH_I_EXPORT(nameless, undocumented, ret, id, text, ...)                                \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A parameter whose name is a macro. */
-/* gcc: pasting "berth_ERROR_no_name_or_that_of_a_macro_" and "(" does not give */
-/* clang: pasting formed 'berth_ERROR_no_name_or_that_of_a_macro_(' */
+/* gcc: pasting "berth_ERROR_no_name_or_a_macro_" and "(" does not give */
+/* clang: pasting formed 'berth_ERROR_no_name_or_a_macro_(' */
 #include <berth/module.h>
 
 #include <errno.h>
