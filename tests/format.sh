@@ -10,9 +10,9 @@ formatter=${CLANG_FORMAT:-}
 "$formatter" --version | grep -q 'version 14\.' || tap_skip_all "clang-format is not version 14"
 
 cd "$BERTH_TOP_SRCDIR" || exit
-wrong=$(tap_sources '*.[ch]' '*.cc' | while read -r file; do
-    "$formatter" --dry-run --Werror --style=file "$file" >/dev/null 2>&1 || echo "$file"
-done)
+said=$(tap_sources '*.[ch]' '*.cc' | xargs -r "$formatter" --dry-run --style=file 2>&1) ||
+    said+=$'\n'"$formatter: failed"
+wrong=$(sed -n 's/^\([^: ]*\):[0-9]*:[0-9]*: warning: .*/\1/p; /: failed$/p' <<<"$said" | sort -u)
 tap_empty "every C file is formatted" "$wrong"
 
 long=$(tap_sources '*.[ch]' '*.cc' | LC_ALL=C.UTF-8 xargs -r grep -HnE '^.{101,}' | cut -d: -f1,2)
