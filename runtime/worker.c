@@ -240,6 +240,7 @@ static int serve(const struct berth_newborn *newborn)
         .image = newborn->image,
     };
     struct berth_peer_setup setup = {
+        .life = -1,
         .max_message = UINT32_MAX, /* until the host has told its own */
         .accepts = BERTH_WIRE_BIT(BERTH_WIRE_OPEN) | BERTH_WIRE_BIT(BERTH_WIRE_INVOKE) |
                    BERTH_WIRE_BIT(BERTH_WIRE_STOP),

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -26,10 +27,26 @@ struct nursery {
     size_t count, capacity;
 };
 
-static void tell(const struct berth_nursery_packet *packet)
+/* With a descriptor, or -1. */
+static void tell(const struct berth_nursery_packet *packet, int descriptor)
 {
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control = { 0 };
+    struct iovec piece = { (void *)packet, sizeof(*packet) };
+    struct msghdr message = { .msg_iov = &piece, .msg_iovlen = 1 };
+
+    if (descriptor >= 0) {
+        message.msg_control = &control;
+        message.msg_controllen = sizeof(control);
+        control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+                                         .cmsg_type = SCM_RIGHTS,
+                                         .cmsg_len = CMSG_LEN(sizeof(int)) };
+        memcpy(CMSG_DATA(&control.head), &descriptor, sizeof(int));
+    }
     /* Fails only when the host has gone, which is seen soon. */
-    while (send(BERTH_NURSERY_SOCKET, packet, sizeof(*packet), MSG_NOSIGNAL) < 0 && errno == EINTR)
+    while (sendmsg(BERTH_NURSERY_SOCKET, &message, MSG_NOSIGNAL) < 0 && errno == EINTR)
         ;
 }
 
@@ -96,7 +113,8 @@ static bool spawn(struct nursery *nursery, const struct berth_nursery_packet *as
                                            .serial = asked->serial };
     pid_t pid = -1;
 
-    if (asked->version != BERTH_NURSERY_VERSION || passed->socket < 0 || passed->image < 0)
+    if (asked->version != BERTH_NURSERY_VERSION || asked->type != BERTH_NURSERY_SPAWN ||
+        passed->socket < 0 || passed->image < 0)
         errno = EPROTO;
     else if (reserve_child(nursery))
         pid = fork();
@@ -106,20 +124,16 @@ static bool spawn(struct nursery *nursery, const struct berth_nursery_packet *as
         free(nursery->children);
         return true;
     }
-    answer.status = pid < 0 ? errno : 0;
+    int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1; /* not reaped yet, so surely this one's */
+    answer.status = pidfd < 0 ? errno : 0;
     if (pid > 0) {
         answer.pid = pid;
         nursery->children[nursery->count++] = (struct child){ asked->serial, pid };
     }
-    tell(&answer);
+    tell(&answer, pidfd);
+    if (pidfd >= 0)
+        close(pidfd);
     return false;
-}
-
-static void kill_child(const struct nursery *nursery, uint64_t serial)
-{
-    for (size_t i = 0; i < nursery->count; i++)
-        if (nursery->children[i].serial == serial)
-            kill(nursery->children[i].pid, SIGKILL); /* not reaped yet, so still this one's */
 }
 
 static void take_descriptors(struct msghdr *message, struct berth_newborn *ret_passed)
@@ -157,10 +171,7 @@ static int hear_host(struct nursery *nursery, struct berth_newborn *ret_newborn)
         return -1;
     take_descriptors(&message, &passed);
     packet.name[sizeof(packet.name) - 1] = '\0';
-    if (packet.type == BERTH_NURSERY_SPAWN)
-        born = spawn(nursery, &packet, &passed, ret_newborn);
-    else if (packet.type == BERTH_NURSERY_KILL)
-        kill_child(nursery, packet.serial);
+    born = spawn(nursery, &packet, &passed, ret_newborn);
     if (!born && passed.socket >= 0)
         close(passed.socket);
     if (!born && passed.image >= 0)
@@ -184,7 +195,7 @@ static void reap(struct nursery *nursery)
                                                      .pid = pid,
                                                      .status = status };
                 nursery->children[i] = nursery->children[--nursery->count];
-                tell(&news);
+                tell(&news, -1);
                 break;
             }
 }

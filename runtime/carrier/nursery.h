@@ -19,9 +19,8 @@
 enum berth_nursery_type {
     /* to the zygote */
     BERTH_NURSERY_SPAWN, /* serial, name; with the descriptors of the socket and the image */
-    BERTH_NURSERY_KILL,  /* serial */
     /* from it */
-    BERTH_NURSERY_SPAWNED, /* serial, pid; or status, an errno value */
+    BERTH_NURSERY_SPAWNED, /* serial, pid, with a pidfd; or status, an errno value */
     BERTH_NURSERY_ENDED    /* serial, status as waitpid gives it */
 };
 

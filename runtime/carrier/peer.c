@@ -95,7 +95,7 @@ int berth_peer_new(const struct berth_peer_setup *setup, int socket, struct bert
         close(socket);
         return berth_error_nomem(error);
     }
-    int code = berth_stream_init(&peer->stream, socket, setup->accepts,
+    int code = berth_stream_init(&peer->stream, socket, setup->life, setup->accepts,
                                  setup->max_message + BERTH_WIRE_EXTRA, error);
     if (code != BERTH_OK) {
         close(socket);
@@ -211,11 +211,6 @@ void berth_peer_close(struct berth_peer *peer)
 void berth_peer_break(struct berth_peer *peer, const char *wrong)
 {
     end(peer, wrong);
-}
-
-void berth_peer_expire(struct berth_peer *peer)
-{
-    shutdown(peer->stream.socket, SHUT_RDWR);
 }
 
 uint64_t berth_peer_late(struct berth_peer *peer)
@@ -619,8 +614,9 @@ static void on_ready(struct berth_source *source, uint32_t events)
     flush_locked(peer);
     pthread_mutex_unlock(&peer->lock);
 
-    for (int i = 0; i < TURNS && read_once(peer) > 0; i++)
-        ;
+    if (berth_stream_wait(&peer->stream, 0) & EPOLLIN)
+        for (int i = 0; i < TURNS && read_once(peer) > 0; i++)
+            ;
 
     pthread_mutex_lock(&peer->lock);
     end_reading(peer);
@@ -632,8 +628,6 @@ static void on_ready(struct berth_source *source, uint32_t events)
 /* As the one that reads: waits for the socket, and reads once. With the lock held. */
 static void read_turn(struct berth_peer *peer, int64_t deadline)
 {
-    struct epoll_event event;
-
     if (peer->armed) {
         peer->armed = false;
         berth_source_modify(&peer->source, EPOLLONESHOT);
@@ -641,12 +635,12 @@ static void read_turn(struct berth_peer *peer, int64_t deadline)
     begin_reading(peer);
     pthread_mutex_unlock(&peer->lock);
 
-    int ready = epoll_wait(peer->stream.epoll, &event, 1, berth_milliseconds_until(deadline));
-    if (ready > 0 && event.events & ~(uint32_t)EPOLLOUT)
+    uint32_t ready = berth_stream_wait(&peer->stream, berth_milliseconds_until(deadline));
+    if (ready & EPOLLIN)
         read_once(peer);
 
     pthread_mutex_lock(&peer->lock);
-    if (ready > 0 && event.events & EPOLLOUT && !peer->ended)
+    if (ready & EPOLLOUT && !peer->ended)
         flush_locked(peer);
     end_reading(peer);
 }

@@ -55,6 +55,7 @@ struct berth_peer_ops {
 
 struct berth_peer_setup {
     struct berth_loop *loop;
+    int life; /* a pidfd of the other end's process, kept open until berth_peer_close; or -1 */
     size_t max_message;
     unsigned accepts; /* BERTH_WIRE_BIT of the requests and notes that may come */
     const struct berth_peer_ops *ops;
@@ -95,8 +96,6 @@ bool berth_peer_note(struct berth_peer *peer, const struct berth_wire *wire,
 
 /* What was queued still goes; then the other end sees the end. Replies still come. */
 void berth_peer_finish(struct berth_peer *peer);
-/* The other end is dead: what it had sent before is still read, then the connection ends. */
-void berth_peer_expire(struct berth_peer *peer);
 /* The other end did something wrong that only the caller could see. Nothing when it has ended. */
 void berth_peer_break(struct berth_peer *peer, const char *wrong);
 

@@ -39,7 +39,7 @@ struct process_carrier {
     int64_t stop_timeout;
     size_t max_message;
     struct berth_worker *worker;
-    struct berth_peer *peer;  /* made after the worker; set under the lock */
+    struct berth_peer *peer;
     struct berth_timer grace; /* runs after the connection's end, until the worker's */
     bool closed;              /* atomic */
 
@@ -75,10 +75,7 @@ static void on_worker_ended(void *owner, const char *how)
         snprintf(self->how, sizeof(self->how), "%s", how);
     self->ended = true;
     bool tell = self->opened && !self->stopping;
-    struct berth_peer *peer = self->peer;
     pthread_mutex_unlock(&self->lock);
-    if (peer)
-        berth_peer_expire(peer);
     if (tell)
         self->upcalls->died(self->upcalls->user, self->how); /* self may be freed by this */
 }
@@ -206,12 +203,12 @@ static void process_fini(struct berth_carrier *carrier)
     if (!carrier)
         return;
     struct process_carrier *self = self_of(carrier);
-    /* In this order: the peer starts the timer, which uses the worker, whose end uses the peer. */
+    /* In this order: the peer starts the timer, and both use the worker. */
     if (self->peer)
         berth_peer_close(self->peer);
     berth_timer_remove(&self->grace);
-    berth_worker_free(self->worker);
     berth_peer_unref(self->peer);
+    berth_worker_free(self->worker);
     pthread_mutex_destroy(&self->lock);
     free(self->name);
     free(self);
@@ -221,7 +218,7 @@ static void process_fini(struct berth_carrier *carrier)
 static int connect_worker(struct process_carrier *self, struct berth_zygote *zygote,
                           int64_t deadline, struct berth_error *error)
 {
-    const struct berth_peer_setup setup = {
+    struct berth_peer_setup setup = {
         .loop = self->loop,
         .max_message = self->max_message,
         .accepts = BERTH_WIRE_BIT(BERTH_WIRE_CALL) | BERTH_WIRE_BIT(BERTH_WIRE_PUBLISH) |
@@ -232,8 +229,6 @@ static int connect_worker(struct process_carrier *self, struct berth_zygote *zyg
     const struct berth_worker_end end = { on_worker_ended, self };
     int ends[2];
 
-    struct berth_peer *peer;
-
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
         return berth_error_errno(error, errno, "cannot make a socket for a worker");
     int code = berth_zygote_spawn(zygote, self->name, ends[1], self->carrier.image->fd, deadline,
@@ -243,16 +238,8 @@ static int connect_worker(struct process_carrier *self, struct berth_zygote *zyg
         close(ends[0]);
         return code;
     }
-    code = berth_peer_new(&setup, ends[0], &peer, error);
-    if (code != BERTH_OK)
-        return code;
-    pthread_mutex_lock(&self->lock);
-    self->peer = peer;
-    bool ended = self->ended;
-    pthread_mutex_unlock(&self->lock);
-    if (ended)
-        berth_peer_expire(peer);
-    return BERTH_OK;
+    setup.life = berth_worker_pidfd(self->worker);
+    return berth_peer_new(&setup, ends[0], &self->peer, error);
 }
 
 static unsigned generation_of(const struct berth_image *image)
@@ -396,10 +383,23 @@ static int take_result(struct process_carrier *self, const struct berth_type *ty
     return BERTH_PEER_ENDED;
 }
 
+/* ".divide", or nothing for what has no name. */
+static const char *function_name(const struct process_carrier *self, const struct berth_wire *wire,
+                                 char buffer[BERTH_IDENTIFIER_MAX + 2])
+{
+    const struct berth_manifest *manifest = self->carrier.image->manifest;
+
+    buffer[0] = '\0';
+    if (wire->kind == BERTH_ITEM_EXPORT)
+        snprintf(buffer, BERTH_IDENTIFIER_MAX + 2, ".%s", manifest->exports[wire->index].name);
+    return buffer;
+}
+
 static int call_worker(struct process_carrier *self, const struct berth_place *place,
                        const struct berth_wire *wire, const struct berth_signature *signature,
                        const void *const *arguments, void *result, struct berth_error *error)
 {
+    char function[BERTH_IDENTIFIER_MAX + 2];
     struct berth_received *reply;
     struct berth_buffer buffer;
 
@@ -419,9 +419,9 @@ static int call_worker(struct process_carrier *self, const struct berth_place *p
     if (code == BERTH_PEER_ENDED)
         code = fail_ended(self, place->deadline, error);
     if (code == BERTH_PEER_EXPIRED)
-        code = berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
-                               "%s: its worker (process %d) did not answer in time", self->name,
-                               (int)berth_worker_pid(self->worker));
+        code = berth_error_set(
+            error, BERTH_DEADLINE_EXCEEDED, "%s%s: its worker (process %d) did not answer in time",
+            self->name, function_name(self, wire, function), (int)berth_worker_pid(self->worker));
     return code;
 }
 

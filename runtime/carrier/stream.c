@@ -13,24 +13,47 @@
 
 #define BATCH 16 /* frames in one write */
 
-int berth_stream_init(struct berth_stream *stream, int socket, unsigned accepts, size_t max_size,
-                      struct berth_error *error)
+static int watch(const struct berth_stream *stream, int fd)
 {
-    struct epoll_event event = { .events = EPOLLIN };
-    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
 
-    if (epoll < 0 || epoll_ctl(epoll, EPOLL_CTL_ADD, socket, &event) != 0) {
+    return fd < 0 ? 0 : epoll_ctl(stream->epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+int berth_stream_init(struct berth_stream *stream, int socket, int life, unsigned accepts,
+                      size_t max_size, struct berth_error *error)
+{
+    stream->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (stream->epoll < 0 || watch(stream, socket) != 0 || watch(stream, life) != 0) {
         int number = errno;
-        if (epoll >= 0)
-            close(epoll);
-        return berth_error_errno(error, number, "cannot watch a worker's socket");
+        if (stream->epoll >= 0)
+            close(stream->epoll);
+        return berth_error_errno(error, number, "cannot watch a worker");
     }
     stream->socket = socket;
-    stream->epoll = epoll;
+    stream->life = life;
     stream->accepts = accepts;
     stream->max_size = max_size;
     berth_list_init(&stream->queue);
     return BERTH_OK;
+}
+
+uint32_t berth_stream_wait(struct berth_stream *stream, int timeout_ms)
+{
+    struct epoll_event events[2];
+    int count = epoll_wait(stream->epoll, events, 2, timeout_ms);
+    uint32_t ready = 0;
+
+    for (int i = 0; i < count; i++)
+        if (events[i].data.fd == stream->socket) {
+            ready |= events[i].events & EPOLLOUT;
+            ready |= events[i].events & ~(uint32_t)EPOLLOUT ? EPOLLIN : 0;
+        } else {
+            epoll_ctl(stream->epoll, EPOLL_CTL_DEL, stream->life, NULL);
+            shutdown(stream->socket, SHUT_RDWR);
+            ready |= EPOLLIN;
+        }
+    return ready;
 }
 
 static void drop_queue(struct berth_stream *stream)
@@ -59,7 +82,8 @@ void berth_outgoing_free(struct berth_outgoing *outgoing)
 
 static void watch_out(struct berth_stream *stream, bool watch)
 {
-    struct epoll_event event = { .events = watch ? EPOLLIN | EPOLLOUT : EPOLLIN };
+    struct epoll_event event = { .events = watch ? EPOLLIN | EPOLLOUT : EPOLLIN,
+                                 .data.fd = stream->socket };
 
     if (stream->watches_out == watch)
         return;

@@ -22,7 +22,8 @@ struct berth_outgoing {
 
 struct berth_stream {
     int socket;
-    int epoll; /* readable when the socket has something to do: what the one who waits waits for */
+    int epoll; /* of the socket and life: what the one who waits waits for */
+    int life;  /* borrowed: readable when the other end's process has ended; -1: not watched */
     unsigned accepts;
     size_t max_size; /* of a frame's data */
 
@@ -37,10 +38,17 @@ struct berth_stream {
     unsigned char buffer[16384];
 };
 
-/* Takes the socket when it succeeds. */
-int berth_stream_init(struct berth_stream *stream, int socket, unsigned accepts, size_t max_size,
-                      struct berth_error *error);
+/* Takes the socket when it succeeds. life may be -1. */
+int berth_stream_init(struct berth_stream *stream, int socket, int life, unsigned accepts,
+                      size_t max_size, struct berth_error *error);
 void berth_stream_deinit(struct berth_stream *stream);
+
+/*
+ * Waits until there is something to do, as a bit set: EPOLLIN, to read; EPOLLOUT, to flush. When the
+ * other process has ended there is something to read as long as there is, and then the end, even if
+ * another process holds its socket open.
+ */
+uint32_t berth_stream_wait(struct berth_stream *stream, int timeout_ms);
 
 /* Puts it into the queue (taken) and writes. */
 void berth_stream_send(struct berth_stream *stream, struct berth_outgoing *outgoing,

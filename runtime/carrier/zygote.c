@@ -35,6 +35,7 @@ struct berth_worker {
     uint64_t serial;
     enum worker_state state;
     pid_t pid;
+    int pidfd;
     int number; /* REFUSED: the errno value */
     struct berth_worker_end end;
     bool telling, told,
@@ -386,10 +387,9 @@ static void bury(struct berth_zygote *zygote, int number)
     }
 }
 
-static bool send_packet(struct berth_zygote *zygote, const struct berth_nursery_packet *packet,
-                        const int *descriptors);
-
-static void hear(struct berth_zygote *zygote, const struct berth_nursery_packet *packet)
+/* descriptor: what came with it, taken; or -1. */
+static void hear(struct berth_zygote *zygote, const struct berth_nursery_packet *packet,
+                 int descriptor)
 {
     struct berth_worker *worker = find(zygote, packet->serial);
     char how[sizeof(worker->how)];
@@ -398,16 +398,40 @@ static void hear(struct berth_zygote *zygote, const struct berth_nursery_packet 
         worker->state = packet->status ? REFUSED : RUNNING;
         worker->number = packet->status;
         worker->pid = packet->pid;
-    } else if (packet->type == BERTH_NURSERY_SPAWNED && !worker && !packet->status) {
-        /* Whoever asked for it has given up. */
-        struct berth_nursery_packet order = { .version = BERTH_NURSERY_VERSION,
-                                              .type = BERTH_NURSERY_KILL,
-                                              .serial = packet->serial };
-        send_packet(zygote, &order, NULL);
-    } else if (packet->type == BERTH_NURSERY_ENDED && worker && worker->state == RUNNING) {
+        worker->pidfd = descriptor;
+        return;
+    }
+    if (packet->type == BERTH_NURSERY_SPAWNED && descriptor >= 0)
+        pidfd_send_signal(descriptor, SIGKILL, NULL, 0); /* whoever asked for it has given up */
+    if (packet->type == BERTH_NURSERY_ENDED && worker && worker->state == RUNNING) {
         describe(packet->status, how, sizeof(how));
         mark_ended(worker, how);
     }
+    if (descriptor >= 0)
+        close(descriptor);
+}
+
+/* One packet, if there is one. *ret_descriptor is -1 without one. */
+static ssize_t receive_packet(int socket, struct berth_nursery_packet *ret_packet,
+                              int *ret_descriptor)
+{
+    union {
+        struct cmsghdr head;
+        char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec piece = { ret_packet, sizeof(*ret_packet) };
+    struct msghdr message = { .msg_iov = &piece,
+                              .msg_iovlen = 1,
+                              .msg_control = &control,
+                              .msg_controllen = sizeof(control) };
+    ssize_t got = recvmsg(socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    struct cmsghdr *part = got >= 0 ? CMSG_FIRSTHDR(&message) : NULL;
+
+    *ret_descriptor = -1;
+    if (part && part->cmsg_level == SOL_SOCKET && part->cmsg_type == SCM_RIGHTS &&
+        part->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(ret_descriptor, CMSG_DATA(part), sizeof(int));
+    return got;
 }
 
 /* Waits for one packet and hears it. With the lock held, and nobody else pumping. */
@@ -416,18 +440,19 @@ static void pump(struct berth_zygote *zygote, int64_t deadline)
     struct berth_nursery_packet packet;
     struct pollfd ready = { zygote->socket, POLLIN, 0 };
     ssize_t got = -1;
+    int descriptor = -1;
 
     zygote->pumping = true;
     pthread_mutex_unlock(&zygote->lock);
     if (poll(&ready, 1, berth_milliseconds_until(deadline)) > 0)
-        got = recv(ready.fd, &packet, sizeof(packet), MSG_DONTWAIT);
+        got = receive_packet(ready.fd, &packet, &descriptor);
     bool nothing = ready.revents == 0 || (got < 0 && (errno == EAGAIN || errno == EINTR));
     pthread_mutex_lock(&zygote->lock);
 
     bool stranger =
         got >= (ssize_t)sizeof(packet.version) && packet.version != BERTH_NURSERY_VERSION;
     if (got == sizeof(packet) && !stranger)
-        hear(zygote, &packet);
+        hear(zygote, &packet, descriptor);
     else if (!nothing)
         bury(zygote, stranger ? EPROTO : EPIPE);
     zygote->pumping = false;
@@ -552,6 +577,7 @@ int berth_zygote_spawn(struct berth_zygote *zygote, const char *name, int socket
         return berth_error_nomem(error);
     worker->zygote = zygote;
     worker->end = *end;
+    worker->pidfd = -1;
     pthread_mutex_lock(&zygote->lock);
     berth_list_append(&zygote->workers, &worker->link);
     int code = order_worker(zygote, worker, name, descriptors, deadline, &reason);
@@ -576,23 +602,14 @@ pid_t berth_worker_pid(const struct berth_worker *worker)
     return worker->pid;
 }
 
-static void kill_locked(struct berth_zygote *zygote, const struct berth_worker *worker)
+int berth_worker_pidfd(const struct berth_worker *worker)
 {
-    struct berth_nursery_packet order = { .version = BERTH_NURSERY_VERSION,
-                                          .type = BERTH_NURSERY_KILL,
-                                          .serial = worker->serial };
-
-    if (worker->state == RUNNING && zygote->socket >= 0)
-        send_packet(zygote, &order, NULL);
+    return worker->pidfd;
 }
 
 void berth_worker_kill(struct berth_worker *worker)
 {
-    struct berth_zygote *zygote = worker->zygote;
-
-    pthread_mutex_lock(&zygote->lock);
-    kill_locked(zygote, worker);
-    pthread_mutex_unlock(&zygote->lock);
+    pidfd_send_signal(worker->pidfd, SIGKILL, NULL, 0);
 }
 
 bool berth_worker_wait(struct berth_worker *worker, int64_t deadline)
@@ -612,8 +629,9 @@ void berth_worker_free(struct berth_worker *worker)
     if (!worker)
         return;
     struct berth_zygote *zygote = worker->zygote;
+    berth_worker_kill(worker);
+    close(worker->pidfd);
     pthread_mutex_lock(&zygote->lock);
-    kill_locked(zygote, worker);
     while (worker->telling && !pthread_equal(worker->teller, pthread_self()))
         pthread_cond_wait(&zygote->changed, &zygote->lock);
     berth_list_remove(&worker->link);

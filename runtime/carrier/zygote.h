@@ -44,7 +44,9 @@ int berth_zygote_spawn(struct berth_zygote *zygote, const char *name, int socket
                        struct berth_worker **ret_worker, struct berth_error *error);
 
 pid_t berth_worker_pid(const struct berth_worker *worker);
-/* SIGKILL, by the zygote, so that a pid is never mistaken. Nothing when it has ended. */
+/* Its pidfd, until berth_worker_free: readable when it has ended, and exact, unlike a number. */
+int berth_worker_pidfd(const struct berth_worker *worker);
+/* SIGKILL. Nothing when it has ended. */
 void berth_worker_kill(struct berth_worker *worker);
 /* Waits until ended() has returned. False: not before the deadline. Not inside ended(). */
 bool berth_worker_wait(struct berth_worker *worker, int64_t deadline);

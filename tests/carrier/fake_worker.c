@@ -4,8 +4,7 @@
  * first word tells when (at once; when the image is to be opened; at the first call), the second what.
  */
 #include <dirent.h>
-#include <endian.h>
-#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -182,6 +181,7 @@ int main(void)
     if (!berth_nursery_run(&newborn))
         return 0;
     host = newborn.socket;
+    fcntl(host, F_SETFL, 0);
     prctl(PR_GET_NAME, name);
     char *what = strchr(name, '_');
     if (what)

@@ -208,7 +208,7 @@ static struct end *end_new(int socket, unsigned accepts, bool running)
 {
     struct end *end = berth_test_alloc(sizeof(*end));
     struct berth_peer_setup setup = {
-        .max_message = MAX_MESSAGE, .accepts = accepts, .ops = &ops, .user = end
+        .life = -1, .max_message = MAX_MESSAGE, .accepts = accepts, .ops = &ops, .user = end
     };
 
     pthread_mutex_init(&end->lock, NULL);

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A host whose worker program lies (tests/carrier/fake_worker.c): the calls that are inside fail with
+ * the reason, the worker is killed, and the host serves on.
+ */
+#include "tests/support/hosting.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MS INT64_C(1000000)
+
+static berth_host *fake_host(int threads)
+{
+    struct berth_host_options options = berth_test_host_options();
+
+    if (berth_test_valgrind())
+        berth_skip("valgrind knows no clone with a pidfd");
+    options.worker = berth_test_built("tests/carrier/fake_worker");
+    options.threads = threads;
+    options.stop_timeout_ns = 500 * MS;
+    return berth_test_host(&options);
+}
+
+/* Loads math, whose worker does what the name says. */
+static int load(berth_host *host, const char *name, struct berth_error *error)
+{
+    struct berth_load_options options = { .size = sizeof(options),
+                                          .name = name,
+                                          .placement = "process" };
+
+    return berth_host_load(host, berth_test_fixture("math"), &options, error);
+}
+
+/* What a worker does, and what is said of it. */
+static const struct {
+    const char *what, *how;
+} lies[] = {
+    { "garbage", "sent a malformed frame: not of this protocol" },
+    { "giant", "sent a malformed frame: larger than allowed" },
+    { "twice", "sent a malformed frame: a reply to nothing" },
+    { "import", "sent a malformed frame: no import has its number" },
+    { "close", "closed its connection" },
+    { "exit", "exited with status 3" },
+    { "segv", "was killed by signal 11 (Segmentation fault)" },
+    { "abort", "was killed by signal 6 (Aborted)" },
+    { "child", "exited with status 5" },
+};
+
+static void a_load_fails_with_what_the_worker_did(int threads)
+{
+    struct berth_error error;
+    berth_host *host = fake_host(threads);
+
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        if (strcmp(lies[i].what, "twice") == 0)
+            continue; /* the first reply is fine, so it depends */
+        CHECK_CODE(load(host, berth_test_format("open_%s", lies[i].what), &error),
+                   BERTH_UNAVAILABLE, &error);
+        CHECK_CONTAINS(error.text, lies[i].how);
+        CHECK_CONTAINS(error.text, "its worker (process ");
+    }
+    CHECK_STR(berth_test_module(host, "open_exit", "state"), "");
+    berth_host_free(host);
+}
+
+static void loads_fail_with_what_the_worker_did(void)
+{
+    a_load_fails_with_what_the_worker_did(2);
+}
+
+static void loads_fail_alike_without_threads(void)
+{
+    a_load_fails_with_what_the_worker_did(0);
+}
+
+static void silence_at_loading_ends_at_the_deadline(void)
+{
+    static const char *const names[] = { "open_stay", "open_half", "open_flood" };
+    struct berth_error error;
+    berth_host *host = fake_host(2);
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        int64_t began = berth_test_now();
+        CHECK_CODE(load(host, names[i], &error), BERTH_DEADLINE_EXCEEDED, &error);
+        CHECK_CONTAINS(error.text, "did not get ready in time");
+        CHECK(berth_test_now() - began < 10000 * MS);
+    }
+    berth_host_free(host);
+}
+
+static void a_call_fails_with_what_the_worker_did(int threads)
+{
+    struct berth_error error;
+
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        berth_host *host = fake_host(threads);
+        const char *name = berth_test_format("call_%s", lies[i].what);
+        CHECK_CODE(load(host, name, &error), BERTH_OK, &error);
+        if (strcmp(lies[i].what, "twice") == 0)
+            CHECK_CODE(
+                berth_test_try(host, berth_test_format("%s.nothing", name), "[]", 0, NULL, &error),
+                BERTH_OK, &error);
+        else
+            CHECK_FAILS(host, berth_test_format("%s.nothing", name), "[]", BERTH_UNAVAILABLE,
+                        lies[i].how);
+        UNTIL(host, strstr(berth_test_log(), lies[i].how)); /* `died` says it, too */
+        berth_host_free(host);
+    }
+}
+
+static void calls_fail_with_what_the_worker_did(void)
+{
+    a_call_fails_with_what_the_worker_did(2);
+}
+
+static void calls_fail_alike_without_threads(void)
+{
+    a_call_fails_with_what_the_worker_did(0);
+}
+
+static void a_result_must_be_of_its_type(void)
+{
+    struct berth_error error;
+    berth_host *host = fake_host(2);
+
+    CHECK_CODE(load(host, "call_result", &error), BERTH_OK, &error);
+    CHECK_FAILS(host, "call_result.nothing", "[]", BERTH_UNAVAILABLE, "is not of its type");
+    berth_host_free(host);
+}
+
+static void silence_in_a_call_ends_at_the_deadline(void)
+{
+    static const char *const names[] = { "call_stay", "call_half", "call_flood" };
+    struct berth_error error;
+
+    for (size_t i = 0; i < 2 * sizeof(names) / sizeof(names[0]); i++) {
+        const char *name = names[i / 2];
+        berth_host *host = fake_host(i % 2 ? 2 : 0);
+        CHECK_CODE(load(host, name, &error), BERTH_OK, &error);
+        int64_t began = berth_test_now();
+        CHECK_CODE(berth_test_try(host, berth_test_format("%s.nothing", name), "[]", 100 * MS, NULL,
+                                  &error),
+                   BERTH_DEADLINE_EXCEEDED, &error);
+        CHECK(berth_test_now() - began < 5000 * MS);
+        berth_host_free(host); /* which kills it */
+    }
+}
+
+static void *call_nothing(void *host)
+{
+    CHECK_FAILS(host, "call_stay.nothing", "[]", BERTH_UNAVAILABLE, "was killed by signal 9");
+    return NULL;
+}
+
+static void silence_without_a_deadline_ends_with_the_worker(void)
+{
+    struct berth_error error;
+    berth_host *host = fake_host(2);
+    pthread_t threads[3];
+
+    CHECK_CODE(load(host, "call_stay", &error), BERTH_OK, &error);
+    pid_t pid = (pid_t)strtol(berth_test_module(host, "call_stay", "pid"), NULL, 10);
+    for (int i = 0; i < 3; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, call_nothing, host) == 0);
+    usleep(100000);
+    REQUIRE(pid > 0);
+    kill(pid, SIGKILL);
+    for (int i = 0; i < 3; i++)
+        pthread_join(threads[i], NULL);
+    berth_host_free(host);
+}
+
+static void other_workers_go_on(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_error error;
+    berth_host *host = fake_host(2);
+    berth_host *good = berth_test_host(&options);
+
+    LOAD(good, "math", "process");
+    LOAD(good, "greet", "process");
+    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
+        load(host, berth_test_format("now_%s", lies[i].what), &error);
+        CHECK_CALL(good, "math.add", "[1,2]", "3");
+        CHECK_CALL(good, "greet.hello", "[\"you\"]", "\"Hello, you\"");
+    }
+    berth_host_free(host);
+    berth_host_free(good);
+}
+
+/* Crash and restart, without an end: nothing is left of it. */
+static void a_thousand_ends_leave_nothing(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_error error;
+    int rounds = berth_test_instrumented() ? 50 : 1000;
+
+    if (berth_test_valgrind())
+        berth_skip("valgrind knows no clone with a pidfd");
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "greet", "process");
+    struct berth_load_options as = { .size = sizeof(as), .placement = "process" };
+    size_t before = 0;
+    for (int i = 0; i < rounds; i++) {
+        CHECK_CODE(berth_host_load(host, berth_test_fixture("crasher"), &as, &error), BERTH_OK,
+                   &error);
+        if (error.code != BERTH_OK && i == 0)
+            break;
+        CHECK_FAILS(host, "crasher.exit", "[7]", BERTH_UNAVAILABLE, "exited with status 7");
+        CHECK_CODE(berth_host_unload(host, "crasher", &error), BERTH_OK, &error);
+        if (i == 5)
+            before = berth_test_descriptors();
+    }
+    CHECK(berth_test_descriptors() <= before + 2);
+    CHECK_CALL(host, "greet.hello", "[\"you\"]", "\"Hello, you\"");
+    berth_host_free(host);
+}
+
+static const struct berth_test tests[] = {
+    { "loads_fail_with_what_the_worker_did", loads_fail_with_what_the_worker_did },
+    { "loads_fail_alike_without_threads", loads_fail_alike_without_threads },
+    { "silence_at_loading_ends_at_the_deadline", silence_at_loading_ends_at_the_deadline },
+    { "calls_fail_with_what_the_worker_did", calls_fail_with_what_the_worker_did },
+    { "calls_fail_alike_without_threads", calls_fail_alike_without_threads },
+    { "a_result_must_be_of_its_type", a_result_must_be_of_its_type },
+    { "silence_in_a_call_ends_at_the_deadline", silence_in_a_call_ends_at_the_deadline },
+    { "silence_without_a_deadline_ends_with_the_worker",
+      silence_without_a_deadline_ends_with_the_worker },
+    { "other_workers_go_on", other_workers_go_on },
+    { "a_thousand_ends_leave_nothing", a_thousand_ends_leave_nothing },
+};
+
+int main(int argc, char **argv)
+{
+    return berth_suite_main("hostile", tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
