@@ -297,9 +297,16 @@ int berth_hook_invoke(berth_ctx *ctx, struct berth_generation *generation, enum 
         return BERTH_OK;
     if (berth_too_deep(ctx))
         return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply");
+    struct berth_thread *thread = berth_thread_of(ctx);
+    int64_t outer = thread->deadline;
+    if (hook != BERTH_HOOK_START) { /* callers, or the end, wait for it */
+        int64_t deadline = berth_now() + generation->host->options.stop_timeout_ns;
+        thread->deadline = deadline < outer ? deadline : outer;
+    }
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     int code = berth_item_invoke(ctx, item, "", arguments, result);
     berth_frame_pop(ctx);
+    thread->deadline = outer;
     if (code != BERTH_OK)
         berth_fault_take(ctx, error);
     return code;
