@@ -53,8 +53,7 @@ static void modules_call_the_application(void)
     CHECK_CALL(host, "app.twice", "[2]", "4");
     CHECK_CALL(host, "app.eight_times", "[2]", "16");
 
-    CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_FAILED_PRECONDITION,
-               &error);
+    CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_FAILED_PRECONDITION, &error);
     CHECK_CONTAINS(error.text, "app");
     berth_host_free(host);
 }
@@ -204,6 +203,10 @@ static void threads_of_the_module_may_enter(void)
 {
     berth_host *host = conformance_host();
 
+    if (conformance_process() && !conformance.threads) {
+        berth_host_free(host);
+        berth_skip("what a worker's own threads call needs a thread here");
+    }
     LOAD(host, "math", conformance.other);
     LOAD(host, "threader", conformance.placement);
     for (int i = 0; i < 10; i++)
