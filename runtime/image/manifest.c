@@ -169,30 +169,30 @@ static enum kind find_kind(const char *name)
 /* Ends each key with a NUL in place of its '='. */
 static int split(struct parse *parse, struct entry *entry)
 {
-    char *end = entry->end;
-
-    for (char *p = entry->text; p < end; p += strlen(p) + 1) {
+    for (char *p = entry->text; p < entry->end; p += strlen(p) + 1) {
         if (!*p)
             continue;
-        size_t length = strcspn(p, "=");
-        if (p[length] != '=' || !key_is_valid(p, length))
+        char *key = p;
+        size_t length = strcspn(key, "=");
+        if (key[length] != '=' || !key_is_valid(key, length))
             return berth_error_set(parse->error, BERTH_DATA_LOSS,
-                                   "a record has \"%.64s\" where key=value should be", p);
-        if (p[0] == '!')
-            return berth_error_set(
-                parse->error, BERTH_UNIMPLEMENTED,
-                "a record (%.64s) must be understood in its \"%.*s\", and this berth does not: "
-                "it needs a newer one",
-                entry->text, (int)length, p);
-        p[length] = '\0';
+                                   "a record has \"%.64s\" where key=value should be", key);
+        key[length] = '\0';
         p += length + 1;
+        if (!entry->key) {
+            entry->key = key;
+            entry->name = p;
+        }
+        if (key[0] == '!')
+            return named(parse, entry,
+                         berth_error_set(parse->error, BERTH_UNIMPLEMENTED,
+                                         "\"%s\" must be understood, and this berth does not: it "
+                                         "is made for a newer one",
+                                         key));
     }
-    char *position = entry->text, *key, *value;
-    if (!next_pair(entry, &position, &key, &value))
+    if (!entry->key)
         return berth_error_set(parse->error, BERTH_DATA_LOSS, "a record is empty");
-    entry->key = key;
-    entry->name = value;
-    entry->kind = find_kind(key);
+    entry->kind = find_kind(entry->key);
     return BERTH_OK;
 }
 
