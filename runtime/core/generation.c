@@ -351,12 +351,23 @@ static size_t count_links(const struct berth_image *image, enum berth_item_kind 
     return count;
 }
 
-/* Not by calloc, which does not know the alignment of the link in an edge. */
-static struct berth_edge *edges_new(size_t count)
+/* Room for so many edges and publishers, or for none. */
+static int sites_new(struct berth_generation *generation, size_t edges, size_t publishers,
+                     struct berth_error *error)
 {
-    size_t size = (count + 1) * sizeof(struct berth_edge);
-    struct berth_edge *edges = aligned_alloc(_Alignof(struct berth_edge), size);
-    return edges ? memset(edges, 0, size) : NULL;
+    size_t size = edges * sizeof *generation->edges;
+    if (edges) { /* not by calloc, which does not know the alignment of the link in an edge */
+        generation->edges = aligned_alloc(_Alignof(struct berth_edge), size);
+        if (!generation->edges)
+            return berth_error_nomem(error);
+        memset(generation->edges, 0, size);
+    }
+    if (publishers) {
+        generation->publishers = calloc(publishers, sizeof *generation->publishers);
+        if (!generation->publishers)
+            return berth_error_nomem(error);
+    }
+    return BERTH_OK;
 }
 
 int berth_generation_open(struct berth_generation *generation, struct berth_error *error)
@@ -364,20 +375,17 @@ int berth_generation_open(struct berth_generation *generation, struct berth_erro
     struct berth_host *host = generation->host;
     const struct berth_manifest *manifest = generation->image->manifest;
     bool is_inline = generation->placement == &berth_carrier_inline;
-    if (!is_inline) { /* before the worker can ask for anything */
-        generation->edges = edges_new(manifest->import_count);
-        generation->publishers = calloc(manifest->topic_count + 1, sizeof *generation->publishers);
+    size_t edges = manifest->import_count, publishers = manifest->topic_count;
+    int code = BERTH_OK;
+    if (is_inline) { /* a worker's are there before it can ask for anything */
+        code = berth_generation_carry(generation, error);
+        edges = count_links(generation->image, BERTH_ITEM_IMPORT);
+        publishers = count_links(generation->image, BERTH_ITEM_TOPIC);
     }
-    int code = is_inline ? berth_generation_carry(generation, error) : BERTH_OK;
+    if (code == BERTH_OK)
+        code = sites_new(generation, edges, publishers, error);
     if (code != BERTH_OK)
         return code;
-    if (is_inline) {
-        generation->edges = edges_new(count_links(generation->image, BERTH_ITEM_IMPORT));
-        generation->publishers = calloc(count_links(generation->image, BERTH_ITEM_TOPIC) + 1,
-                                        sizeof *generation->publishers);
-    }
-    if (!generation->edges || !generation->publishers)
-        return berth_error_nomem(error);
     pthread_mutex_lock(&host->lock);
     code = is_inline ? links_bind(generation, error) : imports_bind(generation, error);
     pthread_mutex_unlock(&host->lock);
