@@ -213,7 +213,7 @@ berth_ctx *berth_thread_enter(struct berth_threads *set)
     }
     *scope = (struct berth_scope){ thread->scope, ctx, thread->deadline };
     thread->scope = scope;
-    ctx[1].frame = 0;
+    __atomic_store_n(&ctx[1].frame, (uintptr_t)0, __ATOMIC_RELAXED); /* others read it */
     __atomic_store_n(&ctx->frame, BERTH_FRAME_OBJECT | (uintptr_t)set, __ATOMIC_RELEASE);
     return ctx;
 }

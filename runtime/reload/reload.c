@@ -292,7 +292,9 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module, struct be
     }
     switch_over(&t, file);
     drain(&t);
+    pthread_mutex_lock(&host->lock);
     report->waited = module->waited;
     report->longest_wait_ns = module->longest_wait;
+    pthread_mutex_unlock(&host->lock);
     return BERTH_OK;
 }
