@@ -72,10 +72,7 @@ void berth_host_unsubscribe(berth_host *host, uint64_t id)
     berth_mailbox_retire(module);
 }
 
-/*
- * ---- what is there
- * ------------------------------------------------------------------------------------
- */
+/* ---- what is there ---- */
 
 static void member(struct berth_buffer *buffer, const char *name, const char *text)
 {
@@ -87,7 +84,7 @@ static void print_module(struct berth_module *module, struct berth_buffer *buffe
 {
     static const char *const states[] = { "absent", "running", "restarting", "failed" };
     const struct berth_generation *generation = module->current;
-    struct berth_carrier *carrier = generation->carrier;
+    struct berth_carrier *carrier = __atomic_load_n(&generation->carrier, __ATOMIC_ACQUIRE);
     berth_buffer_text(buffer, "{\"name\":");
     berth_json_write_string(module->name, strlen(module->name), buffer);
     member(buffer, "version", generation->image->manifest->version);

@@ -94,7 +94,9 @@ static void restart_job(void *argument)
         if (!berth_generation_quiet(generation, berth_now() + host->options.stop_timeout_ns)) {
             code = berth_error_set(&error, BERTH_DEADLINE_EXCEEDED, "was not left by its callers");
         } else {
+            pthread_mutex_lock(&host->lock); /* nobody looks at it, as berth_host_list does */
             __atomic_store_n(&generation->carrier, NULL, __ATOMIC_RELEASE);
+            pthread_mutex_unlock(&host->lock);
             if (dead)
                 dead->ops->fini(dead);
             generation->dead = false;
