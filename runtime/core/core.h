@@ -371,7 +371,8 @@ uint64_t berth_handle_add(struct berth_generation *generation, const char *kind,
                           struct berth_error *error);
 void *berth_handle_find(struct berth_generation *generation, const char *kind, uint64_t id,
                         bool end, struct berth_error *error);
-void berth_handle_hold(struct berth_host *host, uint64_t id, const char *holder);
+/* Notes who has got the handles in the result of a call through this edge. */
+void berth_handles_hold(struct berth_edge *edge, void *result);
 void berth_handles_end(struct berth_generation *generation); /* they are stale from now on */
 void berth_handles_print(struct berth_module *module, char *buffer,
                          size_t size); /* who holds them */

@@ -73,8 +73,10 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
         code = berth_error_nomem(error);
     if (code == BERTH_OK)
         code = berth_cell_call(ctx, edge->cell, edge->signature, values, value);
-    if (code == BERTH_OK && value)
+    if (code == BERTH_OK && value) {
+        berth_handles_hold(edge, value);
         code = berth_value_pack(type, value, result, NULL, error);
+    }
     thread->deadline = outer;
     return upcall_leave(ctx, under, outer_chain, code, error);
 }

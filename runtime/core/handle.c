@@ -101,15 +101,29 @@ void *berth_handle_find(struct berth_generation *generation, const char *kind, u
     return object;
 }
 
-void berth_handle_hold(struct berth_host *host, uint64_t id, const char *holder)
+static int hold(void *user, const struct berth_type *type, uint64_t *id, struct berth_error *error)
 {
+    const struct berth_edge *edge = user;
+    struct berth_host *host = edge->cell->module->host;
+    const char *holder = edge->importer ? edge->importer->module->name : "the application";
+    (void)type;
+    (void)error;
     pthread_mutex_lock(&host->lock);
-    struct berth_handle *handle = berth_idmap_get(&host->handles, id);
+    struct berth_handle *handle = berth_idmap_get(&host->handles, *id);
     if (handle && (!handle->holder || strcmp(handle->holder, holder) != 0)) {
         free(handle->holder);
         handle->holder = strdup(holder); /* without memory it is held by nobody known */
     }
     pthread_mutex_unlock(&host->lock);
+    return BERTH_OK;
+}
+
+void berth_handles_hold(struct berth_edge *edge, void *result)
+{
+    const struct berth_type *type = edge->signature->result;
+    struct berth_handle_walk walk = { hold, edge };
+    if (!type->plain && edge->cell)
+        berth_value_walk(type, result, &walk, NULL);
 }
 
 static void handles_end(struct berth_host *host, const struct berth_module *module,

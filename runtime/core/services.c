@@ -58,25 +58,6 @@ static void leave(berth_ctx *ctx, struct berth_link *link)
         berth_gate_unlock(&edge->cell->module->gate);
 }
 
-static int hold(void *user, const struct berth_type *type, uint64_t *id, struct berth_error *error)
-{
-    const struct berth_edge *edge = user;
-    (void)type;
-    (void)error;
-    berth_handle_hold(edge->cell->module->host, *id,
-                      edge->importer ? edge->importer->module->name : "the application");
-    return BERTH_OK;
-}
-
-/* Notes who holds the handles of a result. */
-static void result_hold(struct berth_edge *edge, void *result)
-{
-    const struct berth_type *type = edge->signature->result;
-    struct berth_handle_walk walk = { hold, edge };
-    if (!type->plain && edge->cell)
-        berth_value_walk(type, result, &walk, NULL);
-}
-
 static void keep(berth_ctx *ctx, struct berth_link *link, void *result)
 {
     struct berth_edge *edge = link->edge;
@@ -94,7 +75,7 @@ static void keep(berth_ctx *ctx, struct berth_link *link, void *result)
         berth_value_zero(type, result);
         return;
     }
-    result_hold(edge, result);
+    berth_handles_hold(edge, result);
 }
 
 static void call(berth_ctx *ctx, struct berth_link *link, const void *const *arguments,
@@ -117,7 +98,7 @@ static void call(berth_ctx *ctx, struct berth_link *link, const void *const *arg
         return;
     }
     if (berth_cell_call(ctx, edge->cell, edge->signature, arguments, result) == BERTH_OK && result)
-        result_hold(edge, result);
+        berth_handles_hold(edge, result);
 }
 
 static void wake(struct berth_gate *gate)
