@@ -77,7 +77,7 @@ static void a_start_that_fails_loads_nothing(void)
         CHECK_CONTAINS(error.text, "bad_start");
         CHECK_CONTAINS(error.text, "the moon is not full");
         CHECK_STR(berth_test_module(host, "bad_start", "state"), "");
-        CHECK_FAILS(host, "bad_start.nothing", "[]", BERTH_UNAVAILABLE, "bad_start");
+        CHECK_FAILS(host, "bad_start.nothing", "[]", BERTH_NOT_FOUND, "bad_start");
     }
     berth_host_free(host);
 }
