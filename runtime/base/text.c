@@ -7,7 +7,7 @@
 /* Longest name that is compared: module.function. */
 #define NEAREST_MAX 129
 
-/* Length of the well-formed character at the start of size (> 0) bytes, or 0. RFC 3629, section 4. */
+/* Length of the well-formed character at the start of size (> 0) bytes, or 0 (RFC 3629). */
 static size_t character_length(const unsigned char *c, size_t size)
 {
     if (c[0] < 0x80)
@@ -59,7 +59,7 @@ bool berth_utf8_valid(const void *data, size_t size, size_t *ret_bad)
 
 size_t berth_utf8_cut(const char *text, size_t size)
 {
-    /* The last character begins at most four bytes before the end; only its head tells its length. */
+    /* The last character begins at most four bytes before the end; its head tells its length. */
     for (size_t back = 1; back <= 4 && back <= size; back++) {
         unsigned char c = (unsigned char)text[size - back];
         if ((c & 0xc0) == 0x80)

@@ -3,9 +3,9 @@
  * JSON into typed values.
  *
  * A text is read once, in step with the type; the tokens come from scan.c, which checks them, and
- * numbers from number.c, which is exact. No tree is built: cJSON's would take 80 bytes for each `1,`
- * of an array, hold every number as a double, and keep the last of two equal keys. What is left for
- * cJSON is what it does right: to decode a string that has escapes.
+ * numbers from number.c, which is exact. No tree is built: cJSON's would take 80 bytes for each
+ * `1,` of an array, hold every number as a double, and keep two equal keys. What is left for cJSON
+ * is what it does right: to decode a string that has escapes.
  */
 #include "runtime/value/json.h"
 

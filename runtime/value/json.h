@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * JSON in and out of typed values; the only user of cJSON. RFC 8259, and stricter: duplicate keys,
- * \u0000 in a key, invalid UTF-8, a lone surrogate, nesting over BERTH_JSON_DEPTH_MAX and bytes after
- * the text are errors that name the place (line and column, or a path like a[2].b).
+ * \u0000 in a key, invalid UTF-8, a lone surrogate, nesting over BERTH_JSON_DEPTH_MAX and bytes
+ * after the text are errors that name the place (line and column, or a path like a[2].b).
  *
  *     integers   exact at any size in both directions: 1e3 and 1.0 are fine, 1.5 is not, and what
  *                does not fit the type is out_of_range

@@ -216,9 +216,9 @@ static size_t print_zero(bool negative, char text[BERTH_NUMBER_MAX])
 }
 
 /*
- * Any decimal of DBL_DIG digits survives a normal number, and DBL_DECIMAL_DIG digits always suffice:
- * the shortest has that many or one between. Numbers near zero have less precision, and are tried
- * from one digit on.
+ * Any decimal of up to DBL_DIG digits survives in a normal number, so if there is a short one, it
+ * is the nearest of DBL_DIG; and DBL_DECIMAL_DIG digits always suffice. Numbers near zero have less
+ * precision, and are tried from one digit on.
  */
 size_t berth_number_print_f64(double number, char text[BERTH_NUMBER_MAX])
 {

@@ -14,8 +14,8 @@
 #define BERTH_NUMBER_MAX 40
 
 /*
- * BERTH_OK; BERTH_INVALID_ARGUMENT when it is no integer (1e3 and 10.0 are); BERTH_OUT_OF_RANGE when
- * its magnitude needs more than 64 bits. -0 is not negative.
+ * BERTH_OK; BERTH_INVALID_ARGUMENT when it is no integer (1e3 and 10.0 are); BERTH_OUT_OF_RANGE
+ * when its magnitude needs more than 64 bits. -0 is not negative.
  */
 int berth_number_to_integer(const char *text, size_t length, bool *ret_negative,
                             uint64_t *ret_magnitude);

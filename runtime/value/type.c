@@ -166,8 +166,8 @@ static int check_room(const struct berth_types *types, struct berth_error *error
 static int unknown_type(const struct berth_types *types, const char *name,
                         struct berth_error *error)
 {
-    size_t count = 0;
-    const char **names = malloc((BUILT_IN_COUNT + types->names.count) * sizeof(*names));
+    size_t count = 0, most = BUILT_IN_COUNT + types->names.count;
+    const char **names = error ? malloc(most * sizeof(*names)) : NULL;
     const char *nearest = NULL;
 
     if (names) {
@@ -320,7 +320,7 @@ int berth_types_find(struct berth_types *types, const char *text,
 
 /* ---- structs and handles ---- */
 
-/* Parameters and fields alike: names are identifiers and differ, types are known and have a value. */
+/* Parameters and fields alike: names are identifiers and differ, types are known and not void. */
 static int resolve(struct berth_types *types, const struct berth_text_parameter *texts,
                    size_t count, struct berth_parameter *ret_parameters, struct berth_error *error)
 {
@@ -430,7 +430,7 @@ static int make_struct(struct berth_types *types, const char *name, const char *
     return code;
 }
 
-/* Declares a type under a name, unless an equal one is there. model is complete but for its text. */
+/* Declares a type under a name, unless an equal one is there. The model lacks only its text. */
 static int add_declared(struct berth_types *types, const char *name, const struct berth_type *model,
                         struct berth_error *error)
 {

@@ -44,8 +44,8 @@ enum berth_kind {
     BERTH_KIND_STRING,
     BERTH_KIND_JSON,
     BERTH_KIND_BYTES,
-    BERTH_KIND_ARRAY, /* {element *data; size_t count} */
-    BERTH_KIND_OPTIONAL, /* {bool present; element value}; of string, json: a pointer, NULL is absent */
+    BERTH_KIND_ARRAY,    /* {element *data; size_t count} */
+    BERTH_KIND_OPTIONAL, /* {bool present; element value}; of string, json: NULL is absent */
     BERTH_KIND_STRUCT,
     BERTH_KIND_HANDLE, /* {uint64_t id}, 0 is none */
 };
@@ -77,7 +77,7 @@ struct berth_type {
     struct berth_type *next; /* in its set */
 };
 
-/* ---- how values lie in memory: the generic forms of what <berth/call.h> defines for each type ---- */
+/* ---- how values lie in memory: the generic forms of what <berth/call.h> defines ---- */
 
 struct berth_span {   /* bytes and array(T) */
     const void *data; /* may be NULL when there is nothing */

@@ -170,7 +170,7 @@ static void utf8_is_told_from_other_bytes(void)
     unsigned char text[16];
     size_t valid = 0;
 
-    /* All heads with all second bytes, then edges in the third and fourth, before and after ASCII. */
+    /* All heads with all second bytes, then edges in the third and fourth, after ASCII or not. */
     static const unsigned char edges[] = { 0x00, 0x41, 0x7f, 0x80, 0x8f,
                                            0x90, 0x9f, 0xa0, 0xbf, 0xc0 };
     for (unsigned head = 0; head < 0x10000; head++)

@@ -731,7 +731,7 @@ static char *much(size_t size, const char *head, const char *piece, const char *
     return text;
 }
 
-/* Time by size alone and memory in proportion: a wrong order of growth takes minutes or gigabytes. */
+/* Time and memory in proportion: a wrong order of growth takes minutes or gigabytes. */
 static void large_texts_are_read_in_proportion(void)
 {
     static const struct {

@@ -311,8 +311,8 @@ static void random_decimals_print_shortest(void)
 /* ---- the locale ---- */
 
 /*
- * A locale with another decimal point, made by hand: the file that localedef would compile, of which
- * only LC_NUMERIC is needed. Few machines have one installed.
+ * A locale with another decimal point, made by hand: the file that localedef would compile, of
+ * which only LC_NUMERIC is needed. Few machines have one installed.
  */
 static void set_locale(const char *point, uint32_t wide_point)
 {
