@@ -82,12 +82,12 @@ static int take_input(struct berth_contents *contents, const char *parameter,
                       struct berth_word *word, struct berth_error *error)
 {
     if (contents->input_read)
-        return berth_error_set(
-            error, BERTH_INVALID_ARGUMENT,
-            "%s: standard input can be one argument only; use a file for another", parameter);
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "argument %s: standard input is there once; use a file", parameter);
     contents->input_read = true;
     if (take(contents, STDIN_FILENO, word) < 0)
-        return berth_error_errno(error, errno, "%s: cannot read standard input", parameter);
+        return berth_error_errno(error, errno, "argument %s: cannot read standard input",
+                                 parameter);
     return BERTH_OK;
 }
 
@@ -98,8 +98,9 @@ static int take_file(struct berth_contents *contents, const char *parameter, con
     int code = BERTH_OK;
 
     if (fd < 0 || take(contents, fd, word) < 0)
-        code = berth_error_errno(error, errno, "%s: cannot read %s (@@%s is the word itself)",
-                                 parameter, file, file);
+        code =
+            berth_error_errno(error, errno, "argument %s: cannot read %s (@@%s is the word itself)",
+                              parameter, file, file);
     if (fd >= 0)
         close(fd);
     return code;
@@ -116,7 +117,8 @@ int berth_contents_expand(void *user, const char *parameter, struct berth_word *
         return BERTH_OK;
     if (word->size == 1)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT,
-                               "%s: no file's name after @ (@@ is the word itself)", parameter);
+                               "argument %s: no file's name after @ (@@ is the word itself)",
+                               parameter);
     if (word->data[1] != '@')
         return take_file(contents, parameter, word->data + 1, word, error);
     word->data++;

@@ -56,6 +56,21 @@ fails "a string is UTF-8" 1 "berth: invalid_argument: *UTF-8*byte 2*" \
 fails "also from the command line" 1 "berth: invalid_argument: *UTF-8*" \
     call --with "$types" types.echo_string $'\xff'
 
+build_module pair <<'C'
+#include <berth/module.h>
+BERTH_MODULE("pair", "1.0.0", "Two strings.");
+BERTH_EXPORT(string, join, "Both.", (string, a), (string, b), (optional(string), c), (optional(bytes), d))
+{
+    return berth_printf(ctx, "%s,%s,%s,%zu", a, b, c ? c : "none", d.present ? d.value.size : 99);
+}
+C
+berth call --with ./pair.so pair.join - - <file
+check "standard input is there once" 1 "" "berth: invalid_argument: *argument*once*"
+ok "files are there as often as wanted" $'from\na file\n,from\na file\n,none,99' \
+    call --with ./pair.so pair.join @file @file
+ok "an optional string or bytes is a word, too" 'a,b,null,4' call --with ./pair.so pair.join a b null null
+ok "and may stand for a file" $'a,b,from\na file\n,12' call --with ./pair.so pair.join a b @file d=@file
+
 echo 1 >one
 fails "@FILE is only for strings and bytes" 1 "berth: invalid_argument: *argument a*" \
     call --with "$math" math.add @one 1
@@ -157,7 +172,7 @@ status=$? && : >out
 check "a full disk is an error" 1 "" "berth: resource_exhausted: cannot write the output: *"
 "$berth" call --with "$math" math.add 1 2 >&- 2>err
 status=$? && : >out
-check "a closed output is an error" 1 "" "berth: *: cannot write the output: *"
+check "a closed output is an error" 1 "" "berth: *: cannot write the output: Bad file descriptor"
 "$berth" call --with "$types" types.echo_string - <&- >out 2>err
 status=$?
 check "a closed input is an error" 1 "" "berth: *: *standard input*"
@@ -168,7 +183,7 @@ check "a reader that goes away ends it silently" 141 x ""
 real=$BERTH_TOP_BUILDDIR/.libs/berth # without the shell script that libtool makes of it
 [ -x "$real" ] || real=$berth
 LD_LIBRARY_PATH=$BERTH_TOP_BUILDDIR/.libs timeout 60 prlimit --nofile=4 "$real" \
-    call --with "$math" math.add 1 2 >out 2>err
+    call --with "$math" math.add 1 2 >out 2>err 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 status=$?
 if grep -q '^berth:' err; then
     check "without a host the status is 3" 3 "" "berth: resource_exhausted: *"
