@@ -186,6 +186,7 @@ struct berth_generation {
     bool draining;         /* replaced, but something is still inside */
     bool kept;             /* ended, but its image could not be let go of */
     size_t turns;          /* mails being handled; under mail_lock */
+    bool serving; /* its alarms have turns: not before START, and RESTORE; under mail_lock */
     struct berth_list all; /* in host->generations: every one that is not freed */
     struct berth_arena arena;
 };
@@ -425,6 +426,8 @@ void berth_parcel_unref(struct berth_parcel *parcel);
 /* No turn begins until resume; waits for none. */
 void berth_mailbox_pause(struct berth_module *module);
 void berth_mailbox_resume(struct berth_module *module);
+/* The generation has started, and has its state: alarms that were due meanwhile have turns now. */
+void berth_mailbox_serve(struct berth_generation *generation);
 bool berth_mailbox_turn(
     struct berth_module *module); /* handles one mail; false: nothing to do now */
 void berth_mailbox_settle(struct berth_module *module); /* after a batch of turns */

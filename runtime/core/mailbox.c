@@ -73,10 +73,28 @@ void berth_mailbox_alarm(struct berth_module *module, struct berth_alarm *alarm)
     pthread_mutex_lock(&module->mail_lock);
     if (!alarm->cancelled && !alarm->queued) {
         alarm->queued = true;
-        berth_list_append(&module->mails, &alarm->mail.link);
-        schedule(module);
+        if (alarm->generation->serving) {
+            berth_list_append(&module->mails, &alarm->mail.link);
+            schedule(module);
+        }
     }
     pthread_mutex_unlock(&module->mail_lock);
+}
+
+void berth_mailbox_serve(struct berth_generation *generation)
+{
+    struct berth_module *module = generation->module;
+    pthread_mutex_lock(&module->host->lock); /* of the list of alarms */
+    pthread_mutex_lock(&module->mail_lock);
+    generation->serving = true;
+    berth_list_each(&generation->alarms, link) {
+        struct berth_alarm *alarm = berth_container(link, struct berth_alarm, link);
+        if (alarm->queued && berth_list_empty(&alarm->mail.link))
+            berth_list_append(&module->mails, &alarm->mail.link);
+    }
+    schedule(module);
+    pthread_mutex_unlock(&module->mail_lock);
+    pthread_mutex_unlock(&module->host->lock);
 }
 
 /* The alarm has no mail and no turn any more, but for the turn that this is called from. */

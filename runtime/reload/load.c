@@ -188,6 +188,7 @@ static void install(struct berth_module *module, struct berth_generation *genera
     berth_list_append(&host->order, &module->link);
     berth_module_see_death(module);
     pthread_mutex_unlock(&host->lock);
+    berth_mailbox_serve(generation);
     berth_mailbox_resume(module);
 }
 

@@ -233,6 +233,7 @@ static void switch_over(struct transaction *t, char *file)
     pthread_mutex_unlock(&t->host->lock);
     if (t->gated)
         berth_gate_unlock(&module->gate);
+    berth_mailbox_serve(t->next);
     berth_mailbox_resume(module);
 }
 
