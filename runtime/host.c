@@ -43,6 +43,14 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
                 "berth_host_options.size is %zu: call berth_host_options_init first", given->size);
         memcpy(&host->options, given, given->size);
     }
+    if (host->options.threads < -1)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "threads is %d: -1 is one for each processor, 0 none",
+                               host->options.threads);
+    if (host->options.flags & ~(unsigned)(BERTH_HOST_CHECK_OWNERSHIP | BERTH_HOST_KEEP_IMAGES))
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "flags are %#x: this library does not know all of them",
+                               host->options.flags);
     if (host->options.stop_timeout_ns <= 0)
         host->options.stop_timeout_ns = DEFAULT_STOP_TIMEOUT;
     host->name = strdup(host->options.name ? host->options.name : "berth");

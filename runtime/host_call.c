@@ -302,7 +302,7 @@ static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct ber
     const void *places[BERTH_PARAMETERS_MAX];
     struct berth_error error;
     bool gated;
-    struct berth_item *item = berth_cell_enter(ctx, cell, &gated);
+    struct berth_item *item = berth_cell_begin(ctx, cell, &gated);
     if (!item)
         return berth_fault_get(ctx, NULL);
     const struct berth_signature *signature = item->signature;
@@ -435,7 +435,7 @@ int berth_function_invoke(berth_function *function, berth_ctx *ctx, const void *
 {
     struct berth_cell *cell = function->cell;
     bool gated;
-    struct berth_item *item = berth_cell_enter(ctx, cell, &gated);
+    struct berth_item *item = berth_cell_begin(ctx, cell, &gated);
     if (!item)
         return berth_fault_get(ctx, NULL);
     int code;
@@ -474,7 +474,7 @@ static int call_text(berth_ctx *ctx, const char *name, const struct text_call *c
     bool gated;
     if (!is_there(cell))
         return not_found(ctx, name);
-    struct berth_item *item = berth_cell_enter(ctx, cell, &gated);
+    struct berth_item *item = berth_cell_begin(ctx, cell, &gated);
     if (!item)
         return berth_fault_get(ctx, NULL);
     const struct berth_type *type = item->signature->result;

@@ -41,6 +41,7 @@ struct berth_thread {
     struct berth_scope *scope;   /* of the newest enter */
     const berth_ctx *chain_from; /* errors name the frames from here on; NULL: all */
     int64_t deadline;            /* berth_now() based, INT64_MAX: none */
+    const berth_ctx *timed;      /* whose call the host's own timeout is of, or NULL */
     const char *topic;           /* of the message that is being handled, or "" */
     void **names;                /* cache of looked-up names, or NULL */
     const bool *stopping; /* what berth_stopping asks besides the deadline, or NULL; atomic */

@@ -140,6 +140,28 @@ static void pass_on(berth_ctx *ctx, const struct berth_item *item, int code, con
     berth_fault_pass_on(ctx, code, text);
 }
 
+static void timeout_end(struct berth_thread *thread)
+{
+    thread->timed = NULL;
+    thread->deadline = BERTH_FOREVER;
+}
+
+struct berth_item *berth_cell_begin(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated)
+{
+    const struct berth_host *host = cell->module->host;
+    if (!BERTH_I_UNLIKELY(host->options.call_timeout_ns > 0))
+        return berth_cell_enter(ctx, cell, ret_gated);
+    struct berth_thread *thread = berth_thread_of(ctx);
+    if (thread->deadline == BERTH_FOREVER) {
+        thread->timed = ctx;
+        thread->deadline = berth_deadline(ctx, host);
+    }
+    struct berth_item *item = berth_cell_enter(ctx, cell, ret_gated);
+    if (!item && thread->timed == ctx)
+        timeout_end(thread);
+    return item;
+}
+
 /* What the caller must do about a callee's failure; the frame is still pushed. */
 static int invoke_failed(berth_ctx *ctx, const struct berth_item *item, int code,
                          const struct berth_error *error, void *result)
@@ -220,6 +242,8 @@ int berth_cell_leave(berth_ctx *ctx, struct berth_cell *cell, const struct berth
         if (result)
             berth_value_zero(item->signature->result, result);
     }
+    if (BERTH_I_UNLIKELY(berth_thread_of(ctx)->timed == ctx))
+        timeout_end(berth_thread_of(ctx));
     berth_frame_pop(ctx);
     if (gated)
         berth_gate_unlock(&cell->module->gate);
@@ -241,7 +265,7 @@ int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, const struct berth_
                     const void *const *arguments, void *result)
 {
     bool gated;
-    struct berth_item *item = berth_cell_enter(ctx, cell, &gated);
+    struct berth_item *item = berth_cell_begin(ctx, cell, &gated);
     if (result)
         berth_value_zero(expected->result, result);
     if (!item)

@@ -311,6 +311,8 @@ void berth_module_free(struct berth_module *module);
  * marked. Then invoke, and leave with what that returned.
  */
 struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated);
+/* The same, with the host's own timeout from now on if there is no deadline; leave ends that. */
+struct berth_item *berth_cell_begin(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated);
 int berth_cell_leave(berth_ctx *ctx, struct berth_cell *cell, const struct berth_item *item,
                      bool gated, int code, void *result);
 int berth_cell_mismatch(berth_ctx *ctx, struct berth_cell *cell,
