@@ -75,6 +75,7 @@ bool berth_fault_works(void)
 #endif
 
 #ifndef NO_MALLOC_OF_ITS_OWN
+#pragma GCC visibility push(default) /* libraries must find them */
 
 void *NEXT(malloc)(size_t size);
 void *NEXT(calloc)(size_t count, size_t size);
@@ -149,4 +150,5 @@ void free(void *block)
     NEXT(free)(block);
 }
 
+#pragma GCC visibility pop
 #endif
