@@ -182,11 +182,11 @@ struct berth_generation {
     char *options_given; /* what the operator gave, for the next generation; or NULL */
     struct berth_list alarms, threads;
     bool stopping;
-    bool dead;             /* its worker has died; under lock */
-    bool draining;         /* replaced, but something is still inside */
-    bool kept;             /* ended, but its image could not be let go of */
-    size_t turns;          /* mails being handled; under mail_lock */
-    bool serving; /* its alarms have turns: not before START, and RESTORE; under mail_lock */
+    bool dead;     /* its worker has died; under lock */
+    bool draining; /* replaced, but something is still inside */
+    bool kept;     /* ended, but its image could not be let go of */
+    size_t turns;  /* mails being handled; under mail_lock */
+    bool serving;  /* its alarms have turns: not before START, and RESTORE; under mail_lock */
     struct berth_list all; /* in host->generations: every one that is not freed */
     struct berth_arena arena;
 };
