@@ -93,7 +93,7 @@ Hello, World
 note 2: greeted everybody
 Hello, everybody
 invalid_argument: greet.hello: name is empty: say whom to greet
-not_found: greet.goodbye: no such function
+not_found: module greet has no function goodbye
 greet says on greet.summary: {"guests":2}'
 tap_run "the example's application builds and runs" build_embed "$cc" embed.c "$said" ./greet.so
 if [ -n "${BERTH_TEST_CXX:-}" ]; then

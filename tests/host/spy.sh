@@ -24,12 +24,12 @@ spied()
 
 # ---- The spy itself ----
 
-BERTH_SPY_WATCH=main spied provoke provoke >/dev/null
+BERTH_SPY_WATCH=main spied provoke provoke >/dev/null 2>&1
 tap_empty "the spy notes what a watched program calls" "$(comm -23 <(printf '%s\n' \
     chdir exit fork fprintf getenv printf puts setenv setlocale sigaction signal umask write | sort) \
     <(sort -u "$dir/provoke.log"))"
 tap_empty "and nothing of a stream of its own" "$(grep -x fputs "$dir/provoke.log")"
-spied innocent provoke >/dev/null
+spied innocent provoke >/dev/null 2>&1
 tap_empty "nor what a program calls that is not watched" "$(cat "$dir/innocent.log")"
 
 # ---- The library ----
