@@ -2,7 +2,7 @@
 /*
  * berth-worker, the program behind placement `process`. With --zygote it makes workers for one host;
  * each of them returns here to serve: it maps the image that it was given and answers the host's
- * calls, with the same core as the host itself (runtime/core/serve.h).
+ * calls, with the same core as the host itself (runtime/serve.h).
  *
  * The main thread maps the image and then reads the connection while no other thread waits for it.
  * Calls run on threads of the served host, one each, so that a call that waits upstream holds up
@@ -20,7 +20,7 @@
 #include "runtime/base/text.h"
 #include "runtime/carrier/nursery.h"
 #include "runtime/carrier/peer.h"
-#include "runtime/core/serve.h"
+#include "runtime/serve.h"
 
 #define THREADS_MIN   2
 #define LINE_MAX_SIZE ((size_t)8000) /* of a log; the host cuts, too */

@@ -14,7 +14,7 @@ floor_of()
     runtime/carrier/*) echo 3 ;;
     runtime/core/*) echo 4 ;;
     runtime/reload/* | runtime/supervise/*) echo 5 ;;
-    runtime/host.[ch] | runtime/host_*.[ch] | runtime/worker.[ch]) echo 6 ;;
+    runtime/host.[ch] | runtime/host_*.[ch] | runtime/serve.[ch] | runtime/worker.[ch]) echo 6 ;;
     runtime/shell/*) echo 7 ;;
     *) echo none ;;
     esac

@@ -28,7 +28,7 @@
 #include "runtime/call/thread.h"
 #include "runtime/carrier/carrier.h"
 #include "runtime/carrier/zygote.h"
-#include "runtime/core/serve.h"
+#include "runtime/core/upstream.h"
 #include "runtime/loop/restart.h"
 #include "runtime/value/invoke.h"
 #include "runtime/value/json.h"
@@ -249,6 +249,8 @@ struct berth_job {
 };
 
 struct berth_host {
+    /* A worker died; the floor above decides what becomes of its module. */
+    void (*died)(struct berth_generation *generation, const char *how);
     struct berth_host_options options;
     char *name, *worker;
     const struct berth_upstream *upstream; /* a worker's host */
@@ -280,7 +282,7 @@ struct berth_host {
     pthread_condattr_t cond_clock;
 };
 
-/* ---- registry.c: modules, cells, edges (host->lock held, unless said otherwise) -------------- */
+/* ---- registry.c: modules, cells, edges (host->lock held, unless said otherwise) ---- */
 struct berth_module *berth_module_find(struct berth_host *host, const char *name);
 struct berth_module *berth_module_new(struct berth_host *host, const char *name); /* in no map */
 struct berth_module *berth_module_obtain(struct berth_host *host,
@@ -305,7 +307,7 @@ bool berth_generation_holds(void *generation, uintptr_t word); /* for berth_fram
 void berth_module_label(const struct berth_generation *generation, char *buffer, size_t size);
 void berth_module_free(struct berth_module *module);
 
-/* ---- call.c: calls whose signature is known at run time (no lock held) ----------------------- */
+/* ---- call.c: calls whose signature is known at run time (no lock held) ---- */
 /*
  * Waits until the cell has something to call, pins it in ctx[1], and takes its gate. NULL: ctx is
  * marked. Then invoke, and leave with what that returned.
@@ -340,7 +342,7 @@ static inline struct berth_host *berth_host_of(const berth_ctx *ctx)
     return berth_container(berth_thread_of(ctx)->set, struct berth_host, threads);
 }
 
-/* ---- generation.c: making one, from a staged image (taken, also on failure) ------------------ */
+/* ---- generation.c: making one, from a staged image (taken, also on failure) ---- */
 struct berth_generation_setup {
     struct berth_image *image;
     struct berth_module *module;
@@ -365,9 +367,7 @@ uint64_t berth_generation_thread(struct berth_generation *generation, const char
                                  berth_thread_fn fn, void *user, struct berth_error *error);
 berth_ctx *berth_unit_ctx(struct berth_link *unit, int want_enter);
 
-/*
- * ---- option.c, handle.c, alarm.c --------------------------------------------------------------
- */
+/* ---- option.c, handle.c, alarm.c ---- */
 int berth_options_read(struct berth_generation *generation, const char *json,
                        struct berth_error *error);
 uint64_t berth_handle_add(struct berth_generation *generation, const char *kind, void *object,
@@ -391,9 +391,7 @@ void berth_alarms_end(struct berth_generation *generation);
 void berth_alarm_unref(struct berth_alarm *alarm);
 void berth_alarm_run(berth_ctx *ctx, struct berth_alarm *alarm);
 
-/*
- * ---- topic.c: (takes topic_lock itself) --------------------------------------------------------
- */
+/* ---- topic.c: (takes topic_lock itself) ---- */
 /*
  * next's publishers and subscriptions take the place of old's (NULL: none). check says whether the
  * types agree with everybody else's; prepare takes the memory that it needs, into next; switch
@@ -417,9 +415,7 @@ int berth_subscription_new(struct berth_host *host, struct berth_module *module,
 void berth_subscription_end(struct berth_host *host, struct berth_subscription *subscription);
 void berth_subscription_unref(struct berth_subscription *subscription);
 
-/*
- * ---- mailbox.c, schedule.c ----------------------------------------------------------------------
- */
+/* ---- mailbox.c, schedule.c ---- */
 int berth_mailbox_post(struct berth_module *module, struct berth_subscription *subscription,
                        struct berth_parcel *parcel);
 void berth_mailbox_alarm(struct berth_module *module, struct berth_alarm *alarm);
@@ -453,10 +449,5 @@ void berth_host_log(struct berth_host *host, const struct berth_generation *gene
 void berth_host_log_va(struct berth_host *host, const struct berth_generation *generation,
                        int level, const char *format, va_list arguments)
     __attribute__((format(printf, 4, 0)));
-
-/*
- * ---- lifecycle, in runtime/reload: called by the core when a worker died ------------------------
- */
-void berth_module_died(struct berth_generation *generation, const char *how);
 
 #endif

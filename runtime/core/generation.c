@@ -127,7 +127,8 @@ static int upcall_submit(void *user, void (*run)(void *argument), void *argument
 
 static void upcall_died(void *user, const char *how)
 {
-    berth_module_died(user, how);
+    struct berth_generation *generation = user;
+    generation->host->died(generation, how);
 }
 
 /* ---- making one ---- */

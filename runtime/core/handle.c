@@ -166,9 +166,7 @@ void berth_handles_print(struct berth_module *module, char *buffer, size_t size)
     pthread_mutex_unlock(&module->host->lock);
 }
 
-/*
- * ---- a worker's handles: its ids are the objects of ours ----------------------------------------
- */
+/* ---- a worker's handles: its ids are the objects of ours ---- */
 
 static bool is_own(const struct berth_generation *generation, const struct berth_type *type)
 {

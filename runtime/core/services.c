@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * ---- calls -------------------------------------------------------------------------------------
- */
+/* ---- calls ---- */
 
 static bool edge_refused(berth_ctx *ctx, struct berth_edge *edge)
 {

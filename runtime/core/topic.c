@@ -16,9 +16,7 @@ const struct berth_signature *berth_topic_signature(const struct berth_topic *to
     return berth_container(topic->publishers.next, struct berth_publisher, link)->signature;
 }
 
-/*
- * ---- subscriptions ------------------------------------------------------------------------------
- */
+/* ---- subscriptions ---- */
 
 void berth_subscription_unref(struct berth_subscription *subscription)
 {

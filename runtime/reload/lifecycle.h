@@ -36,6 +36,8 @@ bool berth_generation_quiet(struct berth_generation *generation, int64_t deadlin
 /* STOP, close and free of one that nobody calls any more. reason: why its image stays, or "". */
 void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, char *reason,
                           size_t size);
+/* host->died. */
+void berth_module_died(struct berth_generation *generation, const char *how);
 /* A module that serves from now on: its worker may have died before that. host->lock held. */
 void berth_module_see_death(struct berth_module *module);
 /* Ends generations that were still busy when they were replaced, and are not any more. */

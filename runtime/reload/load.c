@@ -34,9 +34,7 @@ void berth_admin_leave(struct berth_host *host, berth_ctx *ctx)
     berth_thread_leave(ctx);
 }
 
-/*
- * ---- checks ------------------------------------------------------------------------------------
- */
+/* ---- checks ---- */
 
 static int check_requires(struct berth_generation *next, struct berth_error *error)
 {

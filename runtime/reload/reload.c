@@ -25,9 +25,7 @@ static void step(struct transaction *t, const char *name)
     snprintf(t->report->step, sizeof t->report->step, "%s", name);
 }
 
-/*
- * ---- compare -----------------------------------------------------------------------------------
- */
+/* ---- compare ---- */
 
 static int compare_cell(struct transaction *t, struct berth_cell *cell, struct berth_error *error)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "runtime/core/serve.h"
+#include "runtime/serve.h"
 
 #include "runtime/core/core.h"
 #include "runtime/reload/lifecycle.h"

@@ -4,28 +4,13 @@
  * upstream, to the host that the worker serves. So a module has the same services in every
  * placement, from the same code.
  */
-#ifndef RUNTIME_CORE_SERVE_H
-#define RUNTIME_CORE_SERVE_H
+#ifndef RUNTIME_SERVE_H
+#define RUNTIME_SERVE_H
 
+#include "runtime/core/upstream.h"
 #include "runtime/image/image.h"
 #include "runtime/value/value.h"
 #include <berth/host.h>
-
-/*
- * What the served host does with what it cannot answer itself. Any thread; may block; ctx is the
- * calling module's.
- */
-struct berth_upstream {
-    int (*call)(void *user, berth_ctx *ctx, size_t import, int64_t deadline,
-                const struct berth_signature *signature, const void *const *arguments,
-                struct berth_arena *arena, void *result, struct berth_error *error);
-    int (*publish)(void *user, berth_ctx *ctx, size_t topic,
-                   const struct berth_signature *signature, const void *const *arguments,
-                   struct berth_error *error);
-    void (*log)(void *user, int level, const char *text);
-    void (*handle_ended)(void *user, uint64_t id);
-    void *user;
-};
 
 /* As berth_host_new; upstream must outlive the host. */
 int berth_served_new(const struct berth_host_options *options,

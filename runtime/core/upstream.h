@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Where the calls and messages of a worker's host go: to the host that the worker serves. */
+#ifndef RUNTIME_CORE_UPSTREAM_H
+#define RUNTIME_CORE_UPSTREAM_H
+
+#include "runtime/value/value.h"
+#include <berth/call.h>
+
+/*
+ * What the served host does with what it cannot answer itself. Any thread; may block; ctx is the
+ * calling module's.
+ */
+struct berth_upstream {
+    int (*call)(void *user, berth_ctx *ctx, size_t import, int64_t deadline,
+                const struct berth_signature *signature, const void *const *arguments,
+                struct berth_arena *arena, void *result, struct berth_error *error);
+    int (*publish)(void *user, berth_ctx *ctx, size_t topic,
+                   const struct berth_signature *signature, const void *const *arguments,
+                   struct berth_error *error);
+    void (*log)(void *user, int level, const char *text);
+    void (*handle_ended)(void *user, uint64_t id);
+    void *user;
+};
+
+#endif
