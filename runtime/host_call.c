@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* The application's calls: <berth/host.h>, "calls" and "messages". */
+/* The application's calls, by values, handle, JSON or words: <berth/host.h>. */
 #include <berth/host.h>
 
 #include "runtime/base/text.h"
 #include "runtime/core/core.h"
+#include "runtime/host_value.h"
 #include "runtime/value/words.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,217 +24,6 @@ void berth_set_timeout(berth_ctx *ctx, int64_t ns)
     int64_t deadline = ns >= INT64_MAX - now ? BERTH_FOREVER : now + (ns > 0 ? ns : 0);
     thread->deadline = deadline < outer ? deadline : outer;
 }
-
-/* ---- values by kind ---- */
-
-struct range {
-    int64_t low;
-    uint64_t high;
-};
-
-static const struct range ranges[] = {
-    [BERTH_KIND_I8] = { INT8_MIN, INT8_MAX },    [BERTH_KIND_I16] = { INT16_MIN, INT16_MAX },
-    [BERTH_KIND_I32] = { INT32_MIN, INT32_MAX }, [BERTH_KIND_I64] = { INT64_MIN, INT64_MAX },
-    [BERTH_KIND_U8] = { 0, UINT8_MAX },          [BERTH_KIND_U16] = { 0, UINT16_MAX },
-    [BERTH_KIND_U32] = { 0, UINT32_MAX },        [BERTH_KIND_U64] = { 0, UINT64_MAX },
-};
-
-static int mismatch(const struct berth_type *type, const char *name, struct berth_error *error)
-{
-    return berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s must be %s", name,
-                           type->text);
-}
-
-static int integer_from(const struct berth_type *type, const char *name,
-                        const struct berth_value *value, void *ret_value, struct berth_error *error)
-{
-    const struct range *range = &ranges[type->kind];
-    bool is_signed = value->kind == BERTH_VALUE_I64;
-    if (!is_signed && value->kind != BERTH_VALUE_U64)
-        return mismatch(type, name, error);
-    bool fits =
-        is_signed && value->as.i64 < 0 ? value->as.i64 >= range->low : value->as.u64 <= range->high;
-    if (!fits)
-        return berth_error_set(error, BERTH_OUT_OF_RANGE, "argument %s does not fit %s", name,
-                               type->text);
-    memcpy(ret_value, &value->as, type->size); /* little-endian: the low bytes come first */
-    return BERTH_OK;
-}
-
-static int decimal_from(const struct berth_type *type, const char *name,
-                        const struct berth_value *value, void *ret_value, struct berth_error *error)
-{
-    double number;
-    if (value->kind == BERTH_VALUE_F64)
-        number = value->as.f64;
-    else if (value->kind == BERTH_VALUE_I64)
-        number = (double)value->as.i64;
-    else if (value->kind == BERTH_VALUE_U64)
-        number = (double)value->as.u64;
-    else
-        return mismatch(type, name, error);
-    if (type->kind == BERTH_KIND_F64) {
-        memcpy(ret_value, &number, sizeof number);
-        return BERTH_OK;
-    }
-    float narrow = (float)number;
-    if (isinf(narrow) && !isinf(number))
-        return berth_error_set(error, BERTH_OUT_OF_RANGE, "argument %s does not fit f32", name);
-    memcpy(ret_value, &narrow, sizeof narrow);
-    return BERTH_OK;
-}
-
-static int text_from(const struct berth_type *type, const char *name,
-                     const struct berth_value *value, void *ret_value, struct berth_error *error)
-{
-    bool is_json = type->kind == BERTH_KIND_JSON;
-    const char *text = value->as.string;
-    if (value->kind != BERTH_VALUE_STRING && !(is_json && value->kind == BERTH_VALUE_JSON))
-        return mismatch(type, name, error);
-    if (!text)
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s is NULL", name);
-    int code = is_json ? berth_json_check(text, strlen(text), error) : BERTH_OK;
-    if (code != BERTH_OK)
-        return berth_error_prefix(error, "argument %s: ", name);
-    if (!is_json && !berth_utf8_valid(text, strlen(text), NULL))
-        code =
-            berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s is not valid UTF-8", name);
-    memcpy(ret_value, &text, sizeof text);
-    return code;
-}
-
-/* One argument. *ret_place points at room, of 32 bytes, or at the caller's own memory. */
-static int value_from(const struct berth_type *type, const char *name,
-                      const struct berth_value *value, void *room, const void **ret_place,
-                      struct berth_error *error)
-{
-    *ret_place = room;
-    if (value->kind == BERTH_VALUE_MEMORY) {
-        if (!value->as.memory)
-            return berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s is NULL", name);
-        *ret_place = value->as.memory;
-        return berth_value_check(type, value->as.memory, error) == BERTH_OK
-                   ? BERTH_OK
-                   : berth_error_prefix(error, "argument %s: ", name);
-    }
-    switch (type->kind) {
-    case BERTH_KIND_BOOL:
-        if (value->kind != BERTH_VALUE_BOOL)
-            return mismatch(type, name, error);
-        memcpy(room, &value->as.boolean, sizeof(bool));
-        return BERTH_OK;
-    case BERTH_KIND_F32:
-    case BERTH_KIND_F64:
-        return decimal_from(type, name, value, room, error);
-    case BERTH_KIND_STRING:
-    case BERTH_KIND_JSON:
-        return text_from(type, name, value, room, error);
-    case BERTH_KIND_BYTES:
-        if (value->kind != BERTH_VALUE_BYTES || (!value->as.bytes.data && value->as.bytes.size))
-            return mismatch(type, name, error);
-        memcpy(room, &value->as.bytes, sizeof value->as.bytes);
-        return BERTH_OK;
-    case BERTH_KIND_HANDLE:
-        if (value->kind != BERTH_VALUE_HANDLE)
-            return mismatch(type, name, error);
-        memcpy(room, &value->as.u64, sizeof value->as.u64);
-        return BERTH_OK;
-    case BERTH_KIND_OPTIONAL:
-        memset(room, 0, type->size <= 32 ? type->size : 0);
-        if (value->kind == BERTH_VALUE_VOID && type->size <= 32)
-            return BERTH_OK;
-        if (type->element->kind == BERTH_KIND_STRING || type->element->kind == BERTH_KIND_JSON)
-            return text_from(type->element, name, value, room, error);
-        if (type->size > 32 || type->element->kind == BERTH_KIND_STRUCT)
-            return mismatch(type, name, error);
-        *(bool *)room = true;
-        return value_from(type->element, name, value,
-                          (char *)room + (type->size - type->element->size), ret_place,
-                          error) == BERTH_OK
-                   ? (*ret_place = room, BERTH_OK)
-               : error ? error->code
-                       : BERTH_INVALID_ARGUMENT;
-    case BERTH_KIND_VOID:
-    case BERTH_KIND_ARRAY:
-    case BERTH_KIND_STRUCT:
-        return mismatch(type, name, error);
-    default:
-        return integer_from(type, name, value, room, error);
-    }
-}
-
-/* A result of a type. memory is in the thread's arena. */
-static void value_to(const struct berth_type *type, const void *memory,
-                     struct berth_value *ret_value)
-{
-    *ret_value = (struct berth_value){ .kind = BERTH_VALUE_MEMORY, .as.memory = memory };
-    switch (type->kind) {
-    case BERTH_KIND_VOID:
-        ret_value->kind = BERTH_VALUE_VOID;
-        break;
-    case BERTH_KIND_BOOL:
-        ret_value->kind = BERTH_VALUE_BOOL;
-        ret_value->as.boolean = *(const bool *)memory;
-        break;
-    case BERTH_KIND_I8:
-        ret_value->as.i64 = *(const int8_t *)memory;
-        ret_value->kind = BERTH_VALUE_I64;
-        break;
-    case BERTH_KIND_I16:
-        ret_value->as.i64 = *(const int16_t *)memory;
-        ret_value->kind = BERTH_VALUE_I64;
-        break;
-    case BERTH_KIND_I32:
-        ret_value->as.i64 = *(const int32_t *)memory;
-        ret_value->kind = BERTH_VALUE_I64;
-        break;
-    case BERTH_KIND_I64:
-        ret_value->as.i64 = *(const int64_t *)memory;
-        ret_value->kind = BERTH_VALUE_I64;
-        break;
-    case BERTH_KIND_U8:
-        ret_value->as.u64 = *(const uint8_t *)memory;
-        ret_value->kind = BERTH_VALUE_U64;
-        break;
-    case BERTH_KIND_U16:
-        ret_value->as.u64 = *(const uint16_t *)memory;
-        ret_value->kind = BERTH_VALUE_U64;
-        break;
-    case BERTH_KIND_U32:
-        ret_value->as.u64 = *(const uint32_t *)memory;
-        ret_value->kind = BERTH_VALUE_U64;
-        break;
-    case BERTH_KIND_U64:
-        ret_value->as.u64 = *(const uint64_t *)memory;
-        ret_value->kind = BERTH_VALUE_U64;
-        break;
-    case BERTH_KIND_F32:
-        ret_value->as.f64 = *(const float *)memory;
-        ret_value->kind = BERTH_VALUE_F64;
-        break;
-    case BERTH_KIND_F64:
-        ret_value->as.f64 = *(const double *)memory;
-        ret_value->kind = BERTH_VALUE_F64;
-        break;
-    case BERTH_KIND_STRING:
-    case BERTH_KIND_JSON:
-        ret_value->as.string = *(const char *const *)memory;
-        ret_value->kind = type->kind == BERTH_KIND_JSON ? BERTH_VALUE_JSON : BERTH_VALUE_STRING;
-        break;
-    case BERTH_KIND_BYTES:
-        ret_value->as.bytes = *(const berth_bytes *)memory;
-        ret_value->kind = BERTH_VALUE_BYTES;
-        break;
-    case BERTH_KIND_HANDLE:
-        ret_value->as.u64 = *(const uint64_t *)memory;
-        ret_value->kind = BERTH_VALUE_HANDLE;
-        break;
-    default:
-        break;
-    }
-}
-
-/* ---- calls ---- */
 
 /* Marks ctx with *error: a call that did not even begin. */
 static int refuse(berth_ctx *ctx, const char *name, const struct berth_error *error)
@@ -312,8 +101,8 @@ static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct ber
         code = berth_error_set(&error, BERTH_INVALID_ARGUMENT, "takes %zu arguments, not %zu",
                                signature->count, count);
     for (size_t i = 0; i < signature->count && code == BERTH_OK; i++)
-        code = value_from(signature->parameters[i].type, signature->parameters[i].name,
-                          &arguments[i], &rooms[i], &places[i], &error);
+        code = berth_value_from(signature->parameters[i].type, signature->parameters[i].name,
+                                &arguments[i], &rooms[i], &places[i], &error);
     /* a value that is given by its address must outlive this function */
     if (code == BERTH_OK && !signature->result->plain &&
         !(result = berth_arena_alloc(&berth_thread_of(ctx)->arena, signature->result->size)))
@@ -337,7 +126,7 @@ static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct ber
             }
         }
         if (code == BERTH_OK)
-            value_to(signature->result, result, ret_result);
+            berth_value_to(signature->result, result, ret_result);
     }
     return berth_cell_leave(ctx, cell, item, gated, code, NULL);
 }
@@ -357,20 +146,6 @@ struct berth_function {
     char identity[];
 };
 
-/* A cell with something behind it. host->lock held. */
-static struct berth_cell *find_cell(berth_host *host, const char *name, struct berth_error *error)
-{
-    struct berth_cell *cell = NULL;
-    if (!berth_function_name_valid(name))
-        berth_error_set(error, BERTH_INVALID_ARGUMENT,
-                        "\"%.80s\" is not a function: write module.function", name);
-    else if (!(cell = berth_map_get(&host->cells, name)) || !berth_cell_signature(cell)) {
-        berth_error_set(error, BERTH_NOT_FOUND, "%s: no loaded module has this function", name);
-        cell = NULL;
-    }
-    return cell;
-}
-
 int berth_function_find(berth_host *host, const char *name, berth_function **ret_function,
                         struct berth_error *error)
 {
@@ -378,7 +153,7 @@ int berth_function_find(berth_host *host, const char *name, berth_function **ret
     int code = BERTH_OK;
     pthread_mutex_lock(&host->lock);
     struct berth_error why = { 0 };
-    struct berth_cell *cell = find_cell(host, name, &why);
+    struct berth_cell *cell = berth_cell_find(host, name, &why);
     if (!cell) {
         code = why.code;
     } else {
@@ -587,118 +362,4 @@ int berth_call_words(berth_ctx *ctx, const char *name, const struct berth_words_
     }
     berth_buffer_deinit(&call.result);
     return code;
-}
-
-/* ---- bound calls ---- */
-
-/* The types that the application may name: those of its own module, if it has provided one. */
-static struct berth_types *application_types(berth_host *host)
-{
-    berth_list_each(&host->order, link) {
-        struct berth_module *module = berth_container(link, struct berth_module, link);
-        if (module->current->image->fd < 0)
-            return module->current->image->manifest->types;
-    }
-    return NULL;
-}
-
-/* "returns=f64\0param=f64:a:\0…" → signature, made in types. */
-static int signature_read(struct berth_types *types, const char *text, size_t size,
-                          const struct berth_signature **ret_signature, struct berth_error *error)
-{
-    struct berth_text_parameter parameters[BERTH_PARAMETERS_MAX];
-    char *copy = malloc(size + 1), *result = NULL;
-    size_t count = 0;
-    if (!copy)
-        return berth_error_nomem(error);
-    memcpy(copy, text, size);
-    copy[size] = '\0';
-    for (char *at = copy; at < copy + size && *at; at += strlen(at) + 1) {
-        if (strncmp(at, "returns=", 8) == 0) {
-            result = at + 8;
-        } else if (strncmp(at, "param=", 6) == 0 && count < BERTH_PARAMETERS_MAX) {
-            char *name = strchr(at, ':');
-            char *doc = name ? strchr(name + 1, ':') : NULL;
-            if (!doc)
-                continue;
-            *name = *doc = '\0';
-            parameters[count++] = (struct berth_text_parameter){ at + 6, name + 1, doc + 1 };
-            at = doc + 1; /* the last piece: the loop goes on behind it */
-        }
-    }
-    int code = result ? berth_signature_new(types, result, parameters, count, ret_signature, error)
-                      : berth_error_set(error, BERTH_INVALID_ARGUMENT,
-                                        "this is not a signature of BERTH_BOUND");
-    free(copy);
-    return code;
-}
-
-static void edge_free(struct berth_edge *edge)
-{
-    berth_types_free(edge->types);
-    free(edge);
-}
-
-/* host->lock held */
-static int bind_edge(berth_host *host, struct berth_edge *edge, const char *name,
-                     struct berth_error *error)
-{
-    char wants[512], has[512];
-    struct berth_cell *cell = find_cell(host, name, error);
-    if (!cell)
-        return berth_map_get(&host->cells, name) || berth_function_name_valid(name)
-                   ? BERTH_NOT_FOUND
-                   : BERTH_INVALID_ARGUMENT;
-    const struct berth_signature *signature = berth_cell_signature(cell);
-    if (strcmp(signature->identity, edge->signature->identity) != 0)
-        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                               "%s is bound, but the module has %s",
-                               berth_signature_print(edge->signature, name, wants, sizeof wants),
-                               berth_signature_print(signature, name, has, sizeof has));
-    edge->cell = cell;
-    berth_list_append(&cell->edges, &edge->of_cell);
-    berth_list_append(&host->bound, &edge->of_owner);
-    return BERTH_OK;
-}
-
-int berth_host_bind(berth_host *host, const char *name, const char *signature, size_t size,
-                    struct berth_link *link, struct berth_error *error)
-{
-    struct berth_edge *edge = calloc(1, sizeof *edge);
-    if (!edge || !(edge->types = berth_types_new())) {
-        free(edge);
-        return berth_error_nomem(error);
-    }
-    edge->link = link;
-    berth_list_init(&edge->of_cell);
-    berth_list_init(&edge->of_owner);
-    pthread_mutex_lock(&host->lock);
-    struct berth_types *application = application_types(host);
-    int code = signature_read(application ? application : edge->types, signature, size,
-                              &edge->signature, error);
-    if (code == BERTH_OK)
-        code = bind_edge(host, edge, name, error);
-    if (code == BERTH_OK) {
-        link->record = signature;
-        link->edge = edge;
-        berth_edge_set(edge);
-    }
-    pthread_mutex_unlock(&host->lock);
-    if (code != BERTH_OK)
-        edge_free(edge);
-    return code;
-}
-
-void berth_host_unbind(berth_host *host, struct berth_link *link)
-{
-    struct berth_edge *edge = link->edge;
-    if (!edge)
-        return;
-    pthread_mutex_lock(&host->lock);
-    berth_edge_shut(edge);
-    link->edge = NULL;
-    berth_edge_remove(edge);
-    berth_list_remove(&edge->of_owner);
-    pthread_mutex_unlock(&host->lock);
-    edge_free(edge);
 }

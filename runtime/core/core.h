@@ -289,6 +289,9 @@ struct berth_module *berth_module_obtain(struct berth_host *host,
                                          const char *name); /* adds an absent one; NULL: memory */
 struct berth_cell *berth_cell_obtain(struct berth_host *host,
                                      const char *name); /* "module.function" */
+/* One with something behind it; else not_found, or invalid_argument for what is no name. */
+struct berth_cell *berth_cell_find(struct berth_host *host, const char *name,
+                                   struct berth_error *error);
 void berth_edge_set(
     struct berth_edge *edge); /* writes the link according to cell, callee, mismatch */
 void berth_edge_shut(struct berth_edge *edge); /* the slow way, until set again */

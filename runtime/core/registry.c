@@ -152,6 +152,20 @@ const struct berth_signature *berth_cell_signature(const struct berth_cell *cell
     return export ? export->signature : NULL;
 }
 
+struct berth_cell *berth_cell_find(struct berth_host *host, const char *name,
+                                   struct berth_error *error)
+{
+    struct berth_cell *cell = NULL;
+    if (!berth_function_name_valid(name))
+        berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                        "\"%.80s\" is not a function: write module.function", name);
+    else if (!(cell = berth_map_get(&host->cells, name)) || !berth_cell_signature(cell)) {
+        berth_error_set(error, BERTH_NOT_FOUND, "%s: no loaded module has this function", name);
+        cell = NULL;
+    }
+    return cell;
+}
+
 void berth_module_shut(struct berth_module *module)
 {
     struct berth_map_entry *entry;

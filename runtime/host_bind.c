@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* The application's bound calls: BERTH_BOUND of <berth/host.h>. */
+#include <berth/host.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/core/core.h"
+
+/* The types that the application may name: those of its own module, if it has provided one. */
+static struct berth_types *application_types(berth_host *host)
+{
+    berth_list_each(&host->order, link) {
+        struct berth_module *module = berth_container(link, struct berth_module, link);
+        if (module->current->image->fd < 0)
+            return module->current->image->manifest->types;
+    }
+    return NULL;
+}
+
+/* "returns=f64\0param=f64:a:\0…" → signature, made in types. */
+static int signature_read(struct berth_types *types, const char *text, size_t size,
+                          const struct berth_signature **ret_signature, struct berth_error *error)
+{
+    struct berth_text_parameter parameters[BERTH_PARAMETERS_MAX];
+    char *copy = malloc(size + 1), *result = NULL;
+    size_t count = 0;
+    if (!copy)
+        return berth_error_nomem(error);
+    memcpy(copy, text, size);
+    copy[size] = '\0';
+    for (char *at = copy; at < copy + size && *at; at += strlen(at) + 1) {
+        if (strncmp(at, "returns=", 8) == 0) {
+            result = at + 8;
+        } else if (strncmp(at, "param=", 6) == 0 && count < BERTH_PARAMETERS_MAX) {
+            char *name = strchr(at, ':');
+            char *doc = name ? strchr(name + 1, ':') : NULL;
+            if (!doc)
+                continue;
+            *name = *doc = '\0';
+            parameters[count++] = (struct berth_text_parameter){ at + 6, name + 1, doc + 1 };
+            at = doc + 1; /* the last piece: the loop goes on behind it */
+        }
+    }
+    int code = result ? berth_signature_new(types, result, parameters, count, ret_signature, error)
+                      : berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                                        "this is not a signature of BERTH_BOUND");
+    free(copy);
+    return code;
+}
+
+static void edge_free(struct berth_edge *edge)
+{
+    berth_types_free(edge->types);
+    free(edge);
+}
+
+/* host->lock held */
+static int bind_edge(berth_host *host, struct berth_edge *edge, const char *name,
+                     struct berth_error *error)
+{
+    char wants[512], has[512];
+    struct berth_cell *cell = berth_cell_find(host, name, error);
+    if (!cell)
+        return berth_map_get(&host->cells, name) || berth_function_name_valid(name)
+                   ? BERTH_NOT_FOUND
+                   : BERTH_INVALID_ARGUMENT;
+    const struct berth_signature *signature = berth_cell_signature(cell);
+    if (strcmp(signature->identity, edge->signature->identity) != 0)
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "%s is bound, but the module has %s",
+                               berth_signature_print(edge->signature, name, wants, sizeof wants),
+                               berth_signature_print(signature, name, has, sizeof has));
+    edge->cell = cell;
+    berth_list_append(&cell->edges, &edge->of_cell);
+    berth_list_append(&host->bound, &edge->of_owner);
+    return BERTH_OK;
+}
+
+int berth_host_bind(berth_host *host, const char *name, const char *signature, size_t size,
+                    struct berth_link *link, struct berth_error *error)
+{
+    struct berth_edge *edge = calloc(1, sizeof *edge);
+    if (!edge || !(edge->types = berth_types_new())) {
+        free(edge);
+        return berth_error_nomem(error);
+    }
+    edge->link = link;
+    berth_list_init(&edge->of_cell);
+    berth_list_init(&edge->of_owner);
+    pthread_mutex_lock(&host->lock);
+    struct berth_types *application = application_types(host);
+    int code = signature_read(application ? application : edge->types, signature, size,
+                              &edge->signature, error);
+    if (code == BERTH_OK)
+        code = bind_edge(host, edge, name, error);
+    if (code == BERTH_OK) {
+        link->record = signature;
+        link->edge = edge;
+        berth_edge_set(edge);
+    }
+    pthread_mutex_unlock(&host->lock);
+    if (code != BERTH_OK)
+        edge_free(edge);
+    return code;
+}
+
+void berth_host_unbind(berth_host *host, struct berth_link *link)
+{
+    struct berth_edge *edge = link->edge;
+    if (!edge)
+        return;
+    pthread_mutex_lock(&host->lock);
+    berth_edge_shut(edge);
+    link->edge = NULL;
+    berth_edge_remove(edge);
+    berth_list_remove(&edge->of_owner);
+    pthread_mutex_unlock(&host->lock);
+    edge_free(edge);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Arguments and results as the application gives them by kind: struct berth_value of <berth/host.h>. */
+#ifndef RUNTIME_HOST_VALUE_H
+#define RUNTIME_HOST_VALUE_H
+
+#include <berth/host.h>
+
+#include "runtime/value/type.h"
+
+#define BERTH_VALUE_ROOM 32 /* bytes, aligned for any type */
+
+/*
+ * Checks one argument. *ret_place points at room, where it was made, or at the caller's own memory.
+ * name is for errors.
+ */
+int berth_value_from(const struct berth_type *type, const char *name,
+                     const struct berth_value *value, void *room, const void **ret_place,
+                     struct berth_error *error);
+/* What the result is; it goes on pointing into memory. */
+void berth_value_to(const struct berth_type *type, const void *memory,
+                    struct berth_value *ret_value);
+
+#endif
