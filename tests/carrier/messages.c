@@ -214,11 +214,11 @@ static void wrong_patterns_are_refused(void)
 
 static void unsubscribing_waits_for_the_callback(void)
 {
-    berth_host *host = conformance_host();
     struct berth_error error;
 
     if (!conformance.threads)
         berth_skip("needs threads");
+    berth_host *host = conformance_host();
     LOAD(host, "publisher", conformance.placement);
     for (int i = 0; i < 5; i++) {
         struct heard *heard = malloc(sizeof(*heard));

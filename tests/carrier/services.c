@@ -201,12 +201,9 @@ static void threads_of_the_host_end_with_the_module(void)
 
 static void threads_of_the_module_may_enter(void)
 {
-    berth_host *host = conformance_host();
-
-    if (conformance_process() && !conformance.threads) {
-        berth_host_free(host);
+    if (conformance_process() && !conformance.threads)
         berth_skip("what a worker's own threads call needs a thread here");
-    }
+    berth_host *host = conformance_host();
     LOAD(host, "math", conformance.other);
     LOAD(host, "threader", conformance.placement);
     for (int i = 0; i < 10; i++)
