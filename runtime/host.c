@@ -3,7 +3,11 @@
 #include <berth/host.h>
 
 #include "runtime/base/text.h"
-#include "runtime/core/core.h"
+#include "runtime/core/generation.h"
+#include "runtime/core/log.h"
+#include "runtime/core/registry.h"
+#include "runtime/core/schedule.h"
+#include "runtime/core/services.h"
 #include "runtime/reload/lifecycle.h"
 
 #include <stdio.h>

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "runtime/core/core.h"
+#include "runtime/core/registry.h"
 
 /* The types that the application may name: those of its own module, if it has provided one. */
 static struct berth_types *application_types(berth_host *host)

@@ -3,7 +3,8 @@
 #include <berth/host.h>
 
 #include "runtime/base/text.h"
-#include "runtime/core/core.h"
+#include "runtime/core/call.h"
+#include "runtime/core/registry.h"
 #include "runtime/host_value.h"
 #include "runtime/value/words.h"
 

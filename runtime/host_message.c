@@ -2,7 +2,10 @@
 /* The application's messages, and what it can see of the host: <berth/host.h>. */
 #include <berth/host.h>
 
-#include "runtime/core/core.h"
+#include "runtime/core/call.h"
+#include "runtime/core/mailbox.h"
+#include "runtime/core/registry.h"
+#include "runtime/core/topic.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/serve.h"
 
-#include "runtime/core/core.h"
+#include "runtime/core/call.h"
+#include "runtime/core/schedule.h"
 #include "runtime/reload/lifecycle.h"
 
 #include <string.h>

@@ -4,7 +4,9 @@
  * module's turn, as a mail, so that serial modules stay serial. At most one mail of an alarm is
  * under way.
  */
-#include "runtime/core/core.h"
+#include "runtime/core/alarm.h"
+#include "runtime/core/log.h"
+#include "runtime/core/mailbox.h"
 
 #include <stdlib.h>
 #include <string.h>

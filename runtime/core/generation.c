@@ -2,7 +2,16 @@
 /*
  * A generation: one image of a module, made ready to run somewhere, with all that it holds on to.
  */
-#include "runtime/core/core.h"
+#include "runtime/core/generation.h"
+#include "runtime/core/alarm.h"
+#include "runtime/core/call.h"
+#include "runtime/core/handle.h"
+#include "runtime/core/log.h"
+#include "runtime/core/option.h"
+#include "runtime/core/registry.h"
+#include "runtime/core/schedule.h"
+#include "runtime/core/services.h"
+#include "runtime/core/topic.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * Handles: ids that stand for a module's objects. One table per host, under host->lock; stale and
  * foreign ids fail a lookup.
  */
-#include "runtime/core/core.h"
+#include "runtime/core/handle.h"
 
 #include <stdio.h>
 #include <stdlib.h>

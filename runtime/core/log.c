@@ -5,7 +5,8 @@
 #include <time.h>
 
 #include "runtime/base/text.h"
-#include "runtime/core/core.h"
+#include "runtime/core/log.h"
+#include "runtime/core/registry.h"
 
 /* One line of UTF-8, whatever a module has written. */
 static void make_line(char *text)

@@ -3,7 +3,13 @@
  * What waits for a module's turn: messages (bounded) and due alarms (one each at most). Turns are
  * taken one after the other, so that order holds for each sender and receiver.
  */
-#include "runtime/core/core.h"
+#include "runtime/core/mailbox.h"
+#include "runtime/core/alarm.h"
+#include "runtime/core/call.h"
+#include "runtime/core/log.h"
+#include "runtime/core/registry.h"
+#include "runtime/core/schedule.h"
+#include "runtime/core/topic.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,7 @@
  * A module's options: what the operator gave, else the defaults; checked before any code of the
  * module runs.
  */
-#include "runtime/core/core.h"
+#include "runtime/core/option.h"
 
 #include <string.h>
 

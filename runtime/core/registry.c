@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Names and what is behind them: modules, cells, and the call sites that are bound to cells. */
-#include "runtime/core/core.h"
+#include "runtime/core/registry.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,8 @@
  * when no thread of the pool is idle, so that they never wait for each other. A host without
  * threads does all of it in berth_host_dispatch.
  */
-#include "runtime/core/core.h"
+#include "runtime/core/schedule.h"
+#include "runtime/core/mailbox.h"
 
 #include <errno.h>
 #include <signal.h>

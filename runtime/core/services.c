@@ -1,6 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* What a module reaches through its ctx: the table of <berth/call.h>. */
-#include "runtime/core/core.h"
+#include "runtime/core/services.h"
+#include "runtime/core/alarm.h"
+#include "runtime/core/call.h"
+#include "runtime/core/generation.h"
+#include "runtime/core/handle.h"
+#include "runtime/core/log.h"
+#include "runtime/core/topic.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -3,7 +3,8 @@
  * Topics, who publishes to them, and who gets it. Each topic keeps the subscriptions that match it,
  * so that publishing costs by them alone.
  */
-#include "runtime/core/core.h"
+#include "runtime/core/topic.h"
+#include "runtime/core/mailbox.h"
 
 #include <stdio.h>
 #include <stdlib.h>

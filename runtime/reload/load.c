@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Loading and unloading. */
+#include "runtime/core/call.h"
+#include "runtime/core/generation.h"
+#include "runtime/core/log.h"
+#include "runtime/core/mailbox.h"
+#include "runtime/core/registry.h"
+#include "runtime/core/topic.h"
 #include "runtime/reload/lifecycle.h"
 
 #include <stdio.h>

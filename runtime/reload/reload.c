@@ -3,6 +3,12 @@
  * Reload, a transaction: stage → compare → start → hand over → switch → drain. Until the switch
  * everything can be undone, and the old generation serves; from the switch on nothing can fail.
  */
+#include "runtime/core/call.h"
+#include "runtime/core/generation.h"
+#include "runtime/core/handle.h"
+#include "runtime/core/mailbox.h"
+#include "runtime/core/registry.h"
+#include "runtime/core/topic.h"
 #include "runtime/reload/lifecycle.h"
 
 #include <stdio.h>
@@ -137,7 +143,6 @@ static void gate_all(struct transaction *t)
     berth_module_shut(module);
     pthread_mutex_unlock(&t->host->lock);
     berth_mailbox_pause(module);
-    berth_frames_barrier();
 }
 
 /* Nobody is inside the old generation: by the gate of a serial module, else by its frames. */
@@ -146,11 +151,14 @@ static int wait_inside(struct transaction *t, bool stateful, struct berth_error 
     const struct berth_manifest *old = t->old->image->manifest;
     bool is_inline = t->old->placement == &berth_carrier_inline;
     bool quiet = true;
-    if (is_inline && !old->parallel)
+    /* Without state old and new may run side by side: callers are not kept waiting for a barrier. */
+    if (is_inline && !old->parallel) {
         quiet = t->gated = berth_gate_lock(&t->module->gate, berth_block(t->admin)->chain,
                                            t->deadline) == BERTH_OK;
-    else if (stateful)
+    } else if (stateful) {
+        berth_frames_barrier();
         quiet = berth_generation_quiet(t->old, t->deadline);
+    }
     if (quiet)
         return BERTH_OK;
     return berth_error_set(

@@ -3,6 +3,13 @@
  * A worker died: its module comes back by the restart policy, with an empty state and a mailbox
  * that was kept.
  */
+#include "runtime/core/call.h"
+#include "runtime/core/generation.h"
+#include "runtime/core/handle.h"
+#include "runtime/core/log.h"
+#include "runtime/core/mailbox.h"
+#include "runtime/core/registry.h"
+#include "runtime/core/schedule.h"
 #include "runtime/reload/lifecycle.h"
 
 #include <stdio.h>

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls whose signature is known at run time. No lock is held by the caller. A failure is marked in
+ * ctx, as of any call, and its code returned.
+ */
+#ifndef RUNTIME_CORE_CALL_H
+#define RUNTIME_CORE_CALL_H
+
+#include "runtime/core/core.h"
+
+/*
+ * Waits until the cell has something to call, pins it in ctx[1], and takes its gate. NULL: ctx is
+ * marked. Then invoke, and leave with what that returned.
+ */
+struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated);
+/* The same, with the host's own timeout from now on if there is no deadline; leave ends that. */
+struct berth_item *berth_cell_begin(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated);
+int berth_cell_leave(berth_ctx *ctx, struct berth_cell *cell, const struct berth_item *item,
+                     bool gated, int code, void *result);
+/* enter without the gate; the frame is to be popped. */
+struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell);
+/* Marks ctx: the item has another signature. */
+int berth_cell_mismatch(berth_ctx *ctx, struct berth_cell *cell,
+                        const struct berth_signature *expected, const struct berth_item *item);
+/* All of it at once. */
+int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, const struct berth_signature *expected,
+                    const void *const *arguments, void *result);
+/* By the thread's cache, then the registry. NULL: nobody has ever had or imported it. */
+struct berth_cell *berth_cell_lookup(berth_ctx *ctx, const char *name);
+
+/* Invokes an item that the caller has pinned in ctx[1]: mails, too. */
+int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
+                      const void *const *arguments, void *result);
+/* A hook, if the module has it; its failure goes to *error, and ctx is clear. */
+int berth_hook_invoke(berth_ctx *ctx, struct berth_generation *generation, enum berth_hook hook,
+                      const void *const *arguments, void *result, struct berth_error *error);
+
+/* The thread's, or else what the host's timeout makes of now. */
+int64_t berth_deadline(const berth_ctx *ctx, const struct berth_host *host);
+
+static inline struct berth_host *berth_host_of(const berth_ctx *ctx)
+{
+    return berth_container(berth_thread_of(ctx)->set, struct berth_host, threads);
+}
+
+#endif

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* Making generations, and ending them. Under admin. */
+#ifndef RUNTIME_CORE_GENERATION_H
+#define RUNTIME_CORE_GENERATION_H
+
+#include "runtime/core/core.h"
+
+struct berth_generation_setup {
+    struct berth_image *image; /* staged; taken, also on failure */
+    struct berth_module *module;
+    const struct berth_carrier_ops *placement;
+    const char *options; /* JSON or NULL */
+};
+int berth_generation_new(struct berth_host *host, const struct berth_generation_setup *setup,
+                         struct berth_generation **ret_generation, struct berth_error *error);
+/* Makes it ready to be invoked: the carrier, links, edges. START does not run. */
+int berth_generation_open(struct berth_generation *generation, struct berth_error *error);
+/* A new carrier for one whose worker has died. */
+int berth_generation_carry(struct berth_generation *generation, struct berth_error *error);
+/* Its timers and watches end, and its threads. close and free do so, too. */
+void berth_generation_halt(struct berth_generation *generation);
+/* Its edges and handles go as well: it calls nobody any more. */
+void berth_generation_close(struct berth_generation *generation);
+/* Lets go of the image: true when it is unmapped, else reason says why not. Then frees. */
+bool berth_generation_free(struct berth_generation *generation, char *reason, size_t size);
+/* At the host's end: frees one whose image stays mapped. */
+void berth_generation_forget(struct berth_generation *generation);
+/* A thread of the module's, see berth_thread. Any thread; no lock. 0: *error tells. */
+uint64_t berth_generation_thread(struct berth_generation *generation, const char *name,
+                                 berth_thread_fn fn, void *user, struct berth_error *error);
+
+#endif

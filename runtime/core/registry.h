@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/* Names and what is behind them. host->lock is held by the caller, unless said otherwise. */
+#ifndef RUNTIME_CORE_REGISTRY_H
+#define RUNTIME_CORE_REGISTRY_H
+
+#include "runtime/core/core.h"
+
+struct berth_module *berth_module_find(struct berth_host *host, const char *name);
+/* One that is in no map: an application's subscription. */
+struct berth_module *berth_module_new(struct berth_host *host, const char *name);
+/* Adds an absent one. NULL: no memory. */
+struct berth_module *berth_module_obtain(struct berth_host *host, const char *name);
+void berth_module_free(struct berth_module *module);
+/* No cell of the module has anything to call: callers ask the host, and wait or are refused. */
+void berth_module_shut(struct berth_module *module);
+/* Opens the cells of all exports of the generation; edges whose signature differs are marked. */
+void berth_module_open(struct berth_module *module, struct berth_generation *generation);
+
+/* The cell of "module.function", added if it is new. NULL: no memory. */
+struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name);
+/* One with something behind it; else not_found, or invalid_argument for what is no name. */
+struct berth_cell *berth_cell_find(struct berth_host *host, const char *name,
+                                   struct berth_error *error);
+/* Of what is behind a cell, also while that is being replaced or restarted; NULL: nothing is. */
+const struct berth_signature *berth_cell_signature(const struct berth_cell *cell);
+void berth_cell_shut(struct berth_cell *cell);
+void berth_cell_open(struct berth_cell *cell, struct berth_item *item);
+
+/* Writes the link: what the call site may do without asking. */
+void berth_edge_set(struct berth_edge *edge);
+/* The call site asks, until the edge is set again. */
+void berth_edge_shut(struct berth_edge *edge);
+void berth_edge_remove(struct berth_edge *edge);
+
+/* Takes the lock itself. For struct berth_threads: user is the host. */
+const char *berth_registry_describe(void *host, uintptr_t word, char *buffer, size_t size);
+/* For berth_frames_count: whether a frame's word is code or an item of the generation. No lock. */
+bool berth_generation_holds(void *generation, uintptr_t word);
+/* No lock. */
+const char *berth_item_name(const struct berth_item *item);
+/* "module@version#generation". No lock. */
+void berth_module_label(const struct berth_generation *generation, char *buffer, size_t size);
+
+#endif

@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* Who runs what: the pool, the loop's thread, jobs. Takes run_lock itself. */
+#ifndef RUNTIME_CORE_SCHEDULE_H
+#define RUNTIME_CORE_SCHEDULE_H
+
+#include "runtime/core/core.h"
+
+/* With all signals blocked. Returns an errno value. */
+int berth_thread_spawn(pthread_t *ret_thread, void *(*run)(void *), void *argument,
+                       const char *name);
+int berth_schedule_start(struct berth_host *host, struct berth_error *error);
+void berth_schedule_stop(struct berth_host *host);
+/* The module has mail. Its mail_lock is held. */
+void berth_schedule_module(struct berth_module *module);
+/* true: it was waiting in the run queue, and is not any more. */
+bool berth_schedule_cancel(struct berth_module *module);
+/* Runs run(argument) once, on a thread that may block. An error code: it is not run. */
+int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument);
+/* What is to do now, on this thread, after waiting at most timeout ns for something. */
+int berth_schedule_run(struct berth_host *host, int64_t timeout);
+
+#endif
