@@ -17,6 +17,15 @@
 int berth_gate_lock(struct berth_gate *gate, uint32_t chain, int64_t deadline);
 void berth_gate_unlock(struct berth_gate *gate);
 void berth_gate_wake(struct berth_gate *gate);
+/* Between two looks at something that another thread is about to change. */
+static inline void berth_gate_relax(void)
+{
+#if defined __x86_64__
+    __builtin_ia32_pause();
+#elif defined __aarch64__
+    __asm__ volatile("yield");
+#endif
+}
 static inline bool berth_gate_owned(const struct berth_gate *gate, uint32_t chain)
 {
     return (__atomic_load_n(&gate->owner, __ATOMIC_RELAXED) & ~1u) == chain;
