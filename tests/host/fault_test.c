@@ -329,6 +329,7 @@ static void set_up(bool with_worker)
     all_files[0] = berth_test_fixture("requirer");
     all_files[1] = math_file;
     options.threads = 0;
+    options.flags = 0;  /* images go, so that nothing stays of what has failed */
     options.log = NULL; /* it would allocate, too */
     host = berth_test_host(&options);
     LOAD(host, "counter", "inline");
