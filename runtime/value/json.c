@@ -45,6 +45,10 @@ struct path {
 static void reader_init(struct reader *reader, const char *text, size_t size, const char *what,
                         struct berth_arena *arena, struct berth_error *error)
 {
+    if (!text) { /* no JSON, but it may be no arguments */
+        text = "";
+        size = 0;
+    }
     *reader = (struct reader){
         .scan = { .text = text, .end = text + size, .next = text, .what = what, .error = error },
         .arena = arena,
@@ -758,7 +762,7 @@ static int read_list(const struct berth_signature *signature, const char *text, 
 
     if (!arguments)
         return berth_error_nomem(error);
-    reader_init(&reader, text ? text : "", text ? size : 0, what, arena, error);
+    reader_init(&reader, text, size, what, arena, error);
     char c = berth_scan_peek(&reader.scan);
     int code = BERTH_OK;
     if (c == '{' || (c == '[' && !only_named)) {

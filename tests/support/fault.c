@@ -37,7 +37,11 @@ long berth_fault_live(void)
     return __atomic_load_n(&live, __ATOMIC_RELAXED);
 }
 
-static bool fails(void)
+__attribute__((unused)) /* These run before ThreadSanitizer is there: it must not look into them. */
+#define EARLY __attribute__((no_sanitize("thread")))
+
+EARLY static bool
+fails(void)
 {
     if (!fault.nth)
         return false;
@@ -61,13 +65,16 @@ bool berth_fault_works(void)
 
 /*
  * Clang links its sanitizers into the program, where two mallocs do not fit. GCC's are libraries,
- * which export theirs under a second name; without one, the C library's have one.
+ * which export theirs under a second name; but ThreadSanitizer's cannot be called as early as the
+ * program's are. Without a sanitizer, the C library's have a second name, too.
  */
 #ifdef __clang__
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define NO_MALLOC_OF_ITS_OWN
 #endif
-#elif defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#elif defined __SANITIZE_THREAD__
+#define NO_MALLOC_OF_ITS_OWN
+#elif defined __SANITIZE_ADDRESS__
 #define NEXT(name) __interceptor_##name
 #endif
 #ifndef NEXT
@@ -83,24 +90,24 @@ void *NEXT(realloc)(void *block, size_t size);
 void *NEXT(memalign)(size_t alignment, size_t size);
 void NEXT(free)(void *block);
 
-static void *counted(void *block)
+EARLY static void *counted(void *block)
 {
     if (block)
         __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
     return block;
 }
 
-void *malloc(size_t size)
+EARLY void *malloc(size_t size)
 {
     return fails() ? NULL : counted(NEXT(malloc)(size));
 }
 
-void *calloc(size_t count, size_t size)
+EARLY void *calloc(size_t count, size_t size)
 {
     return fails() ? NULL : counted(NEXT(calloc)(count, size));
 }
 
-void *realloc(void *block, size_t size)
+EARLY void *realloc(void *block, size_t size)
 {
     if (!block)
         return malloc(size);
@@ -112,7 +119,7 @@ void *realloc(void *block, size_t size)
     return moved;
 }
 
-void *reallocarray(void *block, size_t count, size_t size)
+EARLY void *reallocarray(void *block, size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
@@ -122,17 +129,17 @@ void *reallocarray(void *block, size_t count, size_t size)
     return realloc(block, bytes);
 }
 
-void *memalign(size_t alignment, size_t size)
+EARLY void *memalign(size_t alignment, size_t size)
 {
     return fails() ? NULL : counted(NEXT(memalign)(alignment, size));
 }
 
-void *aligned_alloc(size_t alignment, size_t size)
+EARLY void *aligned_alloc(size_t alignment, size_t size)
 {
     return memalign(alignment, size);
 }
 
-int posix_memalign(void **ret_block, size_t alignment, size_t size)
+EARLY int posix_memalign(void **ret_block, size_t alignment, size_t size)
 {
     int saved = errno;
     void *block = memalign(alignment, size);
@@ -143,7 +150,7 @@ int posix_memalign(void **ret_block, size_t alignment, size_t size)
     return 0;
 }
 
-void free(void *block)
+EARLY void free(void *block)
 {
     if (block)
         __atomic_sub_fetch(&live, 1, __ATOMIC_RELAXED);
