@@ -71,7 +71,12 @@ static bool is_loaded(const struct check *check, const Elf64_Phdr *segment)
 
 /* ---- Segments ---- */
 
-static int check_load(const struct check *check, const Elf64_Phdr *segment, uint64_t *end)
+/* How far the segments before reach, in memory (whole pages) and in the file. */
+struct reach {
+    uint64_t address, offset;
+};
+
+static int check_load(const struct check *check, const Elf64_Phdr *segment, struct reach *reach)
 {
     uint64_t low = segment->p_vaddr & ~(check->page - 1);
 
@@ -79,10 +84,12 @@ static int check_load(const struct check *check, const Elf64_Phdr *segment, uint
         segment->p_align > ALIGN_MAX ||
         ((segment->p_vaddr - segment->p_offset) & (segment->p_align - 1)))
         return berth_elf_damaged(check->error, "a segment is not aligned to the machine's pages");
-    if (low < *end || segment->p_memsz == 0)
+    if (low < reach->address || segment->p_memsz == 0 ||
+        (segment->p_filesz && segment->p_offset < reach->offset))
         return berth_elf_damaged(check->error, "its segments overlap or are not in order");
-    *end = (segment->p_vaddr + segment->p_memsz + check->page - 1) & ~(check->page - 1);
-    if (*end - check->elf->low > SPAN_MAX)
+    reach->address = (segment->p_vaddr + segment->p_memsz + check->page - 1) & ~(check->page - 1);
+    reach->offset = segment->p_offset + segment->p_filesz;
+    if (reach->address - check->elf->low > SPAN_MAX)
         return berth_elf_damaged(check->error, "its segments are too far apart");
     if (!(segment->p_flags & PF_R) || (segment->p_flags & ~(Elf64_Word)(PF_R | PF_W | PF_X)))
         return berth_elf_damaged(check->error, "a segment cannot be read");
@@ -104,14 +111,14 @@ static int check_tls(const struct check *check, const Elf64_Phdr *segment)
     return BERTH_OK;
 }
 
-/* The loader makes whole pages of it read-only. */
+/* The loader makes whole pages of it read-only; what the file has nothing of is never among it. */
 static int check_relro(const struct check *check, const Elf64_Phdr *segment)
 {
     const Elf64_Phdr *load = load_of(check, segment->p_vaddr, 1);
 
     if (load && (load->p_flags & PF_W) && segment->p_memsz < SPAN_MAX) {
         uint64_t end = segment->p_vaddr + segment->p_memsz;
-        uint64_t pages = (load->p_vaddr + load->p_memsz + check->page - 1) & ~(check->page - 1);
+        uint64_t pages = (load->p_vaddr + load->p_filesz + check->page - 1) & ~(check->page - 1);
         if (end <= pages)
             return BERTH_OK;
     }
@@ -159,7 +166,7 @@ static int check_segments(const struct check *check)
 {
     static const uint32_t single[] = { PT_DYNAMIC, PT_PHDR, PT_TLS, PT_GNU_RELRO, PT_GNU_STACK };
     const struct berth_elf_view *view = check->view;
-    uint64_t end = 0;
+    struct reach reach = { 0 };
     int code = BERTH_OK;
 
     for (size_t i = 0; i < view->segment_count && !code; i++) {
@@ -167,7 +174,7 @@ static int check_segments(const struct check *check)
         for (size_t j = 0; j < sizeof(single) / sizeof(single[0]); j++)
             if (segment->p_type == single[j] && berth_elf_find_segment(view, single[j]) != segment)
                 return berth_elf_damaged(check->error, "two segments of type 0x%x", single[j]);
-        code = segment->p_type == PT_LOAD ? check_load(check, segment, &end)
+        code = segment->p_type == PT_LOAD ? check_load(check, segment, &reach)
                                           : check_segment(check, segment);
     }
     if (!code && check->elf->executable_stack)

@@ -343,7 +343,7 @@ static int read_strings(struct berth_elf_view *view, struct berth_error *error)
     uint64_t size = view->value[BERTH_DT_STRSZ];
 
     view->strings = berth_elf_at_address(view, view->value[BERTH_DT_STRTAB], size);
-    if (!view->strings || size == 0 || view->strings[size - 1] != '\0')
+    if (!view->has[BERTH_DT_STRTAB] || !view->strings || size == 0 || view->strings[size - 1])
         return berth_elf_damaged(error, "its table of strings is not whole");
     view->string_size = size;
     return BERTH_OK;

@@ -167,6 +167,10 @@ WRONG(strings_elsewhere)
 {
     craft_dynamic(c, DT_STRTAB)->d_un.d_val = 0x7000000;
 }
+WRONG(strings_by_no_name)
+{
+    craft_dynamic(c, DT_STRTAB)->d_tag = DT_DEBUG;
+}
 WRONG(strings_without_end)
 {
     craft_dynamic(c, DT_STRSZ)->d_un.d_val -= 3;
@@ -727,6 +731,7 @@ static const struct {
     LOST(dynamic_without_end, 0, "no end"),
     LOST(dynamic_twice, 0, "tag 0x6 twice"),
     LOST(strings_elsewhere, 0, "strings is not whole"),
+    LOST(strings_by_no_name, 0, "strings is not whole"),
     LOST(strings_without_end, 0, "strings is not whole"),
     LOST(no_hash, 0, "no hash table"),
     LOST(hash_elsewhere, 0, "hash table is not whole"),

@@ -382,10 +382,12 @@ static void lying_tables_are_refused(void)
         else
             check_map_refused(craft, BERTH_DATA_LOSS, "table of links lies outside");
     }
-    /* Read-only once relocated: the host could not bind anything. */
+    /* Read-only once relocated, up to the end of its last page: nothing could be bound. */
     craft = craft_new(NULL, 0, 0);
-    craft_segment(craft, PT_LOAD, 2)->p_memsz += 1 << 16;
-    craft_segment(craft, PT_GNU_RELRO, 0)->p_memsz = (1 << 16) + 4096;
+    const Elf64_Phdr *data = craft_segment(craft, PT_LOAD, 2);
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    uint64_t end = (data->p_vaddr + data->p_filesz + page - 1) & ~(page - 1);
+    craft_segment(craft, PT_GNU_RELRO, 0)->p_memsz = end - data->p_vaddr;
     check_map_refused(craft, BERTH_DATA_LOSS, "table of links lies outside");
 }
 
