@@ -37,11 +37,7 @@ long berth_fault_live(void)
     return __atomic_load_n(&live, __ATOMIC_RELAXED);
 }
 
-__attribute__((unused)) /* These run before ThreadSanitizer is there: it must not look into them. */
-#define EARLY __attribute__((no_sanitize("thread")))
-
-EARLY static bool
-fails(void)
+__attribute__((unused)) static bool fails(void)
 {
     if (!fault.nth)
         return false;
@@ -90,24 +86,24 @@ void *NEXT(realloc)(void *block, size_t size);
 void *NEXT(memalign)(size_t alignment, size_t size);
 void NEXT(free)(void *block);
 
-EARLY static void *counted(void *block)
+static void *counted(void *block)
 {
     if (block)
         __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
     return block;
 }
 
-EARLY void *malloc(size_t size)
+void *malloc(size_t size)
 {
     return fails() ? NULL : counted(NEXT(malloc)(size));
 }
 
-EARLY void *calloc(size_t count, size_t size)
+void *calloc(size_t count, size_t size)
 {
     return fails() ? NULL : counted(NEXT(calloc)(count, size));
 }
 
-EARLY void *realloc(void *block, size_t size)
+void *realloc(void *block, size_t size)
 {
     if (!block)
         return malloc(size);
@@ -119,7 +115,7 @@ EARLY void *realloc(void *block, size_t size)
     return moved;
 }
 
-EARLY void *reallocarray(void *block, size_t count, size_t size)
+void *reallocarray(void *block, size_t count, size_t size)
 {
     size_t bytes;
     if (__builtin_mul_overflow(count, size, &bytes)) {
@@ -129,17 +125,17 @@ EARLY void *reallocarray(void *block, size_t count, size_t size)
     return realloc(block, bytes);
 }
 
-EARLY void *memalign(size_t alignment, size_t size)
+void *memalign(size_t alignment, size_t size)
 {
     return fails() ? NULL : counted(NEXT(memalign)(alignment, size));
 }
 
-EARLY void *aligned_alloc(size_t alignment, size_t size)
+void *aligned_alloc(size_t alignment, size_t size)
 {
     return memalign(alignment, size);
 }
 
-EARLY int posix_memalign(void **ret_block, size_t alignment, size_t size)
+int posix_memalign(void **ret_block, size_t alignment, size_t size)
 {
     int saved = errno;
     void *block = memalign(alignment, size);
@@ -150,7 +146,7 @@ EARLY int posix_memalign(void **ret_block, size_t alignment, size_t size)
     return 0;
 }
 
-EARLY void free(void *block)
+void free(void *block)
 {
     if (block)
         __atomic_sub_fetch(&live, 1, __ATOMIC_RELAXED);
