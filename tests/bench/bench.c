@@ -11,6 +11,11 @@
 #include <time.h>
 
 #define BENCH_RUN_NS 1e7
+#ifdef __clang__
+#define COMPILER __VERSION__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
 
 struct ticks {
     double steal, all;
@@ -103,7 +108,7 @@ static void print_machine(FILE *out)
         fclose(file);
     uname(&name);
     fprintf(out, "%s, %d processors, %s %s, compiled by %s", model, CPU_COUNT(&allowed),
-            name.sysname, name.release, __VERSION__);
+            name.sysname, name.release, COMPILER);
 }
 
 /* ---- running --------------------------------------------------------------------------------- */

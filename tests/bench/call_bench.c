@@ -17,6 +17,7 @@
 BERTH_BOUND(f64, loop, (u64, add), (i64, n));
 BERTH_BOUND(f64, add, (f64, a), (f64, b));
 BERTH_BOUND(string, text, (i64, from));
+BERTH_BOUND(void, point, (u64, add));
 
 enum { POINTER_TIGHT, POINTER_WORK, PARALLEL_TIGHT, PARALLEL_WORK, SERIAL_TIGHT, LOOPS };
 static const char *const loop_names[LOOPS] = {
@@ -29,8 +30,9 @@ static berth_ctx *main_ctx;
 static loop_bound loops[LOOPS];
 static add_bound parallel, serial;
 static text_bound text;
+static point_bound point;
 static berth_function *handle;
-static double (*plain_add)(double, double);
+static double (*plain_add)(double, double), (*other_add)(double, double);
 static const char *(*plain_text)(int64_t);
 static ffi_cif cif;
 
@@ -215,6 +217,25 @@ static void *replace(void *user)
     return NULL;
 }
 
+/* As often, only another address in the pointer: what the processor alone makes of that. */
+static void *repoint(void *user)
+{
+    struct companion *companion = user;
+    berth_ctx *ctx;
+
+    bench_pin(1);
+    ctx = berth_host_enter(host);
+    if (!ctx)
+        bench_die("no memory");
+    for (bool other = true; !__atomic_load_n(&companion->stop, __ATOMIC_RELAXED); other = !other) {
+        point_call(&point, ctx, (uint64_t)(uintptr_t)(other ? other_add : plain_add));
+        __atomic_store_n(&companion->started, true, __ATOMIC_RELEASE);
+        nanosleep(&(struct timespec){ .tv_nsec = 940000 }, NULL);
+    }
+    berth_leave(ctx);
+    return NULL;
+}
+
 static double accompanied(void *(*body)(void *), int loop, struct bench_row *row, long n)
 {
     struct companion companion = { .loop = loop, .row = row };
@@ -267,6 +288,11 @@ static double placed_work(void *user, long n)
 {
     (void)user;
     return placed(PARALLEL_WORK, n);
+}
+
+static double repointed_tight(void *user, long n)
+{
+    return accompanied(repoint, POINTER_TIGHT, user, n);
 }
 
 static double swapped_tight(void *user, long n)
@@ -530,6 +556,12 @@ static struct bench_row rows[] = {
       .run = two_work,
       .goal = 1.1,
       .two_cores = true },
+    { .id = "swap.pointer",
+      .what = "dlsym pointer, tight: changed meanwhile / alone",
+      .limit = near_pointer_tight,
+      .run = repointed_tight,
+      .two_cores = true,
+      .n = 60000000 },
     { .id = "swap.tight",
       .what = "bound, tight: reloaded meanwhile / in between",
       .limit = placed_tight,
@@ -599,13 +631,15 @@ static struct bench_row *row(const char *id)
 static void open_plain(void)
 {
     static ffi_type *types[] = { &ffi_type_double, &ffi_type_double };
+    void *other;
 
     library = dlopen(bench_module("math"), RTLD_NOW | RTLD_LOCAL);
-    if (!library)
+    if (!library || !(other = dlopen(bench_module("serial"), RTLD_NOW | RTLD_LOCAL)))
         bench_die("%s", dlerror());
     plain_add = (double (*)(double, double))dlsym(library, "bench_plain_add");
     plain_text = (const char *(*)(int64_t))dlsym(library, "bench_plain_text");
-    if (!plain_add || !plain_text ||
+    other_add = (double (*)(double, double))dlsym(other, "bench_plain_add");
+    if (!plain_add || !other_add || !plain_text ||
         ffi_prep_cif(&cif, FFI_DEFAULT_ABI, 2, &ffi_type_double, types) != FFI_OK)
         bench_die("cannot prepare");
 }
@@ -631,6 +665,7 @@ static void open_host(void)
     if (berth_bind(host, "bench_math.add", add, &parallel, &error) != BERTH_OK ||
         berth_bind(host, "bench_serial.add", add, &serial, &error) != BERTH_OK ||
         berth_bind(host, "bench_math.text", text, &text, &error) != BERTH_OK ||
+        berth_bind(host, "bench_near.point", point, &point, &error) != BERTH_OK ||
         berth_function_find(host, "bench_math.add", &handle, &error) != BERTH_OK)
         bench_die("%s", error.text);
     main_ctx = berth_host_enter(host);
@@ -645,6 +680,7 @@ static void close_host(void)
     berth_unbind(host, &parallel);
     berth_unbind(host, &serial);
     berth_unbind(host, &text);
+    berth_unbind(host, &point);
     for (int i = 0; i < LOOPS; i++)
         berth_unbind(host, &loops[i]);
     berth_host_free(host);

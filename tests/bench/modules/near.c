@@ -17,6 +17,11 @@ static double (*slot)(double, double);
 #define PARALLEL(a, b) bench_math_add(ctx, a, b)
 #define SERIAL(a, b)   bench_serial_add(ctx, a, b)
 
+BERTH_EXPORT(void, point, "Changes the pointer while a loop runs.", (u64, add))
+{
+    __atomic_store_n(&slot, (double (*)(double, double))add, __ATOMIC_RELEASE);
+}
+
 BERTH_EXPORT(f64, pointer_tight, "The limit.", (u64, add), (i64, n))
 {
     slot = (double (*)(double, double))add;
