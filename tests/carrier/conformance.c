@@ -25,6 +25,8 @@ int main(int argc, char **argv)
     static struct berth_test tests[256];
     size_t count = 0;
 
+    if (berth_test_valgrind())
+        conformance.other = "inline"; /* it cannot follow a worker */
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
         for (const struct berth_test *test = parts[i]; test->name && count < 256; test++)
             if (test->run)

@@ -18,7 +18,7 @@ struct conformance {
     int threads;
     unsigned flags;
 };
-extern const struct conformance conformance; /* the program's */
+extern struct conformance conformance; /* the program's */
 
 /* A host as the program wants it. */
 berth_host *conformance_host(void);

@@ -2,6 +2,6 @@
 /* Modules in the application's address space. */
 #include "tests/carrier/conformance.h"
 
-const struct conformance conformance = {
+struct conformance conformance = {
     .name = "inline", .placement = "inline", .other = "process", .threads = 2, .flags = 0
 };

@@ -2,7 +2,7 @@
 /* Inline, in the mode that frees every argument and result when its time is over. */
 #include "tests/carrier/conformance.h"
 
-const struct conformance conformance = { .name = "owned",
+struct conformance conformance = { .name = "owned",
                                          .placement = "inline",
                                          .other = "inline",
                                          .threads = 1,

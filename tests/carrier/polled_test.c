@@ -2,6 +2,6 @@
 /* Workers of a host that has no thread of its own. */
 #include "tests/carrier/conformance.h"
 
-const struct conformance conformance = {
+struct conformance conformance = {
     .name = "polled", .placement = "process", .other = "process", .threads = 0, .flags = 0
 };

@@ -2,6 +2,6 @@
 /* Modules in workers. */
 #include "tests/carrier/conformance.h"
 
-const struct conformance conformance = {
+struct conformance conformance = {
     .name = "process", .placement = "process", .other = "inline", .threads = 2, .flags = 0
 };
