@@ -3,7 +3,7 @@
 #include "tests/carrier/conformance.h"
 
 struct conformance conformance = { .name = "owned",
-                                         .placement = "inline",
-                                         .other = "inline",
-                                         .threads = 1,
-                                         .flags = BERTH_HOST_CHECK_OWNERSHIP };
+                                   .placement = "inline",
+                                   .other = "inline",
+                                   .threads = 1,
+                                   .flags = BERTH_HOST_CHECK_OWNERSHIP };
