@@ -105,8 +105,8 @@ static void a_handler_that_fails_loses_only_its_message(void)
     LOAD(host, "subscriber", conformance.placement);
     CHECK_CALL(host, "publisher.text", "[\"fail\",1]", "null");
     CHECK_CALL(host, "publisher.text", "[\"fine\",2]", "null");
+    UNTIL(host, !strcmp(CALL(host, "subscriber.last", "[]"), "\"fine\""));
     UNTIL(host, CALL_INT(host, "subscriber.all", "[]") == 2);
-    CHECK_CALL(host, "subscriber.last", "[]", "\"fine\"");
     UNTIL(host, strstr(berth_test_log(), "told to fail"));
     CHECK_CONTAINS(berth_test_log(), "news.text");
     berth_host_free(host);
