@@ -126,7 +126,8 @@ int berth_host_list(berth_host *host, char **ret_json, struct berth_error *error
     berth_list_each(&host->generations, link) {
         const struct berth_generation *generation =
             berth_container(link, struct berth_generation, all);
-        if (!generation->kept && !generation->draining)
+        if (!__atomic_load_n(&generation->kept, __ATOMIC_RELAXED) &&
+            !__atomic_load_n(&generation->draining, __ATOMIC_RELAXED))
             continue;
         char label[128];
         berth_module_label(generation, label, sizeof label);
