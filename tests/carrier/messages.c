@@ -19,11 +19,11 @@ static void messages_reach_their_handlers(void)
         CHECK_CALL(host, "publisher.text", "[\"h\u00e4llo\",7]", "null");
         CHECK_CALL(host, "publisher.data", "[\"AAEC\",[1,2]]", "null");
         CHECK_CALL(host, "publisher.ring", "[]", "null");
+        UNTIL(host, CALL_INT(host, "subscriber.bells", "[]") == 1); /* the last message */
         UNTIL(host, CALL_INT(host, "subscriber.all", "[]") == 3);
         CHECK_CALL(host, "subscriber.texts", "[]", "1");
         CHECK_CALL(host, "subscriber.last", "[]", "\"h\u00e4llo\"");
         CHECK_CALL(host, "subscriber.datas", "[]", "5");
-        CHECK_CALL(host, "subscriber.bells", "[]", "1");
         CHECK_CALL(host, "subscriber.last_topic", "[]", "\"news.bell\"");
         berth_host_free(host);
     }
@@ -41,7 +41,7 @@ static void messages_keep_their_order(void)
         UNTIL(host, CALL_INT(host, "subscriber.texts", "[]") == texts + 200);
     }
     CHECK_CALL(host, "subscriber.disorder", "[]", "0");
-    CHECK_CALL(host, "subscriber.all", "[]", "1000");
+    UNTIL(host, CALL_INT(host, "subscriber.all", "[]") == 1000);
     berth_host_free(host);
 }
 
