@@ -80,7 +80,10 @@ static int bind_edge(berth_host *host, struct berth_edge *edge, const char *name
 int berth_host_bind(berth_host *host, const char *name, const char *signature, size_t size,
                     struct berth_link *link, struct berth_error *error)
 {
-    struct berth_edge *edge = calloc(1, sizeof *edge);
+    /* Not by calloc, which does not know the alignment of the link in an edge. */
+    struct berth_edge *edge = aligned_alloc(_Alignof(struct berth_edge), sizeof *edge);
+    if (edge)
+        memset(edge, 0, sizeof *edge);
     if (!edge || !(edge->types = berth_types_new())) {
         free(edge);
         return berth_error_nomem(error);
