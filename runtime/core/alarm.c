@@ -64,15 +64,18 @@ static struct berth_alarm *alarm_new(struct berth_generation *generation, void *
     return alarm;
 }
 
-/* Out of the loop and the mailbox for good; its callback does not run (unless this is it). */
+/*
+ * Out of the mailbox and the loop for good; its callback does not run (unless this is it). In this
+ * order: a turn that goes on may put the timer back into the loop.
+ */
 static void alarm_end(struct berth_alarm *alarm)
 {
     struct berth_host *host = alarm->generation->host;
+    berth_mailbox_forget(alarm->generation->module, alarm);
     if (alarm->is_watch)
         berth_source_remove(&alarm->source);
     else
         berth_timer_remove(&alarm->timer);
-    berth_mailbox_forget(alarm->generation->module, alarm);
     pthread_mutex_lock(&host->lock);
     berth_list_remove(&alarm->link);
     pthread_mutex_unlock(&host->lock);
@@ -180,7 +183,7 @@ void berth_alarm_run(berth_ctx *ctx, struct berth_alarm *alarm)
     else
         ((berth_timer_fn)alarm->fn)(ctx + 1, alarm->user);
     berth_frame_pop(ctx);
-    if (alarm->cancelled) /* by its own callback */
+    if (__atomic_load_n(&alarm->cancelled, __ATOMIC_RELAXED)) /* by its own callback */
         return;
     if (alarm->is_watch)
         berth_source_modify(&alarm->source, alarm->events);

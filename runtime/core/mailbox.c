@@ -107,7 +107,7 @@ void berth_mailbox_serve(struct berth_generation *generation)
 void berth_mailbox_forget(struct berth_module *module, struct berth_alarm *alarm)
 {
     pthread_mutex_lock(&module->mail_lock);
-    alarm->cancelled = true;
+    __atomic_store_n(&alarm->cancelled, true, __ATOMIC_RELAXED);
     berth_list_remove(&alarm->mail.link);
     alarm->queued = false;
     while (alarm->running && !pthread_equal(alarm->runner, pthread_self()))
@@ -296,7 +296,9 @@ static bool turn_run(berth_ctx *ctx, struct berth_module *module,
         !generation->image->manifest->parallel && generation->placement == &berth_carrier_inline;
     if (gated && berth_gate_lock(&module->gate, berth_block(ctx)->chain, BERTH_FOREVER) != BERTH_OK)
         return false;
-    bool ours = mail->alarm ? alarm_begin(module, mail->alarm)
+    /* A replaced generation has no timers and watches any more: its state has been handed over. */
+    bool over = mail->alarm && __atomic_load_n(&generation->stopping, __ATOMIC_ACQUIRE);
+    bool ours = mail->alarm ? !over && alarm_begin(module, mail->alarm)
                             : __atomic_load_n(&module->current, __ATOMIC_ACQUIRE) == generation;
     if (ours && mail->alarm) {
         berth_alarm_run(ctx, mail->alarm);
@@ -307,7 +309,7 @@ static bool turn_run(berth_ctx *ctx, struct berth_module *module,
     }
     if (gated)
         berth_gate_unlock(&module->gate);
-    return ours;
+    return ours || over;
 }
 
 bool berth_mailbox_turn(struct berth_module *module)
