@@ -2,6 +2,8 @@
 #include "runtime/serve.h"
 
 #include "runtime/core/call.h"
+#include "runtime/core/generation.h"
+#include "runtime/core/mailbox.h"
 #include "runtime/core/schedule.h"
 #include "runtime/reload/lifecycle.h"
 
@@ -34,6 +36,22 @@ int berth_served_open(berth_host *host, struct berth_image *image, const char *n
     return code;
 }
 
+static struct berth_module *served_module(berth_host *host)
+{
+    return berth_list_empty(&host->order)
+               ? NULL
+               : berth_container(host->order.next, struct berth_module, link);
+}
+
+void berth_served_serve(berth_host *host)
+{
+    struct berth_module *module = served_module(host);
+    if (!module || !module->current)
+        return;
+    berth_generation_serve(module->current);
+    berth_mailbox_resume(module);
+}
+
 static struct berth_item *find_item(struct berth_generation *generation, enum berth_item_kind kind,
                                     size_t index)
 {
@@ -47,6 +65,26 @@ static struct berth_item *find_item(struct berth_generation *generation, enum be
         generation->image->manifest->hooks[index])
         return &generation->hooks[index];
     return NULL;
+}
+
+/*
+ * What a host does to its own modules before these hooks: SAVE has no timer or watch beside it, nor
+ * after it unless upstream says so; STOP is the last call.
+ */
+static int before_hook(const struct berth_item *item, int64_t deadline, struct berth_error *error)
+{
+    struct berth_module *module = item->generation->module;
+    if (item->kind != BERTH_ITEM_HOOK)
+        return BERTH_OK;
+    if (item->index == BERTH_HOOK_STOP)
+        berth_generation_halt(item->generation);
+    if (item->index != BERTH_HOOK_SAVE)
+        return BERTH_OK;
+    berth_mailbox_pause(module);
+    if (berth_mailbox_quiet(module, item->generation, 0, deadline))
+        return BERTH_OK;
+    return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
+                           "%s: a timer or watch was still running at the deadline", module->name);
 }
 
 /*
@@ -95,10 +133,7 @@ int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind
                         int64_t deadline, const char *topic, struct berth_reader *arguments,
                         struct berth_buffer *result, struct berth_error *error)
 {
-    struct berth_module *module =
-        berth_list_empty(&host->order)
-            ? NULL
-            : berth_container(host->order.next, struct berth_module, link);
+    struct berth_module *module = served_module(host);
     struct berth_item *item = module ? find_item(module->current, kind, index) : NULL;
     if (!item)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT,
@@ -115,7 +150,9 @@ int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind
         thread->deadline = deadline;
     const berth_ctx *outer_chain = thread->chain_from;
     thread->chain_from = ctx + 1; /* what is in front of the item, upstream adds */
-    int code = invoke(ctx, item, topic ? topic : "", arguments, result, error);
+    int code = before_hook(item, thread->deadline, error);
+    if (code == BERTH_OK)
+        code = invoke(ctx, item, topic ? topic : "", arguments, result, error);
     if (berth_failed(ctx))
         code = berth_fault_take(ctx, error);
     thread->chain_from = outer_chain;

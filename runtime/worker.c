@@ -181,8 +181,10 @@ static void on_note(void *user, struct berth_received *note)
 {
     struct worker *worker = user;
 
-    (void)note; /* STOP: the only one that comes here */
-    worker->stopping = true;
+    if (note->wire.type == BERTH_WIRE_STOP)
+        worker->stopping = true;
+    else if (worker->host)
+        berth_served_serve(worker->host);
 }
 
 static int on_submit(void *user, void (*run)(void *argument), void *argument)
@@ -243,7 +245,7 @@ static int serve(const struct berth_newborn *newborn)
         .life = -1,
         .max_message = UINT32_MAX, /* until the host has told its own */
         .accepts = BERTH_WIRE_BIT(BERTH_WIRE_OPEN) | BERTH_WIRE_BIT(BERTH_WIRE_INVOKE) |
-                   BERTH_WIRE_BIT(BERTH_WIRE_STOP),
+                   BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP),
         .ops = &peer_ops,
         .user = &worker,
     };

@@ -93,6 +93,11 @@ struct berth_carrier_ops {
                   enum berth_item_kind kind, size_t index, const void *const *arguments,
                   void *result, struct berth_error *error);
     /*
+     * The module serves from now on, after START and RESTORE, or again after a SAVE in vain: until
+     * here its timers and watches have had no turns. Does not block. NULL: they are the host's own.
+     */
+    void (*serve)(struct berth_carrier *carrier);
+    /*
      * Refuse new invokes from now on, with unavailable; those that are inside go on. Idempotent,
      * does not block.
      */

@@ -318,6 +318,19 @@ static void process_close(struct berth_carrier *carrier)
     __atomic_store_n(&self_of(carrier)->closed, true, __ATOMIC_RELEASE);
 }
 
+static void process_serve(struct berth_carrier *carrier)
+{
+    struct process_carrier *self = self_of(carrier);
+    const struct berth_wire wire = { .type = BERTH_WIRE_SERVE };
+    struct berth_buffer buffer;
+
+    berth_peer_begin(self->peer, &buffer);
+    if (!berth_peer_note(self->peer, &wire, &buffer)) { /* a restart may have more memory */
+        set_how(self, "could not be told to serve");
+        berth_worker_kill(self->worker);
+    }
+}
+
 static void process_stop(struct berth_carrier *carrier)
 {
     struct process_carrier *self = self_of(carrier);
@@ -450,6 +463,7 @@ const struct berth_carrier_ops berth_carrier_process = {
     .name = "process",
     .open = process_open,
     .invoke = process_invoke,
+    .serve = process_serve,
     .close = process_close,
     .stop = process_stop,
     .fini = process_fini,

@@ -19,7 +19,7 @@
  *           INVOKE   text topic, the packed arguments
  *           CALL, PUBLISH   the packed arguments
  *           REPLY    code 0: the packed result; else the error's words
- *           LOG      the words       HANDLE_ENDED   u64 id       STOP   nothing
+ *           LOG      the words       HANDLE_ENDED   u64 id       SERVE, STOP   nothing
  *   A text is a u32 length, its bytes, and a NUL that is not counted.
  */
 #ifndef RUNTIME_CARRIER_WIRE_H
@@ -44,16 +44,17 @@ enum berth_wire_type {
     /* requests, from a worker */
     BERTH_WIRE_CALL,
     BERTH_WIRE_PUBLISH,
-    /* notes, which have no reply: the first to a worker, the others from one */
+    /* notes, which have no reply: the first two to a worker, the others from one */
+    BERTH_WIRE_SERVE,
     BERTH_WIRE_STOP,
     BERTH_WIRE_LOG,
     BERTH_WIRE_HANDLE_ENDED,
     BERTH_WIRE_END
 };
 #define BERTH_WIRE_BIT(type) (1U << (type))
-#define BERTH_WIRE_NOTES                                                \
-    (BERTH_WIRE_BIT(BERTH_WIRE_STOP) | BERTH_WIRE_BIT(BERTH_WIRE_LOG) | \
-     BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED))
+#define BERTH_WIRE_NOTES                                                  \
+    (BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP) | \
+     BERTH_WIRE_BIT(BERTH_WIRE_LOG) | BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED))
 
 struct berth_wire {
     uint32_t size;

@@ -7,6 +7,7 @@
 #include "runtime/core/call.h"
 #include "runtime/core/handle.h"
 #include "runtime/core/log.h"
+#include "runtime/core/mailbox.h"
 #include "runtime/core/option.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
@@ -80,8 +81,13 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
         berth_arguments_unpack(edge->signature, arguments, &thread->arena, &values, NULL, error);
     if (code == BERTH_OK && type->size && !(value = berth_arena_alloc(&thread->arena, type->size)))
         code = berth_error_nomem(error);
+    /* cells last as long as the host; edges end while the worker's own threads may still call */
+    struct berth_cell *cell = __atomic_load_n(&edge->cell, __ATOMIC_ACQUIRE);
+    if (code == BERTH_OK && !cell)
+        code = berth_error_set(error, BERTH_UNAVAILABLE, "module %s is stopping and calls nobody",
+                               generation->module->name);
     if (code == BERTH_OK)
-        code = berth_cell_call(ctx, edge->cell, edge->signature, values, value);
+        code = berth_cell_call(ctx, cell, edge->signature, values, value);
     if (code == BERTH_OK && value) {
         berth_handles_hold(edge, value);
         code = berth_value_pack(type, value, result, NULL, error);
@@ -479,6 +485,14 @@ static void threads_join(struct berth_generation *generation)
 }
 
 /* ---- the end ---- */
+
+void berth_generation_serve(struct berth_generation *generation)
+{
+    struct berth_carrier *carrier = generation->carrier;
+    berth_mailbox_serve(generation);
+    if (carrier && carrier->ops->serve)
+        carrier->ops->serve(carrier);
+}
 
 void berth_generation_halt(struct berth_generation *generation)
 {

@@ -104,7 +104,10 @@ void *berth_handle_find(struct berth_generation *generation, const char *kind, u
 static int hold(void *user, const struct berth_type *type, uint64_t *id, struct berth_error *error)
 {
     const struct berth_edge *edge = user;
-    struct berth_host *host = edge->cell->module->host;
+    const struct berth_cell *cell = __atomic_load_n(&edge->cell, __ATOMIC_ACQUIRE);
+    if (!cell)
+        return BERTH_OK; /* the caller has ended meanwhile, and holds nothing */
+    struct berth_host *host = cell->module->host;
     const char *holder = edge->importer ? edge->importer->module->name : "the application";
     (void)type;
     (void)error;
@@ -122,7 +125,7 @@ void berth_handles_hold(struct berth_edge *edge, void *result)
 {
     const struct berth_type *type = edge->signature->result;
     struct berth_handle_walk walk = { hold, edge };
-    if (!type->plain && edge->cell)
+    if (!type->plain)
         berth_value_walk(type, result, &walk, NULL);
 }
 

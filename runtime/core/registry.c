@@ -120,7 +120,7 @@ void berth_edge_remove(struct berth_edge *edge)
 {
     if (edge->cell)
         berth_list_remove(&edge->of_cell);
-    edge->cell = NULL;
+    __atomic_store_n(&edge->cell, NULL, __ATOMIC_RELEASE);
 }
 
 void berth_cell_shut(struct berth_cell *cell)

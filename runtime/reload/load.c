@@ -138,7 +138,7 @@ void berth_generation_end(berth_ctx *admin, struct berth_generation *generation,
     berth_generation_close(generation);
     if (berth_generation_free(generation, why, sizeof why))
         return;
-    generation->kept = true;
+    __atomic_store_n(&generation->kept, true, __ATOMIC_RELAXED); /* others list it */
     berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s stays mapped: %s", label, why);
     if (reason)
         snprintf(reason, size, "%s", why);
@@ -158,7 +158,7 @@ void berth_generations_reap(berth_ctx *admin, struct berth_host *host)
         pthread_mutex_unlock(&host->lock);
         if (!found || !berth_generation_quiet(found, berth_now()))
             return;
-        found->draining = false;
+        __atomic_store_n(&found->draining, false, __ATOMIC_RELAXED);
         host->draining--;
         berth_generation_end(admin, found, NULL, 0);
     }
@@ -192,7 +192,8 @@ static void install(struct berth_module *module, struct berth_generation *genera
     berth_list_append(&host->order, &module->link);
     berth_module_see_death(module);
     pthread_mutex_unlock(&host->lock);
-    berth_mailbox_serve(generation);
+    if (!host->upstream) /* a worker's module is told so from there */
+        berth_generation_serve(generation);
     berth_mailbox_resume(module);
 }
 
@@ -272,7 +273,7 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
         if (code != BERTH_OK) {
             berth_generation_close(generation);
             if (!berth_generation_free(generation, NULL, 0))
-                generation->kept = true;
+                __atomic_store_n(&generation->kept, true, __ATOMIC_RELAXED); /* others list it */
         }
     }
     if (code != BERTH_OK) {

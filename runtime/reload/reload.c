@@ -203,11 +203,13 @@ static void undo(struct transaction *t)
     pthread_mutex_unlock(&t->host->lock);
     if (t->gated)
         berth_gate_unlock(&module->gate);
-    if (swapping && module->state == BERTH_MODULE_RUNNING)
+    if (swapping && module->state == BERTH_MODULE_RUNNING) {
+        berth_generation_serve(t->old);
         berth_mailbox_resume(module);
+    }
     berth_generation_close(t->next);
     if (!berth_generation_free(t->next, NULL, 0))
-        t->next->kept = true;
+        __atomic_store_n(&t->next->kept, true, __ATOMIC_RELAXED);
 }
 
 /* ---- switch and drain ---- */
@@ -239,7 +241,7 @@ static void switch_over(struct transaction *t, char *file)
     pthread_mutex_unlock(&t->host->lock);
     if (t->gated)
         berth_gate_unlock(&module->gate);
-    berth_mailbox_serve(t->next);
+    berth_generation_serve(t->next);
     berth_mailbox_resume(module);
 }
 
@@ -255,7 +257,7 @@ static void drain(struct transaction *t)
                  "%zu calls are still inside; it goes when they have ended",
                  berth_frames_count(&t->host->threads, berth_generation_holds, t->old,
                                     &t->old->stopping));
-        t->old->draining = true;
+        __atomic_store_n(&t->old->draining, true, __ATOMIC_RELAXED);
         t->host->draining++;
     }
     report->unmapped = report->kept[0] == '\0';

@@ -125,8 +125,10 @@ static void restart_job(void *argument)
             plan(module, how);
         }
         pthread_mutex_unlock(&host->lock);
-        if (code == BERTH_OK)
+        if (code == BERTH_OK) {
+            berth_generation_serve(generation);
             berth_mailbox_resume(module);
+        }
         berth_host_log(host, generation, code == BERTH_OK ? BERTH_LOG_INFO : BERTH_LOG_ERROR,
                        "its worker %s", code == BERTH_OK ? "has been restarted" : error.text);
     }

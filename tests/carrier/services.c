@@ -163,6 +163,29 @@ static void a_reload_ends_the_timers_of_the_old_generation(void)
     berth_host_free(host);
 }
 
+/* No tick before RESTORE, which refuses then, and none after SAVE, unless the old version goes on. */
+static void timers_wait_for_the_state(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_error error;
+    int64_t ticks = 0;
+
+    LOAD(host, "ledger", conformance.placement);
+    for (int i = 0; i < 10; i++) {
+        UNTIL(host, CALL_INT(host, "ledger.ticks", "[]") > ticks + 10);
+        ticks = CALL_INT(host, "ledger.ticks", "[]");
+        CHECK_CODE(berth_host_reload(host, "ledger", NULL, NULL, &error), BERTH_OK, &error);
+        CHECK(CALL_INT(host, "ledger.ticks", "[]") >= ticks);
+    }
+    CHECK(!strstr(berth_test_log(), "a tick after SAVE"));
+    CHECK_CODE(
+        berth_host_reload(host, "ledger", berth_test_fixture("ledger_refuses"), NULL, &error),
+        BERTH_DATA_LOSS, &error);
+    ticks = CALL_INT(host, "ledger.ticks", "[]");
+    UNTIL(host, CALL_INT(host, "ledger.ticks", "[]") > ticks + 10);
+    berth_host_free(host);
+}
+
 static void watches_tell_of_descriptors(void)
 {
     berth_host *host = conformance_host();
@@ -369,6 +392,7 @@ const struct berth_test conformance_services[] = {
     { "timers_run_and_are_cancelled", timers_run_and_are_cancelled },
     { "a_reload_ends_the_timers_of_the_old_generation",
       a_reload_ends_the_timers_of_the_old_generation },
+    { "timers_wait_for_the_state", timers_wait_for_the_state },
     { "watches_tell_of_descriptors", watches_tell_of_descriptors },
     { "threads_of_the_host_end_with_the_module", threads_of_the_host_end_with_the_module },
     { "threads_of_the_module_may_enter", threads_of_the_module_may_enter },
