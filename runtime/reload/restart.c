@@ -91,9 +91,11 @@ static void restart_job(void *argument)
     berth_ctx *admin = berth_admin_enter(host, "a restart", &error);
     if (!admin)
         return;
+    pthread_mutex_lock(&host->lock);
     struct berth_generation *generation = module->current;
     bool wanted = generation && module->restart_pending && module->state == BERTH_MODULE_WAITING;
     module->restart_pending = false;
+    pthread_mutex_unlock(&host->lock);
     int code = BERTH_OK;
     if (wanted) {
         struct berth_carrier *dead = generation->carrier;
