@@ -35,7 +35,7 @@ struct end {
     void *held_argument;
 };
 
-static const char large[MAX_MESSAGE];
+static const char large[65536];
 
 /* ---- the ops of both ends ---- */
 
@@ -117,7 +117,7 @@ static int on_serve(void *user, berth_ctx *under, const struct berth_received *r
             note(end, "chatter");
         return BERTH_OK;
     case LARGE:
-        berth_buffer_append(result, large, MAX_MESSAGE);
+        berth_buffer_append(result, large, sizeof(large));
         return BERTH_OK;
     }
     return berth_error_set(error, BERTH_NOT_FOUND, "no such item");
