@@ -31,7 +31,8 @@ berth call --with "$types" types.echo_string @large
 tap_run "inline: a text of 100 MB passes" cmp large out
 berth call --with "$types" types.echo_bytes - <large
 tap_run "inline: bytes from standard input, too" cmp large out
-fails "process: 100 MB are too much" 1 "berth: resource_exhausted: *" \
+fails "process: 100 MB are too much" 1 \
+    "berth: resource_exhausted: *types.echo_string: the arguments: *limit*" \
     call --with "$types=process" types.echo_string @large
 (printf '"'; cat large; printf '"') >large.json
 berth call --with "$types" types.echo_json value=- <large.json
