@@ -289,7 +289,7 @@ bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintpt
     return frames_of(berth_thread_of(ctx), inside, user) > 0;
 }
 
-/* ---- errors ---------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 /*
  * An error is raised at a level, and marks the frames from there down to the base: all of those
@@ -367,9 +367,9 @@ static void fault_add(berth_ctx *ctx, int code, const char *text, const char *jo
         size = 4096;
     struct berth_fault *fault = malloc(sizeof *fault + size);
     if (!fault) {
-        static _Thread_local struct {
+        static _Thread_local union {
             struct berth_fault fault;
-            char text[sizeof no_memory];
+            char room[sizeof(struct berth_fault) + sizeof no_memory];
         } spare;
         faults_drop(thread, ctx);
         for (struct berth_fault *other = thread->faults; other; other = other->next)
