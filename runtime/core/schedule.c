@@ -158,6 +158,15 @@ bool berth_schedule_cancel(struct berth_module *module)
     return waiting;
 }
 
+/* A thread counts as idle until it has taken its job. run_lock held. */
+static bool too_few_idle(const struct berth_host *host)
+{
+    size_t queued = 0;
+    berth_list_each(&host->jobs, link)
+        queued++;
+    return queued > host->idle_threads;
+}
+
 int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument)
 {
     struct berth_job *job = calloc(1, sizeof *job);
@@ -167,7 +176,7 @@ int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), voi
     job->argument = argument;
     pthread_mutex_lock(&host->run_lock);
     berth_list_append(&host->jobs, &job->link);
-    if (host->pool_size && host->idle_threads == 0 && host->job_threads < JOB_THREADS) {
+    if (host->pool_size && host->job_threads < JOB_THREADS && too_few_idle(host)) {
         pthread_t thread;
         host->job_threads++;
         if (berth_thread_spawn(&thread, job_main, host, "berth-job") == 0)
