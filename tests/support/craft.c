@@ -37,7 +37,7 @@
 enum { SYMBOL_NONE, SYMBOL_GETPID, SYMBOL_ENTRY, SYMBOL_CODE, SYMBOL_COUNT };
 
 #define RELR_VERSION   "GLIBC_ABI_DT_RELR" /* the loader wants to see that it is known */
-#define STRING_RUNPATH "/nowhere:$ORIGIN"
+#define STRING_RUNPATH "/nowhere:/nor/here"
 
 static const char strings[] = "\0getpid\0berth_entry\0crafted_code\0libc.so.6\0" LIBC_VERSION
                               "\0" RELR_VERSION "\0crafted.so\0CRAFTED_1\0" STRING_RUNPATH;
