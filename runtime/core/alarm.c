@@ -167,10 +167,12 @@ void berth_alarms_end(struct berth_generation *generation)
 /* When a timer is due next: whole periods after it was due, past ones left out. */
 static int64_t next_due(const struct berth_alarm *alarm)
 {
-    int64_t due = alarm->timer.due + alarm->period, now = berth_now();
-    if (due <= now)
-        due += ((now - due) / alarm->period + 1) * alarm->period;
-    return due;
+    int64_t last = alarm->timer.due, now = berth_now();
+    int64_t periods = now > last ? (now - last) / alarm->period + 1 : 1, ahead, due;
+    return __builtin_mul_overflow(periods, alarm->period, &ahead) ||
+                   __builtin_add_overflow(last, ahead, &due)
+               ? BERTH_FOREVER
+               : due;
 }
 
 void berth_alarm_run(berth_ctx *ctx, struct berth_alarm *alarm)
