@@ -235,6 +235,7 @@ static struct berth_mail *turn_begin(struct berth_module *module,
 {
     struct berth_mail *mail = NULL;
     pthread_mutex_lock(&module->mail_lock);
+    module->runner = pthread_self();
     if (!module->paused && !berth_list_empty(&module->mails)) {
         mail = berth_container(module->mails.next, struct berth_mail, link);
         berth_list_remove(&mail->link);
@@ -315,7 +316,6 @@ static bool turn_run(berth_ctx *ctx, struct berth_module *module,
 bool berth_mailbox_turn(struct berth_module *module)
 {
     struct berth_generation *generation = NULL;
-    module->runner = pthread_self();
     struct berth_mail *mail = turn_begin(module, &generation);
     if (!mail)
         return false;
