@@ -12,7 +12,7 @@ static struct berth_types *application_types(berth_host *host)
 {
     berth_list_each(&host->order, link) {
         struct berth_module *module = berth_container(link, struct berth_module, link);
-        if (module->current->image->fd < 0)
+        if (module->current->image->fd < 0 && !module->swapping)
             return module->current->image->manifest->types;
     }
     return NULL;
@@ -93,8 +93,12 @@ int berth_host_bind(berth_host *host, const char *name, const char *signature, s
     berth_list_init(&edge->of_owner);
     pthread_mutex_lock(&host->lock);
     struct berth_types *application = application_types(host);
-    int code = signature_read(application ? application : edge->types, signature, size,
-                              &edge->signature, error);
+    int code = signature_read(edge->types, signature, size, &edge->signature, error);
+    if (code != BERTH_OK && application) { /* it has structs */
+        code = signature_read(application, signature, size, &edge->signature, error);
+        berth_types_free(edge->types);
+        edge->types = NULL;
+    }
     if (code == BERTH_OK)
         code = bind_edge(host, edge, name, error);
     if (code == BERTH_OK) {

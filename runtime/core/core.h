@@ -74,7 +74,7 @@ struct berth_edge {
     struct berth_generation *importer; /* NULL: BERTH_BOUND */
     size_t import;                     /* index in the importer's manifest */
     const struct berth_signature *signature;
-    struct berth_types *types; /* BERTH_BOUND: owns the signature */
+    struct berth_types *types; /* BERTH_BOUND: own the signature; NULL: the application's do */
     bool mismatch;             /* the callee has another signature: refused */
     bool upstream;             /* goes to the host that this one serves */
 };

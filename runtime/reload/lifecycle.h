@@ -40,6 +40,8 @@ void berth_generation_end(berth_ctx *admin, struct berth_generation *generation,
 void berth_module_died(struct berth_generation *generation, const char *how);
 /* A module that serves from now on: its worker may have died before that. host->lock held. */
 void berth_module_see_death(struct berth_module *module);
+/* Its mailbox goes on, unless its worker has died: the restart does it then. */
+void berth_module_resume(struct berth_module *module);
 /* Ends generations that were still busy when they were replaced, and are not any more. */
 void berth_generations_reap(berth_ctx *admin, struct berth_host *host);
 

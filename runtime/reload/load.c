@@ -13,6 +13,23 @@
 #include <string.h>
 #include <time.h>
 
+/*
+ * A module's own thread must not wait for who waits for its end (false): it looks whether that has
+ * been asked for.
+ */
+static bool admin_lock(struct berth_host *host, const struct berth_thread *thread)
+{
+    const bool *stopping = thread->stopping;
+    if (!stopping)
+        return pthread_mutex_lock(&host->admin) == 0;
+    while (pthread_mutex_trylock(&host->admin) != 0) {
+        if (__atomic_load_n(stopping, __ATOMIC_ACQUIRE))
+            return false;
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+    }
+    return true;
+}
+
 berth_ctx *berth_admin_enter(struct berth_host *host, const char *what, struct berth_error *error)
 {
     berth_ctx *ctx = berth_thread_enter(&host->threads);
@@ -27,7 +44,12 @@ berth_ctx *berth_admin_enter(struct berth_host *host, const char *what, struct b
         berth_thread_leave(ctx);
         return NULL;
     }
-    pthread_mutex_lock(&host->admin);
+    if (!admin_lock(host, berth_thread_of(ctx))) {
+        berth_error_set(error, BERTH_CANCELLED, "%s: the module of this thread is being stopped",
+                        what);
+        berth_thread_leave(ctx);
+        return NULL;
+    }
     __atomic_store_n(&host->admin_chain, chain, __ATOMIC_RELAXED);
     berth_generations_reap(ctx, host);
     return ctx;
@@ -194,7 +216,7 @@ static void install(struct berth_module *module, struct berth_generation *genera
     pthread_mutex_unlock(&host->lock);
     if (!host->upstream) /* a worker's module is told so from there */
         berth_generation_serve(generation);
-    berth_mailbox_resume(module);
+    berth_module_resume(module);
 }
 
 /* Importers that were there first, and expect something else. */
@@ -313,6 +335,19 @@ static int check_required(struct berth_module *module, struct berth_error *error
     return code;
 }
 
+/* What is bound with structs of the application's module needs that. host->lock held. */
+static int check_bound(const struct berth_module *module, struct berth_error *error)
+{
+    berth_list_each(&module->host->bound, link) {
+        const struct berth_edge *edge = berth_container(link, struct berth_edge, of_owner);
+        if (module->current->image->fd < 0 && !edge->types)
+            return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                                   "%s declares structs of %s, which is bound: unbind that first",
+                                   module->name, edge->cell->name);
+    }
+    return BERTH_OK;
+}
+
 static void reopen(struct berth_module *module)
 {
     struct berth_host *host = module->host;
@@ -322,7 +357,7 @@ static void reopen(struct berth_module *module)
     module->swapping = false;
     pthread_cond_broadcast(&host->changed);
     pthread_mutex_unlock(&host->lock);
-    berth_mailbox_resume(module);
+    berth_module_resume(module);
 }
 
 int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool force,
@@ -338,10 +373,15 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     if (code != BERTH_OK)
         return code;
     pthread_mutex_lock(&host->lock);
-    module->swapping = true;
-    module->swap_chain = berth_block(admin)->chain;
-    berth_module_shut(module);
+    code = force ? BERTH_OK : check_bound(module, error);
+    if (code == BERTH_OK) {
+        module->swapping = true;
+        module->swap_chain = berth_block(admin)->chain;
+        berth_module_shut(module);
+    }
     pthread_mutex_unlock(&host->lock);
+    if (code != BERTH_OK)
+        return code;
     berth_mailbox_pause(module);
     berth_frames_barrier();
     if (!berth_generation_quiet(generation, berth_now() + host->options.stop_timeout_ns)) {

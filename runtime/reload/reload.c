@@ -24,6 +24,7 @@ struct transaction {
     int64_t deadline;
     bool was_running; /* the old generation's worker is alive */
     bool gated;       /* this chain holds the module's gate */
+    bool started;     /* the new generation has: it is owed a STOP */
 };
 
 static void step(struct transaction *t, const char *name)
@@ -123,6 +124,7 @@ static int start(struct transaction *t, struct berth_error *error)
         code = berth_generation_open(t->next, error);
     if (code == BERTH_OK) {
         code = berth_hook_invoke(t->admin, t->next, BERTH_HOOK_START, NULL, NULL, error);
+        t->started = code == BERTH_OK;
         if (code != BERTH_OK)
             berth_error_prefix(error, "START of the new version failed: ");
     }
@@ -205,7 +207,11 @@ static void undo(struct transaction *t)
         berth_gate_unlock(&module->gate);
     if (swapping && module->state == BERTH_MODULE_RUNNING) {
         berth_generation_serve(t->old);
-        berth_mailbox_resume(module);
+        berth_module_resume(module);
+    }
+    if (t->started) {
+        berth_generation_end(t->admin, t->next, NULL, 0);
+        return;
     }
     berth_generation_close(t->next);
     if (!berth_generation_free(t->next, NULL, 0))
@@ -242,7 +248,7 @@ static void switch_over(struct transaction *t, char *file)
     if (t->gated)
         berth_gate_unlock(&module->gate);
     berth_generation_serve(t->next);
-    berth_mailbox_resume(module);
+    berth_module_resume(module);
 }
 
 static void drain(struct transaction *t)

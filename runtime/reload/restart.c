@@ -61,6 +61,14 @@ void berth_module_see_death(struct berth_module *module)
     plan(module, "ended at once");
 }
 
+void berth_module_resume(struct berth_module *module)
+{
+    pthread_mutex_lock(&module->host->lock);
+    if (module->state == BERTH_MODULE_RUNNING)
+        berth_mailbox_resume(module);
+    pthread_mutex_unlock(&module->host->lock);
+}
+
 void berth_module_died(struct berth_generation *generation, const char *how)
 {
     struct berth_module *module = generation->module;
@@ -73,12 +81,12 @@ void berth_module_died(struct berth_generation *generation, const char *how)
         module->state == BERTH_MODULE_RUNNING) {
         ours = true;
         berth_module_shut(module);
+        berth_mailbox_pause(module);
         plan(module, how);
     }
     pthread_mutex_unlock(&host->lock);
     if (!ours)
         return;
-    berth_mailbox_pause(module);
     berth_handles_end(generation);
     berth_host_log(host, generation, BERTH_LOG_ERROR, "its worker %s", how);
 }
@@ -129,7 +137,7 @@ static void restart_job(void *argument)
         pthread_mutex_unlock(&host->lock);
         if (code == BERTH_OK) {
             berth_generation_serve(generation);
-            berth_mailbox_resume(module);
+            berth_module_resume(module);
         }
         berth_host_log(host, generation, code == BERTH_OK ? BERTH_LOG_INFO : BERTH_LOG_ERROR,
                        "its worker %s", code == BERTH_OK ? "has been restarted" : error.text);

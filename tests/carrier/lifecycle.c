@@ -263,6 +263,7 @@ static void a_bad_reload_leaves_the_old_one_serving(void)
     CHECK_CODE(reload(host, "cunter", NULL, &report, &error), BERTH_NOT_FOUND, &error);
     CHECK_CODE(reload(host, "counter", "counter_v2", &report, &error), BERTH_OK, &error);
     CHECK_CALL(host, "counter.get", "[]", "11");
+    CHECK_CONTAINS(berth_test_log(), "stops what it has started"); /* bad_restore */
     berth_unbind(host, &bound);
     berth_host_free(host);
 }
