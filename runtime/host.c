@@ -16,6 +16,7 @@
 #include <time.h>
 
 #define DEFAULT_STOP_TIMEOUT 5000000000
+#define LONGEST_TIMEOUT      (INT64_MAX / 4) /* added to now it stays a time */
 
 const char *berth_version(void)
 {
@@ -57,6 +58,10 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
                                host->options.flags);
     if (host->options.stop_timeout_ns <= 0)
         host->options.stop_timeout_ns = DEFAULT_STOP_TIMEOUT;
+    if (host->options.stop_timeout_ns > LONGEST_TIMEOUT)
+        host->options.stop_timeout_ns = LONGEST_TIMEOUT;
+    if (host->options.call_timeout_ns > LONGEST_TIMEOUT)
+        host->options.call_timeout_ns = 0; /* none */
     host->name = strdup(host->options.name ? host->options.name : "berth");
     host->worker = strdup(host->options.worker ? host->options.worker : BERTH_WORKER_PATH);
     if (!host->name || !host->worker)
@@ -112,6 +117,17 @@ int berth_host_new(const struct berth_host_options *options, berth_host **ret_ho
     return BERTH_OK;
 }
 
+/* A worker that does not come to an end is killed: then its callers leave. */
+static int unload_killed(berth_ctx *admin, struct berth_module *module, struct berth_error *error)
+{
+    struct berth_carrier *carrier = module->current->carrier;
+    if (!carrier || carrier->ops == &berth_carrier_inline)
+        return error->code;
+    carrier->ops->close(carrier);
+    carrier->ops->stop(carrier);
+    return berth_module_unload(admin, module, true, error);
+}
+
 static void unload_all(struct berth_host *host)
 {
     struct berth_error error;
@@ -124,6 +140,8 @@ static void unload_all(struct berth_host *host)
         if (berth_module_unload(admin, module, true, &error) == BERTH_OK)
             continue;
         berth_host_log(host, NULL, BERTH_LOG_ERROR, "at the end: %s", error.text);
+        if (unload_killed(admin, module, &error) == BERTH_OK)
+            continue;
         berth_list_remove(&module->link); /* what is inside of it keeps it: it is left as it is */
     }
     berth_generations_reap(admin, host);
@@ -416,12 +434,10 @@ int berth_host_reload(berth_host *host, const char *name, const char *file,
 static int check_single_host(const struct berth_image *image, struct berth_error *error)
 {
     for (size_t i = 0; i < image->link_count; i++) {
-        enum berth_item_kind kind = image->links[i].kind;
-        if ((kind == BERTH_ITEM_IMPORT || kind == BERTH_ITEM_TOPIC) && image->links[i].link->edge)
+        if (image->links[i].link->edge)
             return berth_error_set(
                 error, BERTH_FAILED_PRECONDITION,
-                "module %s imports or publishes, and is in a host already: use BERTH_BOUND in "
-                "another one",
+                "module %s is in a host already, and an entry belongs to one at a time",
                 image->manifest->name);
     }
     return BERTH_OK;

@@ -78,8 +78,12 @@ static int not_found(berth_ctx *ctx, const char *name)
 /* By name there is nothing to wait for when its module is not loaded; a handle or an import may. */
 static bool is_there(const struct berth_cell *cell)
 {
-    return cell && (__atomic_load_n(&cell->item, __ATOMIC_RELAXED) ||
-                    cell->module->state != BERTH_MODULE_ABSENT);
+    if (!cell || __atomic_load_n(&cell->item, __ATOMIC_RELAXED))
+        return cell != NULL;
+    pthread_mutex_lock(&cell->module->host->lock);
+    bool loaded = cell->module->state != BERTH_MODULE_ABSENT;
+    pthread_mutex_unlock(&cell->module->host->lock);
+    return loaded;
 }
 
 static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct berth_value *arguments,

@@ -120,7 +120,7 @@ BERTH_PUBLIC int berth_host_load(berth_host *host, const char *file,
                                  struct berth_error *error);
 /*
  * Loads several, in an order that satisfies their BERTH_REQUIRES. All or none: a cycle or
- * something missing is named. each has room for count errors of the single files, or is NULL.
+ * something missing is named. options has count entries, one for each file, or is NULL.
  */
 BERTH_PUBLIC int berth_host_load_all(berth_host *host, const char *const *files,
                                      const struct berth_load_options *options, size_t count,
@@ -158,8 +158,8 @@ BERTH_PUBLIC int berth_host_reload(berth_host *host, const char *name, const cha
 
 /*
  * The application as a module: offers what it declares with the macros of <berth/module.h>, under
- * its BERTH_MODULE name: berth_host_provide(host, &berth_entry, &error). An entry that imports or
- * publishes belongs to one host at a time.
+ * its BERTH_MODULE name: berth_host_provide(host, &berth_entry, &error). An entry belongs to one
+ * host at a time.
  */
 BERTH_PUBLIC int berth_host_provide(berth_host *host, const struct berth_entry *entry,
                                     struct berth_error *error);
@@ -208,8 +208,9 @@ BERTH_PUBLIC void berth_set_timeout(berth_ctx *ctx, int64_t ns);
  *
  * Binding needs the module to be there, with this signature (else not_found, failed_precondition).
  * It follows the module through reloads; while the module is away calls fail with unavailable. The
- * bound object must stay in place until berth_unbind, or the host's end. A struct in the signature
- * must be declared by the application's own module (berth_host_provide).
+ * bound object must stay in place until berth_unbind, or the host's end; no thread may be in a call
+ * through it then. A struct in the signature must be declared by the application's own module
+ * (berth_host_provide), which cannot be unloaded meanwhile.
  */
 #define BERTH_BOUND(ret, ...)                                                                \
     BERTH_I_BOUND(BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret,                            \

@@ -129,6 +129,21 @@ static void calls_have_the_hosts_timeout(void)
     berth_host_free(host);
 }
 
+static void timeouts_may_be_for_ever(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_error error;
+
+    options.stop_timeout_ns = options.call_timeout_ns = INT64_MAX;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "counter", NULL);
+    CHECK_CALL(host, "counter.add", "[2]", "2");
+    CHECK_CODE(berth_host_reload(host, "counter", NULL, NULL, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "counter.get", "[]", "2");
+    CHECK_CODE(berth_host_unload(host, "counter", &error), BERTH_OK, &error);
+    berth_host_free(host);
+}
+
 static void an_earlier_deadline_stays(void)
 {
     berth_host *host = host_with_threads(1);
@@ -443,6 +458,9 @@ BERTH_PARALLEL;
 static berth_host *inside_host;
 static int inside_codes[4];
 
+BERTH_STRUCT(point, (f64, x), (f64, y));
+BERTH_BOUND(point, echo_point, (point, value));
+
 BERTH_EXPORT(f64, twice, "Changes the host that calls it.", (f64, x))
 {
     struct berth_error error;
@@ -478,6 +496,42 @@ static void a_host_may_be_changed_inside_a_call(void)
     CHECK_INT(inside_codes[2], BERTH_OK);
     CHECK_INT(inside_codes[3], -1);
     CHECK_CODE(berth_host_unload(host, "callback", &error), BERTH_OK, &error);
+    berth_host_free(host);
+}
+
+static void an_application_is_in_one_host_at_a_time(void)
+{
+    berth_host *one = host_with_threads(1), *two = host_with_threads(1);
+    struct berth_error error;
+
+    CHECK_CODE(berth_host_provide(one, &berth_entry, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_host_provide(two, &berth_entry, &error), BERTH_FAILED_PRECONDITION, &error);
+    CHECK_CONTAINS(error.text, "app");
+    berth_host_free(one);
+    CHECK_CODE(berth_host_provide(two, &berth_entry, &error), BERTH_OK, &error);
+    berth_host_free(two);
+}
+
+static void bound_structs_keep_the_application(void)
+{
+    berth_host *host = host_with_threads(1);
+    struct berth_error error;
+    echo_point_bound echo;
+
+    LOAD(host, "types", NULL);
+    CHECK_CODE(berth_bind(host, "types.echo_point", echo_point, &echo, &error),
+               BERTH_INVALID_ARGUMENT, &error);
+    CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_bind(host, "types.echo_point", echo_point, &echo, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_host_unload(host, "app", &error), BERTH_FAILED_PRECONDITION, &error);
+    CHECK_CONTAINS(error.text, "types.echo_point");
+    CHECK_CODE(berth_host_reload(host, "types", NULL, NULL, &error), BERTH_OK, &error);
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK(echo_point_call(&echo, ctx, (berth_point){ 1, 2 }).y == 2);
+    berth_leave(ctx);
+    berth_unbind(host, &echo);
+    CHECK_CODE(berth_host_unload(host, "app", &error), BERTH_OK, &error);
+    CHECK_CODE(berth_host_reload(host, "types", NULL, NULL, &error), BERTH_OK, &error);
     berth_host_free(host);
 }
 
@@ -725,6 +779,9 @@ static const struct berth_test tests[] = {
     { "a_host_may_be_changed_inside_a_call", a_host_may_be_changed_inside_a_call },
     { "files_that_are_no_modules_are_refused", files_that_are_no_modules_are_refused },
     { "mutated_files_end_nobody", mutated_files_end_nobody },
+    { "an_application_is_in_one_host_at_a_time", an_application_is_in_one_host_at_a_time },
+    { "bound_structs_keep_the_application", bound_structs_keep_the_application },
+    { "timeouts_may_be_for_ever", timeouts_may_be_for_ever },
     { "a_file_may_change_under_a_module", a_file_may_change_under_a_module },
     { "a_manifest_can_be_read_without_running_anything",
       a_manifest_can_be_read_without_running_anything },
