@@ -323,7 +323,10 @@ BERTH_I_UNUSED static inline int berth_error_code(berth_ctx *ctx)
     return berth_failed(ctx) ? BERTH_I_SERVICES(ctx)->error(ctx, (const char **)0) : BERTH_OK;
 }
 
-/* Its words with the chain of calls, or "". Valid until the function returns. */
+/*
+ * Its words with the chain of calls, or "". Valid until berth_clear, the next error, or the
+ * function's return: copy what must last (berth_printf).
+ */
 BERTH_I_UNUSED static inline const char *berth_error_text(berth_ctx *ctx)
 {
     const char *text = "";
