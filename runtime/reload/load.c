@@ -153,8 +153,8 @@ void berth_generation_end(berth_ctx *admin, struct berth_generation *generation,
     if (reason)
         reason[0] = '\0';
     berth_module_label(generation, label, sizeof label);
-    berth_generation_halt(generation); /* STOP is the last call */
-    if (generation->carrier &&
+    berth_generation_halt(generation); /* STOP is the last call; a worker's comes from upstream */
+    if (generation->carrier && !host->upstream &&
         berth_hook_invoke(admin, generation, BERTH_HOOK_STOP, NULL, NULL, &error) != BERTH_OK)
         berth_host_log(host, generation, BERTH_LOG_ERROR, "STOP failed: %s", error.text);
     berth_generation_close(generation);
