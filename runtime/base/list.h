@@ -11,8 +11,8 @@
 
 /*
  * may_alias: gcc 12 takes a head's `next`, reached through the struct that it is in, for unchanged
- * when an element is removed through the element, and then never leaves a loop that empties the list
- * (tests/unit/list_test.c). With it, all links are taken for the same memory.
+ * when an element is removed through the element, and then never leaves a loop that empties the
+ * list (tests/unit/list_test.c). With it, all links are taken for the same memory.
  */
 struct berth_list {
     struct berth_list *next, *previous;

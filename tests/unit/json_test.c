@@ -768,7 +768,8 @@ static void large_texts_are_read_in_proportion(void)
         berth_arena_reset(&arena);
         CHECK(taken < 20);
         if (!berth_test_instrumented()) {
-            CHECK(grown < 6 * size);
+            CHECK(grown <
+                  12 * size); /* four bytes for "x" become 24, and half more while they grow */
             berth_note("%s of %s: %.2f s, %zu MiB more", cases[i].type, cases[i].piece, taken,
                        grown >> 20);
         }
