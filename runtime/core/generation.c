@@ -225,10 +225,11 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
                                                   .submit = upcall_submit,
                                                   .died = upcall_died,
                                                   .user = generation };
-    pthread_mutex_lock(&host->lock);
+    berth_list_init(&generation->all);
+    int code = items_make(generation, error);
+    pthread_mutex_lock(&host->lock); /* with its items: who prints a chain of calls looks at them */
     berth_list_append(&host->generations, &generation->all);
     pthread_mutex_unlock(&host->lock);
-    int code = items_make(generation, error);
     if (code == BERTH_OK)
         code = cells_make(generation, error);
     if (code == BERTH_OK && setup->options) {
