@@ -19,7 +19,7 @@
 #define NS_PER_MS INT64_C(1000000)
 #define BATCH     32
 
-/* What epoll gives back for the loop's own two descriptors; a source has its id, which is never 0. */
+/* What epoll gives back for the loop's own two descriptors; a source's id is never 0. */
 #define OWN_EVENT 0
 
 struct berth_loop {
@@ -290,7 +290,7 @@ static void timer_take_out(struct berth_loop *loop, struct berth_timer *timer)
 }
 
 /*
- * Sets timer_fd to the earliest timer, which also makes it unreadable. A removal does not come here:
+ * Sets timer_fd to the earliest timer, which makes it unreadable. A removal does not come here:
  * going off once in vain costs less than a system call for each deadline that was kept.
  */
 static void timers_arm(struct berth_loop *loop)

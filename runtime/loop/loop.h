@@ -53,8 +53,9 @@ int berth_source_add(struct berth_loop *loop, struct berth_source *source,
 void berth_source_modify(struct berth_source *source, uint32_t events);
 /*
  * To be called before its fd is closed; nothing happens to a source that is not in. Its callback
- * does not run after this returns: it waits for one that runs, unless called from it, so it must not
- * be called with a lock that the callback takes. From within it, the source may be freed afterwards.
+ * does not run after this returns: it waits for one that runs, unless called from it, so it must
+ * not be called with a lock that the callback takes. From within it, the source may be freed
+ * afterwards.
  */
 void berth_source_remove(struct berth_source *source);
 

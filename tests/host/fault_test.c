@@ -434,7 +434,7 @@ static void try_operation(const struct operation *operation, bool all)
            try_once(operation, outcome.allocations + 1, all, &outcome))
         outcome.allocations++;
     CHECK(outcome.allocations > 0 && outcome.allocations < 5000);
-    if (!berth_test_instrumented()) /* else images are kept; ASan finds what nobody knows any more */
+    if (!berth_test_instrumented()) /* else images are kept, and ASan finds leaks */
         CHECK(outcome.leaked <= 2); /* the C library keeps the text of dlerror() */
     berth_note("%s: %lu allocations, %lu without which it works, %lu with another code, %ld leaked",
                operation->name, outcome.allocations, outcome.tolerated, outcome.odd,

@@ -6,7 +6,7 @@
 #define MS INT64_C(1000000)
 #define S  (1000 * MS)
 
-/* Restarts a module that dies `life` after each restart, until it is given up or count is reached. */
+/* Restarts a module that dies `life` after each restart, at most count times. */
 static int restarts(struct berth_restart *restart, int64_t *now, int64_t life, int count,
                     int64_t *ret_delays)
 {
