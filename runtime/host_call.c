@@ -334,8 +334,17 @@ static int words_read(void *user, const struct berth_signature *signature,
     struct json_call json = { .arguments = call->given->json, .limit = call->limit };
     if (call->given->json)
         return json_read(&json, signature, arena, ret_arguments, error);
-    return berth_words_read(signature, call->given->words, call->given->count, call->given->expand,
-                            call->given->user, arena, ret_arguments, error);
+    int code =
+        berth_words_read(signature, call->given->words, call->given->count, call->given->expand,
+                         call->given->user, arena, ret_arguments, error);
+    size_t size = 0;
+    for (size_t i = 0; code == BERTH_OK && i < signature->count; i++)
+        size += berth_value_weight(signature->parameters[i].type, (*ret_arguments)[i]);
+    return code == BERTH_OK && size > call->limit
+               ? berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                                 "the arguments have %zu bytes; max_message is %zu", size,
+                                 call->limit)
+               : code;
 }
 
 static int words_write(void *user, const struct berth_type *type, const void *result,

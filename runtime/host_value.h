@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Arguments and results as the application gives them by kind: struct berth_value of <berth/host.h>. */
+/*
+ * Arguments and results as the application gives them by kind: struct berth_value of
+ * <berth/host.h>.
+ */
 #ifndef RUNTIME_HOST_VALUE_H
 #define RUNTIME_HOST_VALUE_H
 

@@ -112,7 +112,8 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
         return berth_error_set(
             error, code,
             code == BERTH_ABORTED
-                ? "%s: this call chain is inside the serial module already and would wait for itself"
+                ? "%s: this call chain is inside the serial module already, and would wait for "
+                  "itself"
                 : "%s: the serial module was busy until the deadline",
             module->name);
     if (code != BERTH_OK)

@@ -31,8 +31,8 @@ int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind
                         int64_t deadline, const char *topic, struct berth_reader *arguments,
                         struct berth_buffer *result, struct berth_error *error);
 /*
- * The module's timers and watches have turns from now on, as they have not before START and RESTORE,
- * and while SAVE has been and it is not known yet who goes on. Does not block for long.
+ * The module's timers and watches have turns from now on, as they have not before START and
+ * RESTORE, and while SAVE has been and it is not known yet who goes on. Does not block for long.
  */
 void berth_served_serve(berth_host *host);
 /* Runs fn(argument) on a thread of the host's pool. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * berth-worker, the program behind placement `process`. With --zygote it makes workers for one host;
- * each of them returns here to serve: it maps the image that it was given and answers the host's
- * calls, with the same core as the host itself (runtime/serve.h).
+ * berth-worker, the program behind placement `process`. With --zygote it makes workers for one
+ * host; each of them returns here to serve: it maps the image that it was given and answers the
+ * host's calls, with the same core as the host itself (runtime/serve.h).
  *
  * The main thread maps the image and then reads the connection while no other thread waits for it.
  * Calls run on threads of the served host, one each, so that a call that waits upstream holds up

@@ -66,8 +66,8 @@ static int move_up(int fd)
 
 /*
  * What a worker gives up before it sees its image: whatever restricts it more belongs here as well.
- * Signals, their mask and the environment are as in a process that has just been started; the working
- * directory, the limits, and with them core dumps, are the application's.
+ * Signals, their mask and the environment are as in a process that has just been started; the
+ * working directory, the limits, and with them core dumps, are the application's.
  */
 static void settle(const struct nursery *nursery, const char *name, struct berth_newborn *newborn)
 {
@@ -202,7 +202,9 @@ static void reap(struct nursery *nursery)
 
 /* ---- running ---- */
 
-/* Whatever the application ignores would be ignored here as well; an ignored SIGCHLD eats the ends. */
+/*
+ * Whatever the application ignores would be ignored here as well; an ignored SIGCHLD eats the ends.
+ */
 static void reset_ignored_signals(void)
 {
     struct sigaction action;

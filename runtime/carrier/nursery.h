@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The zygote's own program, `berth-worker --zygote`, and what it and the host say to each other: one
- * packet each, over a socket that keeps packets apart. It is single-threaded, so that its forks are
- * safe, and it holds nothing of the application's but standard error.
+ * The zygote's own program, `berth-worker --zygote`, and what it and the host say to each other:
+ * one packet each, over a socket that keeps packets apart. It is single-threaded, so that its forks
+ * are safe, and it holds nothing of the application's but standard error.
  */
 #ifndef RUNTIME_CARRIER_NURSERY_H
 #define RUNTIME_CARRIER_NURSERY_H

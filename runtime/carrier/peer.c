@@ -457,7 +457,7 @@ static void submit(struct berth_peer *peer, struct berth_received *request)
     }
 }
 
-/* ---- what comes in: returns what is wrong with it, or NULL. By the reader, without the lock. ---- */
+/* ---- what comes in: what is wrong with it, or NULL. By the reader, without the lock ---- */
 
 static const char *take_reply(struct berth_peer *peer, struct berth_received *reply)
 {
@@ -549,7 +549,10 @@ static const char *take(struct berth_peer *peer, struct berth_received *frame)
     return wrong;
 }
 
-/* One read, and all the frames that are whole then. > 0: there may be more; 0: not now; < 0: it has ended. */
+/*
+ * One read, and all the frames that are whole then. > 0: there may be more; 0: not now; < 0: it has
+ * ended.
+ */
 static int read_once(struct berth_peer *peer)
 {
     int got = berth_stream_fill(&peer->stream);
@@ -673,7 +676,9 @@ static void serve_inbox(struct berth_peer *peer, struct pending *pending)
     pthread_mutex_lock(&peer->lock);
 }
 
-/* Nobody waits for the reply any more. With the lock held. Returns whether a reply may still come. */
+/*
+ * Nobody waits for the reply any more. With the lock held. Returns whether a reply may still come.
+ */
 static bool give_up(struct berth_peer *peer, struct pending *pending)
 {
     if (pending->outgoing && berth_stream_withdraw(&peer->stream, pending->outgoing)) {
@@ -769,7 +774,10 @@ static int take_answer(struct pending *pending, struct berth_received **ret_repl
     return code;
 }
 
-/* The whole of a call but its memory. Returns whether *pending must stay, for a reply that may still come. */
+/*
+ * The whole of a call but its memory. Returns whether *pending must stay, for a reply that may
+ * still come.
+ */
 static bool run_call(struct berth_peer *peer, struct pending *pending,
                      const struct berth_wire *wire, struct berth_outgoing *outgoing,
                      int64_t deadline, struct berth_received **ret_reply, int *ret_code,

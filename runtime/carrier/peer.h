@@ -1,22 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One end of the connection between a host and a worker. Both ends are alike: each can make requests
- * of the other, and each waits for its own.
+ * One end of the connection between a host and a worker. Both ends are alike: each can make
+ * requests of the other, and each waits for its own.
  *
  * Nested calls. A request that is made while this thread serves one of the other end's says so
  * (`under`), and is served by the very thread there that waits for that one. So a chain of calls
- * stays one chain, in the order of a stack, and a serial module that calls itself by way of others is
- * found out. A request under nothing is served by a thread of ops->submit.
+ * stays one chain, in the order of a stack, and a serial module that calls itself by way of others
+ * is found out. A request under nothing is served by a thread of ops->submit.
  *
- * Who reads. One thread at a time: a waiting one, or, when nobody waits, the loop. So calls work in a
- * host that has no threads at all. Sending only queues and then writes what the socket takes; the
+ * Who reads. One thread at a time: a waiting one, or, when nobody waits, the loop. So calls work in
+ * a host that has no threads at all. Sending only queues and then writes what the socket takes; the
  * rest goes when the socket is ready, to whoever reads. No thread ever blocks on sending.
  *
- * Trust. Nothing that comes in is believed: size, type, head, the ids of replies and of `under`, and
- * the number of requests are checked, and ops->check sees the rest. What is wrong breaks the
+ * Trust. Nothing that comes in is believed: size, type, head, the ids of replies and of `under`,
+ * and the number of requests are checked, and ops->check sees the rest. What is wrong breaks the
  * connection off. Memory is bounded on both sides: an end may have BERTH_PEER_REQUESTS unanswered
- * requests, of eight times the largest frame together; it is refused more by itself, and broken off by
- * the other. Results that the other end does not fetch are bounded in the same way.
+ * requests, of eight times the largest frame together; it is refused more by itself, and broken off
+ * by the other. Results that the other end does not fetch are bounded in the same way.
  */
 #ifndef RUNTIME_CARRIER_PEER_H
 #define RUNTIME_CARRIER_PEER_H
@@ -31,8 +31,8 @@ struct berth_peer;
 
 struct berth_peer_ops {
     /*
-     * A request or a note: NULL, or what is wrong with it, in words for "a malformed frame: …". Must not block:
-     * it runs on the thread that reads.
+     * A request or a note: NULL, or what is wrong with it, in words for "a malformed frame: …".
+     * Must not block: it runs on the thread that reads.
      */
     const char *(*check)(void *user, const struct berth_received *frame);
     /*
@@ -46,9 +46,9 @@ struct berth_peer_ops {
     /* Runs run(argument) once on a thread that may block; or fails, and does not. */
     int (*submit)(void *user, void (*run)(void *argument), void *argument);
     /*
-     * The connection has ended, and all calls with it. Once, unless berth_peer_close was first. Must
-     * not block. wrong: what the other end did ("sent a malformed frame: an unknown type"), or NULL: it is
-     * only gone.
+     * The connection has ended, and all calls with it. Once, unless berth_peer_close was first.
+     * Must not block. wrong: what the other end did ("sent a malformed frame: an unknown type"), or
+     * NULL: it is only gone.
      */
     void (*ended)(void *user, const char *wrong);
 };
@@ -62,15 +62,19 @@ struct berth_peer_setup {
     void *user;
 };
 
-/* Takes the socket (a non-blocking stream), also on failure. max_message is the same at both ends. */
+/*
+ * Takes the socket (a non-blocking stream), also on failure. max_message is the same at both ends.
+ */
 int berth_peer_new(const struct berth_peer_setup *setup, int socket, struct berth_peer **ret_peer,
                    struct berth_error *error);
-/* For an end that learns max_message from the other: before the first call, note or large result. */
+/*
+ * For an end that learns max_message from the other: before the first call, note or large result.
+ */
 void berth_peer_set_max_message(struct berth_peer *peer, size_t max_message);
 /*
  * Ends the connection, if it has not ended, and waits for callbacks that run on other threads:
- * none of ops runs after this, but submitted work that has not begun may still come, and does nothing.
- * No berth_peer_call may be waiting. May be called inside a callback, on its thread.
+ * none of ops runs after this, but submitted work that has not begun may still come, and does
+ * nothing. No berth_peer_call may be waiting. May be called inside a callback, on its thread.
  */
 void berth_peer_close(struct berth_peer *peer);
 void berth_peer_unref(struct berth_peer *peer); /* after berth_peer_close; NULL is fine */
@@ -79,10 +83,10 @@ void berth_peer_unref(struct berth_peer *peer); /* after berth_peer_close; NULL 
 void berth_peer_begin(const struct berth_peer *peer, struct berth_buffer *buffer);
 
 /*
- * Makes a request (type, kind and index of wire; the buffer is taken) and waits for its reply. ctx is
- * what ops->serve gets for requests that come back under this one. Returns the reply's code, with its
- * words in *error; for BERTH_OK *ret_reply is the caller's to free(). A reply that comes after the
- * deadline is dropped, and counted.
+ * Makes a request (type, kind and index of wire; the buffer is taken) and waits for its reply. ctx
+ * is what ops->serve gets for requests that come back under this one. Returns the reply's code,
+ * with its words in *error; for BERTH_OK *ret_reply is the caller's to free(). A reply that comes
+ * after the deadline is dropped, and counted.
  */
 int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
                     struct berth_buffer *buffer, berth_ctx *ctx, int64_t deadline,
@@ -90,7 +94,9 @@ int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
 #define BERTH_PEER_ENDED   (-1) /* no reply: the connection has ended. *error is untouched */
 #define BERTH_PEER_EXPIRED (-2) /* no reply before the deadline. *error is untouched */
 
-/* Queues a note (the buffer is taken). False: there is no memory, or the other end does not fetch. */
+/*
+ * Queues a note (the buffer is taken). False: there is no memory, or the other end does not fetch.
+ */
 bool berth_peer_note(struct berth_peer *peer, const struct berth_wire *wire,
                      struct berth_buffer *buffer);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Placement `process`: the image is mapped in a worker, a process of its own, and its functions are
- * called over a socket. Nothing that comes from the worker is believed (peer.h); a result is unpacked
- * with the signature of the function that was called.
+ * called over a socket. Nothing that comes from the worker is believed (peer.h); a result is
+ * unpacked with the signature of the function that was called.
  *
  * A worker's end has two signs: the connection ends, and the zygote tells how the process ended.
- * Whoever sees the first waits a moment for the second, so that callers hear what happened. `died` is
- * called upon the second alone, and so exactly once.
+ * Whoever sees the first waits a moment for the second, so that callers hear what happened. `died`
+ * is called upon the second alone, and so exactly once.
  */
 #include <errno.h>
 #include <pthread.h>
@@ -24,7 +24,9 @@
 #include "runtime/carrier/zygote.h"
 
 #define MS INT64_C(1000000)
-/* From the end of the connection until the zygote tells why: longer, and the worker has closed it. */
+/*
+ * From the end of the connection until the zygote tells why: longer, and the worker has closed it.
+ */
 #define GRACE (500 * MS)
 /* From SIGKILL until a worker has ended: it may have much memory to give back. */
 #define KILL_TIMEOUT (5000 * MS)
@@ -372,7 +374,10 @@ static int guard_handle(void *user, const struct berth_type *type, uint64_t *id,
     return code;
 }
 
-/* A result is the callee's to get wrong; that it does not even have the type's form is the worker's. */
+/*
+ * A result is the callee's to get wrong; that it does not even have the type's form is the
+ * worker's.
+ */
 static int take_result(struct process_carrier *self, const struct berth_type *type,
                        const struct berth_received *reply, struct berth_arena *arena, void *result,
                        struct berth_error *error)

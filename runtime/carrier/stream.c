@@ -199,7 +199,9 @@ int berth_stream_fill(struct berth_stream *stream)
     return 1;
 }
 
-/* Memory for the frame that begins here; without it the frame is read over, and only its head kept. */
+/*
+ * Memory for the frame that begins here; without it the frame is read over, and only its head kept.
+ */
 static struct berth_received *receive(const struct berth_wire *wire)
 {
     struct berth_received *incoming = malloc(sizeof(*incoming) + wire->size + 1);

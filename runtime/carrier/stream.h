@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Frames in and out of a non-blocking stream socket. Nothing here blocks; the peer decides who waits,
- * and keeps its lock: the reading half belongs to whoever reads, the rest to whoever holds the lock.
+ * Frames in and out of a non-blocking stream socket. Nothing here blocks; the peer decides who
+ * waits, and keeps its lock: the reading half belongs to whoever reads, the rest to whoever holds
+ * the lock.
  */
 #ifndef RUNTIME_CARRIER_STREAM_H
 #define RUNTIME_CARRIER_STREAM_H
@@ -44,16 +45,19 @@ int berth_stream_init(struct berth_stream *stream, int socket, int life, unsigne
 void berth_stream_deinit(struct berth_stream *stream);
 
 /*
- * Waits until there is something to do, as a bit set: EPOLLIN, to read; EPOLLOUT, to flush. When the
- * other process has ended there is something to read as long as there is, and then the end, even if
- * another process holds its socket open.
+ * Waits until there is something to do, as a bit set: EPOLLIN, to read; EPOLLOUT, to flush. When
+ * the other process has ended there is something to read as long as there is, and then the end,
+ * even if another process holds its socket open.
  */
 uint32_t berth_stream_wait(struct berth_stream *stream, int timeout_ms);
 
 /* Puts it into the queue (taken) and writes. */
 void berth_stream_send(struct berth_stream *stream, struct berth_outgoing *outgoing,
                        struct berth_list *sent);
-/* Writes what the socket takes. What has gone as a whole is appended to sent, for the caller to free. */
+/*
+ * Writes what the socket takes. What has gone as a whole is appended to sent, for the caller to
+ * free.
+ */
 void berth_stream_flush(struct berth_stream *stream, struct berth_list *sent);
 /* Takes a frame back of which nothing has been sent. False: too late. */
 bool berth_stream_withdraw(struct berth_stream *stream, struct berth_outgoing *outgoing);

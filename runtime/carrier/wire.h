@@ -9,7 +9,8 @@
  *          10 u16 kind    INVOKE: enum berth_item_kind; LOG: enum berth_log_level; else 0
  *          12 u32 code    REPLY: enum berth_code; else 0
  *          16 u64 id      of a request, chosen by its sender; REPLY: of the request; NOTE: 0
- *          24 u64 under   of a request: the receiver's own request that this one was made inside, or 0
+ *          24 u64 under   of a request: the receiver's own request that this one was made inside,
+ * or 0
  *          32 i64 left    of a request: nanoseconds to its deadline; INT64_MAX: none
  *          40 u32 index   INVOKE: the item; CALL: the import; PUBLISH: the topic; OPEN: the image's
  *                         generation; else 0

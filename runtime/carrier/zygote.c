@@ -108,8 +108,8 @@ static void describe(int status, char *how, size_t size)
 }
 
 /*
- * Ends the process, if it has not ended, and waits for that. It is a child of the application only if
- * that adopts orphans, as the first process of a container does; then it is reaped.
+ * Ends the process, if it has not ended, and waits for that. It is a child of the application only
+ * if that adopts orphans, as the first process of a container does; then it is reaped.
  */
 static void put_to_rest(int pidfd)
 {
@@ -362,7 +362,10 @@ static struct berth_worker *find(struct berth_zygote *zygote, uint64_t serial)
     return NULL;
 }
 
-/* Nothing more is to be had from the process: it has ended, or gone mad. number: an errno value for who waits. */
+/*
+ * Nothing more is to be had from the process: it has ended, or gone mad. number: an errno value for
+ * who waits.
+ */
 static void bury(struct berth_zygote *zygote, int number)
 {
     int socket = zygote->socket, pidfd = zygote->pidfd;

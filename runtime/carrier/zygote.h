@@ -5,8 +5,8 @@
  * sees no SIGCHLD, and its waitpid(-1) steals nothing. The zygote ends when the host's end of its
  * socket closes, or with the application, and its workers end with it.
  *
- * All functions may be called by any thread. In a host whose loop nobody runs, those that wait do the
- * reading themselves.
+ * All functions may be called by any thread. In a host whose loop nobody runs, those that wait do
+ * the reading themselves.
  */
 #ifndef RUNTIME_CARRIER_ZYGOTE_H
 #define RUNTIME_CARRIER_ZYGOTE_H
@@ -26,8 +26,8 @@ int berth_zygote_new(struct berth_loop *loop, const char *program, struct berth_
 void berth_zygote_free(struct berth_zygote *zygote);
 
 /*
- * ended(owner, how) is called once, when the worker has ended, with no lock held, by the thread that
- * runs the loop or one that waits here. how: "exited with status 3", "was killed by signal 11
+ * ended(owner, how) is called once, when the worker has ended, with no lock held, by the thread
+ * that runs the loop or one that waits here. how: "exited with status 3", "was killed by signal 11
  * (Segmentation fault)".
  */
 struct berth_worker_end {

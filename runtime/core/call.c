@@ -29,8 +29,8 @@ static int wait_changed(struct berth_host *host, int64_t deadline)
 }
 
 /*
- * Without a state to hand over, a replacement keeps callers out for about 2 us; being woken takes 20
- * times as long. So look again for a few before sleeping.
+ * Without a state to hand over, a replacement keeps callers out for about 2 us; being woken takes
+ * 20 times as long. So look again for a few before sleeping.
  */
 static bool cell_comes_back(const struct berth_cell *cell)
 {

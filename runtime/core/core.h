@@ -48,7 +48,9 @@ struct berth_item {
     const struct berth_signature *signature;
     void (*code)(void); /* inline; else NULL */
     bool gated;         /* code of a serial module */
-    /* When a call is no more than that, without a copy of anything: how; else NULL: the carrier's. */
+    /*
+     * When a call is no more than that, without a copy of anything: how; else NULL: the carrier's.
+     */
     const struct berth_invoke *direct;
     uint64_t serial; /* of its generation: no two in a process have the same */
 };

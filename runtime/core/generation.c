@@ -246,7 +246,9 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
     return BERTH_OK;
 }
 
-/* How long a worker may take to start, constructors included, before it counts as one that hangs. */
+/*
+ * How long a worker may take to start, constructors included, before it counts as one that hangs.
+ */
 #define READY_TIMEOUT_NS INT64_C(30000000000)
 
 int berth_generation_carry(struct berth_generation *generation, struct berth_error *error)

@@ -17,7 +17,9 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
 int berth_generation_open(struct berth_generation *generation, struct berth_error *error);
 /* A new carrier for one whose worker has died. */
 int berth_generation_carry(struct berth_generation *generation, struct berth_error *error);
-/* It has started, and has its state: its timers and watches have turns now. Not in the host's lock. */
+/*
+ * It has started, and has its state: its timers and watches have turns now. Not in the host's lock.
+ */
 void berth_generation_serve(struct berth_generation *generation);
 /* Its timers and watches end, and its threads. close and free do so, too. */
 void berth_generation_halt(struct berth_generation *generation);

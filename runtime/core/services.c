@@ -126,7 +126,8 @@ static void *alloc(berth_ctx *ctx, size_t size)
     return memory;
 }
 
-static char *format_text(berth_ctx *ctx, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static char *format_text(berth_ctx *ctx, const char *format,
+                                                               va_list arguments)
 {
     static char empty[] = "";
     char *text = berth_arena_format_va(&berth_thread_of(ctx)->arena, format, arguments);
@@ -148,8 +149,9 @@ static void rewind_to(berth_ctx *ctx, uint64_t to)
 
 /* ---- the module's own ---- */
 
-static void log_line(berth_ctx *ctx, struct berth_link *unit, int level, const char *format,
-                     va_list arguments)
+__attribute__((format(printf, 4, 0))) static void log_line(berth_ctx *ctx, struct berth_link *unit,
+                                                           int level, const char *format,
+                                                           va_list arguments)
 {
     berth_host_log_va(berth_host_of(ctx), unit->edge, level, format, arguments);
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Topics, who publishes to them, and who gets it. Takes topic_lock itself, unless said otherwise. */
+/*
+ * Topics, who publishes to them, and who gets it. Takes topic_lock itself, unless said otherwise.
+ */
 #ifndef RUNTIME_CORE_TOPIC_H
 #define RUNTIME_CORE_TOPIC_H
 

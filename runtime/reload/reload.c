@@ -153,7 +153,9 @@ static int wait_inside(struct transaction *t, bool stateful, struct berth_error 
     const struct berth_manifest *old = t->old->image->manifest;
     bool is_inline = t->old->placement == &berth_carrier_inline;
     bool quiet = true;
-    /* Without state old and new may run side by side: callers are not kept waiting for a barrier. */
+    /*
+     * Without state old and new may run side by side: callers are not kept waiting for a barrier.
+     */
     if (is_inline && !old->parallel) {
         quiet = t->gated = berth_gate_lock(&t->module->gate, berth_block(t->admin)->chain,
                                            t->deadline) == BERTH_OK;

@@ -2,9 +2,9 @@
 /*
  * Calls whose arguments all travel in registers, made without libffi, which takes several times as
  * long. On x86-64 (System V) and aarch64 (AAPCS64) integers and pointers fill the general registers
- * in order, decimals the vector registers in order, and neither depends on the other: one C function
- * type that has all of both calls every such function. What does not fit, and every call on other
- * machines or when built with -DBERTH_NO_REGISTERS, is libffi's.
+ * in order, decimals the vector registers in order, and neither depends on the other: one C
+ * function type that has all of both calls every such function. What does not fit, and every call
+ * on other machines or when built with -DBERTH_NO_REGISTERS, is libffi's.
  */
 #ifndef RUNTIME_VALUE_REGISTERS_H
 #define RUNTIME_VALUE_REGISTERS_H

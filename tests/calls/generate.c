@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writes random C functions of every type, in three forms, to see that all ways of calling agree with the
- * compiler's own:   generate SEED COUNT DIRECTORY
+ * Writes random C functions of every type, in three forms, to see that all ways of calling agree
+ * with the compiler's own:   generate SEED COUNT DIRECTORY
  *
- *   functions.h  the structs, and plain_fN: a function that hashes all of its arguments into its result
+ *   functions.h  the structs, and plain_fN: a function that hashes all of its arguments into its
+ * result
  *   direct.c     direct_fN(arguments, result): calls plain_fN as C does
  *   callee.c     a module that exports fN
  *   caller.c     a module that imports callee.fN and exports fN, which passes on
@@ -89,15 +90,16 @@ static FILE *create(const char *directory, const char *name)
 
 static void write_helpers(FILE *to)
 {
-    fputs(
-        "/* made by generate */\n"
-        "#include <berth/module.h>\n#include <string.h>\n"
-        "typedef unsigned long long U;\n"
-        "void *gen_alloc(berth_ctx *ctx, size_t size);\n"
-        "static inline U mix(U h, U v) { h = (h ^ v) * 0x9e3779b97f4a7c15ULL; return h ^ (h >> 29); }\n"
-        "static inline U hash_data(U h, const void *p, size_t n)\n"
-        "{ h = mix(h, n); for (size_t i = 0; i < n; i++) h = mix(h, ((const unsigned char *)p)[i]); return h; }\n",
-        to);
+    fputs("/* made by generate */\n"
+          "#include <berth/module.h>\n#include <string.h>\n"
+          "typedef unsigned long long U;\n"
+          "void *gen_alloc(berth_ctx *ctx, size_t size);\n"
+          "static inline U mix(U h, U v)\n"
+          "{ h = (h ^ v) * 0x9e3779b97f4a7c15ULL; return h ^ (h >> 29); }\n"
+          "static inline U hash_data(U h, const void *p, size_t n)\n"
+          "{ const unsigned char *b = (const unsigned char *)p; h = mix(h, n);\n"
+          "  for (size_t i = 0; i < n; i++) h = mix(h, b[i]); return h; }\n",
+          to);
     for (size_t i = 0; i < SCALARS; i++) {
         const char *t = scalars[i];
         if (t[0] == 'f')
@@ -116,22 +118,29 @@ static void write_helpers(FILE *to)
                     t, t, t, t, t, strcmp(t, "bool") == 0 ? "(h & 1)" : "h");
     }
     fputs(
-        "BERTH_I_UNUSED static U hash_string(U h, berth_string v) { return hash_data(h, v, strlen(v)); }\n"
+        "BERTH_I_UNUSED static U hash_string(U h, berth_string v)\n"
+        "{ return hash_data(h, v, strlen(v)); }\n"
         "BERTH_I_UNUSED static berth_string make_string(berth_ctx *c, U h)\n"
         "{ size_t n = (size_t)(h % 40); char *p = (char *)gen_alloc(c, n + 1);\n"
-        "  for (size_t i = 0; i < n; i++) p[i] = (char)('a' + (h >> (i % 50)) % 26); p[n] = 0; return p; }\n"
-        "BERTH_I_UNUSED static U hash_json(U h, berth_json v) { return hash_data(h, v, strlen(v)); }\n"
+        "  for (size_t i = 0; i < n; i++) p[i] = (char)('a' + (h >> (i % 50)) % 26);\n"
+        "  p[n] = 0; return p; }\n"
+        "BERTH_I_UNUSED static U hash_json(U h, berth_json v)\n"
+        "{ return hash_data(h, v, strlen(v)); }\n"
         "BERTH_I_UNUSED static berth_json make_json(berth_ctx *c, U h) { (void)c; return h & 1 ? "
         "\"{\\\"a\\\":[1,2,null]}\" : \"17\"; }\n"
-        "BERTH_I_UNUSED static U hash_bytes(U h, berth_bytes v) { return hash_data(h, v.data, v.size); }\n"
+        "BERTH_I_UNUSED static U hash_bytes(U h, berth_bytes v)\n"
+        "{ return hash_data(h, v.data, v.size); }\n"
         "BERTH_I_UNUSED static berth_bytes make_bytes(berth_ctx *c, U h)\n"
-        "{ berth_bytes r = {gen_alloc(c, 64), (size_t)(h % 64)}; for (size_t i = 0; i < r.size; i++)\n"
+        "{ berth_bytes r = {gen_alloc(c, 64), (size_t)(h % 64)}; for (size_t i "
+        "= 0; i < r.size; i++)\n"
         "  ((unsigned char *)(uintptr_t)r.data)[i] = (unsigned char)(h >> (i % 56)); return r; }\n"
         "#define AROUND(t) \\\n"
         "BERTH_I_UNUSED static U hash_array_##t(U h, berth_array_##t v) \\\n"
-        "{ h = mix(h, v.count); for (size_t i = 0; i < v.count; i++) h = hash_##t(h, v.data[i]); return h; } \\\n"
+        "{ h = mix(h, v.count); for (size_t i = 0; i < v.count; i++) h = "
+        "hash_##t(h, v.data[i]); return h; } \\\n"
         "BERTH_I_UNUSED static berth_array_##t make_array_##t(berth_ctx *c, U h) \\\n"
-        "{ size_t n = (size_t)(h % 5); berth_##t *p = (berth_##t *)gen_alloc(c, n * sizeof *p + 1); \\\n"
+        "{ size_t n = (size_t)(h % 5); berth_##t *p = (berth_##t "
+        "*)gen_alloc(c, n * sizeof *p + 1); \\\n"
         "  for (size_t i = 0; i < n; i++) p[i] = make_##t(c, mix(h, i)); \\\n"
         "  berth_array_##t r = {p, n}; return r; }\n"
         "#define MAYBE(t) \\\n"
@@ -141,9 +150,12 @@ static void write_helpers(FILE *to)
         "{ berth_optional_##t r; memset(&r, 0, sizeof r); r.present = h & 1; \\\n"
         "  if (r.present) r.value = make_##t(c, h >> 1); return r; }\n"
         "#define MAYBE_TEXT(t) \\\n"
-        "BERTH_I_UNUSED static U hash_optional_##t(U h, berth_optional_##t v) { return v ? hash_##t(h, v) : mix(h, 2); } \\\n"
-        "BERTH_I_UNUSED static berth_optional_##t make_optional_##t(berth_ctx *c, U h) { return h & 1 ? make_##t(c, h) : 0; }\n"
-        "AROUND(string) AROUND(json) AROUND(bytes) MAYBE(bytes) MAYBE_TEXT(string) MAYBE_TEXT(json)\n",
+        "BERTH_I_UNUSED static U hash_optional_##t(U h, berth_optional_##t v) "
+        "{ return v ? hash_##t(h, v) : mix(h, 2); } \\\n"
+        "BERTH_I_UNUSED static berth_optional_##t make_optional_##t(berth_ctx "
+        "*c, U h) { return h & 1 ? make_##t(c, h) : 0; }\n"
+        "AROUND(string) AROUND(json) AROUND(bytes) MAYBE(bytes) "
+        "MAYBE_TEXT(string) MAYBE_TEXT(json)\n",
         to);
     /* bool is a macro in C11: not through AROUND */
     for (size_t i = 0; i < SCALARS; i++)
@@ -245,12 +257,18 @@ int main(int argc, char **argv)
     write_helpers(shared);
     for (unsigned i = 0; i < STRUCTS; i++)
         write_struct(shared, i);
+    fputs("#include \"functions.h\"\n#include <stdlib.h>\n"
+          "static struct block { struct block *next; long double data[]; } *blocks;\n"
+          "void *gen_alloc(berth_ctx *ctx, size_t size)\n{\n    (void)ctx;\n"
+          "    struct block *block = calloc(1, sizeof *block + size + 1);\n"
+          "    block->next = blocks;\n    blocks = block;\n    return block->data;\n}\n"
+          "__attribute__((destructor)) static void free_all(void)\n{\n    while (blocks) {\n"
+          "        struct block *next = blocks->next;\n        free(blocks);\n"
+          "        blocks = next;\n    }\n}\n",
+          direct);
     fputs(
-        "#include \"functions.h\"\n#include <stdlib.h>\n"
-        "void *gen_alloc(berth_ctx *ctx, size_t size)\n{\n    (void)ctx;\n    return calloc(1, size + 1);\n}\n",
-        direct);
-    fputs(
-        "#include \"functions.h\"\nBERTH_MODULE(\"callee\", \"1.0.0\", \"Generated.\");\nBERTH_PARALLEL;\n"
+        "#include \"functions.h\"\nBERTH_MODULE(\"callee\", \"1.0.0\", "
+        "\"Generated.\");\nBERTH_PARALLEL;\n"
         "void *gen_alloc(berth_ctx *ctx, size_t size)\n{\n    return berth_alloc(ctx, size);\n}\n",
         callee);
     fputs(

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A worker program that does what its module's name says, for tests of what hosts make of it. The
- * first word tells when (at once; when the image is to be opened; at the first call), the second what.
+ * first word tells when (at once; when the image is to be opened; at the first call), the second
+ * what.
  */
 #include <dirent.h>
 #include <fcntl.h>

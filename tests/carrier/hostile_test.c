@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A host whose worker program lies (tests/carrier/fake_worker.c): the calls that are inside fail with
- * the reason, the worker is killed, and the host serves on.
+ * A host whose worker program lies (tests/carrier/fake_worker.c): the calls that are inside fail
+ * with the reason, the worker is killed, and the host serves on.
  */
 #include "tests/support/hosting.h"
 

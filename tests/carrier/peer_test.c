@@ -67,7 +67,9 @@ static const char *on_check(void *user, const struct berth_received *frame)
     return frame->wire.index == 999 ? "an index out of range" : NULL;
 }
 
-/* Calls the other end back until the number in the data is 0; each level must stay on its thread. */
+/*
+ * Calls the other end back until the number in the data is 0; each level must stay on its thread.
+ */
 static int bounce(struct end *end, berth_ctx *under, const struct berth_received *request,
                   struct berth_buffer *result, struct berth_error *error)
 {
@@ -963,7 +965,10 @@ static void one_that_asks_and_does_not_listen_is_bounded(void)
     end_free(host);
 }
 
-/* Good frames with random bytes changed, cut and repeated: nothing but an orderly end may come of it. */
+/*
+ * Good frames with random bytes changed, cut and repeated: nothing but an orderly end may come of
+ * it.
+ */
 static void noise_of_every_kind(void)
 {
     int rounds = berth_test_instrumented() ? 100 : 400;

@@ -163,7 +163,9 @@ static void a_reload_ends_the_timers_of_the_old_generation(void)
     berth_host_free(host);
 }
 
-/* No tick before RESTORE, which refuses then, and none after SAVE, unless the old version goes on. */
+/*
+ * No tick before RESTORE, which refuses then, and none after SAVE, unless the old version goes on.
+ */
 static void timers_wait_for_the_state(void)
 {
     berth_host *host = conformance_host();

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A module made byte by byte, for this machine: small, valid, and loadable by the real loader. Tests
- * give it any records, and break whatever part of it they are about.
+ * A module made byte by byte, for this machine: small, valid, and loadable by the real loader.
+ * Tests give it any records, and break whatever part of it they are about.
  */
 #ifndef BERTH_TESTS_SUPPORT_CRAFT_H
 #define BERTH_TESTS_SUPPORT_CRAFT_H
@@ -74,7 +74,9 @@ struct craft {
     size_t rela_count;
 };
 
-/* Lasts as long as the test. records may be NULL: then one of each kind, as a real module has them. */
+/*
+ * Lasts as long as the test. records may be NULL: then one of each kind, as a real module has them.
+ */
 struct craft *craft_new(const struct craft_record *records, size_t count, unsigned options);
 
 /* Parts of it, to be changed in place. A wrong name aborts the program. */

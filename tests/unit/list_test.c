@@ -37,7 +37,9 @@ static void order_is_kept(void)
     CHECK(berth_list_empty(&pieces[2].link));
 }
 
-/* As a writer does with what it has queued; what gcc 12 makes an endless loop of without may_alias. */
+/*
+ * As a writer does with what it has queued; what gcc 12 makes an endless loop of without may_alias.
+ */
 static void take(struct queue *queue, size_t written, struct berth_list *taken)
 {
     queue->left -= written;

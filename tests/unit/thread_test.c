@@ -121,7 +121,9 @@ static void a_second_error_names_its_cause(void)
     end();
 }
 
-/* A model: errors of activations as a list, against the marks; random calls, failures and handling. */
+/*
+ * A model: errors of activations as a list, against the marks; random calls, failures and handling.
+ */
 static unsigned model_depth;
 static struct {
     unsigned level;
