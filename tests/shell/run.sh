@@ -32,6 +32,7 @@ C
 # begin ARG...: starts a host and waits until it is ready (or has ended).
 begin()
 {
+    : >err # or wait_for would find what the last one has said
     "$berth" run "$@" >out 2>err &
     host=$!
     wait_for ' info host ready'
