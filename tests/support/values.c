@@ -85,6 +85,12 @@ static void *need(void *memory)
     return memory;
 }
 
+/*
+ * Elements that the value which is being made may still have: arrays of structs of arrays would
+ * grow without bound, and with them the time of tests that walk them once for each piece.
+ */
+static size_t elements_left;
+
 static size_t random_count(void)
 {
     switch (berth_test_random_below(8)) {
@@ -161,6 +167,10 @@ static void fill(const struct berth_type *type, void *value, struct berth_arena 
 static void fill_span(const struct berth_type *element, void *value, struct berth_arena *arena)
 {
     size_t count = random_count(), size = element ? element->size : 1;
+    if (element && count > elements_left)
+        count = elements_left;
+    if (element)
+        elements_left -= count;
     char *data = need(berth_arena_alloc(arena, count * size));
     struct berth_span span = { count || berth_test_random_below(2) ? data : NULL, count };
 
@@ -213,6 +223,7 @@ static void fill(const struct berth_type *type, void *value, struct berth_arena 
 void *berth_test_random_value(const struct berth_type *type, struct berth_arena *arena)
 {
     void *value = need(berth_arena_alloc(arena, type->size));
+    elements_left = 400;
     fill(type, value, arena);
     return value;
 }
