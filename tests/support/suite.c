@@ -197,7 +197,8 @@ static void test_started(const CU_pTest test, const CU_pSuite unused)
     suite.skipped = false;
     suite.random_state = suite.seed;
     snprintf(suite.timeout_text, sizeof(suite.timeout_text),
-             "# %s took more than %u seconds (BERTH_TEST_TIMEOUT)\n", test->pName, suite.timeout);
+             "# %s took more than %u seconds (BERTH_TEST_TIMEOUT), with BERTH_TEST_SEED=%llu\n",
+             test->pName, suite.timeout, (unsigned long long)suite.seed);
     alarm(suite.timeout);
 }
 
