@@ -3,11 +3,14 @@
 #include <berth/host.h>
 
 #include "runtime/base/text.h"
+#include "runtime/core/event.h"
 #include "runtime/core/generation.h"
 #include "runtime/core/log.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
 #include "runtime/core/services.h"
+#include "runtime/host.h"
+#include "runtime/host_module.h"
 #include "runtime/reload/lifecycle.h"
 
 #include <stdio.h>
@@ -68,18 +71,21 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
         return berth_error_nomem(error);
     host->options.name = host->name;
     host->options.worker = host->worker;
-    int code = berth_loop_new(&host->loop, error);
+    int code = berth_events_init(host, error);
+    if (code == BERTH_OK)
+        code = berth_loop_new(&host->loop, error);
     if (code == BERTH_OK)
         code = berth_zygote_new(host->loop, host->worker, &host->zygote, error);
     return code == BERTH_OK ? berth_schedule_start(host, error) : code;
 }
 
-int berth_host_new(const struct berth_host_options *options, berth_host **ret_host,
-                   struct berth_error *error)
+int berth_host_make(const struct berth_host_options *options, const struct berth_upstream *upstream,
+                    berth_host **ret_host, struct berth_error *error)
 {
     struct berth_host *host = calloc(1, sizeof *host);
     if (!host)
         return berth_error_nomem(error);
+    host->upstream = upstream;
     if (berth_threads_init(&host->threads, &berth_services) != BERTH_OK) {
         free(host);
         return berth_error_set(
@@ -95,6 +101,7 @@ int berth_host_new(const struct berth_host_options *options, berth_host **ret_ho
     pthread_rwlock_init(&host->topic_lock, NULL);
     pthread_mutex_init(&host->lock, NULL);
     pthread_mutex_init(&host->run_lock, NULL);
+    pthread_mutex_init(&host->event_lock, NULL);
     pthread_cond_init(&host->changed, &host->cond_clock);
     pthread_cond_init(&host->runnable, &host->cond_clock);
     pthread_cond_init(&host->idle, &host->cond_clock);
@@ -109,12 +116,20 @@ int berth_host_new(const struct berth_host_options *options, berth_host **ret_ho
     berth_idmap_init(&host->alarms);
     berth_idmap_init(&host->app_subscriptions);
     int code = host_init(host, options, error);
+    if (code == BERTH_OK && !upstream)
+        code = berth_host_module_load(host, error);
     if (code != BERTH_OK) {
         berth_host_free(host);
         return code;
     }
     *ret_host = host;
     return BERTH_OK;
+}
+
+int berth_host_new(const struct berth_host_options *options, berth_host **ret_host,
+                   struct berth_error *error)
+{
+    return berth_host_make(options, NULL, ret_host, error);
 }
 
 /* A worker that does not come to an end is killed: then its callers leave. */
@@ -192,12 +207,14 @@ void berth_host_free(berth_host *host)
         return;
     unload_all(host);
     unsubscribe_all(host);
+    berth_host_module_free(host);
     unbind_all(host);
     berth_schedule_stop(host);
     berth_zygote_free(host->zygote);
     registry_free(host);
     berth_loop_free(host->loop);
     berth_threads_deinit(&host->threads);
+    berth_events_deinit(host);
     pthread_cond_destroy(&host->changed);
     pthread_cond_destroy(&host->runnable);
     pthread_cond_destroy(&host->idle);
@@ -336,6 +353,37 @@ static int load_staged(berth_host *host, struct berth_load *loads, bool *done, s
     return code;
 }
 
+static void refused(berth_host *host, const char *module, const struct berth_error *error)
+{
+    berth_event_publish(host, &(struct berth_event){ .kind = BERTH_EVENT_REFUSED,
+                                                     .module = module,
+                                                     .version = "",
+                                                     .placement = "",
+                                                     .detail = error->text });
+}
+
+int berth_host_load_as(berth_host *host, const char *file, const struct berth_load_options *options,
+                       char ret_name[BERTH_IDENTIFIER_MAX + 1], struct berth_error *error)
+{
+    struct berth_error why = { 0 };
+    struct berth_load load = { 0 };
+    bool done = false;
+    int code = load_fields(options, &load, &why);
+    if (code == BERTH_OK)
+        code = berth_image_stage(file, 1, &load.image, &why);
+    if (code == BERTH_OK) {
+        snprintf(ret_name, BERTH_IDENTIFIER_MAX + 1, "%s", load_name(&load));
+        code = load_staged(host, &load, &done, 1, &why);
+    }
+    berth_image_free(load.image);
+    if (code == BERTH_OK)
+        return BERTH_OK;
+    refused(host, load.name ? load.name : "", &why);
+    if (error)
+        *error = why;
+    return code;
+}
+
 int berth_host_load_all(berth_host *host, const char *const *files,
                         const struct berth_load_options *options, size_t count,
                         struct berth_error *error)
@@ -355,6 +403,8 @@ int berth_host_load_all(berth_host *host, const char *const *files,
         berth_image_free(loads[i].image);
     free(loads);
     free(done);
+    if (code != BERTH_OK)
+        refused(host, "", &why);
     if (code != BERTH_OK && error)
         *error = why;
     return code;
@@ -374,17 +424,38 @@ static struct berth_module *find_loaded(berth_host *host, const char *name,
     return module;
 }
 
-int berth_host_unload(berth_host *host, const char *name, struct berth_error *error)
+/* What is no file's is not an operator's to end or to replace. */
+static int check_is_file(const struct berth_module *module, bool application_may,
+                         struct berth_error *error)
+{
+    const struct berth_image *image = module->current->image;
+    if (image->own_links)
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "%s is part of the runtime and stays as it is", module->name);
+    if (berth_image_is_application(image) && !application_may)
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "%s is the application: it cannot be reloaded", module->name);
+    return BERTH_OK;
+}
+
+int berth_host_unload_as(berth_host *host, const char *name, bool force, struct berth_error *error)
 {
     struct berth_error why = { 0 };
     berth_ctx *admin = berth_admin_enter(host, "an unload", &why);
     struct berth_module *module = admin ? find_loaded(host, name, &why) : NULL;
-    int code = module ? berth_module_unload(admin, module, false, &why) : why.code;
+    int code = module ? check_is_file(module, true, &why) : why.code;
+    if (code == BERTH_OK)
+        code = berth_module_unload(admin, module, force, &why);
     if (admin)
         berth_admin_leave(host, admin);
     if (code != BERTH_OK && error)
         *error = why;
     return code;
+}
+
+int berth_host_unload(berth_host *host, const char *name, struct berth_error *error)
+{
+    return berth_host_unload_as(host, name, false, error);
 }
 
 static int reload(berth_host *host, const char *name, const char *file,
@@ -398,9 +469,8 @@ static int reload(berth_host *host, const char *name, const char *file,
     int code = module ? BERTH_OK : BERTH_NOT_FOUND;
     if (module)
         berth_module_label(module->current, report->from, sizeof report->from);
-    if (module && module->current->image->fd < 0)
-        code = berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                               "%s is the application: it cannot be reloaded", name);
+    if (module)
+        code = check_is_file(module, false, error);
     if (code == BERTH_OK)
         code =
             berth_image_stage(file ? file : module->file, module->generations + 1, &image, error);
@@ -426,6 +496,8 @@ int berth_host_reload(berth_host *host, const char *name, const char *file,
         memcpy(report, &own, size);
         report->size = size;
     }
+    if (code != BERTH_OK)
+        refused(host, name, &why);
     if (code != BERTH_OK && error)
         *error = why;
     return code;

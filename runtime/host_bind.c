@@ -12,7 +12,7 @@ static struct berth_types *application_types(berth_host *host)
 {
     berth_list_each(&host->order, link) {
         struct berth_module *module = berth_container(link, struct berth_module, link);
-        if (module->current->image->fd < 0 && !module->swapping)
+        if (berth_image_is_application(module->current->image) && !module->swapping)
             return module->current->image->manifest->types;
     }
     return NULL;

@@ -6,6 +6,7 @@
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/topic.h"
+#include "runtime/host_message.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,16 +38,16 @@ int berth_publish_json(berth_ctx *ctx, const char *name, const char *fields)
     return code;
 }
 
-int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn fn, void *user,
-                         uint64_t *ret_id, struct berth_error *error)
+int berth_app_subscribe(berth_host *host, const char *pattern, bool lossy, berth_message_fn fn,
+                        void *user, uint64_t *ret_id, struct berth_error *error)
 {
     struct berth_module *module = berth_module_new(host, "");
     if (!module)
         return berth_error_nomem(error);
     module->app_fn = fn;
     module->app_user = user;
-    int code =
-        berth_subscription_new(host, module, pattern, "", NULL, &module->app_subscription, error);
+    int code = berth_subscription_new(host, module, pattern, "", NULL, lossy,
+                                      &module->app_subscription, error);
     if (code == BERTH_OK) {
         pthread_mutex_lock(&host->lock);
         uint64_t id = berth_idmap_add(&host->app_subscriptions, module);
@@ -62,6 +63,12 @@ int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn
     }
     berth_module_free(module);
     return code;
+}
+
+int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn fn, void *user,
+                         uint64_t *ret_id, struct berth_error *error)
+{
+    return berth_app_subscribe(host, pattern, false, fn, user, ret_id, error);
 }
 
 void berth_host_unsubscribe(berth_host *host, uint64_t id)
@@ -92,8 +99,7 @@ static void print_module(struct berth_module *module, struct berth_buffer *buffe
     berth_json_write_string(module->name, strlen(module->name), buffer);
     member(buffer, "version", generation->image->manifest->version);
     berth_buffer_format(buffer, ",\"generation\":%u", generation->number);
-    member(buffer, "placement",
-           generation->image->fd < 0 ? "application" : generation->placement->name);
+    member(buffer, "placement", berth_generation_placement(generation));
     member(buffer, "state", states[module->state]);
     if (*module->why)
         member(buffer, "why", module->why);

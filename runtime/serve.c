@@ -5,6 +5,7 @@
 #include "runtime/core/generation.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/schedule.h"
+#include "runtime/host.h"
 #include "runtime/reload/lifecycle.h"
 
 #include <string.h>
@@ -13,13 +14,7 @@ int berth_served_new(const struct berth_host_options *options,
                      const struct berth_upstream *upstream, berth_host **ret_host,
                      struct berth_error *error)
 {
-    berth_host *host;
-    int code = berth_host_new(options, &host, error);
-    if (code != BERTH_OK)
-        return code;
-    host->upstream = upstream;
-    *ret_host = host;
-    return BERTH_OK;
+    return berth_host_make(options, upstream, ret_host, error);
 }
 
 int berth_served_open(berth_host *host, struct berth_image *image, const char *name,

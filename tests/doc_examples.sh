@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# The examples of doc/module-author.md: each block of C or C++ is a file, named in its first line, and compiles without a
+# The examples of doc/module-author.md and doc/host-module.md: each block of C or C++ is a file, named in its first line, and compiles without a
 # warning; each line that begins with $ is a command, and prints what stands below it.
 . "$(dirname "$0")/support/tap.sh"
 
 work=$(mktemp -d) || exit
 trap 'rm -rf "$work"' EXIT
-document=$BERTH_TOP_SRCDIR/doc/module-author.md
+documents=("$BERTH_TOP_SRCDIR"/doc/{module-author,host-module}.md)
 
 # What an installed berth-module.pc says, of headers that lie in two places of this build.
 mkdir -p "$work/include/berth" "$work/bin"
@@ -36,7 +36,7 @@ awk -v work="$work" '
         open = 1
     }
     in_console { print >>(work "/commands") }
-' "$document" || tap_skip_all "cannot read $document"
+' "${documents[@]}" || tap_skip_all "cannot read ${documents[*]}"
 
 warnings=(-Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror)
 read -ra flags < <(pkg-config --cflags --libs berth-module)

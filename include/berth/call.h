@@ -276,6 +276,7 @@ struct berth_services {
     int (*stopping)(berth_ctx *ctx);
     const char *(*topic)(berth_ctx *ctx);
     void (*leave_thread)(berth_ctx *ctx);
+    int (*stopping_fd)(berth_ctx *ctx, struct berth_link *unit);
 };
 
 BERTH_I_UNUSED static inline struct berth_block *berth_block(const berth_ctx *ctx)

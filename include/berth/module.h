@@ -152,6 +152,16 @@ BERTH_I_UNUSED static inline uint64_t berth_thread(berth_ctx *ctx, const char *n
     return BERTH_I_SERVICES(ctx)->thread(ctx, &berth_link_unit, name, fn, user);
 }
 
+/*
+ * A descriptor that poll(2) finds readable once the module is being stopped: for a thread of
+ * berth_thread that waits for other descriptors, and could not ask berth_stopping meanwhile. It is
+ * the host's: neither read nor close it. -1 with the call failed.
+ */
+BERTH_I_UNUSED static inline int berth_stopping_fd(berth_ctx *ctx)
+{
+    return BERTH_I_SERVICES(ctx)->stopping_fd(ctx, &berth_link_unit);
+}
+
 /* ---- the module ----------------------------------------------------------------------------- */
 
 /* BERTH_MODULE("name", "1.2.3", "What it does."): once in a module; a semantic version. */

@@ -37,8 +37,15 @@ bool berth_pattern_valid(const char *pattern)
     return is_valid(pattern, true);
 }
 
+bool berth_topic_is_hosts(const char *topic)
+{
+    return strncmp(topic, "host.", 5) == 0;
+}
+
 bool berth_pattern_matches(const char *pattern, const char *topic)
 {
+    if ((*pattern == '*' || *pattern == '>') && berth_topic_is_hosts(topic))
+        return false;
     for (;; pattern++, topic++) {
         if (*pattern == '>')
             return true;

@@ -13,7 +13,12 @@
 bool berth_topic_valid(const char *topic);
 /* A topic without wildcards is a pattern too. */
 bool berth_pattern_valid(const char *pattern);
-/* Both valid. Whether the pattern stands for the topic. */
+/* One of the host's own, as host.module.loaded: no module may publish to it. */
+bool berth_topic_is_hosts(const char *topic);
+/*
+ * Both valid. Whether the pattern stands for the topic. Who asks for everything does not mean the
+ * host's own topics: a pattern that begins with a wildcard stands for none of them.
+ */
 bool berth_pattern_matches(const char *pattern, const char *topic);
 
 #endif

@@ -12,6 +12,7 @@
  *   lock        the registry: modules, cells, edges, handles, threads and alarms
  *   mail_lock   one module's mailbox
  *   run_lock    the run queue and the jobs
+ *   event_lock  the newest events
  *
  * Module code runs with none of them held but admin (hooks). A frame (runtime/call/thread.h) is
  * what keeps an item, its generation and its code alive without a lock: push the item, then see
@@ -98,9 +99,11 @@ struct berth_subscription {
     struct berth_list link; /* in host->subscriptions */
     struct berth_module *module;
     char *pattern, *handler;
-    char *identity; /* of the handler's type; NULL: any */
-    bool gone;      /* atomic; ended: queued messages for it are dropped */
-    size_t refs;    /* atomic: the host's, and queued messages' */
+    char *identity;   /* of the handler's type; NULL: any */
+    bool gone;        /* atomic; ended: queued messages for it are dropped */
+    bool lossy;       /* a full mailbox drops its oldest message, and counts, instead of refusing */
+    uint64_t dropped; /* so, and not told yet; atomic */
+    size_t refs;      /* atomic: the host's, and queued messages' */
 };
 
 /* What a publisher's link leads to. */
@@ -184,11 +187,12 @@ struct berth_generation {
     char *options_given; /* what the operator gave, for the next generation; or NULL */
     struct berth_list alarms, threads;
     bool stopping;
-    bool dead;     /* its worker has died; under lock */
-    bool draining; /* replaced, but something is still inside */
-    bool kept;     /* ended, but its image could not be let go of */
-    size_t turns;  /* mails being handled; under mail_lock */
-    bool serving;  /* its alarms have turns: not before START, and RESTORE; under mail_lock */
+    int stopping_fd; /* an eventfd, once somebody has asked for it; else -1 */
+    bool dead;       /* its worker has died; under lock */
+    bool draining;   /* replaced, but something is still inside */
+    bool kept;       /* ended, but its image could not be let go of */
+    size_t turns;    /* mails being handled; under mail_lock */
+    bool serving;    /* its alarms have turns: not before START, and RESTORE; under mail_lock */
     struct berth_list all; /* in host->generations: every one that is not freed */
     struct berth_arena arena;
 };
@@ -271,6 +275,9 @@ struct berth_host {
     struct berth_list generations; /* all of them: current, being made, draining, kept */
     size_t draining;               /* how many of them are; under admin */
     struct berth_idmap handles, alarms, app_subscriptions;
+    pthread_mutex_t event_lock;
+    struct berth_buffer events;    /* JSON, a line each, the newest last */
+    struct berth_host_module *own; /* what the built-in module holds; NULL in a worker */
 
     /* running */
     pthread_mutex_t run_lock;

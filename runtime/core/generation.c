@@ -18,6 +18,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #define ARENA_ROOM ((size_t)640) /* enough for a small module's items */
 
@@ -212,6 +214,7 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
     generation->image = setup->image;
     generation->placement = setup->placement;
     generation->number = ++setup->module->generations;
+    generation->stopping_fd = -1;
     berth_list_init(&generation->alarms);
     berth_list_init(&generation->threads);
     berth_arena_init(&generation->arena);
@@ -470,6 +473,29 @@ uint64_t berth_generation_thread(struct berth_generation *generation, const char
     return 0;
 }
 
+int berth_generation_stopping_fd(struct berth_generation *generation, struct berth_error *error)
+{
+    struct berth_host *host = generation->host;
+    int code = BERTH_OK;
+    pthread_mutex_lock(&host->lock);
+    if (generation->stopping_fd < 0) {
+        /* under the lock, in which it is told that it stops: it may be stopping already */
+        unsigned stopping = __atomic_load_n(&generation->stopping, __ATOMIC_ACQUIRE);
+        generation->stopping_fd = eventfd(stopping, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (generation->stopping_fd < 0)
+            code = berth_error_errno(error, errno, "cannot make a descriptor");
+    }
+    pthread_mutex_unlock(&host->lock);
+    return code == BERTH_OK ? generation->stopping_fd : -1;
+}
+
+void berth_generation_set_stopping(struct berth_generation *generation)
+{
+    __atomic_store_n(&generation->stopping, true, __ATOMIC_RELEASE);
+    if (generation->stopping_fd >= 0)
+        eventfd_write(generation->stopping_fd, 1);
+}
+
 static void threads_join(struct berth_generation *generation)
 {
     for (;;) {
@@ -499,7 +525,9 @@ void berth_generation_serve(struct berth_generation *generation)
 
 void berth_generation_halt(struct berth_generation *generation)
 {
-    __atomic_store_n(&generation->stopping, true, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&generation->host->lock);
+    berth_generation_set_stopping(generation);
+    pthread_mutex_unlock(&generation->host->lock);
     berth_alarms_end(generation);
     threads_join(generation);
 }
@@ -556,6 +584,8 @@ static void generation_free(struct berth_generation *generation)
     berth_image_free(generation->image);
     free(generation->edges);
     free(generation->publishers);
+    if (generation->stopping_fd >= 0)
+        close(generation->stopping_fd);
     berth_arena_deinit(&generation->arena);
     free(generation);
 }

@@ -32,5 +32,9 @@ void berth_generation_forget(struct berth_generation *generation);
 /* A thread of the module's, see berth_thread. Any thread; no lock. 0: *error tells. */
 uint64_t berth_generation_thread(struct berth_generation *generation, const char *name,
                                  berth_thread_fn fn, void *user, struct berth_error *error);
+/* Whoever asks from now on sees it; whoever waits is woken. host->lock held. */
+void berth_generation_set_stopping(struct berth_generation *generation);
+/* Readable once it is being stopped; the generation's. -1: *error tells. Any thread; no lock. */
+int berth_generation_stopping_fd(struct berth_generation *generation, struct berth_error *error);
 
 #endif

@@ -45,10 +45,31 @@ static void schedule(struct berth_module *module)
     }
 }
 
+/* One message that is larger than the whole mailbox still gets through an empty one. */
+static bool is_full(const struct berth_module *module, const struct berth_parcel *parcel)
+{
+    const struct berth_host_options *options = &module->host->options;
+    return module->mail_messages >= options->mailbox_messages ||
+           (module->mail_messages && module->mail_bytes + parcel->size > options->mailbox_bytes);
+}
+
+/* Makes room in a mailbox that holds nothing but this subscription's messages. */
+static void drop_oldest(struct berth_module *module, struct berth_subscription *subscription,
+                        const struct berth_parcel *parcel)
+{
+    while (is_full(module, parcel) && !berth_list_empty(&module->mails)) {
+        struct berth_mail *oldest = berth_container(module->mails.next, struct berth_mail, link);
+        berth_list_remove(&oldest->link);
+        module->mail_messages--;
+        module->mail_bytes -= oldest->parcel->size;
+        mail_free(oldest);
+        __atomic_add_fetch(&subscription->dropped, 1, __ATOMIC_RELAXED);
+    }
+}
+
 int berth_mailbox_post(struct berth_module *module, struct berth_subscription *subscription,
                        struct berth_parcel *parcel)
 {
-    const struct berth_host_options *options = &module->host->options;
     struct berth_mail *mail = calloc(1, sizeof *mail);
     if (!mail)
         return BERTH_RESOURCE_EXHAUSTED;
@@ -56,10 +77,9 @@ int berth_mailbox_post(struct berth_module *module, struct berth_subscription *s
     mail->parcel = parcel;
     mail->subscription = subscription;
     pthread_mutex_lock(&module->mail_lock);
-    /* one message that is larger than the whole mailbox still gets through an empty one */
-    bool full =
-        module->mail_messages >= options->mailbox_messages ||
-        (module->mail_messages && module->mail_bytes + parcel->size > options->mailbox_bytes);
+    if (subscription->lossy)
+        drop_oldest(module, subscription, parcel);
+    bool full = is_full(module, parcel);
     if (!full) {
         __atomic_add_fetch(&parcel->refs, 1, __ATOMIC_RELAXED);
         __atomic_add_fetch(&subscription->refs, 1, __ATOMIC_RELAXED);
@@ -219,10 +239,16 @@ static void run_message(berth_ctx *ctx, struct berth_generation *generation,
 static void run_app_message(berth_ctx *ctx, struct berth_module *module, struct berth_mail *mail)
 {
     const struct berth_parcel *parcel = mail->parcel;
-    struct berth_message message = { sizeof message, parcel->topic,
-                                     parcel->json ? parcel->json : "{}", parcel->sender };
-    if (!__atomic_load_n(&mail->subscription->gone, __ATOMIC_ACQUIRE))
-        module->app_fn(ctx, &message, module->app_user);
+    if (__atomic_load_n(&mail->subscription->gone, __ATOMIC_ACQUIRE))
+        return;
+    struct berth_message message = {
+        .size = sizeof message,
+        .topic = parcel->topic,
+        .fields = parcel->json ? parcel->json : "{}",
+        .sender = parcel->sender,
+        .dropped = __atomic_exchange_n(&mail->subscription->dropped, 0, __ATOMIC_RELAXED),
+    };
+    module->app_fn(ctx, &message, module->app_user);
     berth_fault_clear(ctx);
 }
 

@@ -199,6 +199,14 @@ bool berth_generation_holds(void *user, uintptr_t word)
             object < (uintptr_t)(generation->hooks + BERTH_HOOK_COUNT));
 }
 
+const char *berth_generation_placement(const struct berth_generation *generation)
+{
+    if (generation->image->own_links)
+        return "built-in";
+    return berth_image_is_application(generation->image) ? "application"
+                                                         : generation->placement->name;
+}
+
 void berth_module_label(const struct berth_generation *generation, char *buffer, size_t size)
 {
     snprintf(buffer, size, "%s@%s#%u", generation->module->name,

@@ -38,6 +38,8 @@ const char *berth_registry_describe(void *host, uintptr_t word, char *buffer, si
 bool berth_generation_holds(void *generation, uintptr_t word);
 /* No lock. */
 const char *berth_item_name(const struct berth_item *item);
+/* "inline", "process"; "application" and "built-in" for what no file has. No lock. */
+const char *berth_generation_placement(const struct berth_generation *generation);
 /* "module@version#generation". No lock. */
 void berth_module_label(const struct berth_generation *generation, char *buffer, size_t size);
 

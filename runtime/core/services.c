@@ -220,6 +220,15 @@ static void cancel(berth_ctx *ctx, struct berth_link *unit, uint64_t id)
     berth_alarm_cancel(unit->edge, id);
 }
 
+static int stopping_fd(berth_ctx *ctx, struct berth_link *unit)
+{
+    struct berth_error error;
+    int fd = berth_generation_stopping_fd(unit->edge, &error);
+    if (fd < 0)
+        berth_fault_raise_format(ctx, error.code, "%s", error.text);
+    return fd;
+}
+
 /* ---- the call ---- */
 
 static int64_t time_left(berth_ctx *ctx)
@@ -284,4 +293,5 @@ const struct berth_services berth_services = {
     .stopping = stopping,
     .topic = topic,
     .leave_thread = berth_thread_leave,
+    .stopping_fd = stopping_fd,
 };

@@ -104,7 +104,8 @@ static struct berth_subscription *subscription_make(struct berth_module *module,
 
 int berth_subscription_new(struct berth_host *host, struct berth_module *module,
                            const char *pattern, const char *handler, const char *identity,
-                           struct berth_subscription **ret_subscription, struct berth_error *error)
+                           bool lossy, struct berth_subscription **ret_subscription,
+                           struct berth_error *error)
 {
     if (!berth_pattern_valid(pattern))
         return berth_error_set(
@@ -114,6 +115,7 @@ int berth_subscription_new(struct berth_host *host, struct berth_module *module,
     struct berth_subscription *subscription = subscription_make(module, pattern, handler, identity);
     if (!subscription)
         return berth_error_nomem(error);
+    subscription->lossy = lossy;
     pthread_rwlock_wrlock(&host->topic_lock);
     bool room = topics_reserve(host, 1);
     if (room)
@@ -153,6 +155,10 @@ static int check_publisher(struct berth_generation *next, const struct berth_gen
 {
     const struct berth_topic *topic = berth_map_get(&next->host->topics, declared->topic);
     const char *identity = declared->signature->identity;
+    if (berth_topic_is_hosts(declared->topic) && !next->image->own_links)
+        return berth_error_set(error, BERTH_PERMISSION_DENIED,
+                               "topic %s: topics below host. are the host's own; choose another",
+                               declared->topic);
     if (topic) {
         berth_list_each(&topic->publishers, link) {
             struct berth_publisher *other = berth_container(link, struct berth_publisher, link);

@@ -30,7 +30,8 @@ const struct berth_signature *berth_topic_signature(const struct berth_topic *to
 /* identity: of the handler's type; NULL for a handler of any. */
 int berth_subscription_new(struct berth_host *host, struct berth_module *module,
                            const char *pattern, const char *handler, const char *identity,
-                           struct berth_subscription **ret_subscription, struct berth_error *error);
+                           bool lossy, struct berth_subscription **ret_subscription,
+                           struct berth_error *error);
 void berth_subscription_end(struct berth_host *host, struct berth_subscription *subscription);
 void berth_subscription_unref(struct berth_subscription *subscription);
 

@@ -38,6 +38,7 @@ struct berth_image {
     uintptr_t low, high; /* [low, high) */
     size_t link_count;
     struct berth_image_link *links; /* every line of the table, checked */
+    struct berth_link *own_links;   /* of a built-in one; else NULL */
     /* private */
     bool stuck; /* closed, and still mapped */
     size_t dependency_count;
@@ -59,6 +60,21 @@ int berth_image_stage_fd(int fd, const char *file, unsigned generation,
 /* The application's own table, in memory; it is never unmapped. */
 int berth_image_application(const struct berth_entry *entry, struct berth_image **ret_image,
                             struct berth_error *error);
+static inline bool berth_image_is_application(const struct berth_image *image)
+{
+    return image->fd < 0 && !image->own_links;
+}
+/*
+ * One that is part of the runtime: records, as they would lie in notes, with their code. No image
+ * is mapped and nothing can be unmapped; several hosts may each have their own.
+ */
+struct berth_image_part {
+    const char *record;
+    size_t size;
+    void (*code)(void); /* an export; else NULL */
+};
+int berth_image_builtin(const struct berth_image_part *parts, size_t count,
+                        struct berth_image **ret_image, struct berth_error *error);
 
 /*
  * dlopen RTLD_NOW | RTLD_LOCAL, DT_NEEDED resolved by the original file's RUNPATH and $ORIGIN

@@ -394,6 +394,7 @@ void berth_image_free(struct berth_image *image)
         close(image->fd);
     }
     free(image->links);
+    free(image->own_links);
     free(image->dependencies); /* those of an image that is stuck stay open */
     berth_manifest_free(image->manifest);
     berth_arena_deinit(&image->arena);

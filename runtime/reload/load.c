@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Loading and unloading. */
 #include "runtime/core/call.h"
+#include "runtime/core/event.h"
 #include "runtime/core/generation.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
@@ -162,6 +163,7 @@ void berth_generation_end(berth_ctx *admin, struct berth_generation *generation,
         return;
     __atomic_store_n(&generation->kept, true, __ATOMIC_RELAXED); /* others list it */
     berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s stays mapped: %s", label, why);
+    berth_event_of(generation, BERTH_EVENT_KEPT, why);
     if (reason)
         snprintf(reason, size, "%s", why);
 }
@@ -312,6 +314,7 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     berth_module_label(generation, label, sizeof label);
     berth_host_log(host, NULL, BERTH_LOG_DEBUG, "%s is loaded (%s)", label,
                    generation->placement->name);
+    berth_event_of(generation, BERTH_EVENT_LOADED, "");
     return BERTH_OK;
 }
 
@@ -340,7 +343,7 @@ static int check_bound(const struct berth_module *module, struct berth_error *er
 {
     berth_list_each(&module->host->bound, link) {
         const struct berth_edge *edge = berth_container(link, struct berth_edge, of_owner);
-        if (module->current->image->fd < 0 && !edge->types)
+        if (berth_image_is_application(module->current->image) && !edge->types)
             return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                                    "%s declares structs of %s, which is bound: unbind that first",
                                    module->name, edge->cell->name);
@@ -403,6 +406,7 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     pthread_cond_broadcast(&host->changed);
     pthread_mutex_unlock(&host->lock);
     berth_mailbox_drop(module);
+    berth_event_of(generation, BERTH_EVENT_UNLOADED, "");
     berth_generation_end(admin, generation, NULL, 0);
     return BERTH_OK;
 }

@@ -4,6 +4,7 @@
  * everything can be undone, and the old generation serves; from the switch on nothing can fail.
  */
 #include "runtime/core/call.h"
+#include "runtime/core/event.h"
 #include "runtime/core/generation.h"
 #include "runtime/core/handle.h"
 #include "runtime/core/mailbox.h"
@@ -233,7 +234,7 @@ static void switch_over(struct transaction *t, char *file)
     t->report->messages = module->mail_messages;
     pthread_mutex_unlock(&module->mail_lock);
     pthread_mutex_lock(&t->host->lock);
-    __atomic_store_n(&t->old->stopping, true, __ATOMIC_RELEASE);
+    berth_generation_set_stopping(t->old);
     __atomic_store_n(&module->current, t->next, __ATOMIC_RELEASE);
     module->state = BERTH_MODULE_RUNNING;
     module->why[0] = '\0';
@@ -308,6 +309,7 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module, struct be
         return code;
     }
     switch_over(&t, file);
+    berth_event_of(t.next, BERTH_EVENT_RELOADED, report->from);
     drain(&t);
     pthread_mutex_lock(&host->lock);
     report->waited = module->waited;

@@ -4,6 +4,7 @@
  * that was kept.
  */
 #include "runtime/core/call.h"
+#include "runtime/core/event.h"
 #include "runtime/core/generation.h"
 #include "runtime/core/handle.h"
 #include "runtime/core/log.h"
@@ -73,7 +74,8 @@ void berth_module_died(struct berth_generation *generation, const char *how)
 {
     struct berth_module *module = generation->module;
     struct berth_host *host = generation->host;
-    bool ours = false;
+    bool ours = false, failed = false;
+    char why[sizeof module->why] = "";
     pthread_mutex_lock(&host->lock);
     generation->dead = true;
     snprintf(module->why, sizeof module->why, "its worker %s", how);
@@ -83,12 +85,17 @@ void berth_module_died(struct berth_generation *generation, const char *how)
         berth_module_shut(module);
         berth_mailbox_pause(module);
         plan(module, how);
+        failed = module->state == BERTH_MODULE_FAILED;
+        snprintf(why, sizeof why, "%s", module->why);
     }
     pthread_mutex_unlock(&host->lock);
     if (!ours)
         return;
     berth_handles_end(generation);
     berth_host_log(host, generation, BERTH_LOG_ERROR, "its worker %s", how);
+    berth_event_of(generation, BERTH_EVENT_DIED, how);
+    if (failed)
+        berth_event_of(generation, BERTH_EVENT_FAILED, why);
 }
 
 static void restart_job(void *argument)
@@ -104,6 +111,7 @@ static void restart_job(void *argument)
     bool wanted = generation && module->restart_pending && module->state == BERTH_MODULE_WAITING;
     module->restart_pending = false;
     pthread_mutex_unlock(&host->lock);
+    bool failed = false;
     int code = BERTH_OK;
     if (wanted) {
         struct berth_carrier *dead = generation->carrier;
@@ -133,6 +141,7 @@ static void restart_job(void *argument)
             char how[200];
             snprintf(how, sizeof how, "could not be restarted (%.160s)", error.text);
             plan(module, how);
+            failed = module->state == BERTH_MODULE_FAILED;
         }
         pthread_mutex_unlock(&host->lock);
         if (code == BERTH_OK) {
@@ -141,6 +150,10 @@ static void restart_job(void *argument)
         }
         berth_host_log(host, generation, code == BERTH_OK ? BERTH_LOG_INFO : BERTH_LOG_ERROR,
                        "its worker %s", code == BERTH_OK ? "has been restarted" : error.text);
+        if (code == BERTH_OK)
+            berth_event_of(generation, BERTH_EVENT_RESTARTED, "");
+        else if (failed)
+            berth_event_of(generation, BERTH_EVENT_FAILED, error.text);
     }
     berth_admin_leave(host, admin);
 }

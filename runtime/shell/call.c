@@ -86,7 +86,7 @@ static int print_failure(const struct call *call, berth_ctx *ctx, int code)
     const bool json = call->options.json;
     const char *text = berth_error_text(ctx), *option = find_option(call);
 
-    if (code == BERTH_NOT_FOUND && !call->local.count)
+    if (code == BERTH_NOT_FOUND && !call->local.count && strncmp(call->function, "host.", 5) != 0)
         return berth_output_fail(
             json, code, "%s: no module is loaded; name its file: berth call --with FILE %s",
             call->function, call->function);

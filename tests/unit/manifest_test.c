@@ -596,6 +596,8 @@ static void patterns_match_topics(void)
         { ">", "a", true },         { ">", "a.b.c", true },     { "a.>", "a.b", true },
         { "a.>", "a.b.c", true },   { "a.>", "a", false },      { "a.>", "b.c", false },
         { "*.*.>", "a.b.c", true }, { "*.*.>", "a.b", false },  { "*", "long-token_9", true },
+        { ">", "host.a", false },   { "*.a", "host.a", false }, { "host.>", "host.a", true },
+        { ">", "hosts.a", true },   { "*", "host", true },
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         if (berth_pattern_matches(cases[i].pattern, cases[i].topic) != cases[i].matches)

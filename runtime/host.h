@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* What this floor's files share of <berth/host.h>'s functions. */
+#ifndef RUNTIME_HOST_H
+#define RUNTIME_HOST_H
+
+#include "runtime/core/core.h"
+
+/* As berth_host_new; upstream: the host of a worker, or NULL. */
+int berth_host_make(const struct berth_host_options *options, const struct berth_upstream *upstream,
+                    berth_host **ret_host, struct berth_error *error);
+/* As berth_host_load; ret_name: what it is called now. */
+int berth_host_load_as(berth_host *host, const char *file, const struct berth_load_options *options,
+                       char ret_name[BERTH_IDENTIFIER_MAX + 1], struct berth_error *error);
+/* As berth_host_unload; force: although others require it. */
+int berth_host_unload_as(berth_host *host, const char *name, bool force, struct berth_error *error);
+
+#endif

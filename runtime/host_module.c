@@ -1,0 +1,610 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/host_module.h"
+
+#include <berth/host.h>
+
+#include "runtime/base/error.h"
+#include "runtime/core/call.h"
+#include "runtime/core/event.h"
+#include "runtime/core/registry.h"
+#include "runtime/host.h"
+#include "runtime/host_message.h"
+#include "runtime/reload/lifecycle.h"
+#include "runtime/value/json.h"
+#include "runtime/value/scan.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct berth_host_module {
+    pthread_mutex_t lock;           /* of the subscriptions */
+    struct berth_map subscriptions; /* id in decimal -> struct subscription */
+    const struct berth_type *string;
+};
+
+/*
+ * FUNCTION(ret, name, "words", (type, parameter, "words")...) { body }: as BERTH_EXPORT, with the
+ * record in a table of ours. Notes would be found in every program that the runtime is linked into.
+ */
+#define FUNCTION(ret, ...) FUNCTION_(ret, BERTH_I_FIRST(__VA_ARGS__), __VA_ARGS__)
+#define FUNCTION_(...)     FUNCTION_X(__VA_ARGS__)
+#define FUNCTION_X(ret, name, same, ...)                                                  \
+    static const char record_##name[] =                                                   \
+        "export=" #name "\0returns=" #ret                                                 \
+        "\0doc=" BERTH_I_FIRST(__VA_ARGS__) "\0" BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__); \
+    static berth_##ret call_##name(berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))
+
+static struct berth_host_module *module_of(const berth_ctx *ctx)
+{
+    return berth_host_of(ctx)->own;
+}
+
+static void fail(berth_ctx *ctx, const struct berth_error *error)
+{
+    berth_fault_raise_format(ctx, error->code, "%s", error->text);
+}
+
+/* A text of malloc becomes a result, in the call's memory; "null" when it failed. */
+static const char *give(berth_ctx *ctx, int code, char *text, struct berth_error *error)
+{
+    const char *result = NULL;
+    if (code == BERTH_OK) {
+        result = berth_arena_string(&berth_thread_of(ctx)->arena, text);
+        free(text);
+        if (!result)
+            berth_error_nomem(error);
+    }
+    if (!result)
+        fail(ctx, error);
+    return result ? result : "null";
+}
+
+static const char *give_buffer(berth_ctx *ctx, struct berth_buffer *buffer)
+{
+    struct berth_error error = { 0 };
+    char *text = berth_buffer_take(buffer, NULL);
+    return give(ctx, text ? BERTH_OK : berth_error_nomem(&error), text, &error);
+}
+
+/* ---- modules ---- */
+
+FUNCTION(json, list,
+         "What is loaded: name, version, generation, placement, state and mailbox of each; and old "
+         "images that are still mapped.")
+{
+    char *text = NULL;
+    struct berth_error error;
+    int code = berth_host_list(berth_host_of(ctx), &text, &error);
+    return give(ctx, code, text, &error);
+}
+
+FUNCTION(json, show, "The manifest of a loaded module.", (string, module))
+{
+    char *text = NULL;
+    struct berth_error error;
+    int code = berth_host_show(berth_host_of(ctx), module, &text, &error);
+    return give(ctx, code, text, &error);
+}
+
+FUNCTION(json, read, "The manifest of a file; no code of it runs.",
+         (string, file, "its path, absolute or from the host's own directory"))
+{
+    char *text = NULL;
+    struct berth_error error;
+    int code = berth_manifest_read(file, &text, NULL, &error);
+    return give(ctx, code, text, &error);
+}
+
+FUNCTION(string, load, "Loads a module and starts it; returns its name.",
+         (string, file, "its path"), (optional(string), name, "in this host; else its manifest's"),
+         (optional(string), placement, "inline or process; else inline"),
+         (optional(json), options, "an object with values for its options"))
+{
+    struct berth_load_options how = { sizeof how, name, placement, options };
+    char loaded[BERTH_IDENTIFIER_MAX + 1];
+    struct berth_error error;
+    if (berth_host_load_as(berth_host_of(ctx), file, &how, loaded, &error) == BERTH_OK)
+        return berth_printf(ctx, "%s", loaded);
+    fail(ctx, &error);
+    return "";
+}
+
+FUNCTION(void, unload, "Ends a module: calls that are inside finish, then it stops and is gone.",
+         (string, module), (optional(bool), force, "although others require it"))
+{
+    struct berth_error error;
+    if (berth_host_unload_as(berth_host_of(ctx), module, force.present && force.value, &error) !=
+        BERTH_OK)
+        fail(ctx, &error);
+}
+
+static void report_print(const struct berth_reload_report *report, struct berth_buffer *buffer)
+{
+    const char *const texts[][2] = { { "step", report->step },
+                                     { "from", report->from },
+                                     { "to", report->to },
+                                     { "kept", report->kept } };
+    const struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {
+        { "in_flight", report->in_flight },
+        { "waited", report->waited },
+        { "messages", report->messages },
+        { "state_bytes", report->state_bytes },
+        { "state_version", report->state_version },
+        { "longest_wait_ns", (uint64_t)report->longest_wait_ns },
+        { "total_ns", (uint64_t)report->total_ns },
+    };
+    berth_buffer_format(buffer, "{\"unmapped\":%s", report->unmapped ? "true" : "false");
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        berth_buffer_format(buffer, ",\"%s\":", texts[i][0]);
+        berth_json_write_string(texts[i][1], strlen(texts[i][1]), buffer);
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        berth_buffer_format(buffer, ",\"%s\":%llu", numbers[i].name,
+                            (unsigned long long)numbers[i].value);
+    berth_buffer_text(buffer, "}");
+}
+
+FUNCTION(json, reload,
+         "Replaces a module's code while everything else goes on; returns the report.",
+         (string, module), (optional(string), file, "its path; else that of the last load"))
+{
+    struct berth_reload_report report = { .size = sizeof report };
+    struct berth_error error;
+    struct berth_buffer buffer;
+    if (berth_host_reload(berth_host_of(ctx), module, file, &report, &error) != BERTH_OK) {
+        berth_error_prefix(&error, "%s of %s failed, and it goes on as it was: ", report.step,
+                           *report.from ? report.from : module);
+        fail(ctx, &error);
+        return "null";
+    }
+    berth_buffer_init(&buffer, 0);
+    report_print(&report, &buffer);
+    return give_buffer(ctx, &buffer);
+}
+
+/* ---- calls and messages ---- */
+
+FUNCTION(json, call, "Calls a function by its name.", (string, function, "module.function"),
+         (optional(json), arguments, "an array, or an object by name"),
+         (optional(i64), timeout_ms, "at most as long as the caller's own deadline"))
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    int64_t outer = thread->deadline, now = berth_now();
+    char *text = NULL;
+    if (timeout_ms.present) {
+        int64_t left = timeout_ms.value > 0 ? timeout_ms.value : 0;
+        int64_t until =
+            left < (BERTH_FOREVER - now) / 1000000 ? now + left * 1000000 : BERTH_FOREVER;
+        thread->deadline = until < outer ? until : outer;
+    }
+    int code = berth_call_json(ctx, function, arguments, &text);
+    thread->deadline = outer;
+    if (code != BERTH_OK) /* ctx is marked already */
+        return "null";
+    return give(ctx, code, text, &(struct berth_error){ 0 });
+}
+
+FUNCTION(void, publish, "Publishes to a topic that a loaded module declares.", (string, topic),
+         (json, fields, "an object, or an array"))
+{
+    berth_publish_json(ctx, topic, fields);
+}
+
+/* Messages to a pattern, handed to a function. */
+struct subscription {
+    struct berth_host *host;
+    uint64_t id; /* of the application's subscription below */
+    struct berth_cell *cell;
+};
+
+#define DELIVERY "(u64,string,string,json,u64)void"
+
+static void key_of(uint64_t id, char key[24])
+{
+    snprintf(key, 24, "%llu", (unsigned long long)id);
+}
+
+static struct subscription *subscription_take(struct berth_host_module *own, uint64_t id)
+{
+    char key[24];
+    key_of(id, key);
+    pthread_mutex_lock(&own->lock);
+    struct subscription *subscription = berth_map_remove(&own->subscriptions, key);
+    pthread_mutex_unlock(&own->lock);
+    return subscription;
+}
+
+static void subscription_free(struct subscription *subscription)
+{
+    berth_host_unsubscribe(subscription->host, subscription->id);
+    free(subscription);
+}
+
+/* Nothing of that name is loaded any more; a module that is being restarted comes back. */
+static bool is_gone(const struct berth_cell *cell)
+{
+    pthread_mutex_lock(&cell->module->host->lock);
+    bool gone = cell->module->state == BERTH_MODULE_ABSENT;
+    pthread_mutex_unlock(&cell->module->host->lock);
+    return gone;
+}
+
+static void deliver(berth_ctx *ctx, const struct berth_message *message, void *user)
+{
+    struct subscription *subscription = user;
+    const struct berth_value arguments[] = {
+        { .kind = BERTH_VALUE_U64, .as.u64 = subscription->id },
+        { .kind = BERTH_VALUE_STRING, .as.string = message->topic },
+        { .kind = BERTH_VALUE_STRING, .as.string = message->sender },
+        { .kind = BERTH_VALUE_JSON, .as.string = message->fields },
+        { .kind = BERTH_VALUE_U64, .as.u64 = message->dropped },
+    };
+    berth_call(ctx, subscription->cell->name, arguments, sizeof arguments / sizeof *arguments,
+               NULL);
+    berth_clear(ctx); /* a receiver that fails has lost this message */
+    if (is_gone(subscription->cell) &&
+        subscription_take(subscription->host->own, subscription->id) == subscription)
+        subscription_free(subscription);
+}
+
+/* The function that is to get the messages, as it must be; or NULL. */
+static struct berth_cell *receiver_find(struct berth_host *host, const char *function,
+                                        struct berth_error *error)
+{
+    pthread_mutex_lock(&host->lock);
+    struct berth_cell *cell = berth_cell_find(host, function, error);
+    const struct berth_signature *signature = cell ? berth_cell_signature(cell) : NULL;
+    if (signature && strcmp(signature->identity, DELIVERY) != 0) {
+        char has[512];
+        berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                        "%s cannot take messages: it must be (u64 subscription, string topic, "
+                        "string sender, json fields, u64 dropped) -> void",
+                        berth_signature_print(signature, function, has, sizeof has));
+        cell = NULL;
+    }
+    pthread_mutex_unlock(&host->lock);
+    return cell;
+}
+
+static int subscription_add(struct berth_host_module *own, struct subscription *subscription,
+                            const char *pattern, struct berth_error *error)
+{
+    char key[24];
+    pthread_mutex_lock(&own->lock); /* until it is in the map nobody ends it */
+    int code = berth_app_subscribe(subscription->host, pattern, true, deliver, subscription,
+                                   &subscription->id, error);
+    key_of(subscription->id, key);
+    if (code == BERTH_OK && !berth_map_set(&own->subscriptions, key, subscription)) {
+        berth_host_unsubscribe(subscription->host, subscription->id);
+        code = berth_error_nomem(error);
+    }
+    pthread_mutex_unlock(&own->lock);
+    return code;
+}
+
+FUNCTION(
+    u64, subscribe,
+    "Has a function called with each message to topics of a pattern, until unsubscribe or the end "
+    "of its module. When its mailbox is full the oldest message is dropped, and counted.",
+    (string, pattern, "* is one token, > the rest"),
+    (string, function,
+     "takes (u64 subscription, string topic, string sender, json fields, u64 dropped)"))
+{
+    struct berth_host *host = berth_host_of(ctx);
+    struct berth_error error;
+    struct subscription *subscription = calloc(1, sizeof *subscription);
+    int code = subscription ? BERTH_OK : berth_error_nomem(&error);
+    if (code == BERTH_OK) {
+        subscription->host = host;
+        subscription->cell = receiver_find(host, function, &error);
+        code = subscription->cell ? BERTH_OK : error.code;
+    }
+    if (code == BERTH_OK)
+        code = subscription_add(host->own, subscription, pattern, &error);
+    if (code == BERTH_OK)
+        return subscription->id;
+    free(subscription);
+    fail(ctx, &error);
+    return 0;
+}
+
+FUNCTION(void, unsubscribe, "Ends a subscription: its function is not called any more.",
+         (u64, subscription, "as subscribe returned it"))
+{
+    struct subscription *found = subscription_take(module_of(ctx), subscription);
+    if (found)
+        subscription_free(found);
+    else
+        berth_fail(ctx, BERTH_NOT_FOUND, "there is no subscription %llu",
+                   (unsigned long long)subscription);
+}
+
+FUNCTION(json, events,
+         "What has happened to modules lately, oldest first: the newest of host.module.>.")
+{
+    struct berth_buffer buffer;
+    berth_buffer_init(&buffer, 0);
+    berth_events_print(berth_host_of(ctx), &buffer);
+    return give_buffer(ctx, &buffer);
+}
+
+/* ---- JSON ---- */
+
+typedef struct berth_member {
+    berth_string name;
+    berth_json value;
+} berth_member;
+typedef struct berth_array_member {
+    const berth_member *data;
+    size_t count;
+} berth_array_member;
+typedef struct berth_parsed {
+    berth_string kind;
+    berth_string text;
+    berth_array_member members;
+} berth_parsed;
+
+static const char record_member[] =
+    "struct=member\0field=string:name:\"\" for an element of an array\0field=json:value:";
+static const char record_parsed[] =
+    "struct=parsed\0field=string:kind:object, array, string, number, bool or null"
+    "\0field=string:text:a string's characters; of a number, bool or null as it is written"
+    "\0field=array(member):members:of an object, or the elements of an array";
+
+/* Passes one value of a text that has been checked. */
+static const char *value_end(const char *at)
+{
+    size_t depth = 0;
+    do {
+        if (*at == '"')
+            while (*++at != '"')
+                at += *at == '\\';
+        else if (*at == '[' || *at == '{')
+            depth++;
+        else if (*at == ']' || *at == '}')
+            depth--;
+        at++;
+        if (!depth && at[-1] != '"' && at[-1] != ']' && at[-1] != '}') /* a number or a word */
+            at += strcspn(at, ",]} \t\r\n");
+    } while (depth);
+    return at;
+}
+
+static char *cut(berth_ctx *ctx, const char *from, const char *to)
+{
+    char *text = berth_alloc(ctx, (size_t)(to - from) + 1);
+    if (text)
+        memcpy(text, from, (size_t)(to - from));
+    return text;
+}
+
+/* A JSON string, quotes and all, as its characters; NULL: ctx is marked. */
+static const char *characters(berth_ctx *ctx, const char *from, const char *to)
+{
+    const char *text = "";
+    struct berth_error error;
+    if (!memchr(from, '\\', (size_t)(to - from)))
+        return cut(ctx, from + 1, to - 1);
+    if (berth_json_read(module_of(ctx)->string, from, (size_t)(to - from), "text",
+                        &berth_thread_of(ctx)->arena, &text, &error) == BERTH_OK)
+        return text;
+    fail(ctx, &error);
+    return NULL;
+}
+
+static const char *skip_blanks(const char *at)
+{
+    return at + strspn(at, " \t\r\n");
+}
+
+/* Behind a member or element: the next one, or NULL at the end of the list. */
+static const char *next_one(const char *at)
+{
+    at = skip_blanks(at);
+    return *at == ',' ? skip_blanks(at + 1) : NULL;
+}
+
+static size_t count_members(const char *open)
+{
+    const char *at = skip_blanks(open + 1);
+    size_t count = 0;
+    while (at && *at != ']' && *at != '}') {
+        count++;
+        at = value_end(at);
+        if (*open == '{')
+            at = value_end(skip_blanks(skip_blanks(at) + 1));
+        at = next_one(at);
+    }
+    return count;
+}
+
+/* false: ctx is marked. */
+static bool take_members(berth_ctx *ctx, const char *open, berth_parsed *parsed)
+{
+    size_t count = count_members(open);
+    berth_member *members = berth_alloc(ctx, (count + 1) * sizeof *members);
+    const char *at = skip_blanks(open + 1);
+    for (size_t i = 0; members && i < count; i++) {
+        const char *end = value_end(at);
+        members[i].name = "";
+        if (*open == '{') {
+            members[i].name = characters(ctx, at, end);
+            at = skip_blanks(skip_blanks(end) + 1);
+            end = value_end(at);
+        }
+        members[i].value = cut(ctx, at, end);
+        if (!members[i].name || !members[i].value)
+            return false;
+        at = next_one(end);
+    }
+    parsed->members = (berth_array_member){ members, count };
+    return members != NULL;
+}
+
+static const char *kind_of(char first)
+{
+    switch (first) {
+    case '{':
+        return "object";
+    case '[':
+        return "array";
+    case '"':
+        return "string";
+    case 't':
+    case 'f':
+        return "bool";
+    case 'n':
+        return "null";
+    default:
+        return "number";
+    }
+}
+
+FUNCTION(parsed, parse,
+         "Takes a JSON text apart, one level: what it is, and its members as texts of their own. "
+         "Fails with invalid_argument, naming line and column, when it is none.",
+         (json, text))
+{
+    static const berth_parsed none = { "null", "", { NULL, 0 } };
+    struct berth_host *host = berth_host_of(ctx);
+    size_t size = strlen(text);
+    struct berth_error error = { 0 };
+    int code = size > host->options.max_message
+                   ? berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED,
+                                     "the text has %zu bytes; max_message is %zu", size,
+                                     host->options.max_message)
+                   : berth_json_check(text, size, &error);
+    if (code != BERTH_OK) {
+        fail(ctx, &error);
+        return none;
+    }
+    const char *at = skip_blanks(text);
+    berth_parsed parsed = { kind_of(*at), "", { NULL, 0 } };
+    bool list = *at == '{' || *at == '[';
+    if (!list)
+        parsed.text = *at == '"' ? characters(ctx, at, value_end(at)) : cut(ctx, at, value_end(at));
+    return parsed.text && (!list || take_members(ctx, at, &parsed)) ? parsed : none;
+}
+
+/* ---- the module ---- */
+
+static const char record_module[] = "module=host\0version=" BERTH_VERSION
+                                    "\0doc=The host itself: what is loaded, called and heard.";
+static const char record_unit[] =
+    "unit=\0abi=" BERTH_I_STR(BERTH_ABI) "\0api=" BERTH_I_STR(BERTH_API) "\0header=" BERTH_VERSION;
+static const char record_parallel[] = "concurrency=parallel";
+
+#define TOPIC(name)                                                            \
+    static const char record_topic_##name[] =                                  \
+        "topic=host.module." #name "\0name=" #name                             \
+        "\0param=string:module:\0param=string:version:\0param=u32:generation:" \
+        "\0param=string:placement:\0param=string:detail:in words, or empty"
+TOPIC(loaded);
+TOPIC(unloaded);
+TOPIC(reloaded);
+TOPIC(refused);
+TOPIC(died);
+TOPIC(restarted);
+TOPIC(failed);
+TOPIC(kept);
+
+#define RECORD(name)                              \
+    {                                             \
+        record_##name, sizeof record_##name, NULL \
+    }
+#define TOPIC_RECORD(name) RECORD(topic_##name)
+#define EXPORT(name)                                                     \
+    {                                                                    \
+        record_##name, sizeof record_##name, (void (*)(void))call_##name \
+    }
+
+static const struct berth_image_part parts[] = {
+    RECORD(module),
+    RECORD(unit),
+    RECORD(parallel),
+    RECORD(member),
+    RECORD(parsed),
+    EXPORT(list),
+    EXPORT(show),
+    EXPORT(read),
+    EXPORT(load),
+    EXPORT(unload),
+    EXPORT(reload),
+    EXPORT(call),
+    EXPORT(publish),
+    EXPORT(subscribe),
+    EXPORT(unsubscribe),
+    EXPORT(events),
+    EXPORT(parse),
+    TOPIC_RECORD(loaded),
+    TOPIC_RECORD(unloaded),
+    TOPIC_RECORD(reloaded),
+    TOPIC_RECORD(refused),
+    TOPIC_RECORD(died),
+    TOPIC_RECORD(restarted),
+    TOPIC_RECORD(failed),
+    TOPIC_RECORD(kept),
+};
+
+static void module_free(struct berth_host_module *own)
+{
+    struct berth_map_entry *entry;
+    if (!own)
+        return;
+    for (size_t i = 0; berth_map_next(&own->subscriptions, &i, &entry);)
+        free(entry->value);
+    berth_map_deinit(&own->subscriptions);
+    pthread_mutex_destroy(&own->lock);
+    free(own);
+}
+
+static int load(struct berth_host *host, struct berth_image *image, struct berth_error *error)
+{
+    berth_ctx *admin = berth_admin_enter(host, "a load", error);
+    if (!admin) {
+        berth_image_free(image);
+        return error->code;
+    }
+    struct berth_load load = { image, NULL, "inline", NULL };
+    int code = berth_module_load(admin, &load, error);
+    berth_admin_leave(host, admin);
+    return code;
+}
+
+int berth_host_module_load(struct berth_host *host, struct berth_error *error)
+{
+    struct berth_error why = { 0 };
+    struct berth_image *image = NULL;
+    struct berth_host_module *own = calloc(1, sizeof *own);
+    int code = own ? berth_image_builtin(parts, sizeof parts / sizeof *parts, &image, &why)
+                   : berth_error_nomem(&why);
+    if (own) {
+        pthread_mutex_init(&own->lock, NULL);
+        berth_map_init(&own->subscriptions);
+    }
+    if (code == BERTH_OK) {
+        code = berth_types_find(image->manifest->types, "string", &own->string, &why);
+        host->own = own;
+        if (code == BERTH_OK)
+            code = load(host, image, &why);
+        else
+            berth_image_free(image);
+    }
+    if (code != BERTH_OK) {
+        host->own = NULL;
+        module_free(own);
+        if (error)
+            *error = why;
+    }
+    return code;
+}
+
+void berth_host_module_free(struct berth_host *host)
+{
+    module_free(host->own);
+    host->own = NULL;
+}

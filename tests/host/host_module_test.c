@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+/* The built-in module `host`: what its functions do, called as any module's and from modules. */
+#include "tests/support/hosting.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static berth_host *host;
+
+static void begin(void)
+{
+    host = berth_test_host(NULL);
+}
+
+static const char *fixture(const char *name)
+{
+    return berth_test_built(berth_test_format("tests/fixtures/%s.so", name));
+}
+
+/* ---- modules ---- */
+
+static void it_is_a_module_like_any_other(void)
+{
+    begin();
+    CHECK_CONTAINS(CALL(host, "host.list", "[]"),
+                   "{\"name\":\"host\",\"version\":\"" BERTH_VERSION
+                   "\",\"generation\":1,\"placement\":\"built-in\",\"state\":\"running\"");
+    CHECK_CONTAINS(CALL(host, "host.show", "[\"host\"]"),
+                   "\"publish\":{\"doc\":\"Publishes to a topic");
+    CHECK_CONTAINS(CALL(host, "host.show", "[\"host\"]"), "\"host.module.died\":");
+}
+
+static void it_stays_as_it_is(void)
+{
+    struct berth_error error;
+
+    begin();
+    CHECK_FAILS(host, "host.unload", "[\"host\"]", BERTH_FAILED_PRECONDITION,
+                "host is part of the runtime and stays as it is");
+    CHECK_FAILS(host, "host.unload", "[\"host\",true]", BERTH_FAILED_PRECONDITION, "stays");
+    CHECK_FAILS(host, "host.reload", "[\"host\"]", BERTH_FAILED_PRECONDITION, "stays");
+    CHECK_CODE(berth_host_unload(host, "host", &error), BERTH_FAILED_PRECONDITION, &error);
+    CHECK_CODE(berth_host_reload(host, "host", fixture("math"), NULL, &error),
+               BERTH_FAILED_PRECONDITION, &error);
+}
+
+static void modules_come_change_and_go(void)
+{
+    begin();
+    CHECK_CALL(host, "host.load", berth_test_format("[\"%s\"]", fixture("counter")), "\"counter\"");
+    CHECK_CALL(host, "counter.add", "[5]", "5");
+    CHECK_CONTAINS(
+        CALL(host, "host.reload", berth_test_format("[\"counter\",\"%s\"]", fixture("counter_v2"))),
+        "\"step\":\"done\",\"from\":\"counter@1.0.0#1\",\"to\":\"counter@1.1.0#2\"");
+    CHECK_CALL(host, "counter.add", "[1]", "6");
+    CHECK_CALL(host, "host.unload", "[\"counter\"]", "null");
+    CHECK_FAILS(host, "counter.add", "[1]", BERTH_NOT_FOUND, "counter");
+}
+
+static void a_load_takes_all_its_options(void)
+{
+    const char *arguments = berth_test_format(
+        "{\"file\":\"%s\",\"name\":\"ears\",\"placement\":\"%s\",\"options\":{\"delay_ms\":1}}",
+        fixture("subscriber"), berth_test_valgrind() ? "inline" : "process");
+
+    begin();
+    CHECK_CALL(host, "host.load", arguments, "\"ears\"");
+    CHECK_STR(berth_test_module(host, "ears", "placement"),
+              berth_test_valgrind() ? "inline" : "process");
+    CHECK_CONTAINS(CALL(host, "host.read", berth_test_format("[\"%s\"]", fixture("subscriber"))),
+                   "\"module\":\"subscriber\"");
+}
+
+static void refusals_say_why(void)
+{
+    begin();
+    CHECK_FAILS(host, "host.load", "[\"/no/such.so\"]", BERTH_NOT_FOUND,
+                "host.load: /no/such.so: cannot be opened");
+    CHECK_FAILS(host, "host.load",
+                berth_test_format("{\"file\":\"%s\",\"placement\":\"moon\"}", fixture("math")),
+                BERTH_INVALID_ARGUMENT, "\"moon\" is no placement");
+    CHECK_FAILS(host, "host.unload", "[\"math\"]", BERTH_NOT_FOUND, "no module math is loaded");
+    CHECK_FAILS(host, "host.show", "[\"math\"]", BERTH_NOT_FOUND, "no module math is loaded");
+    LOAD(host, "math", NULL);
+    CHECK_FAILS(host, "host.reload", berth_test_format("[\"math\",\"%s\"]", fixture("counter")),
+                BERTH_FAILED_PRECONDITION,
+                "compare of math@1.2.0#1 failed, and it goes on as it was");
+}
+
+static void force_unloads_what_others_require(void)
+{
+    begin();
+    LOAD(host, "math", NULL);
+    LOAD(host, "requirer", NULL);
+    CHECK_FAILS(host, "host.unload", "[\"math\"]", BERTH_FAILED_PRECONDITION,
+                "math is required by requirer");
+    CHECK_CALL(host, "host.unload", "[\"math\",true]", "null");
+    CHECK_STR(berth_test_module(host, "math", "state"), "");
+}
+
+/* ---- calls ---- */
+
+static void calls_by_name(void)
+{
+    begin();
+    LOAD(host, "math", NULL);
+    CHECK_CALL(host, "host.call", "[\"math.divide\",[6,4]]", "1.5");
+    CHECK_CALL(host, "host.call", "[\"math.divide\",{\"b\":4,\"a\":6}]", "1.5");
+    CHECK_CALL(host, "host.call", "[\"host.call\",[\"math.add\",[1,2]]]", "3");
+    CHECK_FAILS(host, "host.call", "[\"math.divide\",[1,0]]", BERTH_INVALID_ARGUMENT,
+                "host.call → math.divide: ");
+    CHECK_FAILS(host, "host.call", "[\"math.nix\"]", BERTH_NOT_FOUND, "has no function nix");
+    CHECK_FAILS(host, "host.call", "[\"math\"]", BERTH_INVALID_ARGUMENT, "write module.function");
+    CHECK_FAILS(host, "host.call", "[\"math.add\",[1,\"x\"]]", BERTH_INVALID_ARGUMENT,
+                "argument b");
+}
+
+static void a_timeout_is_the_calls_own(void)
+{
+    begin();
+    LOAD(host, "sleeper", NULL);
+    CHECK_FAILS(host, "host.call", "[\"sleeper.nap\",[50],1]", BERTH_DEADLINE_EXCEEDED,
+                "sleeper.nap: answered after the deadline");
+    CHECK_FAILS(host, "host.call", "[\"sleeper.nap\",[1],0]", BERTH_DEADLINE_EXCEEDED,
+                "sleeper.nap");
+    CHECK_CALL(host, "host.call", "[\"sleeper.nap\",[1]]", "1");
+    CHECK_CALL(host, "host.call", "[\"sleeper.nap\",[1],9223372036854775807]", "1");
+}
+
+static void modules_reach_it(const char *placement)
+{
+    begin();
+    LOAD(host, "math", NULL);
+    LOAD(host, "observer", placement);
+    CHECK_CONTAINS(CALL(host, "observer.list", "[]"), "\"name\":\"observer\"");
+    CHECK_CALL(host, "observer.relay", "[\"math.add\",[40,2],60000]", "42");
+    CHECK_FAILS(host, "observer.relay", "[\"math.divide\",[1,0],60000]", BERTH_INVALID_ARGUMENT,
+                "observer.relay → host.call → math.divide: ");
+}
+
+static void inline_modules_reach_it(void)
+{
+    modules_reach_it("inline");
+}
+
+static void workers_reach_it(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    modules_reach_it("process");
+}
+
+/* ---- messages ---- */
+
+static void messages_are_handed_to_a_function(const char *placement)
+{
+    begin();
+    LOAD(host, "publisher", NULL);
+    LOAD(host, "observer", placement);
+    const char *id = CALL(host, "observer.listen", "[\"news.>\"]");
+    CHECK_CALL(host, "host.publish", "[\"news.text\",{\"text\":\"a\",\"number\":1}]", "null");
+    UNTIL(host, CALL_INT(host, "observer.count", "[]") == 1);
+    CHECK_CALL(host, "observer.last", "[]",
+               "\"news.text from : {\\\"text\\\":\\\"a\\\",\\\"number\\\":1}\"");
+    CHECK_CALL(host, "publisher.ring", "[]", "null");
+    UNTIL(host, CALL_INT(host, "observer.count", "[]") == 2);
+    CHECK_CALL(host, "observer.last", "[]", "\"news.bell from publisher: {}\"");
+    CHECK_CALL(host, "observer.deafen", berth_test_format("[%s]", id), "null");
+    CHECK_CALL(host, "publisher.ring", "[]", "null");
+    CHECK_INT(CALL_INT(host, "observer.count", "[]"), 2);
+    CHECK_FAILS(host, "observer.deafen", berth_test_format("[%s]", id), BERTH_NOT_FOUND,
+                "there is no subscription");
+}
+
+static void messages_to_an_inline_module(void)
+{
+    messages_are_handed_to_a_function("inline");
+}
+
+static void messages_to_a_worker(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    messages_are_handed_to_a_function("process");
+}
+
+static void a_receiver_must_fit(void)
+{
+    begin();
+    LOAD(host, "math", NULL);
+    CHECK_FAILS(host, "host.subscribe", "[\"a.>\",\"math.add\"]", BERTH_INVALID_ARGUMENT,
+                "math.add(f64 a, f64 b) -> f64 cannot take messages");
+    CHECK_FAILS(host, "host.subscribe", "[\"a.>\",\"math.nix\"]", BERTH_NOT_FOUND, "math.nix");
+    LOAD(host, "observer", NULL);
+    CHECK_FAILS(host, "host.subscribe", "[\"a..b\",\"observer.take\"]", BERTH_INVALID_ARGUMENT,
+                "\"a..b\" is not a topic pattern");
+    CHECK_FAILS(host, "host.publish", "[\"a.b\",{}]", BERTH_NOT_FOUND,
+                "no loaded module declares this topic");
+}
+
+/* A receiver that is busy costs the publisher nothing: the oldest go, and are counted. */
+static void a_full_mailbox_loses_the_oldest(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+
+    options.threads = 0;
+    options.mailbox_messages = 10;
+    host = berth_test_host(&options);
+    LOAD(host, "publisher", NULL);
+    LOAD(host, "observer", NULL);
+    CALL(host, "observer.listen", "[\"news.>\"]");
+    CHECK_INT(CALL_INT(host, "publisher.burst", "[25]"), 25);
+    while (berth_host_dispatch(host, 0) > 0)
+        ;
+    CHECK_INT(CALL_INT(host, "observer.count", "[]"), 10);
+    CHECK_INT(CALL_INT(host, "observer.lost", "[]"), 15);
+    CHECK_CONTAINS(CALL(host, "observer.last", "[]"), "\\\"number\\\":24");
+}
+
+static void a_subscription_ends_with_its_module(void)
+{
+    begin();
+    LOAD(host, "publisher", NULL);
+    LOAD(host, "observer", NULL);
+    const char *id = CALL(host, "observer.listen", "[\"news.>\"]");
+    CALL(host, "observer.fail_next", "[1]"); /* a receiver that fails stays one */
+    CALL(host, "publisher.ring", "[]");
+    CALL(host, "publisher.ring", "[]");
+    UNTIL(host, CALL_INT(host, "observer.count", "[]") == 1);
+    CHECK_CALL(host, "host.unload", "[\"observer\"]", "null");
+    CALL(host, "publisher.ring", "[]");
+    const char *arguments = berth_test_format("[%s]", id);
+    struct berth_error error;
+    UNTIL(host, berth_test_try(host, "host.call",
+                               berth_test_format("[\"host.unsubscribe\",%s]", arguments), 0, NULL,
+                               &error) == BERTH_NOT_FOUND ||
+                    (CALL(host, "publisher.ring", "[]"), false));
+}
+
+/* ---- events ---- */
+
+static size_t event_count(const char *event)
+{
+    const char *events = CALL(host, "host.events", "[]");
+    const char *wanted = berth_test_format("\"event\":\"%s\"", event);
+    size_t count = 0;
+    for (const char *at = events; (at = strstr(at, wanted)); at++)
+        count++;
+    return count;
+}
+
+static void events_tell_what_happened(void)
+{
+    struct berth_error error;
+
+    begin();
+    LOAD(host, "observer", NULL);
+    CALL(host, "observer.listen", "[\"host.module.>\"]");
+    LOAD(host, "math", NULL);
+    UNTIL(host, CALL_INT(host, "observer.count", "[]") == 1);
+    CHECK_CONTAINS(CALL(host, "observer.last", "[]"),
+                   "host.module.loaded from host: {\\\"module\\\":\\\"math\\\"");
+    CHECK_CODE(berth_host_reload(host, "math", NULL, NULL, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_host_reload(host, "math", fixture("greet"), NULL, &error),
+               BERTH_FAILED_PRECONDITION, &error);
+    CHECK_CODE(berth_host_unload(host, "math", &error), BERTH_OK, &error);
+    UNTIL(host, CALL_INT(host, "observer.count", "[]") >= 4);
+    CHECK_INT(event_count("reloaded"), 1);
+    CHECK_INT(event_count("refused"), 1);
+    CHECK_INT(event_count("unloaded"), 1);
+    CHECK_CONTAINS(CALL(host, "host.events", "[]"), "the file is module greet, not math");
+}
+
+static void events_tell_of_deaths(void)
+{
+    struct berth_error error;
+
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    begin();
+    LOAD(host, "math", "process");
+    kill((pid_t)atoi(berth_test_module(host, "math", "pid")), SIGKILL);
+    UNTIL(host, event_count("restarted") == 1);
+    CHECK_INT(event_count("died"), 1);
+    CHECK_CONTAINS(CALL(host, "host.events", "[]"), "was killed by signal 9");
+    CHECK_CODE(berth_host_unload(host, "math", &error), BERTH_OK, &error);
+}
+
+/* ---- JSON ---- */
+
+static void json_is_taken_apart(void)
+{
+    static const struct {
+        const char *text, *parsed;
+    } table[] = {
+        { "{}", "{\"kind\":\"object\",\"text\":\"\",\"members\":[]}" },
+        { " [ ] ", "{\"kind\":\"array\",\"text\":\"\",\"members\":[]}" },
+        { "12", "{\"kind\":\"number\",\"text\":\"12\",\"members\":[]}" },
+        { " -1.5e3 ", "{\"kind\":\"number\",\"text\":\"-1.5e3\",\"members\":[]}" },
+        { "true", "{\"kind\":\"bool\",\"text\":\"true\",\"members\":[]}" },
+        { "null", "{\"kind\":\"null\",\"text\":\"null\",\"members\":[]}" },
+        { "\"a\\u00e9\\\"\\\\\"", "{\"kind\":\"string\",\"text\":\"aé\\\"\\\\\",\"members\":[]}" },
+        { "\"\"", "{\"kind\":\"string\",\"text\":\"\",\"members\":[]}" },
+        { "[1,\"],}\",{\"a\":[{}]},[[]]]",
+          "{\"kind\":\"array\",\"text\":\"\",\"members\":[{\"name\":\"\",\"value\":1},"
+          "{\"name\":\"\",\"value\":\"],}\"},{\"name\":\"\",\"value\":{\"a\":[{}]}},"
+          "{\"name\":\"\",\"value\":[[]]}]}" },
+        { "{ \"a\\nb\" : \"\\\\\" , \"c\":9007199254740993 }",
+          "{\"kind\":\"object\",\"text\":\"\",\"members\":["
+          "{\"name\":\"a\\nb\",\"value\":\"\\\\\"},{\"name\":\"c\",\"value\":9007199254740993}]}" },
+    };
+
+    begin();
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        CHECK_CALL(host, "host.parse", berth_test_format("[%s]", table[i].text), table[i].parsed);
+}
+
+/* A module hands over any bytes as json: they are looked at first. */
+static void what_is_no_json_is_refused(void)
+{
+    static const char *const bad[] = { "",     " ",        "{",    "[1,]",      "\"\xff\"", "tru",
+                                       "[1]]", "{\"a\":1", "nul ", "{\"a\" 1}", "\"",       "\\" };
+
+    begin();
+    berth_ctx *ctx = berth_host_enter(host);
+    REQUIRE(ctx);
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct berth_value argument = { .kind = BERTH_VALUE_JSON, .as.string = bad[i] }, result;
+        CHECK_INT(berth_call(ctx, "host.parse", &argument, 1, &result), BERTH_INVALID_ARGUMENT);
+        CHECK_CONTAINS(berth_error_text(ctx), "host.parse: ");
+        berth_clear(ctx);
+    }
+    berth_leave(ctx);
+}
+
+/* ---- several hosts; threads that wait ---- */
+
+static void each_host_has_its_own(void)
+{
+    berth_host *other = berth_test_host(NULL);
+
+    begin();
+    LOAD(host, "math", NULL);
+    CHECK_CONTAINS(CALL(host, "host.list", "[]"), "\"math\"");
+    CHECK(!strstr(CALL(other, "host.list", "[]"), "\"math\""));
+}
+
+static void a_thread_in_poll_is_told_to_stop(const char *placement)
+{
+    struct berth_error error;
+
+    begin();
+    LOAD(host, "poller", placement);
+    for (int i = 0; i < 3; i++)
+        CHECK_CALL(host, "poller.begin", "[]", "null");
+    UNTIL(host, CALL_INT(host, "poller.waiting", "[]") == 3);
+    CHECK_CODE(berth_host_reload(host, "poller", NULL, NULL, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "poller.begin", "[]", "null");
+    CHECK_CODE(berth_host_unload(host, "poller", &error), BERTH_OK, &error);
+    CHECK(!strstr(berth_test_log(), "a thread is still there"));
+}
+
+static void inline_threads_in_poll_are_told_to_stop(void)
+{
+    a_thread_in_poll_is_told_to_stop("inline");
+}
+
+static void worker_threads_in_poll_are_told_to_stop(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    a_thread_in_poll_is_told_to_stop("process");
+}
+
+static const struct berth_test tests[] = {
+    { "it_is_a_module_like_any_other", it_is_a_module_like_any_other },
+    { "it_stays_as_it_is", it_stays_as_it_is },
+    { "modules_come_change_and_go", modules_come_change_and_go },
+    { "a_load_takes_all_its_options", a_load_takes_all_its_options },
+    { "refusals_say_why", refusals_say_why },
+    { "force_unloads_what_others_require", force_unloads_what_others_require },
+    { "calls_by_name", calls_by_name },
+    { "a_timeout_is_the_calls_own", a_timeout_is_the_calls_own },
+    { "inline_modules_reach_it", inline_modules_reach_it },
+    { "workers_reach_it", workers_reach_it },
+    { "messages_to_an_inline_module", messages_to_an_inline_module },
+    { "messages_to_a_worker", messages_to_a_worker },
+    { "a_receiver_must_fit", a_receiver_must_fit },
+    { "a_full_mailbox_loses_the_oldest", a_full_mailbox_loses_the_oldest },
+    { "a_subscription_ends_with_its_module", a_subscription_ends_with_its_module },
+    { "events_tell_what_happened", events_tell_what_happened },
+    { "events_tell_of_deaths", events_tell_of_deaths },
+    { "json_is_taken_apart", json_is_taken_apart },
+    { "what_is_no_json_is_refused", what_is_no_json_is_refused },
+    { "each_host_has_its_own", each_host_has_its_own },
+    { "inline_threads_in_poll_are_told_to_stop", inline_threads_in_poll_are_told_to_stop },
+    { "worker_threads_in_poll_are_told_to_stop", worker_threads_in_poll_are_told_to_stop },
+};
+
+int main(int argc, char **argv)
+{
+    return berth_suite_main("host_module", tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
