@@ -5,8 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <cJSON.h>
 
@@ -149,19 +147,12 @@ const char *berth_test_call(berth_host *host, const char *function, const char *
     return result;
 }
 
-int64_t berth_test_now(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
-}
-
 void berth_test_pass_time(berth_host *host)
 {
     if (hosting.polled)
         berth_host_dispatch(host, 1);
     else
-        usleep(1000);
+        berth_test_pause(1);
 }
 
 const char *berth_test_module(berth_host *host, const char *module, const char *key)

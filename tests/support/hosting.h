@@ -52,15 +52,14 @@ const char *berth_test_call(berth_host *host, const char *function, const char *
 int berth_test_try(berth_host *host, const char *function, const char *arguments,
                    int64_t timeout_ns, const char **ret_result, struct berth_error *error);
 
-/* Waits, at most 20 seconds, until a condition holds; what the host has to do is done meanwhile. */
-#define UNTIL(host, condition)                                       \
-    do {                                                             \
-        int64_t berth_end = berth_test_now() + INT64_C(20000000000); \
-        while (!(condition) && berth_test_now() < berth_end)         \
-            berth_test_pass_time(host);                              \
-        CHECK(condition);                                            \
+/* EVENTUALLY of suite.h, while what the host has to do is done. */
+#define UNTIL(host, condition)                                        \
+    do {                                                              \
+        int64_t berth_end = berth_test_now() + berth_test_patience(); \
+        while (!(condition) && berth_test_now() < berth_end)          \
+            berth_test_pass_time(host);                               \
+        CHECK(condition);                                             \
     } while (0)
-int64_t berth_test_now(void); /* CLOCK_MONOTONIC, in nanoseconds */
 void berth_test_pass_time(berth_host *host);
 
 /* The value of a key of a module in berth_host_list: "running", "2"; "" without it. */

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <CUnit/TestRun.h>
@@ -156,6 +157,25 @@ uint64_t berth_test_random(void)
 uint64_t berth_test_random_below(uint64_t limit)
 {
     return (uint64_t)(((unsigned __int128)berth_test_random() * limit) >> 64);
+}
+
+/* ---- Time ---- */
+
+int64_t berth_test_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+}
+
+int64_t berth_test_patience(void)
+{
+    return suite.timeout * INT64_C(500000000);
+}
+
+void berth_test_pause(unsigned milliseconds)
+{
+    usleep((useconds_t)milliseconds * 1000);
 }
 
 /* ---- Where the tests run ---- */

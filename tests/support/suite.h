@@ -93,6 +93,23 @@ uint64_t berth_test_random(void);
 /* Evenly from 0 to limit - 1; limit is not 0. */
 uint64_t berth_test_random_below(uint64_t limit);
 
+/*
+ * Time. No verdict may depend on how fast the machine is: what must happen is waited for, and a
+ * bound from above is patience, which only a machine that stands still exceeds. It is half of what
+ * the test may take, in nanoseconds. A pause may only give what is wrong a chance to show.
+ */
+int64_t berth_test_now(void); /* CLOCK_MONOTONIC, in nanoseconds */
+int64_t berth_test_patience(void);
+/* Waits until a condition holds, and checks that it does. Any thread. */
+#define EVENTUALLY(condition)                                         \
+    do {                                                              \
+        int64_t berth_end = berth_test_now() + berth_test_patience(); \
+        while (!(condition) && berth_test_now() < berth_end)          \
+            berth_test_pause(1);                                      \
+        CHECK(condition);                                             \
+    } while (0)
+void berth_test_pause(unsigned milliseconds);
+
 /* True under ASan, TSan or valgrind, where time and memory say little. */
 bool berth_test_instrumented(void);
 /* True under valgrind, which cannot follow clone3: tests that start a worker are skipped there. */
