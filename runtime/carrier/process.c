@@ -5,10 +5,12 @@
  * unpacked with the signature of the function that was called.
  *
  * A worker's end has two signs: the connection ends, and the zygote tells how the process ended.
- * Whoever sees the first waits a moment for the second, so that callers hear what happened. `died`
- * is called upon the second alone, and so exactly once.
+ * Whoever sees the first waits a moment for the second, so that callers hear what happened; after
+ * that moment the worker is killed, so that there will be a second. `died` is called upon the second
+ * alone, and so exactly once.
  */
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,10 +26,10 @@
 #include "runtime/carrier/zygote.h"
 
 #define MS INT64_C(1000000)
-/*
- * From the end of the connection until the zygote tells why: longer, and the worker has closed it.
- */
+/* From the end of the connection until the worker, which may have closed it and live, is killed. */
 #define GRACE (500 * MS)
+/* From then on until the zygote tells what has become of it: longer, and nobody waits for that. */
+#define TELL_TIMEOUT (20000 * MS)
 /* From SIGKILL until a worker has ended: it may have much memory to give back. */
 #define KILL_TIMEOUT (5000 * MS)
 
@@ -49,6 +51,7 @@ struct process_carrier {
     bool opened;          /* open has succeeded: from now on the host wants to hear of an end */
     bool stopping;        /* the end is wanted */
     bool ended;
+    bool cut_off;  /* it was killed because the connection had ended, and it had not */
     char how[256]; /* it ended, or what it did wrong; "" while it lives, or it is not known yet */
 };
 
@@ -58,6 +61,9 @@ static struct process_carrier *self_of(const struct berth_carrier *carrier)
 }
 
 /* ---- the worker's end ---- */
+
+#define CLOSED     "closed its connection"
+#define OUR_SIGNAL "was killed by signal 9 "
 
 /* The first to know is right: what comes later is only its consequence. */
 static void set_how(struct process_carrier *self, const char *how)
@@ -73,8 +79,9 @@ static void on_worker_ended(void *owner, const char *how)
     struct process_carrier *self = owner;
 
     pthread_mutex_lock(&self->lock);
+    bool by_us = self->cut_off && strncmp(how, OUR_SIGNAL, strlen(OUR_SIGNAL)) == 0;
     if (!self->how[0])
-        snprintf(self->how, sizeof(self->how), "%s", how);
+        snprintf(self->how, sizeof(self->how), "%s", by_us ? CLOSED : how);
     self->ended = true;
     bool tell = self->opened && !self->stopping;
     pthread_mutex_unlock(&self->lock);
@@ -82,12 +89,24 @@ static void on_worker_ended(void *owner, const char *how)
         self->upcalls->died(self->upcalls->user, self->how); /* self may be freed by this */
 }
 
+/*
+ * The connection has ended some time ago. The worker has closed it and lives on, or it has ended in
+ * its own way and a slow machine has not told yet: that is known when this has killed it, or not.
+ */
+static void cut_off(struct process_carrier *self)
+{
+    struct pollfd end = { berth_worker_pidfd(self->worker), POLLIN, 0 };
+    bool lives = poll(&end, 1, 0) == 0;
+
+    pthread_mutex_lock(&self->lock);
+    self->cut_off = self->cut_off || lives;
+    pthread_mutex_unlock(&self->lock);
+    berth_worker_kill(self->worker);
+}
+
 static void on_grace_over(struct berth_timer *timer)
 {
-    struct process_carrier *self = timer->owner;
-
-    set_how(self, "closed its connection");
-    berth_worker_kill(self->worker);
+    cut_off(timer->owner);
 }
 
 static void on_peer_ended(void *user, const char *wrong)
@@ -102,21 +121,27 @@ static void on_peer_ended(void *user, const char *wrong)
     }
 }
 
+static bool wait_for_end(struct process_carrier *self, int64_t time, int64_t deadline)
+{
+    int64_t until = berth_now() + time;
+
+    return berth_worker_wait(self->worker, deadline < until ? deadline : until);
+}
+
 /* The connection has ended: waits until it is known how, and says so. */
 static int fail_ended(struct process_carrier *self, int64_t deadline, struct berth_error *error)
 {
-    int64_t patience = berth_now() + GRACE;
-
     pthread_mutex_lock(&self->lock);
     bool known = self->how[0];
     pthread_mutex_unlock(&self->lock);
-    if (!known && !berth_worker_wait(self->worker, deadline < patience ? deadline : patience)) {
-        set_how(self, "closed its connection");
-        berth_worker_kill(self->worker);
+    if (!known && !wait_for_end(self, GRACE, deadline)) {
+        cut_off(self);
+        wait_for_end(self, TELL_TIMEOUT, deadline);
     }
     pthread_mutex_lock(&self->lock);
-    int code = berth_error_set(error, BERTH_UNAVAILABLE, "%s: its worker (process %d) %s",
-                               self->name, (int)berth_worker_pid(self->worker), self->how);
+    int code =
+        berth_error_set(error, BERTH_UNAVAILABLE, "%s: its worker (process %d) %s", self->name,
+                        (int)berth_worker_pid(self->worker), self->how[0] ? self->how : CLOSED);
     pthread_mutex_unlock(&self->lock);
     return code;
 }

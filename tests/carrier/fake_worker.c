@@ -155,6 +155,9 @@ static void misbehave(const char *what, uint64_t id)
     } else if (strcmp(what, "flood") == 0) {
         for (;;)
             write_frame((struct berth_wire){ .type = BERTH_WIRE_LOG, .kind = 3 }, "more", 4);
+    } else if (strcmp(what, "listen") == 0) {
+        for (;; read_request())
+            write_frame((struct berth_wire){ .type = BERTH_WIRE_LOG, .kind = 2 }, "asked", 5);
     } else if (strcmp(what, "child") == 0) {
         if (fork() == 0) { /* it keeps the socket open when its parent has gone */
             prctl(PR_SET_NAME, "berth-orphan");
@@ -165,6 +168,8 @@ static void misbehave(const char *what, uint64_t id)
         _exit(5);
     } else if (strcmp(what, "exit") == 0) {
         _exit(3);
+    } else if (strcmp(what, "kill") == 0) {
+        raise(SIGKILL);
     } else if (strcmp(what, "segv") == 0) {
         signal(SIGSEGV, SIG_DFL); /* not a sanitizer's */
         raise(SIGSEGV);
