@@ -387,11 +387,17 @@ static void one_thread_is_inside_a_serial_module(void)
 static void several_threads_are_inside_a_parallel_module(void)
 {
     berth_host *host = conformance_host();
-    struct nap nap = { host, "sleeper_parallel.nap" };
+    struct berth_test_held held[3];
 
     LOAD(host, "sleeper_parallel", conformance.placement);
-    nap_together(&nap);
-    CHECK(CALL_INT(host, "sleeper_parallel.most_inside", "[]") > 1);
+    for (size_t i = 0; i < 3; i++)
+        berth_test_hold(&held[i], host, "sleeper_parallel.hold");
+    CHECK_CALL(host, "sleeper_parallel.most_inside", "[]", "3");
+    for (size_t i = 0; i < 3; i++) {
+        berth_test_release(&held[i]);
+        berth_test_join(&held[i]);
+        CHECK_CODE(held[i].code, BERTH_OK, &held[i].error);
+    }
     berth_host_free(host);
 }
 
@@ -442,10 +448,10 @@ static void the_callee_sees_the_deadline(void)
 
     LOAD(host, "sleeper", conformance.placement);
     CHECK_CALL(host, "sleeper.left", "[]", "9223372036854775807");
-    CHECK_CODE(berth_test_try(host, "sleeper.left", "[]", 5000 * MS, &left, &error), BERTH_OK,
-               &error);
+    CHECK_CODE(berth_test_try(host, "sleeper.left", "[]", berth_test_patience(), &left, &error),
+               BERTH_OK, &error);
     CHECK(strtoll(left, NULL, 10) > 0);
-    CHECK(strtoll(left, NULL, 10) <= 5000 * MS);
+    CHECK(strtoll(left, NULL, 10) <= berth_test_patience());
     berth_host_free(host);
 }
 
@@ -469,33 +475,27 @@ static void a_callee_learns_that_it_should_stop(void)
     int64_t start = berth_test_now();
 
     LOAD(host, "sleeper", conformance.placement);
-    CHECK_CODE(berth_test_try(host, "sleeper.wait", "[15000]", 20 * MS, NULL, &error),
+    const char *long_time = berth_test_format("[%lld]", (long long)(berth_test_patience() / MS));
+    CHECK_CODE(berth_test_try(host, "sleeper.wait", long_time, 20 * MS, NULL, &error),
                BERTH_DEADLINE_EXCEEDED, &error);
     CHECK_CALL(host, "sleeper.wait", "[1]", "false"); /* serial: it has stopped, or this waits */
-    CHECK(berth_test_now() - start < 10000 * MS);
+    CHECK(berth_test_now() - start < berth_test_patience());
     berth_host_free(host);
-}
-
-static void *nap_long(void *host)
-{
-    CHECK_CALL(host, "sleeper.nap", "[100]", "100");
-    return NULL;
 }
 
 static void waiting_for_a_busy_module_ends_at_the_deadline(void)
 {
     berth_host *host = conformance_host();
+    struct berth_test_held held;
     struct berth_error error;
-    pthread_t thread;
 
     LOAD(host, "sleeper", conformance.placement);
-    pthread_create(&thread, NULL, nap_long, host);
-    int64_t start = berth_test_now();
-    while (berth_test_now() < start + 20 * MS)
-        ;
+    berth_test_hold(&held, host, "sleeper.hold");
     CHECK_CODE(berth_test_try(host, "sleeper.most_inside", "[]", 10 * MS, NULL, &error),
                BERTH_DEADLINE_EXCEEDED, &error);
-    pthread_join(thread, NULL);
+    berth_test_release(&held);
+    berth_test_join(&held);
+    CHECK_CODE(held.code, BERTH_OK, &held.error);
     CHECK_CALL(host, "sleeper.most_inside", "[]", "1");
     berth_host_free(host);
 }

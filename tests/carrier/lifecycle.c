@@ -118,36 +118,50 @@ static void unknown_placements_are_refused(void)
 
 static void *nap(void *host)
 {
-    CHECK_CALL(host, "sleeper.nap", "[100]", "100");
+    CHECK_CALL(host, "sleeper.nap", "[10]", "10");
+    return NULL;
+}
+
+/* What must wait for a call that is held: it may return only after that has been released. */
+struct change {
+    berth_host *host;
+    pthread_t thread;
+    bool released; /* atomic */
+};
+
+static void *unload_main(void *argument)
+{
+    struct change *change = argument;
+    struct berth_error error;
+
+    CHECK_CODE(berth_host_unload(change->host, "sleeper", &error), BERTH_OK, &error);
+    CHECK(__atomic_load_n(&change->released, __ATOMIC_SEQ_CST));
     return NULL;
 }
 
 static void unloading_waits_for_calls(void)
 {
     berth_host *host = conformance_host();
-    struct berth_error error;
-    pthread_t thread;
+    struct change unload = { .host = host };
+    struct berth_test_held held;
 
     LOAD(host, "sleeper", conformance.placement);
-    pthread_create(&thread, NULL, nap, host);
-    usleep(30000);
-    CHECK_CODE(berth_host_unload(host, "sleeper", &error), BERTH_OK, &error);
-    pthread_join(thread, NULL); /* its call has ended well */
+    berth_test_hold(&held, host, "sleeper.hold");
+    REQUIRE(pthread_create(&unload.thread, NULL, unload_main, &unload) == 0);
+    berth_test_pause(30); /* one that does not wait would return now */
+    __atomic_store_n(&unload.released, true, __ATOMIC_SEQ_CST);
+    berth_test_release(&held);
+    pthread_join(unload.thread, NULL);
+    berth_test_join(&held);
+    CHECK_CODE(held.code, BERTH_OK, &held.error);
     berth_host_free(host);
-}
-
-static void *nap_for_long(void *host)
-{
-    struct berth_error error;
-    berth_test_try(host, "sleeper_parallel.nap", "[1500]", 0, NULL, &error);
-    return NULL;
 }
 
 static void unloading_does_not_wait_for_ever(void)
 {
     struct berth_host_options options = berth_test_host_options();
+    struct berth_test_held held;
     struct berth_error error;
-    pthread_t thread;
 
     if (conformance_process() && berth_test_valgrind())
         berth_skip("valgrind cannot follow a worker");
@@ -155,16 +169,15 @@ static void unloading_does_not_wait_for_ever(void)
     options.stop_timeout_ns = 50 * MS;
     berth_host *host = berth_test_host(&options);
     LOAD(host, "sleeper_parallel", conformance.placement);
-    pthread_create(&thread, NULL, nap_for_long, host);
-    usleep(50000);
-    int64_t start = berth_test_now();
+    berth_test_hold(&held, host, "sleeper_parallel.hold");
     int code = berth_host_unload(host, "sleeper_parallel", &error);
-    CHECK(berth_test_now() - start < 1200 * MS);
-    if (code != BERTH_OK) { /* it is still there, and serves */
+    CHECK(berth_test_exists(held.path)); /* nobody has released it */
+    if (code != BERTH_OK) {              /* it is still there, and serves */
         CHECK_CODE(code, BERTH_DEADLINE_EXCEEDED, &error);
         CHECK_CALL(host, "sleeper_parallel.nap", "[1]", "1");
     }
-    pthread_join(thread, NULL);
+    berth_test_release(&held);
+    berth_test_join(&held);
     berth_host_free(host);
 }
 
@@ -306,27 +319,40 @@ static void imports_follow_a_reload(void)
     berth_host_free(host);
 }
 
+static void *reload_main(void *host)
+{
+    struct berth_error error;
+
+    CHECK_CODE(berth_host_reload(host, "sleeper", NULL, NULL, &error), BERTH_OK, &error);
+    return NULL;
+}
+
 static void calls_that_are_inside_finish_in_the_old_one(void)
 {
     berth_host *host = conformance_host();
-    struct berth_error error;
+    struct berth_test_held held;
     pthread_t threads[3];
 
     LOAD(host, "sleeper", conformance.placement);
-    for (size_t i = 0; i < 3; i++)
-        pthread_create(&threads[i], NULL, nap, host);
-    usleep(30000);
-    CHECK_CODE(berth_host_reload(host, "sleeper", NULL, NULL, &error), BERTH_OK, &error);
-    CHECK_CALL(host, "sleeper.nap", "[1]", "1");
+    berth_test_hold(&held, host, "sleeper.hold");
+    for (size_t i = 0; i < 2; i++) /* these wait for the held one, or for the reload */
+        REQUIRE(pthread_create(&threads[i], NULL, nap, host) == 0);
+    REQUIRE(pthread_create(&threads[2], NULL, reload_main, host) == 0);
+    berth_test_pause(30); /* so that most of the reload comes while it is inside */
+    berth_test_release(&held);
     for (size_t i = 0; i < 3; i++)
         pthread_join(threads[i], NULL);
+    berth_test_join(&held);
+    CHECK_CODE(held.code, BERTH_OK, &held.error);
+    CHECK_CALL(host, "sleeper.nap", "[1]", "1");
+    CHECK_STR(berth_test_module(host, "sleeper", "generation"), "2");
     berth_host_free(host);
 }
 
 struct pourer {
     berth_host *host;
     pthread_t thread;
-    uint64_t calls;
+    uint64_t calls; /* atomic, as the next one */
     int stop;
 };
 
@@ -349,7 +375,7 @@ static void *pour(void *argument)
                 berth_clear(ctx);
             } else {
                 CHECK(sum > pourer->calls); /* others count, too */
-                pourer->calls++;
+                __atomic_store_n(&pourer->calls, pourer->calls + 1, __ATOMIC_RELAXED);
             }
         }
         berth_leave(ctx);
@@ -370,6 +396,8 @@ static void no_call_is_lost_over_reloads_under_load(void)
         pourers[i].host = host;
         pthread_create(&pourers[i].thread, NULL, pour, &pourers[i]);
     }
+    for (size_t i = 0; i < 3; i++)
+        UNTIL(host, __atomic_load_n(&pourers[i].calls, __ATOMIC_RELAXED) > 0);
     for (int i = 0; i < (berth_test_instrumented() ? 10 : 40); i++) {
         struct berth_reload_report report;
         struct berth_error error;

@@ -45,6 +45,17 @@ static void messages_keep_their_order(void)
     berth_host_free(host);
 }
 
+/* One that stays with the first text until the file, whose name is returned, is removed. */
+static const char *load_held_subscriber(berth_host *host)
+{
+    const char *hold = berth_test_hold_path();
+
+    berth_test_write(hold, "", 0);
+    REQUIRE(berth_test_loaded(host, "subscriber", conformance.placement,
+                              berth_test_format("{\"hold\":\"%s\"}", hold), BERTH_TEST_HERE));
+    return hold;
+}
+
 static void a_full_mailbox_refuses_and_is_named(void)
 {
     struct berth_host_options options = berth_test_host_options();
@@ -56,12 +67,12 @@ static void a_full_mailbox_refuses_and_is_named(void)
     options.mailbox_messages = 8;
     berth_host *host = berth_test_host(&options);
     LOAD(host, "publisher", conformance.placement);
-    REQUIRE(berth_test_loaded(host, "subscriber", conformance.placement, "{\"delay_ms\":20}",
-                              BERTH_TEST_HERE));
+    const char *hold = load_held_subscriber(host);
     int64_t sent = CALL_INT(host, "publisher.burst", "[100]");
     CHECK(sent < 100);
     CHECK(sent >= 4); /* two mails a text: the any-handler has its own */
     CHECK_FAILS(host, "publisher.text", "[\"late\",100]", BERTH_RESOURCE_EXHAUSTED, "subscriber");
+    unlink(hold);
     UNTIL(host, CALL_INT(host, "subscriber.texts", "[]") >= sent);
     CHECK_CALL(host, "publisher.text", "[\"again\",1000]", "null");
     UNTIL(host, !strcmp(CALL(host, "subscriber.last", "[]"), "\"again\""));
@@ -84,13 +95,13 @@ static void a_mailbox_counts_bytes_too(void)
     options.mailbox_bytes = 4096;
     berth_host *host = berth_test_host(&options);
     LOAD(host, "publisher", conformance.placement);
-    REQUIRE(berth_test_loaded(host, "subscriber", conformance.placement, "{\"delay_ms\":20}",
-                              BERTH_TEST_HERE));
+    const char *hold = load_held_subscriber(host);
     for (int i = 0; i < 10 && code == BERTH_OK; i++)
         code = berth_test_try(host, "publisher.text", berth_test_format("[\"%s\",1]", large), 0,
                               NULL, &error);
     CHECK_CODE(code, BERTH_RESOURCE_EXHAUSTED, &error);
     CHECK_CONTAINS(error.text, "subscriber");
+    unlink(hold);
     UNTIL(host, CALL_INT(host, "subscriber.all", "[]") >= 1);
     UNTIL(host, CALL_INT(host, "publisher.burst", "[1]") == 1);
     UNTIL(host, !strcmp(CALL(host, "subscriber.last", "[]"), "\"burst\""));

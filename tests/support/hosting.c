@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cJSON.h>
 
@@ -48,6 +49,7 @@ struct berth_host_options berth_test_host_options(void)
 
     berth_host_options_init(&options);
     options.threads = 2;
+    options.stop_timeout_ns = berth_test_patience();
     options.worker = worker ? worker : berth_test_built("berth-worker");
     options.log = keep_line;
     options.log_level = BERTH_LOG_DEBUG;
@@ -145,6 +147,45 @@ const char *berth_test_call(berth_host *host, const char *function, const char *
 
     berth_check_code(code, BERTH_OK, &error, place, function);
     return result;
+}
+
+const char *berth_test_hold_path(void)
+{
+    static unsigned count;
+    return berth_test_format("%s/held%u", berth_test_dir(),
+                             __atomic_fetch_add(&count, 1, __ATOMIC_RELAXED));
+}
+
+bool berth_test_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+static void *hold_main(void *argument)
+{
+    struct berth_test_held *held = argument;
+    const char *arguments = berth_test_format("[\"%s\"]", held->path);
+
+    held->code = berth_test_try(held->host, held->function, arguments, 0, NULL, &held->error);
+    return NULL;
+}
+
+void berth_test_hold(struct berth_test_held *held, berth_host *host, const char *function)
+{
+    *held = (struct berth_test_held){ host, function, berth_test_hold_path(), .code = -1 };
+    REQUIRE(pthread_create(&held->thread, NULL, hold_main, held) == 0);
+    UNTIL(host, berth_test_exists(held->path));
+    REQUIRE(berth_test_exists(held->path));
+}
+
+void berth_test_release(struct berth_test_held *held)
+{
+    unlink(held->path);
+}
+
+void berth_test_join(struct berth_test_held *held)
+{
+    pthread_join(held->thread, NULL);
 }
 
 void berth_test_pass_time(berth_host *host)

@@ -6,12 +6,15 @@
 #ifndef BERTH_TESTS_SUPPORT_HOSTING_H
 #define BERTH_TESTS_SUPPORT_HOSTING_H
 
+#include <pthread.h>
+
 #include <berth/host.h>
 
 #include "tests/support/suite.h"
 
 /*
- * A host with the build tree's worker, whose log is kept. NULL: two threads, the other defaults.
+ * A host with the build tree's worker, whose log is kept. NULL: two threads, patience with what
+ * should stop, the other defaults.
  * Ends the test when there is none to be had.
  */
 berth_host *berth_test_host(const struct berth_host_options *options);
@@ -51,6 +54,25 @@ const char *berth_test_call(berth_host *host, const char *function, const char *
 /* A call with a timeout (0: none) that may do either. */
 int berth_test_try(berth_host *host, const char *function, const char *arguments,
                    int64_t timeout_ns, const char **ret_result, struct berth_error *error);
+
+/*
+ * A call of sleeper's (or sleeper_parallel's) hold() on a thread of its own. It is inside when
+ * berth_test_hold returns, and stays until berth_test_release; berth_test_join waits for its end,
+ * after which code and error say how it went.
+ */
+struct berth_test_held {
+    berth_host *host;
+    const char *function, *path;
+    pthread_t thread;
+    int code;
+    struct berth_error error;
+};
+void berth_test_hold(struct berth_test_held *held, berth_host *host, const char *function);
+void berth_test_release(struct berth_test_held *held);
+void berth_test_join(struct berth_test_held *held);
+/* The file that tells that such a call is inside; a new name. Its removal releases the call. */
+const char *berth_test_hold_path(void);
+bool berth_test_exists(const char *path);
 
 /* EVENTUALLY of suite.h, while what the host has to do is done. */
 #define UNTIL(host, condition)                                        \
