@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,7 +18,7 @@
 #include "runtime/carrier/zygote.h"
 
 #define MS      INT64_C(1000000)
-#define PATIENT (10000 * MS)
+#define PATIENT berth_test_patience()
 
 /* A worker, and how it was said to have ended. */
 struct made {
@@ -110,9 +111,31 @@ static bool alive(pid_t pid)
 
 static bool gone(pid_t pid)
 {
-    for (int i = 0; i < 5000 && alive(pid); i++)
-        usleep(1000);
+    int64_t until = berth_now() + PATIENT;
+
+    while (alive(pid) && berth_now() < until)
+        berth_test_pause(1);
     return !alive(pid);
+}
+
+/* Has it ended before anybody looks. */
+static void kill_unnoticed(pid_t pid)
+{
+    struct pollfd end = { pidfd_open(pid, 0), POLLIN, 0 };
+
+    REQUIRE(end.fd >= 0);
+    kill(pid, SIGKILL);
+    CHECK_INT(poll(&end, 1, (int)(PATIENT / MS)), 1);
+    close(end.fd);
+}
+
+static void run_until_told(struct made *made)
+{
+    int64_t until = berth_now() + PATIENT;
+
+    while (!made->told && berth_now() < until)
+        berth_loop_run(loop, 10 * MS);
+    CHECK_INT(made->told, 1);
 }
 
 /* ---- */
@@ -155,8 +178,7 @@ static void the_loop_tells_as_well(void)
 
     set_up();
     make(&made, "now_exit");
-    for (int i = 0; i < 100 && !made.told; i++)
-        berth_loop_run(loop, 100 * MS);
+    run_until_told(&made);
     CHECK_STR(made.how, "exited with status 3");
     CHECK(berth_worker_wait(made.worker, berth_now()));
     CHECK_INT(made.told, 1);
@@ -172,9 +194,7 @@ static void a_worker_may_be_freed_by_its_end(void)
     make(&made, "stays");
     made.free_at_end = true;
     kill(berth_worker_pid(made.worker), SIGKILL);
-    for (int i = 0; i < 100 && !made.told; i++)
-        berth_loop_run(loop, 100 * MS);
-    CHECK_INT(made.told, 1);
+    run_until_told(&made);
     close(made.socket);
     tear_down();
 }
@@ -224,8 +244,7 @@ static void the_application_sees_no_child(void)
     check_end(&made, "exited with status 3");
     check_no_child();
     drop(&made);
-    kill(berth_zygote_pid(zygote), SIGKILL);
-    usleep(20000);
+    kill_unnoticed(berth_zygote_pid(zygote));
     check_no_child();
     make(&made, "stays");
     drop(&made);
@@ -319,8 +338,7 @@ static void a_zygote_that_dies_is_replaced(void)
 
     /* Nobody has noticed yet. */
     make(&another, "stays");
-    kill(berth_zygote_pid(zygote), SIGKILL);
-    usleep(20000);
+    kill_unnoticed(berth_zygote_pid(zygote));
     struct made next;
     make(&next, "now_exit");
     check_end(&next, "exited with status 3");
@@ -352,9 +370,10 @@ static void a_zygote_that_stands_still_is_not_waited_for(void)
     close(ends[1]);
     /* The worker that was asked for is made now, and ended: nobody wants it. */
     struct pollfd hung_up = { ends[0], POLLIN, 0 };
-    while (berth_loop_run(loop, 100 * MS))
-        ;
-    CHECK_INT(poll(&hung_up, 1, 5000), 1);
+    int64_t until = berth_now() + PATIENT;
+    while (poll(&hung_up, 1, 0) == 0 && berth_now() < until)
+        berth_loop_run(loop, 10 * MS);
+    CHECK_INT(poll(&hung_up, 1, 0), 1);
     close(ends[0]);
     kill(berth_zygote_pid(zygote), SIGSTOP);
     drop(&made);
@@ -408,8 +427,9 @@ static void nothing_leaks(void)
             kill(berth_zygote_pid(zygote), SIGKILL);
         drop(&made);
     }
-    while (berth_loop_run(loop, 10 * MS))
-        ;
+    int64_t until = berth_now() + PATIENT;
+    while (berth_test_descriptors() > before && berth_now() < until)
+        berth_loop_run(loop, 10 * MS);
     CHECK(berth_test_descriptors() <= before);
     tear_down();
     CHECK(berth_test_descriptors() <= before);
@@ -457,23 +477,29 @@ static void many_threads(void)
 
 /*
  * An application that is killed, perhaps leaving a child of its own that holds all of its
- * descriptors: its workers go. The child's report comes through a pipe.
+ * descriptors: its workers go. The child's report comes through a pipe, and it goes, as its own child
+ * does, when the other end of a pipe is closed.
  */
 static void workers_go_with(bool orphan, bool without_stdio)
 {
-    int report[2];
+    int report[2], go[2], stay[2];
     pid_t pids[2] = { 0 };
+    char none;
 
     if (berth_test_instrumented())
         berth_skip("forks, which sanitizers do not like");
     set_up();
     REQUIRE(pipe2(report, O_CLOEXEC) == 0);
+    REQUIRE(pipe2(go, O_CLOEXEC) == 0);
+    REQUIRE(pipe2(stay, O_CLOEXEC) == 0);
     pid_t application = fork();
     if (application == 0) {
         struct made made;
+        close(go[1]);
+        close(stay[1]);
         if (without_stdio)
             close_range(0, 2, 0);
-        alarm(20);
+        alarm((unsigned)(PATIENT / (1000 * MS)));
         make(&made, "stays");
         pids[0] = berth_worker_pid(made.worker);
         pids[1] = berth_zygote_pid(zygote);
@@ -481,17 +507,21 @@ static void workers_go_with(bool orphan, bool without_stdio)
             _exit(1);
         if (orphan && fork() == 0) {
             close(report[1]);
-            sleep(5);
-            _exit(0);
+            _exit((int)read(stay[0], &none, 1));
         }
-        usleep(50000);
-        raise(SIGKILL);
+        if (read(go[0], &none, 1) == 0)
+            raise(SIGKILL);
+        _exit(1);
     }
     CHECK_INT(read(report[0], pids, sizeof(pids)), sizeof(pids));
     CHECK(pids[0] > 0 && alive(pids[0]) && alive(pids[1]));
+    close(go[1]);
     waitpid(application, NULL, 0);
     CHECK(gone(pids[0]));
     CHECK(gone(pids[1]));
+    close(stay[1]); /* only now may a child of it go */
+    close(stay[0]);
+    close(go[0]);
     close(report[0]);
     close(report[1]);
     tear_down();
