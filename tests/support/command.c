@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/command.h"
 
+#include "tests/support/suite.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -105,7 +107,8 @@ static void stream_write(struct stream *stream, const struct berth_test_command 
 /* Feeds and drains the streams until the child has closed its outputs; false when time is over. */
 static bool talk(struct stream streams[STREAMS], const struct berth_test_command *command)
 {
-    long long deadline = now_ms() + (command->timeout ? command->timeout : 30000);
+    long long patience = berth_test_patience() / 1000000;
+    long long deadline = now_ms() + (command->timeout ? command->timeout : patience);
 
     if (!command->input)
         stream_close(&streams[INPUT]);

@@ -9,7 +9,7 @@
 struct berth_test_command {
     const char *input; /* for its standard input; NULL: nothing */
     size_t input_size; /* 0: as long as the string */
-    unsigned timeout;  /* milliseconds; 0: 30 seconds */
+    unsigned timeout;  /* milliseconds; 0: patience (suite.h) */
 
     /* Filled by berth_test_run(); the texts last as long as the test and have a NUL at the end. */
     int status;     /* what it exited with, or 128 + the signal that ended it, as a shell says it */

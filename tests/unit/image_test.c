@@ -680,7 +680,7 @@ static void load_in_child(struct berth_image *image, struct tally *tally)
     if (child == 0) {
         char path[64];
         int null = open("/dev/null", O_WRONLY);
-        alarm(10);
+        alarm((unsigned)(berth_test_patience() / 1000000000));
         dup2(null, STDERR_FILENO);
         snprintf(path, sizeof(path), "/proc/self/fd/%d", image->fd);
         void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);

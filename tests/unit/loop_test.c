@@ -16,7 +16,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MS           INT64_C(1000000)
-#define LONG         (20000 * MS) /* never reached by a test that passes */
+#define LONG         berth_test_patience() /* never reached by a test that passes */
 
 static struct berth_loop *loop_new(void)
 {
@@ -123,8 +123,9 @@ static void running_waits_for_a_timer_and_no_longer(void)
     CHECK_INT(berth_loop_run(loop, 5 * MS), 0);
     CHECK(berth_now() >= start + 5 * MS);
     start = berth_now();
-    add_timer(loop, &timer, start + 5 * MS);
+    add_timer(loop, &timer, start + LONG);
     CHECK_INT(berth_loop_run(loop, 0), 0);
+    add_timer(loop, &timer, start + 5 * MS);
     CHECK_INT(berth_loop_run(loop, LONG), 1);
     CHECK(berth_now() >= start + 5 * MS);
     CHECK(berth_now() < start + LONG);
@@ -415,9 +416,10 @@ static void the_descriptor_tells_what_is_to_do(void)
 
     CHECK(!readable(fd));
     CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC);
-    add_timer(loop, &timer, berth_now() + 2 * MS);
+    add_timer(loop, &timer, berth_now() + LONG);
     CHECK(!readable(fd));
-    CHECK_INT(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, 20000), 1);
+    add_timer(loop, &timer, berth_now() + 2 * MS);
+    CHECK_INT(poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, (int)(LONG / MS)), 1);
     CHECK_INT(berth_loop_run(loop, 0), 1);
     CHECK(!readable(fd));
 
@@ -645,7 +647,11 @@ static void *stress_member(void *argument)
     unsigned seed = (unsigned)(uintptr_t)argument;
     struct item *items[ITEMS] = { 0 };
 
-    for (int round = 0; round < (berth_test_instrumented() ? ROUNDS / 4 : ROUNDS); round++) {
+    int rounds = berth_test_instrumented() ? ROUNDS / 4 : ROUNDS;
+
+    /* Or longer, where the runners get no turn. */
+    for (int round = 0; round < rounds || !__atomic_load_n(&stress.callbacks, __ATOMIC_RELAXED);
+         round++) {
         size_t i = draw(&seed) % ITEMS;
         if (!items[i]) {
             items[i] = item_new(draw(&seed));
@@ -708,16 +714,17 @@ static void no_wake_up_is_missed(void)
     struct berth_timer timer = { .fire = count_down };
     pthread_t runner;
     int fired;
+    int64_t end = berth_now() + LONG; /* a slow machine does fewer of them */
 
     stress.loop = loop_new();
     stress.stop = 0;
     timer.owner = &fired;
     pthread_create(&runner, NULL, stress_runner, NULL);
-    for (int i = 0; i < (berth_test_instrumented() ? 2000 : 20000); i++) {
+    for (int i = 0; i < (berth_test_instrumented() ? 2000 : 20000) && berth_now() < end; i++) {
         int64_t start = berth_now();
         __atomic_store_n(&fired, 0, __ATOMIC_SEQ_CST);
         berth_timer_add(stress.loop, &timer, start + (i % 7) * 1000, NULL);
-        while (!__atomic_load_n(&fired, __ATOMIC_SEQ_CST) && berth_now() < start + LONG / 4)
+        while (!__atomic_load_n(&fired, __ATOMIC_SEQ_CST) && berth_now() < start + LONG / 2)
             sched_yield();
         CHECK(fired);
         if (!fired)

@@ -219,11 +219,11 @@ static void a_lookup_is_fast(void)
     }
     double best = 1e9;
     for (int attempt = 0; attempt < 5; attempt++) {
-        clock_gettime(CLOCK_MONOTONIC, &before);
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &before); /* what others take does not count */
         for (size_t round = 0; round < ROUNDS; round++)
             for (size_t i = 0; i < NAMES; i++)
                 sum += (size_t)berth_map_get(&map, names[i]);
-        clock_gettime(CLOCK_MONOTONIC, &after);
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &after);
         double ns = ((double)(after.tv_sec - before.tv_sec) * 1e9 +
                      (double)(after.tv_nsec - before.tv_nsec)) /
                     (NAMES * ROUNDS);
