@@ -27,6 +27,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define PATIENCE 100 /* seconds, for what should happen in a moment */
+
 extern char **environ;
 
 BERTH_MODULE("app", "1.0.0", "The application.");
@@ -201,6 +203,13 @@ static void call(const char *function, const char *arguments, int code)
     free(result);
 }
 
+static int64_t now_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
 static void pass_time(int times)
 {
     for (int i = 0; i < times; i++) {
@@ -209,6 +218,41 @@ static void pass_time(int times)
         else
             berth_host_dispatch(app.host, 1);
     }
+}
+
+/* Calls until it succeeds: what is called comes back. */
+static void call_until(const char *function, const char *arguments)
+{
+    int64_t end = now_seconds() + PATIENCE;
+    int code = BERTH_UNAVAILABLE;
+
+    while (code != BERTH_OK && now_seconds() < end) {
+        berth_ctx *ctx = berth_host_enter(app.host);
+        char *result = NULL;
+        code = berth_call_json(ctx, function, arguments, &result);
+        berth_clear(ctx);
+        berth_leave(ctx);
+        free(result);
+        pass_time(1);
+    }
+    expect(code == BERTH_OK, function);
+}
+
+static void wait_for_events(size_t count)
+{
+    int64_t end = now_seconds() + PATIENCE;
+
+    while (__atomic_load_n(&app.events, __ATOMIC_RELAXED) < count && now_seconds() < end)
+        pass_time(1);
+}
+
+/* Threads that have been joined may still be listed for a moment. */
+static void wait_for_threads(size_t count)
+{
+    int64_t end = now_seconds() + PATIENCE;
+
+    while (count_entries("/proc/self/task") > count && now_seconds() < end)
+        nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
 }
 
 static void reload(const char *name, const char *file, bool good)
@@ -243,7 +287,9 @@ static void visit_modules(const char *placement)
     call("faulty.fail", "[8,\"as asked\"]", BERTH_RESOURCE_EXHAUSTED);
     call("callback.four_times", "[1]", BERTH_OK);
     call("callback.fail", "[\"no\"]", BERTH_PERMISSION_DENIED);
+    size_t events = __atomic_load_n(&app.events, __ATOMIC_RELAXED);
     call("publisher.burst", "[100]", BERTH_OK);
+    wait_for_events(events + 100);
     call("counter.add", "[1]", BERTH_OK);
     reload("counter", "counter_v2", true);
     reload("counter", "bad_restore", false);
@@ -263,8 +309,7 @@ static void visit_crashes(void)
 {
     load("crasher", "process");
     call("crasher.exit", "[3]", BERTH_UNAVAILABLE);
-    pass_time(200);
-    call("crasher.alive", "[]", BERTH_OK);
+    call_until("crasher.alive", "[]");
     call("crasher.segv", "[]", BERTH_UNAVAILABLE);
     unload("crasher");
 }
@@ -345,6 +390,7 @@ int main(int argc, char **argv)
     srand(1);
     look(&before);
     visit(argv[3]);
+    wait_for_threads(before.threads);
     look(&after);
     compare(&before, &after);
     expect(rand() == next, "the same next random number");

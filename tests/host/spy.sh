@@ -19,7 +19,7 @@ spied()
     local name=$1
     shift
     : >"$dir/$name.log"
-    BERTH_SPY_LOG=$dir/$name.log LD_PRELOAD=$here/spy.so timeout 100 "$here/spied" "$@"
+    BERTH_SPY_LOG=$dir/$name.log LD_PRELOAD=$here/spy.so timeout 500 "$here/spied" "$@"
 }
 
 # ---- The spy itself ----
