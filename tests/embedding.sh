@@ -49,7 +49,7 @@ TEXT
 # runs NAME: prints what is expected.
 runs()
 {
-    LD_LIBRARY_PATH=$libraries timeout 60 "$dir/$1" "$dir/greet.so" >"$dir/said" 2>"$dir/errors" ||
+    LD_LIBRARY_PATH=$libraries timeout 300 "$dir/$1" "$dir/greet.so" >"$dir/said" 2>"$dir/errors" ||
         { cat "$dir/errors"; return 1; }
     diff "$dir/expected" "$dir/said"
 }

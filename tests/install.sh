@@ -67,7 +67,7 @@ build_embed()
     # shellcheck disable=SC2046,SC2086
     "$compiler" -Wall -Wextra -Werror ${BERTH_TEST_SANITIZER:-} -o embed "$source" \
         $("$pkg_config" --cflags --libs berth) || return
-    said=$(LD_LIBRARY_PATH=$libdir timeout 60 ./embed "$@") || return
+    said=$(LD_LIBRARY_PATH=$libdir timeout 300 ./embed "$@") || return
     [ -z "$expected" ] || diff <(echo "$expected") <(echo "$said")
 }
 

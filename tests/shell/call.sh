@@ -182,7 +182,7 @@ status=${PIPESTATUS[0]}
 check "a reader that goes away ends it silently" 141 x ""
 real=$BERTH_TOP_BUILDDIR/.libs/berth # without the shell script that libtool makes of it
 [ -x "$real" ] || real=$berth
-LD_LIBRARY_PATH=$BERTH_TOP_BUILDDIR/.libs timeout 60 prlimit --nofile=4 "$real" \
+LD_LIBRARY_PATH=$BERTH_TOP_BUILDDIR/.libs timeout 300 prlimit --nofile=4 "$real" \
     call --with "$math" math.add 1 2 >out 2>err 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 status=$?
 if grep -q '^berth:' err; then

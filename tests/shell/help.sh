@@ -45,12 +45,12 @@ run_example()
 {
     local line=$1
     if [[ $line != berth\ run* ]]; then
-        PATH=$work/bin:$PATH timeout 60 bash -c "set -o pipefail; $line"
+        PATH=$work/bin:$PATH timeout 300 bash -c "set -o pipefail; $line"
         return
     fi
     PATH=$work/bin:$PATH bash -c "exec $line" 2>log &
     local host=$!
-    for _ in $(seq 200); do
+    for _ in $(seq 1200); do
         grep -q ' ready' log && break
         sleep 0.05
     done

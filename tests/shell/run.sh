@@ -25,7 +25,7 @@ build_module slow <<'C'
 BERTH_MODULE("slow", "1.0.0", "Takes its time.");
 BERTH_STOP
 {
-    sleep(30);
+    sleep(600);
 }
 C
 
@@ -38,20 +38,20 @@ begin()
     wait_for ' info host ready'
 }
 
-# wait_for TEXT: until the log has it, at most ten seconds.
+# wait_for TEXT: until the log has it, at most a minute or so.
 wait_for()
 {
-    for _ in $(seq 200); do
+    for _ in $(seq 1200); do
         grep -q "$1" err && return
         kill -0 "$host" 2>/dev/null || return
         sleep 0.05
     done
 }
 
-# finish: the host's exit status, which it must reach within ten seconds.
+# finish: the host's exit status, which it must reach within a minute or so.
 finish()
 {
-    for _ in $(seq 200); do
+    for _ in $(seq 1200); do
         kill -0 "$host" 2>/dev/null || break
         sleep 0.05
     done
@@ -101,7 +101,7 @@ fails "an unknown option" 2 "berth: invalid_argument: *--bogus*berth help run*" 
 
 "$berth" run ./noisy.so >out 2> >(head -n 1 >first) &
 host=$!
-for _ in $(seq 200); do
+for _ in $(seq 1200); do
     [ -s first ] && break
     sleep 0.05
 done

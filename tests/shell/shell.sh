@@ -14,7 +14,7 @@ cd "$work" || exit
 # berth ARG...: runs it with what the test gives as standard input; sets status and fills the files out and err.
 berth()
 {
-    timeout -k 5 60 "$berth" "$@" >out 2>err
+    timeout -k 5 300 "$berth" "$@" >out 2>err
     status=$?
 }
 
