@@ -23,7 +23,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PATIENCE_NS 20000000000 /* for what should happen in a moment */
+#define PATIENCE_NS 100000000000 /* for what should happen in a moment */
 
 extern char **environ;
 

@@ -27,7 +27,7 @@ build()
 fuzz()
 {
     mkdir -p "$work/$1.found" &&
-        "$work/$1" -seed=1 -runs="$2" -timeout=10 -artifact_prefix="$work/$1.found/" \
+        "$work/$1" -seed=1 -runs="$2" -timeout=100 -artifact_prefix="$work/$1.found/" \
             "$work/$1.found" "$BERTH_TOP_SRCDIR/tests/corpus/elf" >"$work/$1.log" 2>&1
 }
 
