@@ -62,7 +62,7 @@ static void modules_come_change_and_go(void)
 static void a_load_takes_all_its_options(void)
 {
     const char *arguments = berth_test_format(
-        "{\"file\":\"%s\",\"name\":\"ears\",\"placement\":\"%s\",\"options\":{\"delay_ms\":1}}",
+        "{\"file\":\"%s\",\"name\":\"ears\",\"placement\":\"%s\",\"options\":{\"hold\":\"/none\"}}",
         fixture("subscriber"), berth_test_valgrind() ? "inline" : "process");
 
     begin();
