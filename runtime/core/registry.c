@@ -135,7 +135,7 @@ void berth_cell_open(struct berth_cell *cell, struct berth_item *item)
     berth_list_each(&cell->edges, link) {
         struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
         bool mismatch = item && strcmp(edge->signature->identity, item->signature->identity) != 0;
-        __atomic_store_n(&edge->mismatch, mismatch, __ATOMIC_RELAXED);
+        __atomic_store_n(&edge->mismatch, mismatch, __ATOMIC_RELEASE);
     }
     __atomic_store_n(&cell->item, item, __ATOMIC_RELEASE);
     berth_list_each(&cell->edges, link)

@@ -219,6 +219,19 @@ static void binding_what_does_not_fit_is_refused(void)
     berth_host_free(host);
 }
 
+static void imports_that_do_not_fit_are_refused(void)
+{
+    berth_host *host = conformance_host();
+
+    LOAD(host, "disagreer", conformance.placement); /* first: after math it would not be loaded */
+    LOAD(host, "math", conformance.other);
+    CHECK_FAILS(host, "disagreer.ask", "[]", BERTH_FAILED_PRECONDITION,
+                "math.negate(string a) -> string is expected, but the module has "
+                "math.negate(i64 a) -> i64");
+    CHECK_CALL(host, "math.negate", "[1]", "-1");
+    berth_host_free(host);
+}
+
 static void functions_by_handle(void)
 {
     berth_host *host = conformance_host();
@@ -507,6 +520,7 @@ const struct berth_test conformance_calls[] = {
     { "values_by_name", values_by_name },
     { "bound_calls", bound_calls },
     { "binding_what_does_not_fit_is_refused", binding_what_does_not_fit_is_refused },
+    { "imports_that_do_not_fit_are_refused", imports_that_do_not_fit_are_refused },
     { "functions_by_handle", functions_by_handle },
     { "words_as_people_type_them", words_as_people_type_them },
     { "modules_call_one_another", modules_call_one_another },
