@@ -265,7 +265,12 @@ static int call_text(berth_ctx *ctx, const char *name, const struct text_call *c
         refuse(ctx, name, &error);
     } else {
         code = berth_item_invoke(ctx, item, "", arguments, result);
-        if (code == BERTH_OK && (code = call->write(call->user, type, result, &error)) != BERTH_OK)
+        bool returned = code == BERTH_OK;
+        if (returned && result)
+            code = berth_result_check(type, result, &error);
+        if (code == BERTH_OK)
+            code = call->write(call->user, type, result, &error);
+        if (returned && code != BERTH_OK)
             refuse(ctx, name, &error);
     }
     return berth_cell_leave(ctx, cell, item, gated, code, NULL);

@@ -116,6 +116,8 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
     thread->topic = topic;
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     code = berth_item_invoke(ctx, item, topic, values, value);
+    if (code == BERTH_OK && value && (code = berth_result_check(type, value, error)) != BERTH_OK)
+        berth_error_prefix(error, "%s: ", module->name);
     if (code == BERTH_OK && value)
         code = berth_value_pack(type, value, result, NULL, error);
     berth_frame_pop(ctx);

@@ -175,6 +175,24 @@ int berth_value_check(const struct berth_type *type, const void *value, struct b
     return visit(&visitor, type, (void *)value);
 }
 
+static int check_result_piece(struct visitor *visitor, const struct berth_type *type,
+                              const void **data, size_t size)
+{
+    bool text = type->kind == BERTH_KIND_STRING || type->kind == BERTH_KIND_JSON;
+
+    return text && !*data ? BERTH_OK : check_piece(visitor, type, data, size);
+}
+
+int berth_result_check(const struct berth_type *type, const void *value, struct berth_error *error)
+{
+    struct berth_error why;
+    struct visitor visitor = { .piece = check_result_piece, .error = &why };
+
+    return visit(&visitor, type, (void *)value) == BERTH_OK
+               ? BERTH_OK
+               : berth_error_set(error, BERTH_INTERNAL, "its result: %s", why.text);
+}
+
 int berth_value_walk(const struct berth_type *type, void *value,
                      const struct berth_handle_walk *walk, struct berth_error *error)
 {

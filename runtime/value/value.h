@@ -16,6 +16,11 @@
  * JSON text, data not NULL when there is some. Fails with invalid_argument. Never writes.
  */
 int berth_value_check(const struct berth_type *type, const void *value, struct berth_error *error);
+/*
+ * The same for what a function has returned: a NULL string or json is good, for "" or null. Fails
+ * with internal, and says that it is the result.
+ */
+int berth_result_check(const struct berth_type *type, const void *value, struct berth_error *error);
 
 /*
  * Called for every handle in a value, 0 included, to register, translate or refuse it: may change

@@ -247,6 +247,20 @@ static void what_is_too_large_is_refused(void)
     berth_host_free(host);
 }
 
+static void results_that_are_not_of_their_type_are_the_modules_fault(void)
+{
+    berth_host *host = conformance_host();
+
+    LOAD(host, "liar", conformance.placement);
+    CHECK_FAILS(host, "liar.text", "[]", BERTH_INTERNAL,
+                "liar.text: its result: the string is not UTF-8 at byte 1");
+    CHECK_FAILS(host, "liar.document", "[]", BERTH_INTERNAL, "liar.document: its result: line 1");
+    CHECK_FAILS(host, "liar.inner", "[]", BERTH_INTERNAL, "liar.inner: its result: line 1");
+    CHECK_FAILS(host, "liar.data", "[]", BERTH_INTERNAL, "liar.data: its result: the bytes");
+    CHECK_CALL(host, "liar.nothing", "[]", "\"\"");
+    berth_host_free(host);
+}
+
 /* ---- C++ ---- */
 
 static void what_cxx_throws_is_internal(void)
@@ -277,6 +291,8 @@ const struct berth_test conformance_errors[] = {
     { "wrong_arguments_are_named", wrong_arguments_are_named },
     { "wrong_values_are_named", wrong_values_are_named },
     { "what_is_too_large_is_refused", what_is_too_large_is_refused },
+    { "results_that_are_not_of_their_type_are_the_modules_fault",
+      results_that_are_not_of_their_type_are_the_modules_fault },
     { "what_cxx_throws_is_internal", what_cxx_throws_is_internal },
     { NULL, NULL },
 };
