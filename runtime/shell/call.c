@@ -18,6 +18,7 @@ struct call {
     struct berth_word *words; /* or words */
     size_t count;
     int64_t timeout; /* ns; INT64_MAX: none */
+    size_t max_message;
 };
 
 static void read_options(struct call *call, int argc, char **argv)
@@ -98,7 +99,7 @@ static int print_failure(const struct call *call, berth_ctx *ctx, int code)
 
 static int make_call(const struct call *call, berth_ctx *ctx)
 {
-    struct berth_contents contents = { 0 };
+    struct berth_contents contents = { .limit = call->max_message };
     struct berth_words_result result = { 0 };
     const struct berth_words_call words = {
         .size = sizeof(words),
@@ -127,6 +128,7 @@ static int serve(struct call *call)
 
     berth_host_options_init(&options);
     options.threads = 1;
+    call->max_message = options.max_message;
     int status = berth_local_open(&call->local, options, &error);
     if (status != BERTH_EXIT_OK) {
         berth_output_error(call->options.json, &error);

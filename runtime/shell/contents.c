@@ -10,8 +10,8 @@
 
 enum { CHUNK = 65536 };
 
-/* All that fd gives, in memory of malloc; NULL with errno set. */
-static char *read_all(int fd, size_t *ret_size)
+/* All that fd gives, in memory of malloc; NULL with errno set: EFBIG beyond the limit. */
+static char *read_all(int fd, size_t limit, size_t *ret_size)
 {
     size_t size = 0, room = 0;
     char *data = NULL;
@@ -31,10 +31,10 @@ static char *read_all(int fd, size_t *ret_size)
         got = read(fd, data + size, room - size);
         if (got > 0)
             size += (size_t)got;
-    } while (got > 0 || (got < 0 && errno == EINTR));
+    } while (size <= limit && (got > 0 || (got < 0 && errno == EINTR)));
 
-    if (got < 0) {
-        int number = errno;
+    if (got < 0 || size > limit) {
+        int number = got < 0 ? errno : EFBIG;
         free(data);
         errno = number;
         return NULL;
@@ -65,7 +65,7 @@ void berth_contents_deinit(struct berth_contents *contents)
 static int take(struct berth_contents *contents, int fd, struct berth_word *word)
 {
     size_t size;
-    char *data = read_all(fd, &size);
+    char *data = read_all(fd, contents->limit, &size);
     if (!data)
         return -1;
     if (keep(contents, data) < 0) {
@@ -78,6 +78,14 @@ static int take(struct berth_contents *contents, int fd, struct berth_word *word
     return 0;
 }
 
+static int too_large(const struct berth_contents *contents, const char *parameter, const char *what,
+                     struct berth_error *error)
+{
+    return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                           "argument %s: %s has more than the %zu bytes that a call takes",
+                           parameter, what, contents->limit);
+}
+
 static int take_input(struct berth_contents *contents, const char *parameter,
                       struct berth_word *word, struct berth_error *error)
 {
@@ -85,10 +93,11 @@ static int take_input(struct berth_contents *contents, const char *parameter,
         return berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "argument %s: standard input is there once; use a file", parameter);
     contents->input_read = true;
-    if (take(contents, STDIN_FILENO, word) < 0)
-        return berth_error_errno(error, errno, "argument %s: cannot read standard input",
-                                 parameter);
-    return BERTH_OK;
+    if (take(contents, STDIN_FILENO, word) == 0)
+        return BERTH_OK;
+    if (errno == EFBIG)
+        return too_large(contents, parameter, "standard input", error);
+    return berth_error_errno(error, errno, "argument %s: cannot read standard input", parameter);
 }
 
 static int take_file(struct berth_contents *contents, const char *parameter, const char *file,
@@ -98,9 +107,11 @@ static int take_file(struct berth_contents *contents, const char *parameter, con
     int code = BERTH_OK;
 
     if (fd < 0 || take(contents, fd, word) < 0)
-        code =
-            berth_error_errno(error, errno, "argument %s: cannot read %s (@@%s is the word itself)",
-                              parameter, file, file);
+        code = errno == EFBIG
+                   ? too_large(contents, parameter, file, error)
+                   : berth_error_errno(error, errno,
+                                       "argument %s: cannot read %s (@@%s is the word itself)",
+                                       parameter, file, file);
     if (fd >= 0)
         close(fd);
     return code;

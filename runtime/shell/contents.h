@@ -5,8 +5,9 @@
 
 #include <berth/host.h>
 
-/* What the words of one call have brought. Zero before use. */
+/* What the words of one call have brought. Zero before use, but for limit. */
 struct berth_contents {
+    size_t limit; /* of the bytes of one word: no call takes more */
     char **pieces;
     size_t count;
     bool input_read;

@@ -34,9 +34,18 @@ berth call --with "$types" types.echo_bytes - <smaller
 tap_run "inline: bytes from standard input, too" cmp smaller out
 for placement in inline process; do
     fails "$placement: 100 MB are too much" 1 \
-        "berth: resource_exhausted: *types.echo_string: the arguments have * max_message *" \
+        "berth: resource_exhausted: *argument value: large has more than the 16777216 bytes *" \
         call --with "$types=$placement" types.echo_string @large
+    fails "$placement: so is a file without end" 1 \
+        "berth: resource_exhausted: *argument value: /dev/zero has more than *" \
+        call --with "$types=$placement" types.echo_bytes @/dev/zero
 done
+berth call --with "$types" types.echo_bytes - < <(exec cat /dev/zero)
+check "and standard input without end" 1 "" \
+    "berth: resource_exhausted: *standard input has more than *"
+fails "each is small enough, together they are not" 1 \
+    "berth: resource_exhausted: *the arguments have * max_message *" \
+    call --with "$types" types.mix true 0 0 0 0 0 0 0 0 0 0 @smaller @smaller '[]' null '{"x":0,"y":0}'
 (printf '"'; cat large; printf '"') >large.json
 berth call --with "$types" types.echo_json value=- <large.json
 check "a word of JSON is not read from a file" 1 "" "berth: invalid_argument: *"
