@@ -325,8 +325,10 @@ static int load_ordered(berth_ctx *admin, struct berth_load *loads, bool *done, 
             loads[i].image = NULL;
             done[i] = true;
             left--;
+            if (code != BERTH_OK && error && strncmp(error->text, file, strlen(file)) != 0)
+                berth_error_prefix(error, "%s: ", file); /* mapping has named it already */
             if (code != BERTH_OK)
-                return berth_error_prefix(error, "%s: ", file);
+                return code;
         }
         if (left == before)
             return cycle(loads, done, count, first, error);

@@ -262,8 +262,10 @@ int berth_image_stage(const char *file, unsigned generation, struct berth_image 
     struct berth_image *image;
     unsigned char *bytes = NULL;
     size_t size;
-    int code = berth_image_new(file, &image, error);
 
+    if (!*file) /* else it would be the working directory */
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "the file's name is empty");
+    int code = berth_image_new(file, &image, error);
     if (code)
         return code;
     code = read_file(image->file, &bytes, &size, error);

@@ -165,6 +165,21 @@ fails "--timeout, inline" 1 "berth: deadline_exceeded: *" \
     call --with "$modules/sleeper.so" --timeout 20ms sleeper.nap 300
 ok "--timeout that is not reached" $'1\n' call --with "$modules/sleeper.so" --timeout 1m sleeper.nap 1
 
+# ---- What a module lacks ----
+
+build_module lacking <<'C'
+#include <berth/module.h>
+BERTH_MODULE("lacking", "1.0.0", "Calls what there is not.");
+int absent(void);
+BERTH_EXPORT(i32, ask, "Asks it.")
+{
+    return absent();
+}
+C
+fails "a missing symbol is named, and the file once" 1 \
+    "berth: failed_precondition: $PWD/lacking.so: it needs the symbol absent, *" \
+    call --with lacking.so lacking.ask
+
 # ---- The program itself ----
 
 "$berth" call --with "$math" math.add 1 2 >/dev/full 2>err

@@ -71,6 +71,7 @@ echo text >text
 fails "a text" 1 "berth: invalid_argument: *text*ELF*" show text
 : >empty
 fails "an empty file" 1 "berth: invalid_argument: *empty*" show empty
+fails "no name at all" 1 "berth: invalid_argument: the file's name is empty" show ""
 fails "a directory" 1 "berth: *" show .
 fails "a device" 1 "berth: *" show /dev/zero
 mkfifo fifo
