@@ -249,7 +249,9 @@ static int load_fields(const struct berth_load_options *options, struct berth_lo
         return BERTH_OK;
     if (options->size != sizeof *options)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT,
-                               "berth_load_options.size is %zu: set it to sizeof", options->size);
+                               "berth_load_options.size is %zu: set it to "
+                               "sizeof(struct berth_load_options)",
+                               options->size);
     load->name = options->name;
     load->placement = options->placement;
     load->options = options->options;

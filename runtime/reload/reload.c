@@ -102,8 +102,9 @@ static int compare(struct transaction *t, struct berth_error *error)
     if (t->module->handles) {
         berth_handles_print(t->module, holders, sizeof holders);
         return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                               "%s has %zu live handles (%s): close them first", t->module->name,
-                               t->module->handles, holders);
+                               "%s has live handles, %zu in all (%s): close them first; if nobody "
+                               "can, unload it",
+                               t->module->name, t->module->handles, holders);
     }
     pthread_mutex_lock(&t->host->lock);
     int code = compare_ranges(t, error);

@@ -315,6 +315,12 @@ static void live_handles_refuse_a_reload(void)
     CHECK_CODE(berth_host_reload(host, "handles", NULL, NULL, &error), BERTH_OK, &error);
     CHECK_CALL(host, "handles.open_count", "[]", "0");
 
+    CHECK_CALL(host, "handle_user.hold", "[2]", "null");
+    CHECK_CODE(berth_host_reload(host, "handles", NULL, NULL, &error), BERTH_FAILED_PRECONDITION,
+               &error);
+    CHECK_CONTAINS(error.text, "1 in all");
+    CHECK_CONTAINS(error.text, "unload it"); /* the cure for one that its holder has lost */
+
     const char *box = berth_test_format("[%s]", CALL(host, "handles.open", "[3]"));
     CHECK_CODE(berth_host_unload(host, "handles", &error), BERTH_OK, &error);
     LOAD(host, "handles", conformance.placement);
