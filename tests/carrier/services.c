@@ -344,6 +344,8 @@ static void modules_log(void)
     CHECK_CONTAINS(berth_test_log(), "error logger@1.0.0#1 an error\n");
     CHECK_CONTAINS(berth_test_log(), "odd\n");
     CHECK_CONTAINS(berth_test_log(), "info logger@1.0.0#1 stopped\n");
+    const char *loaded = strstr(berth_test_log(), " is loaded (");
+    CHECK(loaded && !strstr(loaded + 1, " is loaded (")); /* told once, not by the worker as well */
     berth_host_free(host);
 }
 
