@@ -85,15 +85,24 @@ static int compare_ranges(struct transaction *t, struct berth_error *error)
     return BERTH_OK;
 }
 
+/* Before anything else of it is looked at: another module has other options, too. */
+static int compare_name(struct transaction *t, const struct berth_image *image,
+                        struct berth_error *error)
+{
+    const char *old = t->old->image->manifest->name, *next = image->manifest->name;
+    if (strcmp(old, next) == 0)
+        return BERTH_OK;
+    step(t, "compare");
+    return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s is module %s, not %s", image->file,
+                           next, old);
+}
+
 static int compare(struct transaction *t, struct berth_error *error)
 {
     const struct berth_manifest *old = t->old->image->manifest, *next = t->next->image->manifest;
     char holders[256];
     struct berth_map_entry *entry;
     step(t, "compare");
-    if (strcmp(old->name, next->name) != 0)
-        return berth_error_set(error, BERTH_FAILED_PRECONDITION, "the file is module %s, not %s",
-                               next->name, old->name);
     if (t->was_running && old->hooks[BERTH_HOOK_SAVE] && !next->hooks[BERTH_HOOK_RESTORE])
         return berth_error_set(
             error, BERTH_FAILED_PRECONDITION,
@@ -292,8 +301,14 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module, struct be
                                       module->name)
                     : berth_error_nomem(error);
     }
+    int code = compare_name(&t, image, error);
+    if (code != BERTH_OK) {
+        berth_image_free(image);
+        free(file);
+        return code;
+    }
     struct berth_generation_setup setup = { image, module, t.old->placement, t.old->options_given };
-    int code = berth_generation_new(host, &setup, &t.next, error);
+    code = berth_generation_new(host, &setup, &t.next, error);
     if (code != BERTH_OK) {
         free(file);
         return code;

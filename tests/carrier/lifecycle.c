@@ -281,6 +281,21 @@ static void a_bad_reload_leaves_the_old_one_serving(void)
     berth_host_free(host);
 }
 
+static void a_reload_by_another_module_is_refused(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_reload_report report;
+    struct berth_error error;
+
+    CHECK_CODE(berth_test_load(host, "options", conformance.placement, "{\"limit\":7}", &error),
+               BERTH_OK, &error);
+    CHECK_CODE(reload(host, "options", "math", &report, &error), BERTH_FAILED_PRECONDITION, &error);
+    CHECK_STR(report.step, "compare");
+    CHECK_CONTAINS(error.text, "math.so is module math, not options"); /* which has no limit */
+    CHECK_CODE(reload(host, "options", NULL, &report, &error), BERTH_OK, &error);
+    berth_host_free(host);
+}
+
 static void a_save_that_fails_leaves_the_old_one_serving(void)
 {
     berth_host *host = conformance_host();
@@ -427,6 +442,7 @@ const struct berth_test conformance_lifecycle[] = {
     { "unloading_does_not_wait_for_ever", unloading_does_not_wait_for_ever },
     { "state_moves_to_the_next_version", state_moves_to_the_next_version },
     { "a_bad_reload_leaves_the_old_one_serving", a_bad_reload_leaves_the_old_one_serving },
+    { "a_reload_by_another_module_is_refused", a_reload_by_another_module_is_refused },
     { "a_save_that_fails_leaves_the_old_one_serving",
       a_save_that_fails_leaves_the_old_one_serving },
     { "imports_follow_a_reload", imports_follow_a_reload },
