@@ -317,7 +317,7 @@ int berth_suite_main(const char *name, const struct berth_test *tests, size_t co
 
     suite.thread = pthread_self();
     suite.seed = number_from("BERTH_TEST_SEED", fresh_seed());
-    suite.timeout = (unsigned)number_from("BERTH_TEST_TIMEOUT", 120);
+    suite.timeout = (unsigned)number_from("BERTH_TEST_TIMEOUT", 300);
     struct sigaction action = { .sa_handler = timed_out };
     sigaction(SIGALRM, &action, NULL);
 

@@ -16,7 +16,7 @@
  * Run by hand, `add_test` runs all tests, `add_test 'ad*'` those whose names match a pattern, and
  * `add_test --list` prints the names. Three variables of the environment matter:
  *     BERTH_TEST_SEED     the seed of berth_test_random(); a failure prints the one that was used
- *     BERTH_TEST_TIMEOUT  seconds that one test may take before the program aborts (default 120)
+ *     BERTH_TEST_TIMEOUT  seconds that one test may take before the program aborts (default 300)
  *     BERTH_TEST_UNDER    "valgrind" when run by it
  */
 #ifndef BERTH_TESTS_SUPPORT_SUITE_H
