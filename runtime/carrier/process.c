@@ -5,9 +5,9 @@
  * unpacked with the signature of the function that was called.
  *
  * A worker's end has two signs: the connection ends, and the zygote tells how the process ended.
- * Whoever sees the first waits a moment for the second, so that callers hear what happened; after
- * that moment the worker is killed, so that there will be a second. `died` is called upon the second
- * alone, and so exactly once.
+ * Whoever sees the first waits a moment for the second, so that callers hear what happened; then
+ * the worker is killed, so that there will be a second. `died` is called upon the second alone, and
+ * so exactly once.
  */
 #include <errno.h>
 #include <poll.h>
