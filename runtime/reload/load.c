@@ -310,7 +310,8 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
         berth_topics_switch(generation, NULL);
     install(setup.module, generation);
     warn_mismatches(generation);
-    if (host->upstream) /* which says so itself, and knows its name for it */
+    /* upstream says so itself, and knows its name for it; and what is built in is always there */
+    if (host->upstream || generation->image->own_links)
         return BERTH_OK;
     char label[128];
     berth_module_label(generation, label, sizeof label);

@@ -477,8 +477,8 @@ static void many_threads(void)
 
 /*
  * An application that is killed, perhaps leaving a child of its own that holds all of its
- * descriptors: its workers go. The child's report comes through a pipe; it goes, and so does its own
- * child, when the other end of a pipe is closed.
+ * descriptors: its workers go. The child's report comes through a pipe; it goes, and so does its
+ * own child, when the other end of a pipe is closed.
  */
 static void workers_go_with(bool orphan, bool without_stdio)
 {

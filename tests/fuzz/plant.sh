@@ -39,10 +39,12 @@ echo 'int LLVMFuzzerTestOneInput(const char *d, unsigned long n) { return d == 0
 tap_run "the fuzzer builds with the planted overflow" build planted -DBERTH_FUZZ_PLANT
 fuzz planted 50000
 planted=1
-grep -qE '^SUMMARY: AddressSanitizer: (heap-buffer-overflow|SEGV) ' "$work/planted.log" && planted=0
+# Where memory lies decides what the overflow runs into, and so what it is called.
+grep -q '^SUMMARY: AddressSanitizer: ' "$work/planted.log" && planted=0
 tap_result $planted "it finds the planted overflow" <<<"$(tail -n 20 "$work/planted.log")"
 
 tap_run "the fuzzer builds" build whole
+tap_run "the check is what stops it" "$work/whole" "$work"/planted.found/crash-*
 fuzz whole 5000
 tap_result $? "it finds nothing else" <<<"$(tail -n 20 "$work/whole.log")"
 tap_done

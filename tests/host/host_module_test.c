@@ -270,7 +270,7 @@ static void events_tell_what_happened(void)
     CHECK_INT(event_count("reloaded"), 1);
     CHECK_INT(event_count("refused"), 1);
     CHECK_INT(event_count("unloaded"), 1);
-    CHECK_CONTAINS(CALL(host, "host.events", "[]"), "the file is module greet, not math");
+    CHECK_CONTAINS(CALL(host, "host.events", "[]"), "is module greet, not math");
 }
 
 static void events_tell_of_deaths(void)
