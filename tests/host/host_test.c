@@ -351,11 +351,12 @@ static void dispatch_works_beside_threads(void)
     berth_host_free(host);
 }
 
+static bool enough; /* atomic */
+
 static void *dispatch_for_ever(void *host)
 {
-    size_t done = 0;
-    while (done < 3)
-        done += (size_t)berth_host_dispatch(host, -1);
+    while (!__atomic_load_n(&enough, __ATOMIC_ACQUIRE))
+        CHECK(berth_host_dispatch(host, -1) >= 0);
     return NULL;
 }
 
@@ -366,11 +367,15 @@ static void dispatch_waits_for_work_of_other_threads(void)
 
     LOAD(host, "publisher", NULL);
     LOAD(host, "subscriber", NULL);
+    enough = false;
     pthread_create(&thread, NULL, dispatch_for_ever, host);
     for (int i = 0; i < 3; i++) {
-        usleep(3000);
+        berth_test_pause(3); /* so that it mostly waits */
         CALL(host, "publisher.ring", "[]");
+        EVENTUALLY(CALL_INT(host, "subscriber.bells", "[]") == i + 1);
     }
+    __atomic_store_n(&enough, true, __ATOMIC_RELEASE);
+    CALL(host, "publisher.ring", "[]"); /* wakes it once more */
     pthread_join(thread, NULL);
     berth_host_free(host);
 }
