@@ -273,6 +273,7 @@ struct berth_host {
     struct berth_list subscriptions;
     struct berth_list bound;       /* edges of BERTH_BOUND */
     struct berth_list generations; /* all of them: current, being made, draining, kept */
+    size_t promised; /* room that each topic keeps for a load's or reload's own; under topic_lock */
     size_t draining;               /* how many of them are; under admin */
     struct berth_idmap handles, alarms, app_subscriptions;
     pthread_mutex_t event_lock;

@@ -29,12 +29,15 @@ void berth_subscription_unref(struct berth_subscription *subscription)
     free(subscription);
 }
 
-/* Makes room, so that adding cannot fail afterwards. */
-static bool topic_reserve(struct berth_topic *topic, size_t more)
+/*
+ * Makes room for so many besides those that are promised, so that adding cannot fail afterwards.
+ */
+static bool topic_reserve(const struct berth_host *host, struct berth_topic *topic, size_t more)
 {
-    if (topic->count + more <= topic->capacity)
+    size_t wanted = topic->count + host->promised + more;
+    if (wanted <= topic->capacity)
         return true;
-    size_t capacity = (topic->count + more) * 2;
+    size_t capacity = wanted * 2;
     struct berth_subscription **grown = realloc(topic->subscriptions, capacity * sizeof *grown);
     if (!grown)
         return false;
@@ -48,7 +51,7 @@ static bool topics_reserve(struct berth_host *host, size_t more)
 {
     struct berth_map_entry *entry;
     for (size_t i = 0; berth_map_next(&host->topics, &i, &entry);)
-        if (!topic_reserve(entry->value, more))
+        if (!topic_reserve(host, entry->value, more))
             return false;
     return true;
 }
@@ -232,7 +235,7 @@ static struct berth_topic *topic_obtain(struct berth_host *host, const char *nam
     size_t count = 0;
     berth_list_each(&host->subscriptions, link)
         count++;
-    if (!topic->name || !topic_reserve(topic, count + 1) ||
+    if (!topic->name || !topic_reserve(host, topic, count) ||
         !berth_map_set(&host->topics, name, topic)) {
         free(topic->name);
         free(topic->subscriptions);
@@ -264,9 +267,10 @@ int berth_topics_prepare(struct berth_generation *next, struct berth_error *erro
     struct berth_host *host = next->host;
     bool ok = true;
     pthread_rwlock_wrlock(&host->topic_lock);
+    host->promised = manifest->subscribe_count;
     for (size_t i = 0; i < manifest->topic_count && ok; i++)
         ok = topic_obtain(host, manifest->topics[i].topic) != NULL;
-    ok = ok && topics_reserve(host, manifest->subscribe_count);
+    ok = ok && topics_reserve(host, 0);
     for (size_t i = 0; i < manifest->subscribe_count && ok; i++) {
         const struct berth_manifest_subscribe *handler = &manifest->subscribes[i];
         struct berth_subscription *known = find_subscription(next->module, handler);
@@ -324,6 +328,7 @@ void berth_topics_switch(struct berth_generation *next, struct berth_generation 
             subscription_insert(host, subscription);
         }
     }
+    host->promised = 0;
     pthread_rwlock_unlock(&host->topic_lock);
 }
 
