@@ -32,7 +32,6 @@ static void watch_ready(struct berth_source *source, uint32_t events)
 static struct berth_alarm *alarm_new(struct berth_generation *generation, void *user,
                                      struct berth_error *error)
 {
-    struct berth_host *host = generation->host;
     struct berth_alarm *alarm = calloc(1, sizeof *alarm);
     if (!alarm) {
         berth_error_nomem(error);
@@ -45,23 +44,40 @@ static struct berth_alarm *alarm_new(struct berth_generation *generation, void *
     alarm->mail.alarm = alarm;
     berth_list_init(&alarm->mail.link);
     berth_list_init(&alarm->link);
+    return alarm;
+}
+
+/*
+ * Takes the alarm, also on failure. Its id. All of it under the lock: the end of the generation,
+ * which may come meanwhile, either ends the alarm or refuses it.
+ */
+static uint64_t alarm_add(struct berth_alarm *alarm, int64_t due, struct berth_error *error)
+{
+    struct berth_generation *generation = alarm->generation;
+    struct berth_host *host = generation->host;
+    int code = BERTH_OK;
     pthread_mutex_lock(&host->lock);
-    if (!generation->stopping) {
-        alarm->id = berth_idmap_add(&host->alarms, alarm);
-        if (alarm->id)
-            berth_list_append(&generation->alarms, &alarm->link);
+    uint64_t id = generation->stopping ? 0 : berth_idmap_add(&host->alarms, alarm);
+    if (id) {
+        alarm->id = id;
+        berth_list_append(&generation->alarms, &alarm->link);
+        code = alarm->is_watch ? berth_source_add(host->loop, &alarm->source, error)
+                               : berth_timer_add(host->loop, &alarm->timer, due, error);
+    } else if (generation->stopping) {
+        code = berth_error_set(error, BERTH_FAILED_PRECONDITION, "module %s is stopping",
+                               generation->module->name);
+    } else {
+        code = berth_error_nomem(error);
+    }
+    if (code != BERTH_OK && id) {
+        berth_idmap_remove(&host->alarms, id);
+        berth_list_remove(&alarm->link);
     }
     pthread_mutex_unlock(&host->lock);
-    if (!alarm->id) {
-        free(alarm);
-        alarm = NULL;
-        if (generation->stopping)
-            berth_error_set(error, BERTH_FAILED_PRECONDITION, "module %s is stopping",
-                            generation->module->name);
-        else
-            berth_error_nomem(error);
-    }
-    return alarm;
+    if (code == BERTH_OK)
+        return id;
+    free(alarm);
+    return 0;
 }
 
 /*
@@ -98,17 +114,12 @@ uint64_t berth_alarm_timer(struct berth_generation *generation, int64_t delay, i
     struct berth_alarm *alarm = alarm_new(generation, user, error);
     if (!alarm)
         return 0;
-    uint64_t id = alarm->id;
     int64_t now = berth_now();
     alarm->fn = (void (*)(void))fn;
     alarm->period = period;
     alarm->timer.owner = alarm;
     alarm->timer.fire = timer_due;
-    if (berth_timer_add(generation->host->loop, &alarm->timer,
-                        delay > INT64_MAX - now ? BERTH_FOREVER : now + delay, error) == BERTH_OK)
-        return id;
-    berth_alarm_cancel(generation, id);
-    return 0;
+    return alarm_add(alarm, delay > INT64_MAX - now ? BERTH_FOREVER : now + delay, error);
 }
 
 uint64_t berth_alarm_watch(struct berth_generation *generation, int fd, uint32_t events,
@@ -120,7 +131,6 @@ uint64_t berth_alarm_watch(struct berth_generation *generation, int fd, uint32_t
             berth_error_set(error, BERTH_INVALID_ARGUMENT, "a watch needs a function");
         return 0;
     }
-    uint64_t id = alarm->id;
     alarm->is_watch = true;
     alarm->mail.kind = BERTH_MAIL_WATCH;
     alarm->fn = (void (*)(void))fn;
@@ -128,10 +138,7 @@ uint64_t berth_alarm_watch(struct berth_generation *generation, int fd, uint32_t
     alarm->source = (struct berth_source){
         .fd = fd, .events = alarm->events, .ready = watch_ready, .owner = alarm
     };
-    if (berth_source_add(generation->host->loop, &alarm->source, error) == BERTH_OK)
-        return id;
-    berth_alarm_cancel(generation, id);
-    return 0;
+    return alarm_add(alarm, 0, error);
 }
 
 void berth_alarm_cancel(struct berth_generation *generation, uint64_t id)
