@@ -14,15 +14,13 @@
 
 /* ---- calls ---- */
 
-/* Whether the callee that is pinned has another signature; ctx is marked then. */
-static bool edge_refused(berth_ctx *ctx, const struct berth_edge *edge,
+/*
+ * By the item that is pinned: what edge->mismatch says may already be about the next one.
+ */
+static bool item_refused(berth_ctx *ctx, const struct berth_edge *edge,
                          const struct berth_item *item)
 {
-    bool mismatch = __atomic_load_n(&edge->mismatch, __ATOMIC_ACQUIRE);
-    /* the mark is of the item that is open; during a reload that may be another one by now */
-    if (BERTH_I_UNLIKELY(__atomic_load_n(&edge->cell->item, __ATOMIC_ACQUIRE) != item))
-        mismatch = strcmp(edge->signature->identity, item->signature->identity) != 0;
-    if (!BERTH_I_UNLIKELY(mismatch))
+    if (strcmp(edge->signature->identity, item->signature->identity) == 0)
         return false;
     berth_cell_mismatch(ctx, edge->cell, edge->signature, item);
     return true;
@@ -42,7 +40,7 @@ static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void
     struct berth_item *item = berth_cell_enter(ctx, edge->cell, &gated);
     if (!item)
         return BERTH_ENTER_REFUSED;
-    if (item->code && !edge_refused(ctx, edge, item)) {
+    if (item->code && !item_refused(ctx, edge, item)) {
         *ret_code = item->code;
         __atomic_store_n(&ctx[1].frame, (uintptr_t)item->code, __ATOMIC_RELEASE);
         return BERTH_ENTER_CALL;
