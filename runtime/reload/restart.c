@@ -115,7 +115,8 @@ static void restart_job(void *argument)
     int code = BERTH_OK;
     if (wanted) {
         struct berth_carrier *dead = generation->carrier;
-        /* its callers have been answered, and leave */
+        /* its callers have been answered, and leave; who comes now sees that it is shut */
+        berth_frames_barrier();
         if (!berth_generation_quiet(generation, berth_now() + host->options.stop_timeout_ns)) {
             code = berth_error_set(&error, BERTH_DEADLINE_EXCEEDED, "was not left by its callers");
         } else {
