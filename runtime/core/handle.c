@@ -9,9 +9,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void by_id_key(const void *object, char key[20])
+#define KEY_SIZE 40
+
+/* Workers of two generations count alike. */
+static void by_id_key(const struct berth_generation *generation, const void *object,
+                      char key[KEY_SIZE])
 {
-    snprintf(key, 20, "%llx", (unsigned long long)(uintptr_t)object);
+    snprintf(key, KEY_SIZE, "%llx.%llx", (unsigned long long)generation->serial,
+             (unsigned long long)(uintptr_t)object);
 }
 
 static void handle_free(struct berth_handle *handle)
@@ -63,6 +68,8 @@ static struct berth_handle *handle_lookup(struct berth_generation *generation, c
                                           uint64_t id, struct berth_error *error)
 {
     struct berth_handle *handle = berth_idmap_get(&generation->host->handles, id);
+    if (handle && handle->module == generation->module && handle->generation != generation)
+        handle = NULL; /* an object of another generation's, which is ending */
     if (!handle)
         berth_error_set(error, BERTH_NOT_FOUND,
                         "this %s handle is stale: it was closed, or its module has gone", kind);
@@ -77,8 +84,8 @@ static struct berth_handle *handle_lookup(struct berth_generation *generation, c
 /* host->lock held */
 static void handle_remove(struct berth_host *host, uint64_t id, struct berth_handle *handle)
 {
-    char key[20];
-    by_id_key(handle->object, key);
+    char key[KEY_SIZE];
+    by_id_key(handle->generation, handle->object, key);
     if (handle->generation->placement != &berth_carrier_inline)
         berth_map_remove(&handle->module->handles_by_id, key);
     berth_idmap_remove(&host->handles, id);
@@ -198,8 +205,8 @@ static int from_module(void *user, const struct berth_type *type, uint64_t *id,
     struct berth_host *host = generation->host;
     if (*id == 0 || !is_own(generation, type))
         return BERTH_OK;
-    char key[20];
-    by_id_key((void *)(uintptr_t)*id, key);
+    char key[KEY_SIZE];
+    by_id_key(generation, (void *)(uintptr_t)*id, key);
     pthread_mutex_lock(&host->lock);
     uint64_t known = (uint64_t)(uintptr_t)berth_map_get(&generation->module->handles_by_id, key);
     if (!known) {
@@ -230,8 +237,8 @@ struct berth_handle_walk berth_handles_from(struct berth_generation *generation)
 void berth_handle_ended(struct berth_generation *generation, uint64_t worker_id)
 {
     struct berth_host *host = generation->host;
-    char key[20];
-    by_id_key((void *)(uintptr_t)worker_id, key);
+    char key[KEY_SIZE];
+    by_id_key(generation, (void *)(uintptr_t)worker_id, key);
     pthread_mutex_lock(&host->lock);
     uint64_t id = (uint64_t)(uintptr_t)berth_map_get(&generation->module->handles_by_id, key);
     struct berth_handle *handle = id ? berth_idmap_get(&host->handles, id) : NULL;
