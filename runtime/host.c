@@ -6,6 +6,7 @@
 #include "runtime/core/event.h"
 #include "runtime/core/generation.h"
 #include "runtime/core/log.h"
+#include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
 #include "runtime/core/services.h"
@@ -143,12 +144,14 @@ static int unload_killed(berth_ctx *admin, struct berth_module *module, struct b
     return berth_module_unload(admin, module, true, error);
 }
 
-static void unload_all(struct berth_host *host)
+/* false: something is still inside of a module, or this is. */
+static bool unload_all(struct berth_host *host)
 {
     struct berth_error error;
+    bool all = true;
     berth_ctx *admin = berth_admin_enter(host, "the end of the host", &error);
     if (!admin)
-        return;
+        return error.code == BERTH_RESOURCE_EXHAUSTED && berth_list_empty(&host->order);
     while (!berth_list_empty(&host->order)) {
         struct berth_module *module =
             berth_container(host->order.previous, struct berth_module, link);
@@ -158,9 +161,48 @@ static void unload_all(struct berth_host *host)
         if (unload_killed(admin, module, &error) == BERTH_OK)
             continue;
         berth_list_remove(&module->link); /* what is inside of it keeps it: it is left as it is */
+        all = false;
     }
-    berth_generations_reap(admin, host);
+    berth_generations_reap(admin, host, berth_stop_deadline(host));
+    all = all && !host->draining;
     berth_admin_leave(host, admin);
+    return all;
+}
+
+/* Whether this is called by a handler, a timer, a watch or a callback for messages. */
+static bool in_turn(struct berth_host *host)
+{
+    berth_ctx *ctx = berth_thread_current(&host->threads);
+    return ctx && berth_thread_of(ctx)->turns > 0;
+}
+
+static void unbind_all(struct berth_host *host)
+{
+    berth_list_each_safe(&host->bound, link)
+        berth_host_unbind(host, berth_container(link, struct berth_edge, of_owner)->link);
+}
+
+/* Hosts that somebody was still inside of at their end: reachable, as that may still use them. */
+static struct berth_host *left_hosts;
+static pthread_mutex_t left_lock = PTHREAD_MUTEX_INITIALIZER;
+
+/* Nothing of the application's is called any more, nothing new is begun, and all the rest stays. */
+static void leave_behind(struct berth_host *host)
+{
+    uint32_t position = 0;
+    struct berth_module *module;
+    berth_host_log(host, NULL, BERTH_LOG_ERROR,
+                   "at the end: something is still inside, which keeps this host in memory");
+    __atomic_store_n(&host->options.log, NULL, __ATOMIC_RELAXED);
+    while ((module = berth_idmap_next(&host->app_subscriptions, &position, NULL)))
+        berth_mailbox_pause(module);
+    unbind_all(host);
+    berth_generations_leave(host);
+    berth_schedule_leave(host);
+    pthread_mutex_lock(&left_lock);
+    host->left = left_hosts;
+    left_hosts = host;
+    pthread_mutex_unlock(&left_lock);
 }
 
 static void registry_free(struct berth_host *host)
@@ -187,12 +229,6 @@ static void registry_free(struct berth_host *host)
     berth_idmap_deinit(&host->app_subscriptions);
 }
 
-static void unbind_all(struct berth_host *host)
-{
-    berth_list_each_safe(&host->bound, link)
-        berth_host_unbind(host, berth_container(link, struct berth_edge, of_owner)->link);
-}
-
 static void unsubscribe_all(struct berth_host *host)
 {
     uint32_t position = 0;
@@ -205,7 +241,10 @@ void berth_host_free(berth_host *host)
 {
     if (!host)
         return;
-    unload_all(host);
+    if (!unload_all(host) || in_turn(host)) {
+        leave_behind(host);
+        return;
+    }
     unsubscribe_all(host);
     berth_host_module_free(host);
     unbind_all(host);

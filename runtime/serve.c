@@ -71,8 +71,10 @@ static int before_hook(const struct berth_item *item, int64_t deadline, struct b
     struct berth_module *module = item->generation->module;
     if (item->kind != BERTH_ITEM_HOOK)
         return BERTH_OK;
-    if (item->index == BERTH_HOOK_STOP)
-        berth_generation_halt(item->generation);
+    if (item->index == BERTH_HOOK_STOP && !berth_generation_halt(item->generation, deadline))
+        return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
+                               "%s: a thread of its own has not ended: it must ask berth_stopping",
+                               module->name);
     if (item->index != BERTH_HOOK_SAVE)
         return BERTH_OK;
     berth_mailbox_pause(module);

@@ -85,7 +85,8 @@ BERTH_PUBLIC int berth_host_new(const struct berth_host_options *options, berth_
 /*
  * Stops every module in the reverse order of loading, ends the threads and workers, and frees the
  * host. Not inside a call, and no other thread may be using the host. NULL does nothing. What
- * could not be finished in stop_timeout_ns is logged.
+ * could not be finished in stop_timeout_ns is logged, and then all that it can reach, the host
+ * too, stays in memory; nothing of it calls the application any more.
  */
 BERTH_PUBLIC void berth_host_free(berth_host *host);
 
@@ -128,7 +129,9 @@ BERTH_PUBLIC int berth_host_load_all(berth_host *host, const char *const *files,
 
 /*
  * Calls that are inside finish (at most stop_timeout_ns), then STOP runs and the module is gone.
- * Refused while a loaded module requires it (naming it), and inside a call of the module itself.
+ * Refused while a loaded module requires it (naming it), and inside a call of the module itself. A
+ * thread of the module's own that has not ended by then is logged: it keeps its image, which
+ * berth_host_list names under "kept", and STOP runs when a later load or unload finds it ended.
  */
 BERTH_PUBLIC int berth_host_unload(berth_host *host, const char *name, struct berth_error *error);
 

@@ -94,8 +94,9 @@ BERTH_I_UNUSED static inline berth_ctx *berth_current(void)
 
 /*
  * For a thread of the module's own: makes it one of the host's until berth_leave(ctx), so that it
- * can call. NULL without memory, or while the module is being stopped. The module must end such
- * threads before its BERTH_STOP returns; threads of berth_thread are joined for it.
+ * can call. NULL without memory, or while the module is being stopped, which berth_stopping(ctx)
+ * tells those that have entered before. The module must end such threads before its BERTH_STOP
+ * returns; threads of berth_thread are joined for it.
  */
 BERTH_I_UNUSED static inline berth_ctx *berth_enter(void)
 {
@@ -143,8 +144,8 @@ BERTH_I_UNUSED static inline void berth_cancel(berth_ctx *ctx, uint64_t id)
 
 /*
  * Runs fn(ctx, user) on a thread that the host owns. It runs beside the module's calls even in a
- * serial module, and ends when berth_stopping(ctx) says so: a stop or reload waits for it. Returns
- * an id, or 0 with the call failed.
+ * serial module, and ends when berth_stopping(ctx) says so: a stop or reload waits for it, at most
+ * the host's stop_timeout; then it keeps its image. Returns an id, or 0 with the call failed.
  */
 BERTH_I_UNUSED static inline uint64_t berth_thread(berth_ctx *ctx, const char *name,
                                                    berth_thread_fn fn, void *user)

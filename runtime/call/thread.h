@@ -45,6 +45,7 @@ struct berth_thread {
     const char *topic;           /* of the message that is being handled, or "" */
     void **names;                /* cache of looked-up names, or NULL */
     const bool *stopping; /* what berth_stopping asks besides the deadline, or NULL; atomic */
+    unsigned turns;       /* mails that it is handling */
 };
 
 int berth_threads_init(struct berth_threads *set, const struct berth_services *services);

@@ -19,15 +19,6 @@ int64_t berth_deadline(const berth_ctx *ctx, const struct berth_host *host)
     return berth_now() + host->options.call_timeout_ns;
 }
 
-/* Waits on host->changed, at most until the deadline. host->lock held. */
-static int wait_changed(struct berth_host *host, int64_t deadline)
-{
-    if (deadline == BERTH_FOREVER)
-        return pthread_cond_wait(&host->changed, &host->lock);
-    struct timespec at = { deadline / 1000000000, deadline % 1000000000 };
-    return pthread_cond_timedwait(&host->changed, &host->lock, &at);
-}
-
 /*
  * Without a state to hand over, a replacement keeps callers out for about 2 us; being woken takes
  * 20 times as long. So look again for a few before sleeping.
@@ -48,6 +39,7 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
     struct berth_module *module = cell->module;
     struct berth_host *host = module->host;
     int64_t began = berth_now(), deadline = berth_deadline(ctx, host);
+    const bool *stopping = berth_thread_of(ctx)->stopping;
     int code = BERTH_OK;
     char text[512] = "";
     pthread_mutex_lock(&host->lock);
@@ -56,7 +48,11 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
         if (module->swap_chain == berth_block(ctx)->chain) {
             code = BERTH_ABORTED;
             snprintf(text, sizeof text, "%s: called from inside its own reload", cell->name);
-        } else if (wait_changed(host, deadline) == ETIMEDOUT) {
+        } else if (stopping && __atomic_load_n(stopping, __ATOMIC_RELAXED)) {
+            code = BERTH_CANCELLED;
+            snprintf(text, sizeof text, "%s: is being replaced, and the calling module stopped",
+                     cell->name);
+        } else if (berth_wait_changed(host, deadline) == ETIMEDOUT) {
             code = BERTH_DEADLINE_EXCEEDED;
             snprintf(text, sizeof text, "%s: the module was being replaced until the deadline",
                      cell->name);

@@ -157,6 +157,7 @@ struct berth_module_thread {
     pthread_t thread;
     berth_thread_fn fn;
     void *user;
+    bool ended; /* it runs no code of the module any more; under lock */
 };
 
 struct berth_option_value {
@@ -188,11 +189,12 @@ struct berth_generation {
     struct berth_list alarms, threads;
     bool stopping;
     int stopping_fd; /* an eventfd, once somebody has asked for it; else -1 */
-    bool dead;       /* its worker has died; under lock */
-    bool draining;   /* replaced, but something is still inside */
-    bool kept;       /* ended, but its image could not be let go of */
-    size_t turns;    /* mails being handled; under mail_lock */
-    bool serving;    /* its alarms have turns: not before START, and RESTORE; under mail_lock */
+    bool owed_stop; /* its START has gone well, and STOP has not run yet; under admin */
+    bool dead;      /* its worker has died; under lock */
+    bool draining;  /* replaced or unloaded, but something is still inside */
+    bool kept;      /* ended, but its image could not be let go of */
+    size_t turns;   /* mails being handled; under mail_lock */
+    bool serving;   /* its alarms have turns: not before START, and RESTORE; under mail_lock */
     struct berth_list all; /* in host->generations: every one that is not freed */
     struct berth_arena arena;
 };
@@ -271,9 +273,9 @@ struct berth_host {
     struct berth_map modules, cells, topics;
     struct berth_list order; /* loaded modules, in order of loading */
     struct berth_list subscriptions;
+    size_t promised; /* room that each topic keeps for a load's or reload's own; under topic_lock */
     struct berth_list bound;       /* edges of BERTH_BOUND */
     struct berth_list generations; /* all of them: current, being made, draining, kept */
-    size_t promised; /* room that each topic keeps for a load's or reload's own; under topic_lock */
     size_t draining;               /* how many of them are; under admin */
     struct berth_idmap handles, alarms, app_subscriptions;
     pthread_mutex_t event_lock;
@@ -290,6 +292,7 @@ struct berth_host {
     pthread_t loop_thread;
     bool loop_started, ending;
     pthread_condattr_t cond_clock;
+    struct berth_host *left; /* the next one of those that could not be freed */
 };
 
 #endif

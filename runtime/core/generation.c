@@ -419,15 +419,14 @@ int berth_generation_open(struct berth_generation *generation, struct berth_erro
 
 /* ---- threads of the module ---- */
 
-static void *module_thread_main(void *argument)
+static void thread_run(struct berth_module_thread *thread)
 {
-    struct berth_module_thread *thread = argument;
     struct berth_generation *generation = thread->generation;
     berth_ctx *ctx = berth_thread_enter(&generation->host->threads);
     if (!ctx) {
         berth_host_log(generation->host, generation, BERTH_LOG_ERROR,
                        "a thread cannot begin: out of memory");
-        return NULL;
+        return;
     }
     __atomic_store_n(&berth_thread_of(ctx)->stopping, &generation->stopping, __ATOMIC_RELAXED);
     berth_frame_push(ctx, (uintptr_t)thread->fn);
@@ -439,9 +438,63 @@ static void *module_thread_main(void *argument)
         berth_host_log(generation->host, generation, BERTH_LOG_ERROR, "a thread ended with %s: %s",
                        berth_code_name(error.code), error.text);
     }
-    __atomic_store_n(&berth_thread_of(ctx)->stopping, NULL, __ATOMIC_RELAXED);
     berth_thread_leave(ctx);
+}
+
+static void *module_thread_main(void *argument)
+{
+    struct berth_module_thread *thread = argument;
+    struct berth_host *host = thread->generation->host;
+    thread_run(thread);
+    pthread_mutex_lock(&host->lock);
+    thread->ended = true;
+    bool alone = berth_list_empty(&thread->link);
+    pthread_cond_broadcast(&host->changed);
+    pthread_mutex_unlock(&host->lock);
+    if (alone)
+        free(thread);
     return NULL;
+}
+
+/* The first that has ended, or has not; NULL: there is none. host->lock held. */
+static struct berth_module_thread *thread_find(struct berth_generation *generation, bool ended)
+{
+    berth_list_each(&generation->threads, link) {
+        struct berth_module_thread *thread =
+            berth_container(link, struct berth_module_thread, link);
+        if (thread->ended == ended)
+            return thread;
+    }
+    return NULL;
+}
+
+/* Joins those that have ended, which may still have destructors of the module's to run. */
+static void threads_collect(struct berth_generation *generation)
+{
+    for (;;) {
+        pthread_mutex_lock(&generation->host->lock);
+        struct berth_module_thread *thread = thread_find(generation, true);
+        if (thread)
+            berth_list_remove(&thread->link);
+        pthread_mutex_unlock(&generation->host->lock);
+        if (!thread)
+            return;
+        pthread_join(thread->thread, NULL);
+        free(thread);
+    }
+}
+
+/* false: not all of them have ended by the deadline. */
+static bool threads_end(struct berth_generation *generation, int64_t deadline)
+{
+    struct berth_host *host = generation->host;
+    pthread_mutex_lock(&host->lock);
+    while (thread_find(generation, false) && berth_wait_changed(host, deadline) != ETIMEDOUT)
+        ;
+    bool ended = !thread_find(generation, false);
+    pthread_mutex_unlock(&host->lock);
+    threads_collect(generation);
+    return ended;
 }
 
 uint64_t berth_generation_thread(struct berth_generation *generation, const char *name,
@@ -453,6 +506,7 @@ uint64_t berth_generation_thread(struct berth_generation *generation, const char
         berth_error_nomem(error);
         return 0;
     }
+    threads_collect(generation); /* else they would be kept until the module's end */
     *thread = (struct berth_module_thread){ .generation = generation, .fn = fn, .user = user };
     pthread_mutex_lock(&host->lock);
     int number = generation->stopping
@@ -496,21 +550,21 @@ void berth_generation_set_stopping(struct berth_generation *generation)
         eventfd_write(generation->stopping_fd, 1);
 }
 
-static void threads_join(struct berth_generation *generation)
+void berth_generations_leave(struct berth_host *host)
 {
-    for (;;) {
-        struct berth_module_thread *thread = NULL;
-        pthread_mutex_lock(&generation->host->lock);
-        if (!berth_list_empty(&generation->threads)) {
-            thread = berth_container(generation->threads.next, struct berth_module_thread, link);
-            berth_list_remove(&thread->link);
+    pthread_mutex_lock(&host->lock);
+    berth_list_each(&host->generations, all) {
+        struct berth_generation *generation = berth_container(all, struct berth_generation, all);
+        berth_list_each_safe(&generation->threads, link) {
+            struct berth_module_thread *thread =
+                berth_container(link, struct berth_module_thread, link);
+            pthread_detach(thread->thread);
+            berth_list_remove(link);
+            if (thread->ended)
+                free(thread);
         }
-        pthread_mutex_unlock(&generation->host->lock);
-        if (!thread)
-            return;
-        pthread_join(thread->thread, NULL);
-        free(thread);
     }
+    pthread_mutex_unlock(&host->lock);
 }
 
 /* ---- the end ---- */
@@ -523,19 +577,22 @@ void berth_generation_serve(struct berth_generation *generation)
         carrier->ops->serve(carrier);
 }
 
-void berth_generation_halt(struct berth_generation *generation)
+bool berth_generation_halt(struct berth_generation *generation, int64_t deadline)
 {
-    pthread_mutex_lock(&generation->host->lock);
+    struct berth_host *host = generation->host;
+    pthread_mutex_lock(&host->lock);
     berth_generation_set_stopping(generation);
-    pthread_mutex_unlock(&generation->host->lock);
+    pthread_cond_broadcast(&host->changed); /* its threads wait for no other module any more */
+    pthread_mutex_unlock(&host->lock);
     berth_alarms_end(generation);
-    threads_join(generation);
+    /* a turn may have been taken for one of them just before */
+    return berth_mailbox_quiet(generation->module, generation, 0, deadline) &&
+           threads_end(generation, deadline);
 }
 
 void berth_generation_close(struct berth_generation *generation)
 {
     struct berth_host *host = generation->host;
-    berth_generation_halt(generation);
     berth_handles_end(generation);
     pthread_mutex_lock(&host->lock);
     for (size_t i = 0; i < generation->edge_count; i++) {

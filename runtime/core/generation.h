@@ -21,14 +21,19 @@ int berth_generation_carry(struct berth_generation *generation, struct berth_err
  * It has started, and has its state: its timers and watches have turns now. Not in the host's lock.
  */
 void berth_generation_serve(struct berth_generation *generation);
-/* Its timers and watches end, and its threads. close and free do so, too. */
-void berth_generation_halt(struct berth_generation *generation);
-/* Its edges and handles go as well: it calls nobody any more. */
+/*
+ * Its timers and watches end, and its threads are told to; false: not all of these have ended by
+ * the deadline. May be called again.
+ */
+bool berth_generation_halt(struct berth_generation *generation, int64_t deadline);
+/* Its edges and handles go: it calls nobody any more. After halt. */
 void berth_generation_close(struct berth_generation *generation);
 /* Lets go of the image: true when it is unmapped, else reason says why not. Then frees. */
 bool berth_generation_free(struct berth_generation *generation, char *reason, size_t size);
 /* At the host's end: frees one whose image stays mapped. */
 void berth_generation_forget(struct berth_generation *generation);
+/* For a host that cannot be freed: nobody will join its modules' threads. */
+void berth_generations_leave(struct berth_host *host);
 /* A thread of the module's, see berth_thread. Any thread; no lock. 0: *error tells. */
 uint64_t berth_generation_thread(struct berth_generation *generation, const char *name,
                                  berth_thread_fn fn, void *user, struct berth_error *error);

@@ -30,7 +30,9 @@ void berth_host_log_va(struct berth_host *host, const struct berth_generation *g
         level = BERTH_LOG_ERROR;
     if (level > BERTH_LOG_DEBUG)
         level = BERTH_LOG_DEBUG;
-    if (level > host->options.log_level || (!host->options.log && !host->upstream))
+    void (*log)(void *user, const struct berth_log_line *line) =
+        __atomic_load_n(&host->options.log, __ATOMIC_RELAXED);
+    if (level > host->options.log_level || (!log && !host->upstream))
         return;
     vsnprintf(text, sizeof text, format, arguments);
     text[berth_utf8_cut(text, strlen(text))] = '\0';
@@ -44,7 +46,7 @@ void berth_host_log_va(struct berth_host *host, const struct berth_generation *g
     clock_gettime(CLOCK_REALTIME, &now);
     struct berth_log_line line = { sizeof line, level,
                                    (int64_t)now.tv_sec * 1000000000 + now.tv_nsec, label, text };
-    host->options.log(host->options.log_user, &line);
+    log(host->options.log_user, &line);
 }
 
 void berth_host_log(struct berth_host *host, const struct berth_generation *generation, int level,

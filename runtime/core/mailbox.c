@@ -347,6 +347,8 @@ bool berth_mailbox_turn(struct berth_module *module)
         return false;
     berth_ctx *ctx = berth_thread_enter(&module->host->threads);
     bool done = true;
+    if (ctx)
+        berth_thread_of(ctx)->turns++;
     if (!ctx) {
         done = false; /* no memory: tried again */
     } else if (module->app_fn) {
@@ -354,8 +356,10 @@ bool berth_mailbox_turn(struct berth_module *module)
     } else {
         done = turn_run(ctx, module, generation, mail);
     }
-    if (ctx)
+    if (ctx) {
+        berth_thread_of(ctx)->turns--;
         berth_thread_leave(ctx);
+    }
     turn_end(module, generation, mail, !done);
     return true;
 }

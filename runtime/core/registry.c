@@ -6,6 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+int berth_wait_changed(struct berth_host *host, int64_t deadline)
+{
+    if (deadline == BERTH_FOREVER)
+        return pthread_cond_wait(&host->changed, &host->lock);
+    struct timespec at = { deadline / 1000000000, deadline % 1000000000 };
+    return pthread_cond_timedwait(&host->changed, &host->lock, &at);
+}
+
 struct berth_module *berth_module_find(struct berth_host *host, const char *name)
 {
     return berth_map_get(&host->modules, name);

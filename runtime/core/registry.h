@@ -5,6 +5,9 @@
 
 #include "runtime/core/core.h"
 
+/* Waits for a change (host->changed), at most until the deadline: then ETIMEDOUT. */
+int berth_wait_changed(struct berth_host *host, int64_t deadline);
+
 struct berth_module *berth_module_find(struct berth_host *host, const char *name);
 /* One that is in no map: an application's subscription. */
 struct berth_module *berth_module_new(struct berth_host *host, const char *name);

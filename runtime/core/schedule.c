@@ -235,6 +235,20 @@ void berth_schedule_stop(struct berth_host *host)
     }
 }
 
+void berth_schedule_leave(struct berth_host *host)
+{
+    pthread_mutex_lock(&host->run_lock);
+    __atomic_store_n(&host->ending, true, __ATOMIC_RELEASE);
+    pthread_cond_broadcast(&host->runnable);
+    pthread_mutex_unlock(&host->run_lock);
+    if (host->loop_started) {
+        berth_loop_wake(host->loop);
+        pthread_detach(host->loop_thread);
+    }
+    for (size_t i = 0; i < host->pool_size; i++)
+        pthread_detach(host->pool[i]);
+}
+
 int berth_schedule_run(struct berth_host *host, int64_t timeout)
 {
     int done = 0;

@@ -10,6 +10,8 @@ int berth_thread_spawn(pthread_t *ret_thread, void *(*run)(void *), void *argume
                        const char *name);
 int berth_schedule_start(struct berth_host *host, struct berth_error *error);
 void berth_schedule_stop(struct berth_host *host);
+/* For a host that cannot be freed: nothing new is begun, and nothing waited for. */
+void berth_schedule_leave(struct berth_host *host);
 /* The module has mail. Its mail_lock is held. */
 void berth_schedule_module(struct berth_module *module);
 /* true: it was waiting in the run queue, and is not any more. */

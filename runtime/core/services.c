@@ -259,8 +259,13 @@ berth_ctx *berth_unit_ctx(struct berth_link *unit, int want_enter)
     if (__atomic_load_n(&generation->stopping, __ATOMIC_RELAXED))
         return NULL;
     berth_ctx *ctx = berth_thread_enter(&generation->host->threads);
-    if (ctx) /* an address in the image: as long as the thread is entered, the image is in use */
-        __atomic_store_n(&ctx->frame, (uintptr_t)unit, __ATOMIC_RELEASE);
+    if (!ctx)
+        return NULL;
+    struct berth_thread *thread = berth_thread_of(ctx);
+    if (ctx == berth_thread_base(thread)) /* the module's own: STOP ends it, who waits for calls */
+        __atomic_store_n(&thread->stopping, &generation->stopping, __ATOMIC_RELAXED); /* does not */
+    /* an address in the image: as long as the thread is entered, the image is in use */
+    __atomic_store_n(&ctx->frame, (uintptr_t)unit, __ATOMIC_RELEASE);
     return ctx;
 }
 

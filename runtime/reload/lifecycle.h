@@ -33,16 +33,27 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module, struct be
 int berth_generation_check(struct berth_generation *next, struct berth_error *error);
 /* Nothing is inside the generation any more, or the deadline has passed (false). */
 bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline);
-/* STOP, close and free of one that nobody calls any more. reason: why its image stays, or "". */
-void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, char *reason,
-                          size_t size);
+/*
+ * Halt, STOP if one is owed, close and free of one that nobody calls any more. Threads of its own
+ * that do not end until the deadline keep it, as berth_generation_linger does. reason: why it or
+ * its image stays, or "".
+ */
+void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, int64_t deadline,
+                          char *reason, size_t size);
+/* Something is still inside: it is kept until berth_generations_reap finds that nothing is. */
+void berth_generation_linger(struct berth_generation *generation, const char *why);
+/* Until when an unload or reload that begins now waits for what is inside. */
+static inline int64_t berth_stop_deadline(const struct berth_host *host)
+{
+    return berth_now() + host->options.stop_timeout_ns;
+}
 /* host->died. */
 void berth_module_died(struct berth_generation *generation, const char *how);
 /* A module that serves from now on: its worker may have died before that. host->lock held. */
 void berth_module_see_death(struct berth_module *module);
 /* Its mailbox goes on, unless its worker has died: the restart does it then. */
 void berth_module_resume(struct berth_module *module);
-/* Ends generations that were still busy when they were replaced, and are not any more. */
-void berth_generations_reap(berth_ctx *admin, struct berth_host *host);
+/* Ends lingering generations that nothing is inside of any more, or not until the deadline. */
+void berth_generations_reap(berth_ctx *admin, struct berth_host *host, int64_t deadline);
 
 #endif

@@ -52,7 +52,7 @@ berth_ctx *berth_admin_enter(struct berth_host *host, const char *what, struct b
         return NULL;
     }
     __atomic_store_n(&host->admin_chain, chain, __ATOMIC_RELAXED);
-    berth_generations_reap(ctx, host);
+    berth_generations_reap(ctx, host, berth_now());
     return ctx;
 }
 
@@ -128,14 +128,13 @@ int berth_generation_check(struct berth_generation *next, struct berth_error *er
 
 /* ---- the end of a generation ---- */
 
-bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline)
+/* No frame is in the generation (but for those of its own threads), or the deadline has passed. */
+static bool frames_end(struct berth_generation *generation, bool own_too, int64_t deadline)
 {
-    struct berth_host *host = generation->host;
+    struct berth_threads *threads = &generation->host->threads;
+    const bool *except = own_too ? NULL : &generation->stopping;
     long pause = 20000;
-    if (!berth_mailbox_quiet(generation->module, generation, 0, deadline))
-        return false;
-    while (berth_frames_count(&host->threads, berth_generation_holds, generation,
-                              &generation->stopping) > 0) {
+    while (berth_frames_count(threads, berth_generation_holds, generation, except) > 0) {
         if (berth_now() >= deadline)
             return false;
         nanosleep(&(struct timespec){ 0, pause }, NULL);
@@ -144,47 +143,87 @@ bool berth_generation_quiet(struct berth_generation *generation, int64_t deadlin
     return true;
 }
 
-void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, char *reason,
-                          size_t size)
+bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline)
+{
+    return berth_mailbox_quiet(generation->module, generation, 0, deadline) &&
+           frames_end(generation, false, deadline);
+}
+
+void berth_generation_linger(struct berth_generation *generation, const char *why)
+{
+    struct berth_host *host = generation->host;
+    char label[128];
+    if (generation->draining)
+        return;
+    __atomic_store_n(&generation->draining, true, __ATOMIC_RELAXED); /* others list it */
+    host->draining++;
+    berth_module_label(generation, label, sizeof label);
+    berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s stays for now: %s", label, why);
+}
+
+/* The last call, when nothing else is inside; NULL, or what still is. */
+static const char *run_stop(berth_ctx *admin, struct berth_generation *generation, int64_t deadline)
 {
     struct berth_host *host = generation->host;
     struct berth_error error;
-    char why[160] = "";
-    char label[128];
-    if (reason)
-        reason[0] = '\0';
-    berth_module_label(generation, label, sizeof label);
-    berth_generation_halt(generation); /* STOP is the last call; a worker's comes from upstream */
-    if (generation->carrier && !host->upstream &&
+    if (!berth_generation_halt(generation, deadline))
+        return "a thread of its own has not ended: it must ask berth_stopping";
+    bool owed = generation->owed_stop && generation->carrier;
+    generation->owed_stop = false;
+    if (owed && !host->upstream && /* a worker's comes from there */
         berth_hook_invoke(admin, generation, BERTH_HOOK_STOP, NULL, NULL, &error) != BERTH_OK)
         berth_host_log(host, generation, BERTH_LOG_ERROR, "STOP failed: %s", error.text);
-    berth_generation_close(generation);
-    if (berth_generation_free(generation, why, sizeof why))
-        return;
-    __atomic_store_n(&generation->kept, true, __ATOMIC_RELAXED); /* others list it */
-    berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s stays mapped: %s", label, why);
-    berth_event_of(generation, BERTH_EVENT_KEPT, why);
+    berth_frames_barrier();
+    return frames_end(generation, true, deadline)
+               ? NULL
+               : "a thread that it has made is still inside: its STOP must end that";
+}
+
+void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, int64_t deadline,
+                          char *reason, size_t size)
+{
+    struct berth_host *host = generation->host;
+    char why[160] = "", label[128];
+    const char *inside = run_stop(admin, generation, deadline);
+    if (inside) {
+        berth_generation_linger(generation, inside);
+        snprintf(why, sizeof why, "%s", inside);
+    } else {
+        host->draining -= generation->draining;
+        __atomic_store_n(&generation->draining, false, __ATOMIC_RELAXED);
+        berth_module_label(generation, label, sizeof label);
+        berth_generation_close(generation);
+        if (!berth_generation_free(generation, why, sizeof why)) {
+            __atomic_store_n(&generation->kept, true, __ATOMIC_RELAXED); /* others list it */
+            berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s stays mapped: %s", label, why);
+            berth_event_of(generation, BERTH_EVENT_KEPT, why);
+        }
+    }
     if (reason)
         snprintf(reason, size, "%s", why);
 }
 
-void berth_generations_reap(berth_ctx *admin, struct berth_host *host)
+/* The first draining one that is younger than `serial`, or NULL. */
+static struct berth_generation *next_draining(struct berth_host *host, uint64_t serial)
 {
-    while (host->draining) {
-        struct berth_generation *found = NULL;
-        pthread_mutex_lock(&host->lock);
-        berth_list_each(&host->generations, link) {
-            struct berth_generation *generation =
-                berth_container(link, struct berth_generation, all);
-            if (!found && generation->draining)
-                found = generation;
-        }
-        pthread_mutex_unlock(&host->lock);
-        if (!found || !berth_generation_quiet(found, berth_now()))
-            return;
-        __atomic_store_n(&found->draining, false, __ATOMIC_RELAXED);
-        host->draining--;
-        berth_generation_end(admin, found, NULL, 0);
+    struct berth_generation *found = NULL;
+    pthread_mutex_lock(&host->lock);
+    berth_list_each(&host->generations, link) {
+        struct berth_generation *generation = berth_container(link, struct berth_generation, all);
+        if (!found && generation->draining && generation->serial > serial)
+            found = generation;
+    }
+    pthread_mutex_unlock(&host->lock);
+    return found;
+}
+
+void berth_generations_reap(berth_ctx *admin, struct berth_host *host, int64_t deadline)
+{
+    struct berth_generation *found;
+    for (uint64_t last = 0; host->draining && (found = next_draining(host, last));) {
+        last = found->serial;
+        if (berth_generation_quiet(found, deadline))
+            berth_generation_end(admin, found, deadline, NULL, 0);
     }
 }
 
@@ -255,6 +294,7 @@ static int begin(berth_ctx *admin, struct berth_generation *generation, struct b
         code = berth_generation_open(generation, error);
     if (code == BERTH_OK && topics) { /* a worker's START comes from upstream */
         code = berth_hook_invoke(admin, generation, BERTH_HOOK_START, NULL, NULL, error);
+        generation->owed_stop = code == BERTH_OK;
         if (code != BERTH_OK)
             berth_error_prefix(error, "%s: START failed: ", generation->module->name);
     }
@@ -294,11 +334,8 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     code = berth_generation_new(host, &setup, &generation, error);
     if (code == BERTH_OK) {
         code = begin(admin, generation, error);
-        if (code != BERTH_OK) {
-            berth_generation_close(generation);
-            if (!berth_generation_free(generation, NULL, 0))
-                __atomic_store_n(&generation->kept, true, __ATOMIC_RELAXED); /* others list it */
-        }
+        if (code != BERTH_OK)
+            berth_generation_end(admin, generation, berth_stop_deadline(host), NULL, 0);
     }
     if (code != BERTH_OK) {
         free(file);
@@ -371,6 +408,7 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
 {
     struct berth_host *host = module->host;
     struct berth_generation *generation = module->current;
+    int64_t deadline = berth_stop_deadline(host);
     if (berth_frames_inside(admin, berth_generation_holds, generation))
         return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                                "%s cannot be unloaded from inside of a call of its own",
@@ -390,7 +428,7 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
         return code;
     berth_mailbox_pause(module);
     berth_frames_barrier();
-    if (!berth_generation_quiet(generation, berth_now() + host->options.stop_timeout_ns)) {
+    if (!berth_generation_quiet(generation, deadline)) {
         size_t inside = berth_frames_count(&host->threads, berth_generation_holds, generation,
                                            &generation->stopping);
         reopen(module);
@@ -398,7 +436,6 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
                                "%s: %zu calls were still inside after %.1f s; it goes on",
                                module->name, inside, (double)host->options.stop_timeout_ns / 1e9);
     }
-    berth_timer_remove(&module->restart_timer);
     if (!host->upstream)
         berth_topics_leave(generation);
     pthread_mutex_lock(&host->lock);
@@ -408,8 +445,9 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     module->swapping = false;
     pthread_cond_broadcast(&host->changed);
     pthread_mutex_unlock(&host->lock);
+    berth_timer_remove(&module->restart_timer); /* from here on no death sets it again */
     berth_mailbox_drop(module);
     berth_event_of(generation, BERTH_EVENT_UNLOADED, "");
-    berth_generation_end(admin, generation, NULL, 0);
+    berth_generation_end(admin, generation, deadline, NULL, 0);
     return BERTH_OK;
 }

@@ -25,7 +25,6 @@ struct transaction {
     int64_t deadline;
     bool was_running; /* the old generation's worker is alive */
     bool gated;       /* this chain holds the module's gate */
-    bool started;     /* the new generation has: it is owed a STOP */
 };
 
 static void step(struct transaction *t, const char *name)
@@ -135,7 +134,7 @@ static int start(struct transaction *t, struct berth_error *error)
         code = berth_generation_open(t->next, error);
     if (code == BERTH_OK) {
         code = berth_hook_invoke(t->admin, t->next, BERTH_HOOK_START, NULL, NULL, error);
-        t->started = code == BERTH_OK;
+        t->next->owed_stop = code == BERTH_OK;
         if (code != BERTH_OK)
             berth_error_prefix(error, "START of the new version failed: ");
     }
@@ -222,13 +221,7 @@ static void undo(struct transaction *t)
         berth_generation_serve(t->old);
         berth_module_resume(module);
     }
-    if (t->started) {
-        berth_generation_end(t->admin, t->next, NULL, 0);
-        return;
-    }
-    berth_generation_close(t->next);
-    if (!berth_generation_free(t->next, NULL, 0))
-        __atomic_store_n(&t->next->kept, true, __ATOMIC_RELAXED);
+    berth_generation_end(t->admin, t->next, berth_stop_deadline(t->host), NULL, 0);
 }
 
 /* ---- switch and drain ---- */
@@ -270,14 +263,13 @@ static void drain(struct transaction *t)
     step(t, "drain");
     berth_frames_barrier();
     if (berth_generation_quiet(t->old, t->deadline)) {
-        berth_generation_end(t->admin, t->old, report->kept, sizeof report->kept);
+        berth_generation_end(t->admin, t->old, t->deadline, report->kept, sizeof report->kept);
     } else {
         snprintf(report->kept, sizeof report->kept,
                  "%zu calls are still inside; it goes when they have ended",
                  berth_frames_count(&t->host->threads, berth_generation_holds, t->old,
                                     &t->old->stopping));
-        __atomic_store_n(&t->old->draining, true, __ATOMIC_RELAXED);
-        t->host->draining++;
+        berth_generation_linger(t->old, report->kept);
     }
     report->unmapped = report->kept[0] == '\0';
     step(t, "done");
