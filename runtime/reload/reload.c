@@ -96,10 +96,25 @@ static int compare_name(struct transaction *t, const struct berth_image *image,
                            next, old);
 }
 
+/* Handles stand for objects of the old generation. */
+static int check_handles(struct transaction *t, struct berth_error *error)
+{
+    char holders[256];
+    pthread_mutex_lock(&t->host->lock);
+    size_t alive = t->module->handles;
+    pthread_mutex_unlock(&t->host->lock);
+    if (!alive)
+        return BERTH_OK;
+    berth_handles_print(t->module, holders, sizeof holders);
+    return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                           "%s has live handles, %zu in all (%s): close them first; if nobody can, "
+                           "unload it",
+                           t->module->name, alive, holders);
+}
+
 static int compare(struct transaction *t, struct berth_error *error)
 {
     const struct berth_manifest *old = t->old->image->manifest, *next = t->next->image->manifest;
-    char holders[256];
     struct berth_map_entry *entry;
     step(t, "compare");
     if (t->was_running && old->hooks[BERTH_HOOK_SAVE] && !next->hooks[BERTH_HOOK_RESTORE])
@@ -107,15 +122,11 @@ static int compare(struct transaction *t, struct berth_error *error)
             error, BERTH_FAILED_PRECONDITION,
             "%s has state, but version %s has no BERTH_RESTORE: unload it if the state may go",
             t->module->name, next->version);
-    if (t->module->handles) {
-        berth_handles_print(t->module, holders, sizeof holders);
-        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                               "%s has live handles, %zu in all (%s): close them first; if nobody "
-                               "can, unload it",
-                               t->module->name, t->module->handles, holders);
-    }
+    int code = check_handles(t, error);
+    if (code != BERTH_OK)
+        return code;
     pthread_mutex_lock(&t->host->lock);
-    int code = compare_ranges(t, error);
+    code = compare_ranges(t, error);
     for (size_t i = 0; code == BERTH_OK && berth_map_next(&t->module->cells, &i, &entry);)
         code = compare_cell(t, entry->value, error);
     pthread_mutex_unlock(&t->host->lock);
@@ -186,8 +197,11 @@ static int hand_over(struct transaction *t, struct berth_error *error)
     const struct berth_manifest *old = t->old->image->manifest;
     bool stateful = t->was_running && old->hooks[BERTH_HOOK_SAVE];
     step(t, "handover");
+    t->deadline = berth_stop_deadline(t->host); /* START may have taken its time */
     gate_all(t);
     int code = wait_inside(t, stateful, error);
+    if (code == BERTH_OK)
+        code = check_handles(t, error); /* the old generation has served until here */
     if (code != BERTH_OK || !stateful)
         return code;
     berth_bytes state = { NULL, 0 };
@@ -283,7 +297,6 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module, struct be
         .admin = admin, .host = host, .module = module, .old = module->current, .report = report
     };
     char *file = strdup(image->file);
-    t.deadline = berth_now() + host->options.stop_timeout_ns;
     t.was_running = t.old->carrier != NULL && module->state == BERTH_MODULE_RUNNING;
     if (!file || berth_frames_inside(admin, berth_generation_holds, t.old)) {
         berth_image_free(image);
