@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Applications and modules that make it hard: what is done while START runs, threads and calls that
+ * do not end, the end of a host from inside.
+ */
+#include "tests/support/hosting.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <berth/module.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define MS           INT64_C(1000000)
+
+BERTH_MODULE("app", "1.0.0", "The application of this test.");
+BERTH_PARALLEL;
+
+static berth_host *host;
+static void (*on_starting)(void), (*on_holding)(void);
+
+BERTH_EXPORT(void, starting, "What a START does.")
+{
+    (void)ctx;
+    if (on_starting)
+        on_starting();
+}
+
+BERTH_EXPORT(void, holding, "What keeps a call inside.")
+{
+    (void)ctx;
+    if (on_holding)
+        on_holding();
+}
+
+static void make_host(int64_t stop_timeout)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_error error;
+
+    if (stop_timeout)
+        options.stop_timeout_ns = stop_timeout;
+    on_starting = on_holding = NULL;
+    host = berth_test_host(&options);
+    CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_OK, &error);
+}
+
+/* How often part is in text. */
+static size_t count_of(const char *text, const char *part)
+{
+    size_t count = 0;
+    for (; (text = strstr(text, part)); text += strlen(part))
+        count++;
+    return count;
+}
+
+/* ---- While START runs ---- */
+
+static uint64_t heard; /* atomic */
+
+static void hear(berth_ctx *ctx, const struct berth_message *message, void *user)
+{
+    (void)ctx;
+    (void)message;
+    (void)user;
+    __atomic_add_fetch(&heard, 1, __ATOMIC_RELAXED);
+}
+
+enum { LOADS = 8, SUBSCRIBERS = 2 };
+
+static void subscribe_some(void)
+{
+    struct berth_error error;
+    for (int i = 0; i < SUBSCRIBERS; i++)
+        CHECK_CODE(berth_host_subscribe(host, "news.bell", hear, NULL, NULL, &error), BERTH_OK,
+                   &error);
+}
+
+static void subscribing_during_a_load_leaves_it_its_room(void)
+{
+    make_host(0);
+    heard = 0;
+    LOAD(host, "publisher", NULL);
+    on_starting = subscribe_some;
+    for (int i = 0; i < LOADS; i++)
+        berth_test_load_as(host, "starter", berth_test_format("starter%d", i), NULL);
+    CALL(host, "publisher.ring", "[]");
+    UNTIL(host, __atomic_load_n(&heard, __ATOMIC_RELAXED) == LOADS * SUBSCRIBERS);
+    for (int i = 0; i < LOADS; i++)
+        UNTIL(host, CALL_INT(host, berth_test_format("starter%d.bells", i), "[]") == 1);
+    berth_host_free(host);
+}
+
+static uint64_t key;
+
+static void make_key(void)
+{
+    key = strtoull(CALL(host, "starter.make", "[7]"), NULL, 10);
+}
+
+static void a_handle_of_the_last_moment_refuses_the_reload(void)
+{
+    struct berth_error error;
+
+    make_host(0);
+    LOAD(host, "starter", NULL);
+    on_starting = make_key; /* the old generation still serves */
+    CHECK_CODE(berth_host_reload(host, "starter", NULL, NULL, &error), BERTH_FAILED_PRECONDITION,
+               &error);
+    CHECK_CONTAINS(error.text, "handles");
+    CHECK_CALL(host, "starter.look", berth_test_format("[%llu]", (unsigned long long)key), "7");
+    CALL(host, "starter.drop", berth_test_format("[%llu]", (unsigned long long)key));
+    on_starting = NULL;
+    CHECK_CODE(berth_host_reload(host, "starter", NULL, NULL, &error), BERTH_OK, &error);
+    berth_host_free(host);
+}
+
+static pthread_t holder;
+static bool holds; /* atomic */
+
+static void hold_for_a_moment(void)
+{
+    __atomic_store_n(&holds, true, __ATOMIC_RELEASE);
+    while (__atomic_load_n(&holds, __ATOMIC_ACQUIRE)) /* until START has taken its time */
+        usleep(1000);
+    usleep(50000);
+}
+
+static void *hold(void *unused)
+{
+    (void)unused;
+    CALL(host, "starter.hold", "[]");
+    return NULL;
+}
+
+static void start_slowly(void)
+{
+    pthread_create(&holder, NULL, hold, NULL);
+    while (!__atomic_load_n(&holds, __ATOMIC_ACQUIRE))
+        usleep(1000);
+    usleep(1100000); /* longer than stop_timeout */
+    __atomic_store_n(&holds, false, __ATOMIC_RELEASE);
+}
+
+static void the_time_of_start_is_not_that_of_calls(void)
+{
+    struct berth_error error;
+
+    make_host(1000 * MS);
+    LOAD(host, "starter", NULL);
+    on_starting = start_slowly;
+    on_holding = hold_for_a_moment;
+    holds = false;
+    CHECK_CODE(berth_host_reload(host, "starter", NULL, NULL, &error), BERTH_OK, &error);
+    pthread_join(holder, NULL);
+    berth_host_free(host);
+}
+
+/* ---- What does not end ---- */
+
+static int ends[2]; /* of a pipe: what is stubborn ends when the second is closed */
+
+static void load_stubborn(void)
+{
+    struct berth_error error;
+    CHECK_CODE(berth_test_load(host, "stubborn", NULL, berth_test_format("{\"pipe\":%d}", ends[0]),
+                               &error),
+               BERTH_OK, &error);
+}
+
+static void make_stubborn(int64_t stop_timeout)
+{
+    REQUIRE(!pipe(ends));
+    make_host(stop_timeout);
+    load_stubborn();
+}
+
+static size_t stops(void)
+{
+    return count_of(berth_test_log(), "stops\n");
+}
+
+/* What has left is ended when something else is loaded or unloaded. */
+static bool stops_are(size_t number)
+{
+    struct berth_error error;
+    berth_test_load(host, "math", NULL, NULL, &error);
+    berth_host_unload(host, "math", NULL);
+    return stops() == number;
+}
+
+static void an_unload_does_not_wait_for_a_thread_for_ever(void)
+{
+    struct berth_error error;
+    char *list = NULL;
+
+    make_stubborn(50 * MS);
+    CALL(host, "stubborn.begin", "[]");
+    CHECK_CODE(berth_host_unload(host, "stubborn", &error), BERTH_OK, &error);
+    CHECK_STR(berth_test_module(host, "stubborn", "state"), "");
+    CHECK_CODE(berth_host_list(host, &list, &error), BERTH_OK, &error);
+    CHECK_CONTAINS(list, "\"kept\":[\"stubborn@1.0.0#1\"]");
+    free(list);
+    CHECK_CONTAINS(berth_test_log(), "berth_stopping"); /* the cure */
+    CHECK_INT(stops(), 0);
+    load_stubborn(); /* another one may come */
+    close(ends[1]);
+    UNTIL(host, stops_are(1));
+    berth_host_free(host);
+    CHECK_INT(stops(), 2);
+    close(ends[0]);
+}
+
+static void a_reload_does_not_wait_for_a_thread_for_ever(void)
+{
+    struct berth_reload_report report = { .size = sizeof(report) };
+    struct berth_error error;
+
+    make_stubborn(50 * MS);
+    CALL(host, "stubborn.begin", "[]");
+    CHECK_CODE(berth_host_reload(host, "stubborn", NULL, &report, &error), BERTH_OK, &error);
+    CHECK_STR(report.step, "done");
+    CHECK_CONTAINS(report.kept, "thread");
+    CHECK_INT(report.unmapped, 0);
+    close(ends[1]);
+    UNTIL(host, stops_are(1));
+    berth_host_free(host);
+    CHECK_INT(stops(), 2);
+    close(ends[0]);
+}
+
+static void *stay(void *unused)
+{
+    (void)unused;
+    CALL(host, "stubborn.stay", "[]");
+    return NULL;
+}
+
+/* Two old generations, of which the younger is left first. */
+static void one_that_stays_does_not_keep_another(void)
+{
+    struct berth_error error;
+    pthread_t thread;
+    int first[2];
+
+    make_stubborn(50 * MS);
+    pthread_create(&thread, NULL, stay, NULL);
+    usleep(50000);
+    CHECK_CODE(berth_host_unload(host, "stubborn", &error), BERTH_DEADLINE_EXCEEDED, &error);
+    CHECK_CODE(berth_host_reload(host, "stubborn", NULL, NULL, &error), BERTH_OK, &error);
+    memcpy(first, ends, sizeof(first));
+    REQUIRE(!pipe(ends));
+    CHECK_CODE(berth_host_unload(host, "stubborn", &error), BERTH_OK, &error);
+    CHECK_INT(stops(), 1); /* of the second */
+    load_stubborn();
+    CALL(host, "stubborn.begin", "[]");
+    CHECK_CODE(berth_host_unload(host, "stubborn", &error), BERTH_OK, &error);
+    CHECK_INT(stops(), 1);
+    close(ends[1]);
+    UNTIL(host, stops_are(2)); /* the third; the first is still busy */
+    close(first[1]);
+    pthread_join(thread, NULL);
+    UNTIL(host, stops_are(3));
+    berth_host_free(host);
+    close(first[0]);
+    close(ends[0]);
+}
+
+static void a_thread_of_its_own_lives_until_stop(void)
+{
+    struct berth_error error;
+
+    make_stubborn(0);
+    CALL(host, "stubborn.enter", "[]");
+    CHECK_CODE(berth_host_unload(host, "stubborn", &error), BERTH_OK, &error);
+    CHECK_INT(stops(), 1);
+    load_stubborn();
+    CALL(host, "stubborn.enter", "[]");
+    CHECK_CODE(berth_host_reload(host, "stubborn", NULL, NULL, &error), BERTH_OK, &error);
+    CHECK_INT(stops(), 2);
+    berth_host_free(host);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void an_end_does_not_race_with_new_timers(void)
+{
+    struct berth_error error;
+
+    make_stubborn(0);
+    for (int i = 0; i < (berth_test_instrumented() ? 20 : 200); i++) {
+        for (int k = 0; k < 8; k++)
+            CALL(host, "stubborn.storm", "[]");
+        CHECK_CODE(berth_host_reload(host, "stubborn", NULL, NULL, &error), BERTH_OK, &error);
+    }
+    berth_host_free(host);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static long virtual_kib(void)
+{
+    return strtol(berth_test_read("/proc/self/statm", NULL), NULL, 10) *
+           (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void threads_that_have_ended_leave_nothing(void)
+{
+    enum { THREADS = 300, AT_ONCE = 100 };
+    pthread_attr_t attributes;
+    size_t stack = 0;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_getstacksize(&attributes, &stack);
+    pthread_attr_destroy(&attributes);
+    make_stubborn(0);
+    long before = virtual_kib();
+    for (int i = 0; i < THREADS; i++) {
+        CALL(host, "stubborn.brief", "[]");
+        usleep(1000);
+    }
+    if (!berth_test_instrumented())
+        CHECK(virtual_kib() - before < (long)(AT_ONCE * (stack >> 10)));
+    berth_host_free(host);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* ---- The end of a host that something is inside of ---- */
+
+static void a_thread_does_not_keep_the_end_of_a_host(void)
+{
+    make_stubborn(50 * MS);
+    CALL(host, "stubborn.begin", "[]");
+    berth_host_free(host);
+    CHECK_CONTAINS(berth_test_log(), "stubborn");
+    CHECK_CONTAINS(berth_test_log(), "keeps this host in memory");
+    close(ends[1]); /* its thread ends now, in a host that is not the application's any more */
+}
+
+static void a_timer_does_not_keep_the_end_of_a_host(void)
+{
+    make_stubborn(50 * MS);
+    CALL(host, "stubborn.delay", "[]");
+    usleep(20000);
+    berth_host_free(host);
+    close(ends[1]);
+}
+
+static void free_host(void)
+{
+    berth_host_free(host);
+}
+
+static void a_host_may_end_inside_a_call(void)
+{
+    make_host(50 * MS);
+    LOAD(host, "starter", NULL);
+    on_holding = free_host;
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK_INT(berth_call(ctx, "starter.hold", NULL, 0, NULL), BERTH_OK);
+    berth_leave(ctx);
+    CHECK_CONTAINS(berth_test_log(), "inside of a call of its own");
+    CHECK_CONTAINS(berth_test_log(), "keeps this host in memory");
+}
+
+static bool freed; /* atomic */
+
+static void free_and_tell(berth_ctx *ctx, const struct berth_message *message, void *user)
+{
+    (void)ctx;
+    (void)message;
+    (void)user;
+    berth_host_free(host);
+    __atomic_store_n(&freed, true, __ATOMIC_RELEASE);
+}
+
+static void a_host_may_end_in_a_callback(void)
+{
+    struct berth_error error;
+
+    make_host(50 * MS);
+    LOAD(host, "publisher", NULL);
+    CHECK_CODE(berth_host_subscribe(host, "news.bell", free_and_tell, NULL, NULL, &error), BERTH_OK,
+               &error);
+    freed = false;
+    CALL(host, "publisher.ring", "[]");
+    for (int i = 0; i < 20000 && !__atomic_load_n(&freed, __ATOMIC_ACQUIRE); i++)
+        usleep(1000);
+    CHECK(__atomic_load_n(&freed, __ATOMIC_ACQUIRE));
+}
+
+static const struct berth_test tests[] = {
+    { "subscribing_during_a_load_leaves_it_its_room",
+      subscribing_during_a_load_leaves_it_its_room },
+    { "a_handle_of_the_last_moment_refuses_the_reload",
+      a_handle_of_the_last_moment_refuses_the_reload },
+    { "the_time_of_start_is_not_that_of_calls", the_time_of_start_is_not_that_of_calls },
+    { "an_unload_does_not_wait_for_a_thread_for_ever",
+      an_unload_does_not_wait_for_a_thread_for_ever },
+    { "a_reload_does_not_wait_for_a_thread_for_ever",
+      a_reload_does_not_wait_for_a_thread_for_ever },
+    { "one_that_stays_does_not_keep_another", one_that_stays_does_not_keep_another },
+    { "a_thread_of_its_own_lives_until_stop", a_thread_of_its_own_lives_until_stop },
+    { "an_end_does_not_race_with_new_timers", an_end_does_not_race_with_new_timers },
+    { "threads_that_have_ended_leave_nothing", threads_that_have_ended_leave_nothing },
+    { "a_thread_does_not_keep_the_end_of_a_host", a_thread_does_not_keep_the_end_of_a_host },
+    { "a_timer_does_not_keep_the_end_of_a_host", a_timer_does_not_keep_the_end_of_a_host },
+    { "a_host_may_end_in_a_callback", a_host_may_end_in_a_callback },
+    { "a_host_may_end_inside_a_call", a_host_may_end_inside_a_call }, /* last: app stays in it */
+};
+
+int main(int argc, char **argv)
+{
+    return berth_suite_main("hard", tests, COUNT(tests), argc, argv);
+}
