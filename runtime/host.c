@@ -80,6 +80,19 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
     return code == BERTH_OK ? berth_schedule_start(host, error) : code;
 }
 
+/*
+ * A load or a subscription comes before messages that are published after it: else those who
+ * publish without a pause, on some threads, keep it out for ever. Nobody reads twice.
+ */
+static void topic_lock_init(pthread_rwlock_t *lock)
+{
+    pthread_rwlockattr_t attributes;
+    pthread_rwlockattr_init(&attributes);
+    pthread_rwlockattr_setkind_np(&attributes, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(lock, &attributes);
+    pthread_rwlockattr_destroy(&attributes);
+}
+
 int berth_host_make(const struct berth_host_options *options, const struct berth_upstream *upstream,
                     berth_host **ret_host, struct berth_error *error)
 {
@@ -99,7 +112,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     pthread_condattr_init(&host->cond_clock);
     pthread_condattr_setclock(&host->cond_clock, CLOCK_MONOTONIC);
     pthread_mutex_init(&host->admin, NULL);
-    pthread_rwlock_init(&host->topic_lock, NULL);
+    topic_lock_init(&host->topic_lock);
     pthread_mutex_init(&host->lock, NULL);
     pthread_mutex_init(&host->run_lock, NULL);
     pthread_mutex_init(&host->event_lock, NULL);

@@ -93,6 +93,51 @@ static void subscribing_during_a_load_leaves_it_its_room(void)
     berth_host_free(host);
 }
 
+enum { PUBLISHERS = 4, MESSAGES = 100 };
+
+static bool subscribed;    /* atomic */
+static uint64_t published; /* atomic */
+
+static void *publish_without_pause(void *fields)
+{
+    berth_ctx *ctx = berth_host_enter(host);
+    for (int i = 0; i < MESSAGES && !__atomic_load_n(&subscribed, __ATOMIC_ACQUIRE); i++) {
+        uint64_t mark = berth_mark(ctx);
+        CHECK_INT(berth_publish_json(ctx, "news.text", fields), BERTH_OK);
+        berth_rewind(ctx, mark);
+        __atomic_add_fetch(&published, 1, __ATOMIC_RELAXED);
+    }
+    berth_leave(ctx);
+    return NULL;
+}
+
+/* Each is busy for some milliseconds with a message, so that one of them always is. */
+static void publishers_do_not_keep_a_subscriber_out(void)
+{
+    enum { SIZE = 1 << 20 };
+    char *fields = berth_test_alloc(SIZE + 16);
+    pthread_t threads[PUBLISHERS];
+    struct berth_error error;
+
+    make_host(0);
+    LOAD(host, "publisher", NULL);
+    memset(fields, 'a', SIZE);
+    memcpy(fields, "[\"", 2);
+    strcpy(fields + SIZE, "\",1]");
+    subscribed = false;
+    published = 0;
+    for (int i = 0; i < PUBLISHERS; i++)
+        pthread_create(&threads[i], NULL, publish_without_pause, fields);
+    while (__atomic_load_n(&published, __ATOMIC_RELAXED) < PUBLISHERS)
+        usleep(1000);
+    CHECK_CODE(berth_host_subscribe(host, "news.bell", hear, NULL, NULL, &error), BERTH_OK, &error);
+    __atomic_store_n(&subscribed, true, __ATOMIC_RELEASE);
+    for (int i = 0; i < PUBLISHERS; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(__atomic_load_n(&published, __ATOMIC_RELAXED) < PUBLISHERS * MESSAGES / 2);
+    berth_host_free(host);
+}
+
 static uint64_t key;
 
 static void make_key(void)
@@ -395,6 +440,7 @@ static void a_host_may_end_in_a_callback(void)
 static const struct berth_test tests[] = {
     { "subscribing_during_a_load_leaves_it_its_room",
       subscribing_during_a_load_leaves_it_its_room },
+    { "publishers_do_not_keep_a_subscriber_out", publishers_do_not_keep_a_subscriber_out },
     { "a_handle_of_the_last_moment_refuses_the_reload",
       a_handle_of_the_last_moment_refuses_the_reload },
     { "the_time_of_start_is_not_that_of_calls", the_time_of_start_is_not_that_of_calls },
