@@ -55,11 +55,27 @@ static void edge_free(struct berth_edge *edge)
     free(edge);
 }
 
+/* The edge of a bound object, or NULL. Its link may not be looked at before it is bound. */
+static struct berth_edge *find_bound(berth_host *host, const struct berth_link *link)
+{
+    berth_list_each(&host->bound, of_owner) {
+        struct berth_edge *edge = berth_container(of_owner, struct berth_edge, of_owner);
+        if (edge->link == link)
+            return edge;
+    }
+    return NULL;
+}
+
 /* host->lock held */
 static int bind_edge(berth_host *host, struct berth_edge *edge, const char *name,
                      struct berth_error *error)
 {
     char wants[512], has[512];
+    const struct berth_edge *other = find_bound(host, edge->link);
+    if (other)
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "this object is bound to %s: berth_unbind it before %s",
+                               other->cell->name, name);
     struct berth_cell *cell = berth_cell_find(host, name, error);
     if (!cell)
         return berth_map_get(&host->cells, name) || berth_function_name_valid(name)

@@ -41,6 +41,8 @@ int berth_publish_json(berth_ctx *ctx, const char *name, const char *fields)
 int berth_app_subscribe(berth_host *host, const char *pattern, bool lossy, berth_message_fn fn,
                         void *user, uint64_t *ret_id, struct berth_error *error)
 {
+    if (!fn)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "a subscription needs a function");
     struct berth_module *module = berth_module_new(host, "");
     if (!module)
         return berth_error_nomem(error);

@@ -211,9 +211,9 @@ BERTH_PUBLIC void berth_set_timeout(berth_ctx *ctx, int64_t ns);
  *
  * Binding needs the module to be there, with this signature (else not_found, failed_precondition).
  * It follows the module through reloads; while the module is away calls fail with unavailable. The
- * bound object must stay in place until berth_unbind, or the host's end; no thread may be in a call
- * through it then. A struct in the signature must be declared by the application's own module
- * (berth_host_provide), which cannot be unloaded meanwhile.
+ * bound object must stay in place until berth_unbind, or the host's end, and is bound once until
+ * then; no thread may be in a call through it then. A struct in the signature must be declared by
+ * the application's own module (berth_host_provide), which cannot be unloaded meanwhile.
  */
 #define BERTH_BOUND(ret, ...)                                                                \
     BERTH_I_BOUND(BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret,                            \

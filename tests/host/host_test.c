@@ -577,6 +577,42 @@ static void bound_structs_keep_the_application(void)
     berth_host_free(host);
 }
 
+BERTH_BOUND(f64, sum, (f64, a), (f64, b));
+
+static void an_object_is_bound_once(void)
+{
+    berth_host *host = host_with_threads(1);
+    struct berth_error error;
+    sum_bound sum;
+
+    LOAD(host, "math", NULL);
+    berth_test_load_as(host, "math", "other", NULL);
+    CHECK_CODE(berth_bind(host, "math.add", sum, &sum, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_bind(host, "other.divide", sum, &sum, &error), BERTH_FAILED_PRECONDITION,
+               &error);
+    CHECK_CONTAINS(error.text, "math.add");
+    CHECK_CODE(berth_host_reload(host, "other", NULL, NULL, &error), BERTH_OK, &error);
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK(sum_call(&sum, ctx, 6, 3) == 9);
+    berth_leave(ctx);
+    berth_unbind(host, &sum);
+    CHECK_CODE(berth_bind(host, "other.divide", sum, &sum, &error), BERTH_OK, &error);
+    ctx = berth_host_enter(host);
+    CHECK(sum_call(&sum, ctx, 6, 3) == 2);
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+static void a_subscription_needs_a_function(void)
+{
+    berth_host *host = host_with_threads(0);
+    struct berth_error error;
+
+    CHECK_CODE(berth_host_subscribe(host, "a.>", NULL, NULL, NULL, &error), BERTH_INVALID_ARGUMENT,
+               &error);
+    berth_host_free(host);
+}
+
 /* ---- Files ---- */
 
 static void refuse(berth_host *host, const char *file, int code, const char *part)
@@ -823,6 +859,8 @@ static const struct berth_test tests[] = {
     { "mutated_files_end_nobody", mutated_files_end_nobody },
     { "an_application_is_in_one_host_at_a_time", an_application_is_in_one_host_at_a_time },
     { "bound_structs_keep_the_application", bound_structs_keep_the_application },
+    { "an_object_is_bound_once", an_object_is_bound_once },
+    { "a_subscription_needs_a_function", a_subscription_needs_a_function },
     { "timeouts_may_be_for_ever", timeouts_may_be_for_ever },
     { "a_file_may_change_under_a_module", a_file_may_change_under_a_module },
     { "a_manifest_can_be_read_without_running_anything",
