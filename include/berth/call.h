@@ -453,8 +453,13 @@ BERTH_I_INLINE struct berth_gate *berth_gate_enter(berth_ctx *ctx, struct berth_
         *ret_code = __atomic_load_n(&link->code, __ATOMIC_ACQUIRE);
         __atomic_store_n(&ctx[1].frame, (uintptr_t)*ret_code, __ATOMIC_RELEASE);
         __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        if (__atomic_load_n(&link->check, __ATOMIC_ACQUIRE) ==
-            check) /* replaced only under the gate: it stays so */
+        /*
+         * A reload takes the gate, so that they stay so. An unload does not: it sees the frame, or
+         * check is not the same, unless the next module has come, and then code is not. In this
+         * order: the host writes code before check.
+         */
+        if (__atomic_load_n(&link->check, __ATOMIC_ACQUIRE) == check &&
+            __atomic_load_n(&link->code, __ATOMIC_RELAXED) == *ret_code)
             return gate;
         BERTH_I_POP(ctx);
         berth_gate_release(ctx, gate);
