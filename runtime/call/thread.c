@@ -13,17 +13,6 @@
 
 BERTH_I_ASSERT(sizeof(struct berth_thread) <= BERTH_THREAD_HEAD);
 
-/*
- * An error that is not handled yet. level: the innermost activation that still has to deal with it.
- */
-struct berth_fault {
-    struct berth_fault *next;
-    berth_ctx *level;
-    int code;
-    bool fixed; /* the thread's spare, for when there is no memory */
-    char text[];
-};
-
 /* One berth_host_enter: what berth_leave restores. */
 struct berth_scope {
     struct berth_scope *outer;
@@ -92,7 +81,7 @@ static void faults_drop(struct berth_thread *thread, const berth_ctx *from)
         struct berth_fault *fault = *place;
         if (fault->level >= from) {
             *place = fault->next;
-            if (!fault->fixed)
+            if (fault != &thread->spare)
                 free(fault);
         } else {
             place = &fault->next;
@@ -348,9 +337,6 @@ static size_t chain_print(struct berth_thread *thread, const berth_ctx *ctx, cha
     return names;
 }
 
-/* The thread's spare error for when memory is out: one per thread, made of static words. */
-static const char no_memory[] = "out of memory";
-
 /* joint: what stands between the chain of calls and the text. */
 static void fault_add(berth_ctx *ctx, int code, const char *text, const char *joint)
 {
@@ -368,26 +354,22 @@ static void fault_add(berth_ctx *ctx, int code, const char *text, const char *jo
         size = 4096;
     struct berth_fault *fault = malloc(sizeof *fault + size);
     if (!fault) {
-        static _Thread_local union {
-            struct berth_fault fault;
-            char room[sizeof(struct berth_fault) + sizeof no_memory];
-        } spare;
         faults_drop(thread, ctx);
         for (struct berth_fault *other = thread->faults; other; other = other->next)
-            if (other->fixed) {
+            if (other == &thread->spare) {
                 other->level = ctx;
                 faults_mark(thread, ctx);
                 return;
             }
-        fault = &spare.fault;
-        fault->fixed = true;
-        memcpy(fault->text, no_memory, sizeof no_memory);
+        fault = &thread->spare;
+        fault->text = "out of memory";
         code = code ? code : BERTH_RESOURCE_EXHAUSTED;
     } else {
-        fault->fixed = false;
-        snprintf(fault->text, size, "%s%s%s%s%s%s", names ? chain : "", names ? joint : "", text,
+        char *words = (char *)(fault + 1);
+        snprintf(words, size, "%s%s%s%s%s%s", names ? chain : "", names ? joint : "", text,
                  cause ? " (because: " : "", cause ? cause : "", cause ? ")" : "");
-        fault->text[berth_utf8_cut(fault->text, strlen(fault->text))] = '\0';
+        words[berth_utf8_cut(words, strlen(words))] = '\0';
+        fault->text = words;
         faults_drop(thread, ctx);
     }
     fault->code = code >= BERTH_CANCELLED && code <= BERTH_UNAUTHENTICATED ? code : BERTH_UNKNOWN;

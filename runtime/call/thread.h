@@ -12,8 +12,17 @@
 #include <berth/call.h>
 #include <pthread.h>
 
-struct berth_fault;
 struct berth_scope;
+
+/*
+ * An error that is not handled yet. level: the innermost activation that still has to deal with it.
+ */
+struct berth_fault {
+    struct berth_fault *next;
+    berth_ctx *level;
+    const char *text; /* behind the struct, or static */
+    int code;
+};
 
 /* The threads of one host. */
 struct berth_threads {
@@ -44,8 +53,9 @@ struct berth_thread {
     const berth_ctx *timed;      /* whose call the host's own timeout is of, or NULL */
     const char *topic;           /* of the message that is being handled, or "" */
     void **names;                /* cache of looked-up names, or NULL */
-    const bool *stopping; /* what berth_stopping asks besides the deadline, or NULL; atomic */
-    unsigned turns;       /* mails that it is handling */
+    const bool *stopping;     /* what berth_stopping asks besides the deadline, or NULL; atomic */
+    unsigned turns;           /* mails that it is handling */
+    struct berth_fault spare; /* for when there is no memory */
 };
 
 int berth_threads_init(struct berth_threads *set, const struct berth_services *services);

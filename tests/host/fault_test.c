@@ -556,11 +556,44 @@ static void nothing_leaks(void)
     berth_note("%ld blocks, then %ld", live, berth_fault_live());
 }
 
+/* The same thread is inside of both when there is no memory to say what went wrong. */
+static void errors_of_two_hosts(void)
+{
+    if (!berth_fault_works())
+        berth_skip("allocations cannot be made to fail here");
+    berth_host *other = berth_test_host(NULL);
+    host = berth_test_host(NULL);
+    for (int i = 0; i < 2; i++) {
+        berth_ctx *outer = berth_host_enter(other), *inner = berth_host_enter(host);
+        REQUIRE(outer && inner);
+        berth_fail(outer, BERTH_NOT_FOUND, "with words");
+        berth_fault_arm(1, true);
+        berth_fail(inner, BERTH_ABORTED, "not heard");
+        berth_fail(outer, BERTH_DATA_LOSS, "not heard");
+        CHECK(berth_fault_disarm());
+        CHECK_INT(berth_error_code(inner), BERTH_ABORTED);
+        CHECK_INT(berth_error_code(outer), BERTH_DATA_LOSS);
+        berth_clear(inner);
+        CHECK(!berth_failed(inner));
+        CHECK_INT(berth_error_code(outer), BERTH_DATA_LOSS);
+        CHECK_STR(berth_error_text(outer), "out of memory");
+        berth_leave(inner);
+        berth_leave(outer);
+    }
+    berth_host_free(host);
+    berth_host_free(other);
+}
+
 static const struct berth_test tests[] = {
-    { "asking", asking },       { "loading", loading },
-    { "unloading", unloading }, { "calling", calling },
-    { "messages", messages },   { "reloading", reloading },
-    { "workers", workers },     { "nothing_leaks", nothing_leaks },
+    { "asking", asking },
+    { "loading", loading },
+    { "unloading", unloading },
+    { "calling", calling },
+    { "messages", messages },
+    { "reloading", reloading },
+    { "workers", workers },
+    { "nothing_leaks", nothing_leaks },
+    { "errors_of_two_hosts", errors_of_two_hosts },
 };
 
 int main(int argc, char **argv)
