@@ -78,7 +78,8 @@ void berth_module_died(struct berth_generation *generation, const char *how)
     char why[sizeof module->why] = "";
     pthread_mutex_lock(&host->lock);
     generation->dead = true;
-    snprintf(module->why, sizeof module->why, "its worker %s", how);
+    if (module->current == generation) /* else it says nothing about the module */
+        snprintf(module->why, sizeof module->why, "its worker %s", how);
     if (module->current == generation && !generation->stopping &&
         module->state == BERTH_MODULE_RUNNING) {
         ours = true;

@@ -217,6 +217,34 @@ static void handles_die_with_the_worker(void)
     berth_host_free(host);
 }
 
+static void *nap_until_it_dies(void *host)
+{
+    struct berth_error error;
+    CHECK_CODE(berth_test_try(host, "sleeper_parallel.nap", "[600000]", 0, NULL, &error),
+               BERTH_UNAVAILABLE, &error);
+    return NULL;
+}
+
+static void the_death_of_a_replaced_worker_is_not_the_modules(void)
+{
+    berth_host *host = slow_host(50 * MS);
+    struct berth_error error;
+    pthread_t thread;
+
+    LOAD(host, "sleeper_parallel", conformance.placement);
+    const char *pid = berth_test_module(host, "sleeper_parallel", "pid");
+    pthread_create(&thread, NULL, nap_until_it_dies, host);
+    UNTIL(host, CALL_INT(host, "sleeper_parallel.most_inside", "[]") == 1);
+    CHECK_CODE(berth_host_reload(host, "sleeper_parallel", NULL, NULL, &error), BERTH_OK, &error);
+    kill((pid_t)strtol(pid, NULL, 10), SIGKILL);
+    pthread_join(thread, NULL);
+    LOAD(host, "math", conformance.other); /* ends what has been left */
+    CHECK_STR(berth_test_module(host, "sleeper_parallel", "state"), "running");
+    CHECK_STR(berth_test_module(host, "sleeper_parallel", "why"), "");
+    CHECK_CALL(host, "sleeper_parallel.nap", "[1]", "1");
+    berth_host_free(host);
+}
+
 static void the_application_sees_no_child(void)
 {
     berth_host *host = crash_host();
@@ -243,6 +271,8 @@ const struct berth_test conformance_crashes[] = {
     { "a_hanging_callee_is_left_at_the_deadline", a_hanging_callee_is_left_at_the_deadline },
     { "callers_in_a_chain_hear_of_a_death", callers_in_a_chain_hear_of_a_death },
     { "handles_die_with_the_worker", handles_die_with_the_worker },
+    { "the_death_of_a_replaced_worker_is_not_the_modules",
+      the_death_of_a_replaced_worker_is_not_the_modules },
     { "the_application_sees_no_child", the_application_sees_no_child },
     { NULL, NULL },
 };
