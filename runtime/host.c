@@ -402,8 +402,10 @@ static int load_staged(berth_host *host, struct berth_load *loads, bool *done, s
         struct berth_module *module =
             berth_container(host->order.previous, struct berth_module, link);
         struct berth_error why;
-        if (berth_module_unload(admin, module, true, &why) != BERTH_OK)
+        if (berth_module_unload(admin, module, true, &why) != BERTH_OK) {
+            berth_host_log(host, NULL, BERTH_LOG_ERROR, "after a load that failed: %s", why.text);
             break;
+        }
     }
     berth_admin_leave(host, admin);
     return code;

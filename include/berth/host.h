@@ -296,7 +296,7 @@ BERTH_PUBLIC int berth_call(berth_ctx *ctx, const char *name, const struct berth
 
 /*
  * The same, prepared once. Follows the module through reloads; calls fail with unavailable while
- * it is away.
+ * it is away. Ended by berth_function_free, before the host.
  */
 typedef struct berth_function berth_function;
 BERTH_PUBLIC int berth_function_find(berth_host *host, const char *name,

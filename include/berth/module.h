@@ -136,7 +136,10 @@ BERTH_I_UNUSED static inline uint64_t berth_watch(berth_ctx *ctx, int fd, uint32
     return BERTH_I_SERVICES(ctx)->watch(ctx, &berth_link_unit, fd, events, fn, user);
 }
 
-/* No callback of this timer or watch begins after it returns. An id that has ended is no error. */
+/*
+ * No callback of this timer or watch begins after it returns; it waits for one that runs, unless it
+ * is called by that. An id that has ended is no error.
+ */
 BERTH_I_UNUSED static inline void berth_cancel(berth_ctx *ctx, uint64_t id)
 {
     BERTH_I_SERVICES(ctx)->cancel(ctx, &berth_link_unit, id);

@@ -35,7 +35,8 @@ berth_ctx *berth_admin_enter(struct berth_host *host, const char *what, struct b
 {
     berth_ctx *ctx = berth_thread_enter(&host->threads);
     if (!ctx) {
-        berth_error_nomem(error);
+        berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                        "%s: no memory for it, or calls are nested too deeply", what);
         return NULL;
     }
     uint32_t chain = berth_block(ctx)->chain;
