@@ -106,13 +106,8 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
     if (code == BERTH_OK && gated)
         code = berth_gate_lock(&module->gate, berth_block(ctx)->chain, thread->deadline);
     if (code == BERTH_ABORTED || code == BERTH_DEADLINE_EXCEEDED)
-        return berth_error_set(
-            error, code,
-            code == BERTH_ABORTED
-                ? "%s: this call chain is inside the serial module already, and would wait for "
-                  "itself"
-                : "%s: the serial module was busy until the deadline",
-            module->name);
+        return berth_error_set(error, code, "%s: %s", module->name,
+                               berth_gate_refusal(&module->gate, berth_block(ctx)->chain, code));
     if (code != BERTH_OK)
         return code;
     thread->topic = topic;

@@ -11,10 +11,12 @@
 #include <stdint.h>
 
 /*
- * BERTH_OK; BERTH_ABORTED when the chain owns it already; BERTH_DEADLINE_EXCEEDED (deadline as
- * berth_now, INT64_MAX: none).
+ * BERTH_OK; BERTH_ABORTED when the chain owns it already, or its owner waits for a gate of the
+ * chain's, perhaps over others; BERTH_DEADLINE_EXCEEDED (deadline as berth_now, INT64_MAX: none).
  */
 int berth_gate_lock(struct berth_gate *gate, uint32_t chain, int64_t deadline);
+/* Why lock has failed, in words for a call. Static. */
+const char *berth_gate_refusal(const struct berth_gate *gate, uint32_t chain, int code);
 void berth_gate_unlock(struct berth_gate *gate);
 void berth_gate_wake(struct berth_gate *gate);
 /* Between two looks at something that another thread is about to change. */

@@ -111,12 +111,8 @@ static bool gate_take(berth_ctx *ctx, struct berth_module *module, const char *n
     if (code == BERTH_OK)
         return true;
     berth_frame_pop(ctx);
-    berth_fault_raise_format(
-        ctx, code,
-        code == BERTH_ABORTED
-            ? "%s: this call chain is inside the serial module already; it would wait for itself"
-            : "%s: the serial module was busy until the deadline",
-        name);
+    berth_fault_raise_format(ctx, code, "%s: %s", name,
+                             berth_gate_refusal(&module->gate, berth_block(ctx)->chain, code));
     return false;
 }
 

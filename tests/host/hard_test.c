@@ -373,6 +373,48 @@ static void threads_that_have_ended_leave_nothing(void)
     close(ends[1]);
 }
 
+static int inside; /* atomic: how many are in meet() */
+
+static void meet(void)
+{
+    __atomic_add_fetch(&inside, 1, __ATOMIC_ACQ_REL);
+    while (__atomic_load_n(&inside, __ATOMIC_ACQUIRE) < 2)
+        usleep(1000);
+}
+
+static void *ask_for_b(void *ret_code)
+{
+    struct berth_error error;
+    *(int *)ret_code = berth_test_try(host, "pair_a.ask", "[true]", 0, NULL, &error);
+    if (*(int *)ret_code)
+        CHECK_CONTAINS(error.text, "waits for this call chain");
+    return NULL;
+}
+
+/* Each is inside of one, and calls the other. */
+static void two_serial_modules_do_not_wait_for_each_other(void)
+{
+    struct berth_error error;
+    pthread_t thread;
+    int codes[2];
+
+    make_host(0);
+    on_holding = meet;
+    for (int i = 0; i < 20; i++) {
+        inside = 0;
+        if (i == 0) {
+            berth_test_load_as(host, "pair", "pair_a", NULL);
+            berth_test_load_as(host, "pair", "pair_b", NULL);
+        }
+        pthread_create(&thread, NULL, ask_for_b, &codes[0]);
+        codes[1] = berth_test_try(host, "pair_b.ask", "[false]", 0, NULL, &error);
+        pthread_join(thread, NULL);
+        CHECK((codes[0] == BERTH_OK && codes[1] == BERTH_ABORTED) ||
+              (codes[0] == BERTH_ABORTED && codes[1] == BERTH_OK));
+    }
+    berth_host_free(host);
+}
+
 /* ---- The end of a host that something is inside of ---- */
 
 static void a_thread_does_not_keep_the_end_of_a_host(void)
@@ -452,6 +494,8 @@ static const struct berth_test tests[] = {
     { "a_thread_of_its_own_lives_until_stop", a_thread_of_its_own_lives_until_stop },
     { "an_end_does_not_race_with_new_timers", an_end_does_not_race_with_new_timers },
     { "threads_that_have_ended_leave_nothing", threads_that_have_ended_leave_nothing },
+    { "two_serial_modules_do_not_wait_for_each_other",
+      two_serial_modules_do_not_wait_for_each_other },
     { "a_thread_does_not_keep_the_end_of_a_host", a_thread_does_not_keep_the_end_of_a_host },
     { "a_timer_does_not_keep_the_end_of_a_host", a_timer_does_not_keep_the_end_of_a_host },
     { "a_host_may_end_in_a_callback", a_host_may_end_in_a_callback },
