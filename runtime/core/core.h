@@ -189,12 +189,12 @@ struct berth_generation {
     struct berth_list alarms, threads;
     bool stopping;
     int stopping_fd; /* an eventfd, once somebody has asked for it; else -1 */
-    bool owed_stop; /* its START has gone well, and STOP has not run yet; under admin */
-    bool dead;      /* its worker has died; under lock */
-    bool draining;  /* replaced or unloaded, but something is still inside */
-    bool kept;      /* ended, but its image could not be let go of */
-    size_t turns;   /* mails being handled; under mail_lock */
-    bool serving;   /* its alarms have turns: not before START, and RESTORE; under mail_lock */
+    bool owed_stop;  /* its START has gone well, and STOP has not run yet; under admin */
+    bool dead;       /* its worker has died; under lock */
+    bool draining;   /* replaced or unloaded, but something is still inside */
+    bool kept;       /* ended, but its image could not be let go of */
+    size_t turns;    /* mails being handled; under mail_lock */
+    bool serving;    /* its alarms have turns: not before START, and RESTORE; under mail_lock */
     struct berth_list all; /* in host->generations: every one that is not freed */
     struct berth_arena arena;
 };
