@@ -559,7 +559,7 @@ static int read_once(struct berth_peer *peer)
     struct berth_received *frame;
     const char *wrong = NULL;
 
-    while (got > 0 && (frame = berth_stream_next(&peer->stream, &wrong)))
+    while (got > 0 && !wrong && (frame = berth_stream_next(&peer->stream, &wrong)))
         wrong = take(peer, frame);
     if (wrong) {
         char text[128];

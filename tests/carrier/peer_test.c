@@ -849,6 +849,36 @@ static void each_lie_ends_the_connection(void)
     }
 }
 
+/* What comes in the same read as a lie, and is as it should be, does not hide it. */
+static void a_good_frame_behind_it_excuses_no_lie(void)
+{
+    const struct bytes lies[] = {
+        frame((struct berth_wire){ .type = BERTH_WIRE_REPLY, .id = 12345 }, "", 0),
+        frame((struct berth_wire){ .type = BERTH_WIRE_CALL, .id = 1, .index = 999 }, "", 0),
+    };
+    const struct bytes good = frame((struct berth_wire){ .type = BERTH_WIRE_LOG }, "fine", 4);
+
+    for (size_t i = 0; i < 2 * sizeof(lies) / sizeof(lies[0]); i++) {
+        size_t lie_size = lies[i / 2].size, more = i % 2 ? good.size : good.size - 1;
+        unsigned char both[2 * BERTH_WIRE_HEAD + 8];
+        struct end *host;
+        struct caller caller;
+        int socket;
+        memcpy(both, lies[i / 2].data, lie_size);
+        memcpy(both + lie_size, good.data, more);
+        hostile(&host, &socket, false);
+        caller_start(&caller, host, berth_now() + 5000 * MS);
+        read_request(socket);
+        CHECK(write_all(socket, both, lie_size + more));
+        pthread_join(caller.thread, NULL);
+        CHECK_INT(caller.code, BERTH_PEER_ENDED);
+        CHECK_CONTAINS(wrong_of(host), i / 2 ? "index" : "reply to nothing");
+        CHECK_INT(host->notes, 0);
+        close(socket);
+        end_free(host);
+    }
+}
+
 static void other_bytes_end_the_connection(void)
 {
     static const unsigned char giant[BERTH_WIRE_HEAD] = { 0x62, 0x74, 0x68,
@@ -1137,6 +1167,7 @@ static const struct berth_test tests[] = {
     { "held_work_does_nothing_after_the_end", held_work_does_nothing_after_the_end },
     { "finish_lets_the_queue_go_first", finish_lets_the_queue_go_first },
     { "each_lie_ends_the_connection", each_lie_ends_the_connection },
+    { "a_good_frame_behind_it_excuses_no_lie", a_good_frame_behind_it_excuses_no_lie },
     { "other_bytes_end_the_connection", other_bytes_end_the_connection },
     { "a_second_reply_ends_the_connection", a_second_reply_ends_the_connection },
     { "a_frame_may_come_in_single_bytes", a_frame_may_come_in_single_bytes },
