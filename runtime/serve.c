@@ -145,6 +145,7 @@ int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind
         thread->deadline = deadline;
     const berth_ctx *outer_chain = thread->chain_from;
     thread->chain_from = ctx + 1; /* what is in front of the item, upstream adds */
+    uint64_t mark = berth_arena_mark(&thread->arena); /* under another call, which may go on long */
     int code = before_hook(item, thread->deadline, error);
     if (code == BERTH_OK)
         code = invoke(ctx, item, topic ? topic : "", arguments, result, error);
@@ -152,6 +153,7 @@ int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind
         code = berth_fault_take(ctx, error);
     thread->chain_from = outer_chain;
     thread->deadline = outer;
+    berth_arena_rewind(&thread->arena, mark);
     if (!under)
         berth_thread_leave(ctx);
     return code;

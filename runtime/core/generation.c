@@ -27,34 +27,44 @@ static uint64_t next_serial;
 
 /* ---- what a worker asks for ---- */
 
+/* Something that a worker asks for, while it is done. */
+struct upcall {
+    berth_ctx *ctx;
+    const berth_ctx *under, *outer_chain;
+    uint64_t mark; /* whoever waits for the worker may wait long: nothing is left in its arena */
+};
+
 /*
- * The ctx for something that a worker asks for: of the activation that waits for the worker (its
- * own frame is the item's), or of a thread that has nothing to do with it.
+ * The ctx is of the activation that waits for the worker (its own frame is the item's), or of a
+ * thread that has nothing to do with it.
  */
-static berth_ctx *upcall_enter(struct berth_generation *generation, berth_ctx *under,
-                               const berth_ctx **ret_outer, struct berth_error *error)
+static bool upcall_enter(struct berth_generation *generation, berth_ctx *under,
+                         struct upcall *ret_upcall, struct berth_error *error)
 {
     berth_ctx *ctx = under ? under + 1 : berth_thread_enter(&generation->host->threads);
-    *ret_outer = NULL;
     if (!ctx || berth_too_deep(ctx)) {
         berth_error_set(error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply");
         if (ctx && !under)
             berth_thread_leave(ctx);
-        return NULL;
+        return false;
     }
+    struct berth_thread *thread = berth_thread_of(ctx);
+    *ret_upcall =
+        (struct upcall){ ctx, under, thread->chain_from, berth_arena_mark(&thread->arena) };
     /* what is in front of this activation, the worker and its callers add on the way back */
-    *ret_outer = berth_thread_of(ctx)->chain_from;
-    berth_thread_of(ctx)->chain_from = ctx + 1;
-    return ctx;
+    thread->chain_from = ctx + 1;
+    return true;
 }
 
-static int upcall_leave(berth_ctx *ctx, const berth_ctx *under, const berth_ctx *outer, int code,
-                        struct berth_error *error)
+static int upcall_leave(const struct upcall *upcall, int code, struct berth_error *error)
 {
+    berth_ctx *ctx = upcall->ctx;
+    struct berth_thread *thread = berth_thread_of(ctx);
     if (berth_failed(ctx))
         code = berth_fault_take(ctx, error);
-    berth_thread_of(ctx)->chain_from = outer;
-    if (!under)
+    thread->chain_from = upcall->outer_chain;
+    berth_arena_rewind(&thread->arena, upcall->mark);
+    if (!upcall->under)
         berth_thread_leave(ctx);
     return code;
 }
@@ -68,11 +78,10 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no import %zu",
                                generation->module->name, import);
     struct berth_edge *edge = &generation->edges[import];
-    const berth_ctx *outer_chain;
-    berth_ctx *ctx = upcall_enter(generation, under, &outer_chain, error);
-    if (!ctx)
+    struct upcall upcall;
+    if (!upcall_enter(generation, under, &upcall, error))
         return BERTH_RESOURCE_EXHAUSTED;
-    struct berth_thread *thread = berth_thread_of(ctx);
+    struct berth_thread *thread = berth_thread_of(upcall.ctx);
     int64_t outer = thread->deadline;
     if (deadline < thread->deadline)
         thread->deadline = deadline;
@@ -89,13 +98,13 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
         code = berth_error_set(error, BERTH_UNAVAILABLE, "module %s is stopping and calls nobody",
                                generation->module->name);
     if (code == BERTH_OK)
-        code = berth_cell_call(ctx, cell, edge->signature, values, value);
+        code = berth_cell_call(upcall.ctx, cell, edge->signature, values, value);
     if (code == BERTH_OK && value) {
         berth_handles_hold(edge, value);
         code = berth_value_pack(type, value, result, NULL, error);
     }
     thread->deadline = outer;
-    return upcall_leave(ctx, under, outer_chain, code, error);
+    return upcall_leave(&upcall, code, error);
 }
 
 static int upcall_publish(void *user, berth_ctx *under, size_t index, struct berth_reader *fields,
@@ -107,13 +116,12 @@ static int upcall_publish(void *user, berth_ctx *under, size_t index, struct ber
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no topic %zu",
                                generation->module->name, index);
     const struct berth_manifest_topic *declared = &generation->image->manifest->topics[index];
-    const berth_ctx *outer_chain;
-    berth_ctx *ctx = upcall_enter(generation, under, &outer_chain, error);
-    if (!ctx)
+    struct upcall upcall;
+    if (!upcall_enter(generation, under, &upcall, error))
         return BERTH_RESOURCE_EXHAUSTED;
     const void **values;
-    int code = berth_arguments_unpack(declared->signature, fields, &berth_thread_of(ctx)->arena,
-                                      &values, NULL, error);
+    int code = berth_arguments_unpack(declared->signature, fields,
+                                      &berth_thread_of(upcall.ctx)->arena, &values, NULL, error);
     if (code == BERTH_OK) {
         pthread_rwlock_rdlock(&host->topic_lock);
         struct berth_topic *topic = berth_map_get(&host->topics, declared->topic);
@@ -122,7 +130,7 @@ static int upcall_publish(void *user, berth_ctx *under, size_t index, struct ber
                                     values, error);
         pthread_rwlock_unlock(&host->topic_lock);
     }
-    return upcall_leave(ctx, under, outer_chain, code, error);
+    return upcall_leave(&upcall, code, error);
 }
 
 static void upcall_log(void *user, int level, const char *text)

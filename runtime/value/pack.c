@@ -401,10 +401,13 @@ int berth_value_unpack(const struct berth_type *type, struct berth_reader *reade
                        const struct berth_handle_walk *walk, struct berth_error *error)
 {
     struct unpacker unpacker = unpacker_make(reader, arena, walk, error);
+    uint64_t mark = berth_arena_mark(arena);
     void *value;
     int code = unpack_new(&unpacker, type, &value);
     if (code == BERTH_OK)
         memcpy(ret_value, value, type->size);
+    if (code != BERTH_OK || type->plain) /* numbers cost no memory, however many come */
+        berth_arena_rewind(arena, mark);
     return code;
 }
 

@@ -14,8 +14,12 @@ BERTH_PARALLEL;
 BERTH_TOPIC("app.event", event, (string, text), (i64, number));
 BERTH_IMPORT(f64, callback, four_times, (f64, x));
 
+static uint64_t marks[2]; /* what the thread had allocated in the last two calls */
+
 BERTH_EXPORT(f64, twice, "x + x", (f64, x))
 {
+    marks[0] = marks[1];
+    marks[1] = berth_mark(ctx);
     return x + x;
 }
 
@@ -55,6 +59,21 @@ static void modules_call_the_application(void)
 
     CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_FAILED_PRECONDITION, &error);
     CHECK_CONTAINS(error.text, "app");
+    berth_host_free(host);
+}
+
+/* However many calls a module makes inside one of its own: nothing is left of them. */
+static void finished_calls_hold_no_memory(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_error error;
+
+    LOAD(host, "callback", conformance.placement);
+    LOAD(host, "deep", conformance.placement);
+    CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "callback.four_times", "[1]", "4");
+    CHECK_INT(marks[1], marks[0]);
+    CHECK_CALL(host, "deep.growth", "[100]", "0");
     berth_host_free(host);
 }
 
@@ -396,6 +415,7 @@ static void keepers_are_found_by_asan(void)
 
 const struct berth_test conformance_services[] = {
     { "modules_call_the_application", modules_call_the_application },
+    { "finished_calls_hold_no_memory", finished_calls_hold_no_memory },
     { "the_application_publishes", the_application_publishes },
     { "options_have_defaults_and_values", options_have_defaults_and_values },
     { "wrong_options_are_refused_before_start", wrong_options_are_refused_before_start },
