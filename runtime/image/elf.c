@@ -8,6 +8,7 @@
 
 /* More records than any manifest has, and few enough not to be a burden. */
 #define RECORDS_MAX 16384
+#define NEEDED_MAX  1024
 
 /* ---- Notes ---- */
 
@@ -148,6 +149,8 @@ static int read_needed(const struct berth_elf_view *view, struct berth_arena *ar
 
     for (size_t i = 0; i < view->dynamic_count; i++)
         count += berth_elf_dynamic(view, i).d_tag == DT_NEEDED;
+    if (count > NEEDED_MAX)
+        return berth_elf_damaged(error, "it needs more than %d libraries", NEEDED_MAX);
     elf->needed = berth_arena_alloc(arena, count * sizeof(*elf->needed));
     if (!elf->needed)
         return berth_error_nomem(error);

@@ -25,8 +25,10 @@ struct check {
     uint64_t page;
     unsigned char *claimed; /* a bit for each aligned word of the file that a relocation fills */
     uint64_t inits, finis;  /* slots of the two arrays that a relocation gives a function */
-    unsigned highest_version;
+    unsigned highest_version, versions; /* how many are spoken of */
 };
+
+#define VERSIONS_MAX 0x7fff /* so many numbers there are */
 
 static bool power_of_two(uint64_t n)
 {
@@ -333,11 +335,13 @@ static int check_hashes(const struct check *check)
 
 /* ---- Versions: lists of offsets that the loader follows until one is 0 ---- */
 
-static void note_version(struct check *check, unsigned version)
+/* Lists may share their tails: what is bounded is how many steps they take together. */
+static bool note_version(struct check *check, unsigned version)
 {
-    version &= 0x7fff;
+    version &= VERSIONS_MAX;
     if (version > check->highest_version)
         check->highest_version = version;
+    return ++check->versions <= VERSIONS_MAX;
 }
 
 static bool is_needed(const struct check *check, const char *name)
@@ -364,9 +368,9 @@ static bool need_is_sound(struct check *check, uint64_t address, const Elf64_Ver
             return false;
         memcpy(&aux, at, sizeof(aux));
         if (!berth_elf_string(check->view, aux.vna_name) ||
-            !is_link(aux.vna_next, sizeof(aux), i + 1u == need->vn_cnt))
+            !is_link(aux.vna_next, sizeof(aux), i + 1u == need->vn_cnt) ||
+            !note_version(check, aux.vna_other))
             return false;
-        note_version(check, aux.vna_other);
         address += aux.vna_next;
     }
     return need->vn_version == VER_NEED_CURRENT && need->vn_cnt &&
@@ -409,9 +413,9 @@ static bool definitions_are_sound(struct check *check)
         memcpy(&aux, name, sizeof(aux));
         if (definition.vd_version != VER_DEF_CURRENT || !definition.vd_cnt ||
             !berth_elf_string(check->view, aux.vda_name) ||
-            !is_link(definition.vd_next, sizeof(definition), i + 1 == count))
+            !is_link(definition.vd_next, sizeof(definition), i + 1 == count) ||
+            !note_version(check, definition.vd_ndx))
             return false;
-        note_version(check, definition.vd_ndx);
         address += definition.vd_next;
     }
     return count != 0;
@@ -432,7 +436,7 @@ static int check_versions(struct check *check)
         uint16_t version = 0;
         if (versions)
             memcpy(&version, versions + i * 2, sizeof(version));
-        if (!versions || (version & 0x7fffu) > check->highest_version)
+        if (!versions || (version & VERSIONS_MAX) > check->highest_version)
             return berth_elf_damaged(check->error, "symbol %llu has a version out of range",
                                      (unsigned long long)i);
     }

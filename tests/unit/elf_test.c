@@ -897,6 +897,88 @@ static void every_length_is_safe(void)
     }
 }
 
+/* ---- Lists that are longer than anybody's ---- */
+
+/* More bytes at the end of a file without sections, loaded as data; their offset in *ret_offset. */
+static void *grow(struct craft *c, size_t more, size_t *ret_offset)
+{
+    unsigned char *bytes = berth_test_alloc(c->size + more);
+
+    memcpy(bytes, c->bytes, c->size);
+    memset(bytes + c->size, 0, more);
+    c->bytes = bytes;
+    *ret_offset = c->size;
+    c->size += more;
+    Elf64_Phdr *data = craft_segment(c, PT_LOAD, 2);
+    data->p_filesz += more;
+    data->p_memsz = data->p_filesz;
+    return bytes + *ret_offset;
+}
+
+static uint64_t address_of(struct craft *c, size_t offset)
+{
+    const Elf64_Phdr *data = craft_segment(c, PT_LOAD, 2);
+    return offset - data->p_offset + data->p_vaddr;
+}
+
+/* Each library is looked for among those that are needed. */
+static void needed_libraries_are_bounded(void)
+{
+    for (size_t count = 1024; count <= 1025; count++) {
+        struct craft *craft = craft_new(NULL, 0, 0);
+        struct berth_error error = { .text = "" };
+        Elf64_Dyn *libc = craft_dynamic(craft, DT_NEEDED);
+        size_t old = craft->dynamic, offset, size = craft_segment(craft, PT_DYNAMIC, 0)->p_filesz;
+        Elf64_Dyn needed = *libc,
+                  *table = grow(craft, (count - 1) * sizeof(needed) + size, &offset);
+        for (size_t i = 1; i < count; i++)
+            table[i - 1] = needed;
+        memcpy(table + count - 1, craft->bytes + old, size);
+        Elf64_Phdr *dynamic = craft_segment(craft, PT_DYNAMIC, 0);
+        dynamic->p_filesz = dynamic->p_memsz = (count - 1) * sizeof(needed) + size;
+        dynamic->p_offset = offset;
+        dynamic->p_vaddr = address_of(craft, offset);
+        CHECK_CODE(read_exactly(craft->bytes, craft->size, &error),
+                   count > 1024 ? BERTH_DATA_LOSS : BERTH_OK, &error);
+        if (count > 1024)
+            CHECK_CONTAINS(error.text, "more than 1024 libraries");
+    }
+}
+
+/* Lists of versions may share their tails, so that a small file has very long ones. */
+static void versions_are_bounded(void)
+{
+    enum { NEEDS = 1000, NAMES = 40 };
+    struct craft *craft = craft_new(NULL, 0, 0);
+    struct berth_error error = { .text = "" };
+    Elf64_Verneed need;
+    Elf64_Vernaux name;
+    size_t offset, from = craft->needs;
+
+    memcpy(&need, craft->bytes + from, sizeof(need));
+    memcpy(&name, craft->bytes + from + need.vn_aux, sizeof(name));
+    Elf64_Verneed *needs = grow(craft, NEEDS * sizeof(need) + NAMES * sizeof(name), &offset);
+    Elf64_Vernaux *names = (Elf64_Vernaux *)(void *)(needs + NEEDS);
+    for (size_t i = 0; i < NEEDS; i++) {
+        needs[i] = need;
+        needs[i].vn_cnt = NAMES;
+        needs[i].vn_aux = (Elf64_Word)((NEEDS - i) * sizeof(need));
+        needs[i].vn_next = i + 1 < NEEDS ? sizeof(need) : 0;
+    }
+    for (size_t i = 0; i < NAMES; i++) {
+        names[i] = name;
+        names[i].vna_next = i + 1 < NAMES ? sizeof(name) : 0;
+    }
+    craft_dynamic(craft, DT_VERNEED)->d_un.d_val = address_of(craft, offset);
+    craft_dynamic(craft, DT_VERNEEDNUM)->d_un.d_val = 10;
+    needs[9].vn_next = 0;
+    CHECK_CODE(read_exactly(craft->bytes, craft->size, &error), BERTH_OK, &error);
+    craft_dynamic(craft, DT_VERNEEDNUM)->d_un.d_val = NEEDS;
+    needs[9].vn_next = sizeof(need);
+    CHECK_CODE(read_exactly(craft->bytes, craft->size, &error), BERTH_DATA_LOSS, &error);
+    CHECK_CONTAINS(error.text, "lists of versions lead astray");
+}
+
 /* ---- What it says of a good one ---- */
 
 static struct berth_elf *read_crafted(struct berth_arena *arena, struct craft *craft)
@@ -1112,6 +1194,8 @@ static void stripped_files_are_sound(void)
 static const struct berth_test tests[] = {
     { "each_wrong_is_named", each_wrong_is_named },
     { "every_length_is_safe", every_length_is_safe },
+    { "needed_libraries_are_bounded", needed_libraries_are_bounded },
+    { "versions_are_bounded", versions_are_bounded },
     { "a_file_is_described", a_file_is_described },
     { "symbols_are_listed_when_asked_for", symbols_are_listed_when_asked_for },
     { "an_entry_that_is_hidden_is_none", an_entry_that_is_hidden_is_none },
