@@ -39,17 +39,30 @@ void berth_output_visible(FILE *stream, const char *text, size_t size, bool newl
     }
 }
 
-/* UTF-8 between quotes, as JSON wants it. */
-static void put_json(FILE *stream, const char *text)
+/* DEL and U+0080 to U+009F, which JSON allows as they are, as \u009b. Returns where to go on. */
+static const char *put_json_character(FILE *stream, const char *text)
 {
-    for (; *text; text++) {
+    unsigned char c = (unsigned char)text[0], next = (unsigned char)text[1];
+    bool high = c == 0xc2 && next >= 0x80 && next <= 0x9f;
+
+    if (c == 0x7f || high)
+        fprintf(stream, "\\u%04x", high ? next : c);
+    else
+        putc(c, stream);
+    return text + 1 + high;
+}
+
+/* UTF-8 between quotes, as JSON wants it. */
+static void put_json_string(FILE *stream, const char *text)
+{
+    while (*text) {
         unsigned char c = (unsigned char)*text;
-        if (c < 0x20 || c == 0x7f)
-            fprintf(stream, "\\u%04x", c);
-        else if (c == '"' || c == '\\')
-            fprintf(stream, "\\%c", c);
-        else
-            putc(c, stream);
+        if (c >= 0x20 && c != '"' && c != '\\') {
+            text = put_json_character(stream, text);
+            continue;
+        }
+        fprintf(stream, c < 0x20 ? "\\u%04x" : "\\%c", c);
+        text++;
     }
 }
 
@@ -70,6 +83,14 @@ int berth_output_write(bool json, const void *data, size_t size, bool newline)
     return flush(json);
 }
 
+int berth_output_json(const char *json)
+{
+    while (*json)
+        json = put_json_character(stdout, json);
+    putchar('\n');
+    return flush(true);
+}
+
 int berth_output_text(bool json, const char *text)
 {
     berth_output_visible(stdout, text, strlen(text), true);
@@ -83,7 +104,7 @@ int berth_output_error(bool json, const struct berth_error *error)
     flockfile(stderr);
     if (json) {
         fprintf(stderr, "{\"error\":{\"code\":\"%s\",\"text\":\"", code);
-        put_json(stderr, error->text);
+        put_json_string(stderr, error->text);
         fputs("\"}}\n", stderr);
     } else {
         fprintf(stderr, "berth: %s: ", code);

@@ -17,6 +17,8 @@ void berth_output_init(void);
 
 /* To standard output: these very bytes, and a newline after them if asked for. */
 int berth_output_write(bool json, const void *data, size_t size, bool newline);
+/* To standard output: JSON of what a file says, whose strings hold no control characters then. */
+int berth_output_json(const char *json);
 /* To standard output: text for people, which ends with a newline. */
 int berth_output_text(bool json, const char *text);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <berth/host.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "runtime/shell/options.h"
 #include "runtime/shell/output.h"
@@ -25,7 +24,7 @@ static int run(int argc, char **argv)
     if (berth_manifest_read(argv[optind], &json, &text, &error) != BERTH_OK)
         status = berth_output_error(options.json, &error);
     else if (options.json)
-        status = berth_output_write(true, json, strlen(json), true);
+        status = berth_output_json(json);
     else
         status = berth_output_text(false, text);
     free(json);

@@ -56,7 +56,7 @@ fi
 
 build_module escapes <<'C'
 #include <berth/module.h>
-BERTH_MODULE("escapes", "1.0.0", "Red: \033[31m, bell: \a, C1: \302\233.");
+BERTH_MODULE("escapes", "1.0.0", "Red: \033[31m, DEL: \177, bell: \a, C1: \302\233, \303\251t\303\251.");
 BERTH_EXPORT(void, nothing, "a\rb")
 {
 }
@@ -64,6 +64,12 @@ C
 berth show escapes.so
 tap_run "control characters of a file do not reach the terminal" \
     test "$status" = 0 -a -z "$(tr -d '\n' <out | LC_ALL=C tr -dc '\000-\037\177')" -a "$(grep -c $'\xc2\x9b' out)" = 0
+berth show escapes.so --json
+tap_run "nor as JSON" \
+    test "$status" = 0 -a -z "$(tr -d '\n' <out | LC_ALL=C tr -dc '\000-\037\177')" -a "$(grep -c $'\xc2\x9b' out)" = 0
+tap_run "which has all of them" grep -qF 'Red: \u001b[31m, DEL: \u007f, bell: \u0007, C1: \u009b, \u00e9t\u00e9.' \
+    <(sed 's/\xc3\xa9/\\u00e9/g' out)
+fails "nor does an error of theirs" 1 '{"error":{"code":"not_found","text":"*a\\u009bb*"}}' show $'a\xc2\x9bb' --json
 
 echo 'int x;' | ${BERTH_TEST_CC:-cc} -shared -o plain.so -x c -
 fails "a shared object that is no module" 1 "berth: *plain.so*berth/module.h*" show plain.so
