@@ -398,8 +398,12 @@ static void hear(struct berth_zygote *zygote, const struct berth_nursery_packet 
     char how[sizeof(worker->how)];
 
     if (packet->type == BERTH_NURSERY_SPAWNED && worker && worker->state == STARTING) {
-        worker->state = packet->status ? REFUSED : RUNNING;
-        worker->number = packet->status;
+        /*
+         * Without its pidfd, for which there was no room here, it could be neither watched nor
+         * killed. It ends by itself when its socket closes: nothing of a module runs in it yet.
+         */
+        worker->number = packet->status == 0 && descriptor < 0 ? EMFILE : packet->status;
+        worker->state = worker->number ? REFUSED : RUNNING;
         worker->pid = packet->pid;
         worker->pidfd = descriptor;
         return;

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -407,6 +408,37 @@ static void a_program_that_is_none_is_named(void)
     }
 }
 
+/* The first worker for which there is a socket, but no descriptor that tells of its end. */
+static void without_descriptors_there_is_no_worker(void)
+{
+    struct rlimit before, few;
+    struct berth_error error = { 0 };
+    struct made made, other;
+    int taken[64], count = 0;
+
+    set_up();
+    make(&made, "stays");
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    few = (struct rlimit){ 64, before.rlim_max };
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &few) == 0);
+    while (count < 64 && (taken[count] = fcntl(image, F_DUPFD_CLOEXEC, 0)) >= 0)
+        count++;
+    REQUIRE(count > 3);
+    close(taken[--count]);
+    close(taken[--count]);
+    CHECK_CODE(try_make(&other, "open_stay", &error), BERTH_RESOURCE_EXHAUSTED, &error);
+    CHECK_CONTAINS(error.text, "Too many open files");
+    close(taken[--count]);
+    make(&other, "now_exit");
+    check_end(&other, "exited with status 3");
+    drop(&other);
+    while (count > 0)
+        close(taken[--count]);
+    setrlimit(RLIMIT_NOFILE, &before);
+    drop(&made);
+    tear_down();
+}
+
 static void nothing_leaks(void)
 {
     int rounds = berth_test_instrumented() ? 100 : 1000;
@@ -554,6 +586,7 @@ static const struct berth_test tests[] = {
     { "a_zygote_that_stands_still_is_not_waited_for",
       a_zygote_that_stands_still_is_not_waited_for },
     { "a_program_that_is_none_is_named", a_program_that_is_none_is_named },
+    { "without_descriptors_there_is_no_worker", without_descriptors_there_is_no_worker },
     { "nothing_leaks", nothing_leaks },
     { "many_threads", many_threads },
     { "workers_go_with_the_application", workers_go_with_the_application },
