@@ -131,10 +131,13 @@ static bool wait_for_end(struct process_carrier *self, int64_t time, int64_t dea
 /* The connection has ended: waits until it is known how, and says so. */
 static int fail_ended(struct process_carrier *self, int64_t deadline, struct berth_error *error)
 {
+    int64_t patience = berth_now() + GRACE;
+
     pthread_mutex_lock(&self->lock);
     bool known = self->how[0];
     pthread_mutex_unlock(&self->lock);
-    if (!known && !wait_for_end(self, GRACE, deadline)) {
+    /* whose deadline comes first has not seen how it ends: others will, or the timer */
+    if (!known && !wait_for_end(self, GRACE, deadline) && berth_now() >= patience) {
         cut_off(self);
         wait_for_end(self, TELL_TIMEOUT, deadline);
     }

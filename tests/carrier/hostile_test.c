@@ -5,10 +5,12 @@
  */
 #include "tests/support/hosting.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <unistd.h>
 
 #include "runtime/carrier/carrier.h"
@@ -245,6 +247,44 @@ static void silence_without_a_deadline_ends_with_the_worker(void)
     berth_host_free(host);
 }
 
+static pid_t parent_of(pid_t pid)
+{
+    const char *status = berth_test_read(berth_test_format("/proc/%d/status", (int)pid), NULL);
+    const char *parent = strstr(status, "PPid:");
+
+    REQUIRE(parent != NULL);
+    return (pid_t)strtol(parent + strlen("PPid:"), NULL, 10);
+}
+
+/* A caller that cannot wait for the reason makes none up. Nobody reads here but those who wait. */
+static void a_short_deadline_does_not_hide_how_it_ended(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_error error;
+
+    if (berth_test_valgrind())
+        berth_skip("valgrind knows no clone with a pidfd");
+    options.threads = 0;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "greet", "process");
+    pid_t pid = (pid_t)strtol(berth_test_module(host, "greet", "pid"), NULL, 10);
+    pid_t zygote = parent_of(pid);
+    struct pollfd end = { pidfd_open(pid, 0), POLLIN, 0 };
+    REQUIRE(pid > 0 && zygote > 1 && end.fd >= 0);
+    kill(zygote, SIGSTOP); /* it will tell later */
+    kill(pid, SIGKILL);
+    CHECK_INT(poll(&end, 1, 20000), 1);
+    close(end.fd);
+    int64_t began = berth_test_now();
+    int code = berth_test_try(host, "greet.hello", "[\"you\"]", 20 * MS, NULL, &error);
+    kill(zygote, SIGCONT);
+    UNTIL(host, strstr(berth_test_log(), "its worker "));
+    bool slow = berth_test_now() - began > 400 * MS; /* then the host may have lost patience */
+    CHECK(slow || strstr(berth_test_log(), "its worker was killed by signal 9"));
+    CHECK(slow || code == BERTH_UNAVAILABLE);
+    berth_host_free(host);
+}
+
 static void other_workers_go_on(void)
 {
     struct berth_host_options options = berth_test_host_options();
@@ -300,6 +340,7 @@ static const struct berth_test tests[] = {
     { "silence_in_a_call_ends_at_the_deadline", silence_in_a_call_ends_at_the_deadline },
     { "silence_without_a_deadline_ends_with_the_worker",
       silence_without_a_deadline_ends_with_the_worker },
+    { "a_short_deadline_does_not_hide_how_it_ended", a_short_deadline_does_not_hide_how_it_ended },
     { "other_workers_go_on", other_workers_go_on },
     { "a_thousand_ends_leave_nothing", a_thousand_ends_leave_nothing },
 };
