@@ -186,6 +186,29 @@ static void round_to(double number, int precision, struct decimal *decimal)
     }
 }
 
+/* The next decimal of so many digits above. */
+static void step_up(size_t precision, struct decimal *decimal)
+{
+    for (; decimal->count < precision; decimal->exponent--)
+        decimal->digits[decimal->count++] = '0';
+    for (; decimal->count > 1 && decimal->digits[decimal->count - 1] == '9'; decimal->exponent++)
+        decimal->count--;
+    if (decimal->digits[decimal->count - 1]++ == '9') {
+        decimal->digits[0] = '1';
+        decimal->exponent++;
+    }
+}
+
+/*
+ * Below a power of two numbers lie twice as close as above it, so a decimal above may be read as it
+ * when the nearest one, below, is not.
+ */
+static bool is_power_of_two(double number)
+{
+    int exponent;
+    return frexp(number, &exponent) == 0.5;
+}
+
 /* Writes a decimal as people do: without an exponent, unless that takes many zeros. */
 static size_t lay_out(bool negative, const struct decimal *decimal, char text[BERTH_NUMBER_MAX])
 {
@@ -230,10 +253,16 @@ size_t berth_number_print_f64(double number, char text[BERTH_NUMBER_MAX])
         return print_zero(negative, text);
     if (positive < 0x1p53 && positive == (double)(uint64_t)positive)
         return berth_number_print_integer(negative, (uint64_t)positive, text);
-    int precision = positive < DBL_MIN ? 1 : DBL_DIG;
-    do {
+    bool power = is_power_of_two(positive);
+    for (int precision = positive < DBL_MIN ? 1 : DBL_DIG;; precision++) {
         round_to(positive, precision, &decimal);
-    } while (precision++ < DBL_DECIMAL_DIG && strtod(spell(&decimal), NULL) != positive);
+        if (precision == DBL_DECIMAL_DIG || strtod(spell(&decimal), NULL) == positive)
+            break;
+        if (power)
+            step_up((size_t)precision, &decimal);
+        if (power && strtod(spell(&decimal), NULL) == positive)
+            break;
+    }
     return lay_out(negative, &decimal, text);
 }
 
@@ -247,9 +276,15 @@ size_t berth_number_print_f32(float number, char text[BERTH_NUMBER_MAX])
         return print_zero(negative, text);
     if (positive < 0x1p24F && positive == (float)(uint32_t)positive)
         return berth_number_print_integer(negative, (uint32_t)positive, text);
-    int precision = positive < FLT_MIN ? 1 : FLT_DIG;
-    do {
+    bool power = is_power_of_two((double)positive);
+    for (int precision = positive < FLT_MIN ? 1 : FLT_DIG;; precision++) {
         round_to((double)positive, precision, &decimal);
-    } while (precision++ < FLT_DECIMAL_DIG && strtof(spell(&decimal), NULL) != positive);
+        if (precision == FLT_DECIMAL_DIG || strtof(spell(&decimal), NULL) == positive)
+            break;
+        if (power)
+            step_up((size_t)precision, &decimal);
+        if (power && strtof(spell(&decimal), NULL) == positive)
+            break;
+    }
     return lay_out(negative, &decimal, text);
 }

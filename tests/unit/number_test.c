@@ -308,6 +308,28 @@ static void random_decimals_print_shortest(void)
     }
 }
 
+/* Half as close to its neighbour below as to the one above: the nearest short decimal misses it. */
+static void powers_of_two_print_shortest(void)
+{
+    char text[32];
+
+    CHECK_STR(print_f64(0x1p-1017), "7.120236347223045e-307");
+    CHECK_STR(print_f64(0x1p-921), "5.641232424577593e-278");
+    CHECK_STR(print_f64(0x1p-44), "5.684341886080802e-14");
+    CHECK_STR(print_f64(-0x1p896), "-5.282945311356653e269");
+    CHECK_STR(print_f32(0x1p-96F), "1.2621775e-29");
+    CHECK_STR(print_f32(0x1p87F), "1.5474251e26");
+    CHECK_STR(print_f32(0x1p90F), "1.2379401e27");
+    for (int exponent = -1074; exponent < 1024; exponent++)
+        CHECK(to_f64(print_f64(ldexp(1, exponent))) == ldexp(1, exponent));
+    for (int exponent = -149; exponent < 128; exponent++)
+        CHECK(to_f32(print_f32(ldexpf(1, exponent))) == ldexpf(1, exponent));
+    for (int digit = 1; digit <= 9; digit++) { /* 9: what is stepped up, carries */
+        snprintf(text, sizeof(text), "%de-323", digit);
+        CHECK(to_f64(print_f64(to_f64(text))) == to_f64(text));
+    }
+}
+
 /* ---- the locale ---- */
 
 /*
@@ -381,6 +403,7 @@ static const struct berth_test tests[] = {
     { "random_texts_read_as_strtod_reads_them", random_texts_read_as_strtod_reads_them },
     { "decimals_print_as_people_write_them", decimals_print_as_people_write_them },
     { "random_decimals_print_shortest", random_decimals_print_shortest },
+    { "powers_of_two_print_shortest", powers_of_two_print_shortest },
     { "a_decimal_comma_changes_nothing", a_decimal_comma_changes_nothing },
     { "a_decimal_point_of_two_bytes_changes_nothing",
       a_decimal_point_of_two_bytes_changes_nothing },
