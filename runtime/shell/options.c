@@ -21,6 +21,16 @@ void berth_options_problem(struct berth_options *options, const char *format, ..
     va_end(arguments);
 }
 
+/* Whether a word is a long option, perhaps cut, with a value; getopt calls it `option`. */
+static bool has_value(const char *word, const struct option *known, int option)
+{
+    for (; known->name; known++)
+        if (known->val == option && !strncmp(word, "--", 2) && strchr(word, '=') &&
+            !strncmp(word + 2, known->name, strcspn(word + 2, "=")))
+            return true;
+    return false;
+}
+
 int berth_options_next(struct berth_options *options, int argc, char **argv)
 {
     /* The colon has a missing value told apart from an unknown option. */
@@ -44,7 +54,8 @@ int berth_options_next(struct berth_options *options, int argc, char **argv)
             berth_options_problem(options, "%s needs a value", argv[optind - 1]);
             break;
         case '?':
-            if (optopt && !strncmp(argv[optind - 1], "--", 2)) /* known, but */
+            /* Among letters in one word, the last word is still the one before. */
+            if (optopt && has_value(argv[optind - 1], options->known, optopt))
                 berth_options_problem(options, "%s: this option takes no value", argv[optind - 1]);
             else if (optopt)
                 berth_options_problem(options, "-%c: no such option", optopt);
