@@ -68,7 +68,7 @@ struct berth_host_options {
     void *log_user;
     int log_level;           /* the most detailed level that is passed on; default BERTH_LOG_INFO */
     const char *worker;      /* the berth-worker program; default: the installed one */
-    size_t max_message;      /* bytes of a JSON text or a packed message or call; default 16 MiB */
+    size_t max_message;      /* bytes of a JSON text or packed call, below 4 GiB; default 16 MiB */
     size_t mailbox_messages; /* of each module; default 1,024 */
     size_t mailbox_bytes;    /* of each module; default 1 MiB */
     int64_t call_timeout_ns; /* of a call without a deadline of its own; 0, the default: none */

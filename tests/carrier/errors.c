@@ -261,6 +261,26 @@ static void results_that_are_not_of_their_type_are_the_modules_fault(void)
     berth_host_free(host);
 }
 
+/* Whatever is asked for, a frame of the socket has a size of 32 bits. */
+static void no_limit_is_the_largest_limit(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    char text[100004] = "[\"";
+
+    if (conformance_process() && berth_test_valgrind())
+        berth_skip("valgrind cannot follow a worker");
+    options.threads = conformance.threads;
+    options.flags |= conformance.flags;
+    options.max_message = SIZE_MAX;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "types", conformance.placement);
+    memset(text + 2, 'x', 100000);
+    memcpy(text + 100002, "\"]", 2);
+    const char *result = CALL(host, "types.echo_string", berth_test_format("%.*s", 100004, text));
+    CHECK_INT(strlen(result), 100002);
+    berth_host_free(host);
+}
+
 /* ---- C++ ---- */
 
 static void what_cxx_throws_is_internal(void)
@@ -293,6 +313,7 @@ const struct berth_test conformance_errors[] = {
     { "what_is_too_large_is_refused", what_is_too_large_is_refused },
     { "results_that_are_not_of_their_type_are_the_modules_fault",
       results_that_are_not_of_their_type_are_the_modules_fault },
+    { "no_limit_is_the_largest_limit", no_limit_is_the_largest_limit },
     { "what_cxx_throws_is_internal", what_cxx_throws_is_internal },
     { NULL, NULL },
 };
