@@ -14,7 +14,11 @@
 #endif
 #ifdef POISONING
 #include <sanitizer/asan_interface.h>
-#define poison(address, size)   __asan_poison_memory_region((address), (size))
+/* Not inlined: gcc would warn of new memory that has no value yet. */
+__attribute__((noinline)) static void poison(void *address, size_t size)
+{
+    __asan_poison_memory_region(address, size);
+}
 #define unpoison(address, size) __asan_unpoison_memory_region((address), (size))
 #else
 #define poison(address, size)   ((void)(address), (void)(size))
