@@ -22,6 +22,7 @@
 
 #define DEFAULT_STOP_TIMEOUT 5000000000
 #define LONGEST_TIMEOUT      (INT64_MAX / 4) /* added to now it stays a time */
+#define READY_TIMEOUT        30000000000     /* longer, and a worker counts as one that hangs */
 #define LARGEST_MESSAGE      ((size_t)UINT32_MAX - BERTH_WIRE_EXTRA) /* a frame has 32 bits */
 
 const char *berth_version(void)
@@ -70,6 +71,7 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
         host->options.call_timeout_ns = 0; /* none */
     if (host->options.max_message > LARGEST_MESSAGE)
         host->options.max_message = LARGEST_MESSAGE;
+    host->ready_timeout = READY_TIMEOUT;
     host->name = strdup(host->options.name ? host->options.name : "berth");
     host->worker = strdup(host->options.worker ? host->options.worker : BERTH_WORKER_PATH);
     if (!host->name || !host->worker)

@@ -114,7 +114,7 @@ struct berth_load_options {
  * Loads a module and starts it. options may be NULL. Imports of modules that are not there yet are
  * bound when those come; what BERTH_REQUIRES names must be there. On failure nothing has changed,
  * and the error says at which file, record, symbol or function it failed. Blocks for as long as
- * the module's constructors and its START do.
+ * the module's constructors and its START do; in a process each of them may take 30 seconds.
  */
 BERTH_PUBLIC int berth_host_load(berth_host *host, const char *file,
                                  const struct berth_load_options *options,

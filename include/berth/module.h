@@ -330,7 +330,8 @@ BERTH_I_UNUSED static inline int berth_stopping_fd(berth_ctx *ctx)
                        __VA_ARGS__)
 
 /*
- * BERTH_START { … }: once, before anything else; berth_fail there refuses the load.
+ * BERTH_START { … }: once, before anything else; berth_fail there refuses the load. In a process
+ * it has 30 seconds.
  * BERTH_STOP { … }: the last call.
  */
 #define BERTH_START BERTH_I_FUNCTION(void, hook_start, "hook=start\0", 0)

@@ -320,6 +320,16 @@ struct berth_cell *berth_cell_lookup(berth_ctx *ctx, const char *name)
     return cell;
 }
 
+/* Callers, or the end, wait for a hook; for START of a worker everybody who loads anything. */
+static int64_t hook_deadline(const struct berth_generation *generation, enum berth_hook hook)
+{
+    const struct berth_host *host = generation->host;
+    if (hook != BERTH_HOOK_START)
+        return berth_now() + host->options.stop_timeout_ns;
+    return generation->placement == &berth_carrier_inline ? BERTH_FOREVER
+                                                          : berth_now() + host->ready_timeout;
+}
+
 int berth_hook_invoke(berth_ctx *ctx, struct berth_generation *generation, enum berth_hook hook,
                       const void *const *arguments, void *result, struct berth_error *error)
 {
@@ -329,11 +339,9 @@ int berth_hook_invoke(berth_ctx *ctx, struct berth_generation *generation, enum 
     if (berth_too_deep(ctx))
         return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply");
     struct berth_thread *thread = berth_thread_of(ctx);
-    int64_t outer = thread->deadline;
-    if (hook != BERTH_HOOK_START) { /* callers, or the end, wait for it */
-        int64_t deadline = berth_now() + generation->host->options.stop_timeout_ns;
-        thread->deadline = deadline < outer ? deadline : outer;
-    }
+    int64_t outer = thread->deadline, deadline = hook_deadline(generation, hook);
+    if (deadline < outer)
+        thread->deadline = deadline;
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     int code = berth_item_invoke(ctx, item, "", arguments, result);
     berth_frame_pop(ctx);

@@ -265,6 +265,7 @@ struct berth_host {
     struct berth_threads threads;
     struct berth_loop *loop;
     struct berth_zygote *zygote;
+    int64_t ready_timeout; /* ns that a worker may take for its constructors, and then for START */
     pthread_mutex_t admin;
     uint32_t admin_chain; /* who holds it, 0: nobody; atomic */
     pthread_rwlock_t topic_lock;

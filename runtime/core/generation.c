@@ -257,11 +257,6 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
     return BERTH_OK;
 }
 
-/*
- * How long a worker may take to start, constructors included, before it counts as one that hangs.
- */
-#define READY_TIMEOUT_NS INT64_C(30000000000)
-
 int berth_generation_carry(struct berth_generation *generation, struct berth_error *error)
 {
     struct berth_host *host = generation->host;
@@ -274,7 +269,8 @@ int berth_generation_carry(struct berth_generation *generation, struct berth_err
                                          .stop_timeout = host->options.stop_timeout_ns,
                                          .max_message = host->options.max_message };
     struct berth_carrier *carrier;
-    int code = generation->placement->open(&setup, berth_now() + READY_TIMEOUT_NS, &carrier, error);
+    int code =
+        generation->placement->open(&setup, berth_now() + host->ready_timeout, &carrier, error);
     if (code == BERTH_OK)
         __atomic_store_n(&generation->carrier, carrier, __ATOMIC_RELEASE);
     return code;

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "runtime/core/core.h"
 #include "runtime/loop/restart.h"
 
 #define MS INT64_C(1000000)
@@ -36,6 +37,24 @@ static void wait_for_restart(berth_host *host, const char *module, const char *o
 {
     UNTIL(host, !strcmp(berth_test_module(host, module, "state"), "running") &&
                     strcmp(berth_test_module(host, module, "pid"), old) != 0);
+}
+
+/* Else nothing could be loaded, unloaded or restarted any more. */
+static void a_start_that_hangs_is_given_up(void)
+{
+    berth_host *host = slow_host(200 * MS);
+    int64_t patient = host->ready_timeout;
+    struct berth_error error;
+
+    host->ready_timeout = 500 * MS;
+    CHECK_CODE(berth_test_load(host, "slow_start", "process", NULL, &error),
+               BERTH_DEADLINE_EXCEEDED, &error);
+    CHECK_CONTAINS(error.text, "slow_start");
+    CHECK_STR(berth_test_module(host, "slow_start", "state"), "");
+    host->ready_timeout = patient;
+    LOAD(host, "math", "process");
+    CHECK_CALL(host, "math.add", "[1,2]", "3");
+    berth_host_free(host);
 }
 
 static void each_way_to_die_is_told(void)
@@ -261,6 +280,7 @@ static void the_application_sees_no_child(void)
 }
 
 const struct berth_test conformance_crashes[] = {
+    { "a_start_that_hangs_is_given_up", a_start_that_hangs_is_given_up },
     { "each_way_to_die_is_told", each_way_to_die_is_told },
     { "a_kill_from_outside_is_noticed", a_kill_from_outside_is_noticed },
     { "too_many_deaths_are_final", too_many_deaths_are_final },
