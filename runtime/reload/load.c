@@ -315,10 +315,11 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     if (code == BERTH_OK) {
         pthread_mutex_lock(&host->lock);
         setup.module = berth_module_obtain(host, name);
+        bool absent = setup.module && setup.module->state == BERTH_MODULE_ABSENT;
         pthread_mutex_unlock(&host->lock);
         if (!setup.module)
             code = berth_error_nomem(error);
-        else if (setup.module->state != BERTH_MODULE_ABSENT)
+        else if (!absent)
             code = berth_error_set(
                 error, BERTH_ALREADY_EXISTS,
                 "a module %s is loaded already: reload it, or load this one under another name",

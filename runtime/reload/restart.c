@@ -41,8 +41,8 @@ static void plan(struct berth_module *module, const char *how)
         /* callers may wait for a restart that is at once, if there is a thread to do it */
         module->swapping = delay == 0 && host->pool_size > 0;
         module->swap_chain = 0;
-        module->restart_timer.owner = module;
-        module->restart_timer.fire = timer_due;
+        if (!module->restart_timer.fire) /* else it may be running, from before a reload */
+            module->restart_timer = (struct berth_timer){ .fire = timer_due, .owner = module };
         module->restart_pending = true;
         if (delay == 0 ? berth_schedule_job(host, restart_job, module) != BERTH_OK
                        : berth_timer_add(host->loop, &module->restart_timer, berth_now() + delay,

@@ -57,6 +57,45 @@ static void a_start_that_hangs_is_given_up(void)
     berth_host_free(host);
 }
 
+static bool dying;
+
+static void *load_again(void *host)
+{
+    const struct berth_load_options options = { .size = sizeof(options), .placement = "process" };
+    const char *file = berth_test_fixture("greet");
+    struct berth_error error;
+
+    while (__atomic_load_n(&dying, __ATOMIC_ACQUIRE)) {
+        CHECK_CODE(berth_host_load(host, file, &options, &error), BERTH_ALREADY_EXISTS, &error);
+        usleep(1000); /* restarts want a turn */
+    }
+    return NULL;
+}
+
+/* What a death does to a module, and who looks at that meanwhile: for the thread sanitizer. */
+static void a_death_meets_a_load(void)
+{
+    berth_host *host = crash_host();
+    struct berth_error error;
+    pthread_t thread;
+
+    if (conformance.threads == 0)
+        berth_skip("needs threads that restart");
+    LOAD(host, "greet", "process");
+    dying = true;
+    REQUIRE(pthread_create(&thread, NULL, load_again, host) == 0);
+    for (int i = 0; i < 3; i++) {
+        const char *pid = berth_test_module(host, "greet", "pid");
+        kill((pid_t)strtol(pid, NULL, 10), SIGKILL);
+        wait_for_restart(host, "greet", pid);
+        CHECK_CODE(berth_host_reload(host, "greet", berth_test_fixture("greet"), NULL, &error),
+                   BERTH_OK, &error);
+    }
+    __atomic_store_n(&dying, false, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    berth_host_free(host);
+}
+
 static void each_way_to_die_is_told(void)
 {
     static const struct {
@@ -281,6 +320,7 @@ static void the_application_sees_no_child(void)
 
 const struct berth_test conformance_crashes[] = {
     { "a_start_that_hangs_is_given_up", a_start_that_hangs_is_given_up },
+    { "a_death_meets_a_load", a_death_meets_a_load },
     { "each_way_to_die_is_told", each_way_to_die_is_told },
     { "a_kill_from_outside_is_noticed", a_kill_from_outside_is_noticed },
     { "too_many_deaths_are_final", too_many_deaths_are_final },
