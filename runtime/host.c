@@ -268,6 +268,7 @@ void berth_host_free(berth_host *host)
     berth_host_module_free(host);
     unbind_all(host);
     berth_schedule_stop(host);
+    berth_generations_finish(host);
     berth_zygote_free(host->zygote);
     registry_free(host);
     berth_loop_free(host->loop);

@@ -104,10 +104,11 @@ struct berth_carrier_ops {
     void (*close)(struct berth_carrier *carrier);
     /*
      * Nothing is inside: let go of the module (a worker ends). Blocks at most stop_timeout, then
-     * kills.
+     * kills; and as long again for what the module has asked for and nobody waits for any more.
+     * False: that still runs, somewhere else. Idempotent; after died, too.
      */
-    void (*stop)(struct berth_carrier *carrier);
-    /* Frees. After stop, or after died. NULL is fine. */
+    bool (*stop)(struct berth_carrier *carrier);
+    /* Frees. After stop or died; waits for what stop says still runs. NULL is fine. */
     void (*fini)(struct berth_carrier *carrier);
     /* The process it runs in: 0 for this one. */
     int (*pid)(const struct berth_carrier *carrier);

@@ -48,9 +48,10 @@ static void inline_close(struct berth_carrier *carrier)
     __atomic_store_n(&self->closed, true, __ATOMIC_RELEASE);
 }
 
-static void inline_stop(struct berth_carrier *carrier)
+static bool inline_stop(struct berth_carrier *carrier)
 {
     (void)carrier; /* the image stays mapped until the host has proved that nobody can be inside */
+    return true;
 }
 
 static void inline_fini(struct berth_carrier *carrier)

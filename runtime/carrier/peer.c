@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/carrier/peer.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -195,17 +196,29 @@ static bool others_inside(struct berth_peer *peer)
     return peer->reading && !pthread_equal(peer->reader, self);
 }
 
-void berth_peer_close(struct berth_peer *peer)
+bool berth_peer_close_until(struct berth_peer *peer, int64_t deadline)
 {
+    struct timespec until = { deadline / 1000000000, deadline % 1000000000 };
+    int number = 0;
+
     pthread_mutex_lock(&peer->lock);
     if (!peer->ended)
         end_locked(peer);
     pthread_mutex_unlock(&peer->lock);
     berth_source_remove(&peer->source);
     pthread_mutex_lock(&peer->lock);
-    while (others_inside(peer))
-        pthread_cond_wait(&peer->quiet, &peer->lock);
+    while (others_inside(peer) && number != ETIMEDOUT)
+        number = deadline == BERTH_FOREVER
+                     ? pthread_cond_wait(&peer->quiet, &peer->lock)
+                     : pthread_cond_clockwait(&peer->quiet, &peer->lock, CLOCK_MONOTONIC, &until);
+    bool left = !others_inside(peer);
     pthread_mutex_unlock(&peer->lock);
+    return left;
+}
+
+void berth_peer_close(struct berth_peer *peer)
+{
+    berth_peer_close_until(peer, BERTH_FOREVER);
 }
 
 void berth_peer_break(struct berth_peer *peer, const char *wrong)

@@ -77,6 +77,8 @@ void berth_peer_set_max_message(struct berth_peer *peer, size_t max_message);
  * nothing. No berth_peer_call may be waiting. May be called inside a callback, on its thread.
  */
 void berth_peer_close(struct berth_peer *peer);
+/* The same, but waits until the deadline at most. False: callbacks still run. */
+bool berth_peer_close_until(struct berth_peer *peer, int64_t deadline);
 void berth_peer_unref(struct berth_peer *peer); /* after berth_peer_close; NULL is fine */
 
 /* An empty buffer for the data of a frame: it has room for the head, and the right limit. */

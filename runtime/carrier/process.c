@@ -361,7 +361,7 @@ static void process_serve(struct berth_carrier *carrier)
     }
 }
 
-static void process_stop(struct berth_carrier *carrier)
+static bool process_stop(struct berth_carrier *carrier)
 {
     struct process_carrier *self = self_of(carrier);
     const struct berth_wire wire = { .type = BERTH_WIRE_STOP };
@@ -377,6 +377,7 @@ static void process_stop(struct berth_carrier *carrier)
         berth_worker_kill(self->worker);
         berth_worker_wait(self->worker, berth_now() + KILL_TIMEOUT);
     }
+    return berth_peer_close_until(self->peer, berth_now() + self->stop_timeout);
 }
 
 static int process_pid(const struct berth_carrier *carrier)

@@ -616,13 +616,15 @@ void berth_generation_close(struct berth_generation *generation)
         }
 }
 
-static void carrier_end(struct berth_carrier *carrier)
+static bool carrier_end(struct berth_carrier *carrier)
 {
     if (!carrier)
-        return;
+        return true;
     carrier->ops->close(carrier);
-    carrier->ops->stop(carrier);
+    if (!carrier->ops->stop(carrier))
+        return false;
     carrier->ops->fini(carrier);
+    return true;
 }
 
 /*
@@ -651,6 +653,15 @@ static void generation_free(struct berth_generation *generation)
     free(generation);
 }
 
+void berth_generations_finish(struct berth_host *host)
+{
+    berth_list_each_safe(&host->generations, link) {
+        struct berth_generation *generation = berth_container(link, struct berth_generation, all);
+        if (generation->kept && generation->carrier)
+            berth_generation_free(generation, NULL, 0);
+    }
+}
+
 void berth_generation_forget(struct berth_generation *generation)
 {
     struct berth_image *image = generation->image;
@@ -675,7 +686,11 @@ bool berth_generation_free(struct berth_generation *generation, char *reason, si
     if (!generation)
         return true;
     struct berth_host *host = generation->host;
-    carrier_end(generation->carrier);
+    if (!carrier_end(generation->carrier)) { /* until the host's end, which waits for it */
+        if (reason)
+            snprintf(reason, size, "a call that it made is still running");
+        return false;
+    }
     generation->carrier = NULL;
     if (berth_image_mapped(generation->image) && generation->image->fd >= 0) {
         char why[160];

@@ -28,8 +28,10 @@ void berth_generation_serve(struct berth_generation *generation);
 bool berth_generation_halt(struct berth_generation *generation, int64_t deadline);
 /* Its edges and handles go: it calls nobody any more. After halt. */
 void berth_generation_close(struct berth_generation *generation);
-/* Lets go of the image: true when it is unmapped, else reason says why not. Then frees. */
+/* Lets go of carrier and image: true when both have gone, else reason says why not. Then frees. */
 bool berth_generation_free(struct berth_generation *generation, char *reason, size_t size);
+/* At the host's end, when no job runs any more: frees those that were kept for a call's sake. */
+void berth_generations_finish(struct berth_host *host);
 /* At the host's end: frees one whose image stays mapped. */
 void berth_generation_forget(struct berth_generation *generation);
 /* For a host that cannot be freed: nobody will join its modules' threads. */

@@ -120,6 +120,9 @@ static void restart_job(void *argument)
         berth_frames_barrier();
         if (!berth_generation_quiet(generation, berth_now() + host->options.stop_timeout_ns)) {
             code = berth_error_set(&error, BERTH_DEADLINE_EXCEEDED, "was not left by its callers");
+        } else if (dead && !dead->ops->stop(dead)) {
+            code = berth_error_set(&error, BERTH_DEADLINE_EXCEEDED,
+                                   "made a call that is still running");
         } else {
             pthread_mutex_lock(&host->lock); /* nobody looks at it, as berth_host_list does */
             __atomic_store_n(&generation->carrier, NULL, __ATOMIC_RELEASE);

@@ -43,6 +43,42 @@ BERTH_EXPORT(void, announce, "Publishes.", (string, text), (i64, number))
     publish_event(ctx, text, number);
 }
 
+static int waiting; /* how many are inside of app.wait; -1: it returns */
+
+BERTH_EXPORT(void, wait, "Returns when the test wants it, or after 20 seconds.")
+{
+    int none = 0;
+    if (!__atomic_compare_exchange_n(&waiting, &none, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
+        return;
+    for (int i = 0; i < 20000 && __atomic_load_n(&waiting, __ATOMIC_SEQ_CST) == 1; i++)
+        usleep(1000);
+    __atomic_store_n(&waiting, -1, __ATOMIC_SEQ_CST);
+}
+
+/* What a worker has asked for runs on when it has gone, but nobody waits for that. */
+static void a_call_of_a_dead_worker_holds_up_nobody(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_error error;
+
+    if (!conformance_process() || berth_test_valgrind() || conformance.threads == 0)
+        berth_skip("needs a worker, and threads");
+    options.threads = conformance.threads;
+    options.stop_timeout_ns = INT64_C(200000000);
+    berth_host *host = berth_test_host(&options);
+    __atomic_store_n(&waiting, 0, __ATOMIC_SEQ_CST);
+    CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_OK, &error);
+    LOAD(host, "aside", "process");
+    CHECK_CALL(host, "aside.wait", "[]", "null");
+    UNTIL(host, __atomic_load_n(&waiting, __ATOMIC_SEQ_CST) == 1);
+    CHECK_CODE(berth_host_unload(host, "aside", &error), BERTH_OK, &error);
+    CHECK_INT(__atomic_load_n(&waiting, __ATOMIC_SEQ_CST), 1);
+    LOAD(host, "aside", "process");
+    CHECK_STR(berth_test_module(host, "aside", "state"), "running");
+    __atomic_store_n(&waiting, -1, __ATOMIC_SEQ_CST);
+    berth_host_free(host);
+}
+
 static void modules_call_the_application(void)
 {
     berth_host *host = conformance_host();
@@ -416,6 +452,7 @@ static void keepers_are_found_by_asan(void)
 const struct berth_test conformance_services[] = {
     { "modules_call_the_application", modules_call_the_application },
     { "finished_calls_hold_no_memory", finished_calls_hold_no_memory },
+    { "a_call_of_a_dead_worker_holds_up_nobody", a_call_of_a_dead_worker_holds_up_nobody },
     { "the_application_publishes", the_application_publishes },
     { "options_have_defaults_and_values", options_have_defaults_and_values },
     { "wrong_options_are_refused_before_start", wrong_options_are_refused_before_start },
