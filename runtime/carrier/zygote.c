@@ -469,12 +469,15 @@ static void pump(struct berth_zygote *zygote, int64_t deadline)
     tell_owners(zygote);
 }
 
-/* One step of waiting for something to change. With the lock held. */
-static void wait_turn(struct berth_zygote *zygote, int64_t deadline)
+/*
+ * One step of waiting for something to change. With the lock held. heard: what the process has to
+ * say of it has been heard, and another thread is about to act on it.
+ */
+static void wait_turn(struct berth_zygote *zygote, bool heard, int64_t deadline)
 {
     struct timespec until = { deadline / 1000000000, deadline % 1000000000 };
 
-    if (!zygote->pumping && zygote->socket >= 0)
+    if (!heard && !zygote->pumping && zygote->socket >= 0)
         pump(zygote, deadline);
     else if (deadline == BERTH_FOREVER)
         pthread_cond_wait(&zygote->changed, &zygote->lock);
@@ -528,7 +531,7 @@ static bool send_packet(struct berth_zygote *zygote, const struct berth_nursery_
 static int obtain(struct berth_zygote *zygote, int64_t deadline, struct berth_error *error)
 {
     while (zygote->pumping && zygote->socket < 0) /* being buried */
-        wait_turn(zygote, deadline);
+        wait_turn(zygote, false, deadline);
     return zygote->socket >= 0 ? BERTH_OK : begin(zygote, error);
 }
 
@@ -567,7 +570,7 @@ static int order_worker(struct berth_zygote *zygote, struct berth_worker *worker
         worker->number = errno;
     }
     while (worker->state == STARTING && berth_now() < deadline)
-        wait_turn(zygote, deadline); /* in which a dead process is buried */
+        wait_turn(zygote, false, deadline); /* in which a dead process is buried */
     return worker->state == RUNNING || worker->state == ENDED ? BERTH_OK
                                                               : refusal(zygote, worker, error);
 }
@@ -625,7 +628,7 @@ bool berth_worker_wait(struct berth_worker *worker, int64_t deadline)
 
     pthread_mutex_lock(&zygote->lock);
     while (!worker->told && berth_now() < deadline)
-        wait_turn(zygote, deadline);
+        wait_turn(zygote, worker->state == ENDED, deadline);
     bool told = worker->told;
     pthread_mutex_unlock(&zygote->lock);
     return told;

@@ -28,6 +28,8 @@ struct made {
     int told;
     char how[256];
     bool free_at_end;
+    bool hold_end;             /* atomic; its owner is busy with it as long as this is true */
+    bool waited, wait_is_over; /* atomic */
 };
 
 static struct berth_loop *loop;
@@ -40,6 +42,8 @@ static void ended(void *owner, const char *how)
 
     strncpy(made->how, how, sizeof(made->how) - 1);
     __atomic_add_fetch(&made->told, 1, __ATOMIC_RELEASE);
+    while (__atomic_load_n(&made->hold_end, __ATOMIC_ACQUIRE))
+        berth_test_pause(1);
     if (made->free_at_end)
         berth_worker_free(made->worker);
 }
@@ -134,9 +138,9 @@ static void run_until_told(struct made *made)
 {
     int64_t until = berth_now() + PATIENT;
 
-    while (!made->told && berth_now() < until)
+    while (!__atomic_load_n(&made->told, __ATOMIC_ACQUIRE) && berth_now() < until)
         berth_loop_run(loop, 10 * MS);
-    CHECK_INT(made->told, 1);
+    CHECK_INT(__atomic_load_n(&made->told, __ATOMIC_ACQUIRE), 1);
 }
 
 /* ---- */
@@ -183,6 +187,44 @@ static void the_loop_tells_as_well(void)
     CHECK_STR(made.how, "exited with status 3");
     CHECK(berth_worker_wait(made.worker, berth_now()));
     CHECK_INT(made.told, 1);
+    drop(&made);
+    tear_down();
+}
+
+static void *run_loop(void *argument)
+{
+    run_until_told(argument);
+    return NULL;
+}
+
+static void *wait_for_end(void *argument)
+{
+    struct made *made = argument;
+
+    made->waited = berth_worker_wait(made->worker, berth_now() + 2 * PATIENT);
+    __atomic_store_n(&made->wait_is_over, true, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+/* Who begins to wait while the owner is being told hears when that is over. */
+static void an_end_that_is_being_told_is_waited_for(void)
+{
+    struct made made;
+    pthread_t loops, waits;
+
+    set_up();
+    make(&made, "stays");
+    made.hold_end = true;
+    kill(berth_worker_pid(made.worker), SIGKILL);
+    REQUIRE(pthread_create(&loops, NULL, run_loop, &made) == 0);
+    EVENTUALLY(__atomic_load_n(&made.told, __ATOMIC_ACQUIRE) == 1);
+    REQUIRE(pthread_create(&waits, NULL, wait_for_end, &made) == 0);
+    berth_test_pause(30); /* so that it has begun, mostly */
+    __atomic_store_n(&made.hold_end, false, __ATOMIC_RELEASE);
+    EVENTUALLY(__atomic_load_n(&made.wait_is_over, __ATOMIC_ACQUIRE));
+    pthread_join(waits, NULL);
+    pthread_join(loops, NULL);
+    CHECK(made.waited);
     drop(&made);
     tear_down();
 }
@@ -577,6 +619,7 @@ static void an_application_may_have_no_standard_descriptors(void)
 static const struct berth_test tests[] = {
     { "ends_are_told_in_words", ends_are_told_in_words },
     { "the_loop_tells_as_well", the_loop_tells_as_well },
+    { "an_end_that_is_being_told_is_waited_for", an_end_that_is_being_told_is_waited_for },
     { "a_worker_may_be_freed_by_its_end", a_worker_may_be_freed_by_its_end },
     { "a_freed_worker_is_killed_and_not_told", a_freed_worker_is_killed_and_not_told },
     { "the_application_sees_no_child", the_application_sees_no_child },
