@@ -48,6 +48,7 @@ run_example()
         PATH=$work/bin:$PATH timeout 300 bash -c "set -o pipefail; $line"
         return
     fi
+    : >log # or the last host's would be found ready
     PATH=$work/bin:$PATH bash -c "exec $line" 2>log &
     local host=$!
     for _ in $(seq 1200); do
