@@ -14,7 +14,6 @@
 #include "runtime/base/map.h"
 #include "runtime/base/text.h"
 #include "runtime/value/number.h"
-#include "runtime/value/scan.h"
 
 #include <cJSON.h>
 #include <math.h>
@@ -80,6 +79,20 @@ static int enter(struct reader *reader)
 static cJSON *decode(const struct berth_token *token)
 {
     return cJSON_ParseWithLengthOpts(token->text - 1, token->length + 2, NULL, 0);
+}
+
+char *berth_json_decode(const struct berth_token *token, struct berth_arena *arena)
+{
+    if (token->escaped) {
+        cJSON *item = decode(token);
+        char *text = item ? berth_arena_string(arena, item->valuestring) : NULL;
+        cJSON_Delete(item);
+        return text;
+    }
+    char *text = berth_arena_copy(arena, token->text, token->length + 1);
+    if (text)
+        text[token->length] = '\0'; /* in the place of the closing quote */
+    return text;
 }
 
 /* ---- any value: grammar and duplicate keys ---- */
@@ -422,16 +435,7 @@ static int read_string(struct reader *reader, const struct path *path, void *val
         return code;
     if (token.nul)
         return fail(reader, path, BERTH_INVALID_ARGUMENT, NULL, "a string cannot hold \\u0000");
-    char *text;
-    if (token.escaped) {
-        cJSON *item = decode(&token);
-        text = item ? berth_arena_string(reader->arena, item->valuestring) : NULL;
-        cJSON_Delete(item);
-    } else {
-        text = berth_arena_copy(reader->arena, token.text, token.length + 1);
-        if (text)
-            text[token.length] = '\0'; /* in the place of the closing quote */
-    }
+    char *text = berth_json_decode(&token, reader->arena);
     if (!text)
         return berth_error_nomem(reader->error);
     memcpy(value, &text, sizeof(text));

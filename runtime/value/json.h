@@ -23,6 +23,7 @@
 
 #include "runtime/base/arena.h"
 #include "runtime/base/buffer.h"
+#include "runtime/value/scan.h"
 #include "runtime/value/type.h"
 
 #define BERTH_JSON_DEPTH_MAX 128
@@ -30,6 +31,9 @@
 
 /* Whether it is one JSON text as above; else invalid_argument. */
 int berth_json_check(const char *text, size_t size, struct berth_error *error);
+
+/* What a string without \u0000 says, its escapes decoded; in the arena. NULL without memory. */
+char *berth_json_decode(const struct berth_token *token, struct berth_arena *arena);
 
 /*
  * One value. what names it in errors ("argument a"). What *ret_value points at is in the arena.

@@ -15,6 +15,13 @@ int berth_scan_error(const struct berth_scan *scan, const char *at, const char *
     size_t line = 1, column = 1;
     va_list arguments;
 
+    if (scan->ret_at) {
+        *scan->ret_at = at;
+        va_start(arguments, format);
+        berth_error_set_va(scan->error, BERTH_INVALID_ARGUMENT, format, arguments);
+        va_end(arguments);
+        return BERTH_INVALID_ARGUMENT;
+    }
     for (const char *c = scan->text; c < at; c++) {
         if (*c == '\n') {
             line++;
@@ -31,6 +38,14 @@ int berth_scan_error(const struct berth_scan *scan, const char *at, const char *
                            message);
 }
 
+/* At a slash where comments may stand. */
+static int bad_comment(const struct berth_scan *scan)
+{
+    if (scan->end - scan->next > 1 && scan->next[1] == '*')
+        return berth_scan_error(scan, scan->next, "the comment does not end: close it with */");
+    return berth_scan_error(scan, scan->next, "a comment begins with // or /*");
+}
+
 /* "expected WHAT, not x" */
 static int unexpected(const struct berth_scan *scan, const char *what)
 {
@@ -39,20 +54,56 @@ static int unexpected(const struct berth_scan *scan, const char *what)
     if ((unsigned char)*scan->next < 0x20)
         return berth_scan_error(scan, scan->next, "expected %s, not the byte 0x%02x", what,
                                 (unsigned char)*scan->next);
+    if (scan->comments && *scan->next == '/')
+        return bad_comment(scan);
     size_t left = (size_t)(scan->end - scan->next), length = 1;
     while (length < left && length < 4 && ((unsigned char)scan->next[length] & 0xc0) == 0x80)
         length++;
+    if (!berth_utf8_valid(scan->next, length, NULL))
+        return berth_scan_error(scan, scan->next, "not UTF-8");
     return berth_scan_error(scan, scan->next, "expected %s, not %.*s", what, (int)length,
                             scan->next);
 }
 
 /* ---- tokens ---- */
 
+/*
+ * At a slash: goes behind the comment that begins there. False: there is none, it does not end, or
+ * it is not UTF-8; then next is where the error will be told.
+ */
+static bool skip_comment(struct berth_scan *scan)
+{
+    const char *start = scan->next, *end;
+    size_t left = (size_t)(scan->end - start), bad;
+
+#ifndef BERTH_FUZZ_PLANT /* tests/fuzz/plant.sh leaves it out */
+    if (left < 2)
+        return false;
+#endif
+    if (start[1] == '/') {
+        end = memchr(start, '\n', left);
+        end = end ? end : scan->end;
+    } else {
+        end = start[1] == '*' ? memmem(start + 2, left - 2, "*/", 2) : NULL;
+        if (!end)
+            return false;
+        end += 2;
+    }
+    if (!berth_utf8_valid(start, (size_t)(end - start), &bad)) {
+        scan->next = start + bad;
+        return false;
+    }
+    scan->next = end;
+    return true;
+}
+
 char berth_scan_peek(struct berth_scan *scan)
 {
-    while (scan->next < scan->end && (*scan->next == ' ' || *scan->next == '\n' ||
-                                      *scan->next == '\t' || *scan->next == '\r'))
-        scan->next++;
+    do {
+        while (scan->next < scan->end && (*scan->next == ' ' || *scan->next == '\n' ||
+                                          *scan->next == '\t' || *scan->next == '\r'))
+            scan->next++;
+    } while (scan->comments && scan->next < scan->end && *scan->next == '/' && skip_comment(scan));
     return scan->next < scan->end ? *scan->next : '\0';
 }
 
@@ -212,8 +263,9 @@ static int separator(struct berth_scan *scan, char close, bool *first, bool *ret
     if (!*first) {
         if (c != ',')
             return unexpected(scan, close == ']' ? ", or ]" : ", or }");
-        scan->next++;
-        berth_scan_peek(scan);
+        const char *comma = scan->next++;
+        if (berth_scan_peek(scan) == close && scan->comments)
+            return berth_scan_error(scan, comma, "nothing follows this comma: take it away");
     }
     *first = false;
     *ret_more = true;

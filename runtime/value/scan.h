@@ -16,6 +16,12 @@ struct berth_scan {
     const char *next;
     const char *what;          /* goes in front of errors, or NULL */
     struct berth_error *error; /* may be NULL */
+    /*
+     * What people write: blanks may hold comments of C++, and errors tell the cure for a comma too
+     * many. JSON has none of that, so it is off unless it is asked for.
+     */
+    bool comments;
+    const char **ret_at; /* may be NULL: gets an error's place, which its text then leaves out */
 };
 
 struct berth_token {
@@ -29,7 +35,10 @@ struct berth_token {
 int berth_scan_error(const struct berth_scan *scan, const char *at, const char *format, ...)
     __attribute__((format(printf, 3, 4), cold));
 
-/* Skips blanks, and tells what comes then: its character, or 0 at the end. */
+/*
+ * Skips blanks, and tells what comes then: its character, or 0 at the end. A comment that is wrong
+ * is not skipped, and nothing else begins as it does: who goes on there gets the error.
+ */
 char berth_scan_peek(struct berth_scan *scan);
 /* These begin where peek has found the first character of one. */
 int berth_scan_string(struct berth_scan *scan, struct berth_token *ret_token);
