@@ -8,6 +8,7 @@
 #include "runtime/shell/local.h"
 #include "runtime/shell/options.h"
 #include "runtime/shell/output.h"
+#include "runtime/shell/quantity.h"
 #include "runtime/shell/shell.h"
 
 struct call {
@@ -33,7 +34,7 @@ static void read_options(struct call *call, int argc, char **argv)
                 berth_options_problem(&call->options, "--with: %s", error.text);
             break;
         case 't':
-            call->timeout = berth_options_duration(optarg);
+            call->timeout = berth_duration_parse(optarg);
             if (call->timeout <= 0)
                 berth_options_problem(&call->options,
                                       "--timeout %s: write a time like 200ms, 5s or 1m", optarg);

@@ -7,41 +7,7 @@
 #include <unistd.h>
 
 #include "runtime/base/error.h"
-
-enum { CHUNK = 65536 };
-
-/* All that fd gives, in memory of malloc; NULL with errno set: EFBIG beyond the limit. */
-static char *read_all(int fd, size_t limit, size_t *ret_size)
-{
-    size_t size = 0, room = 0;
-    char *data = NULL;
-    ssize_t got;
-
-    do {
-        if (room - size < CHUNK) {
-            room = room ? room * 2 : CHUNK;
-            char *more = realloc(data, room);
-            if (!more) {
-                free(data);
-                errno = ENOMEM;
-                return NULL;
-            }
-            data = more;
-        }
-        got = read(fd, data + size, room - size);
-        if (got > 0)
-            size += (size_t)got;
-    } while (size <= limit && (got > 0 || (got < 0 && errno == EINTR)));
-
-    if (got < 0 || size > limit) {
-        int number = got < 0 ? errno : EFBIG;
-        free(data);
-        errno = number;
-        return NULL;
-    }
-    *ret_size = size;
-    return data;
-}
+#include "runtime/shell/file.h"
 
 /* Takes over what was read, so that the word may point at it. */
 static int keep(struct berth_contents *contents, char *data)
@@ -65,7 +31,7 @@ void berth_contents_deinit(struct berth_contents *contents)
 static int take(struct berth_contents *contents, int fd, struct berth_word *word)
 {
     size_t size;
-    char *data = read_all(fd, contents->limit, &size);
+    char *data = berth_file_read_all(fd, contents->limit, &size);
     if (!data)
         return -1;
     if (keep(contents, data) < 0) {

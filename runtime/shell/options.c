@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/shell/options.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,27 +76,4 @@ bool berth_options_end(const struct berth_options *options, int *ret_status)
         *ret_status =
             berth_output_usage(options->json, name, "%s: %s", name, options->problem.text);
     return options->help || options->problem.code;
-}
-
-int64_t berth_options_duration(const char *text)
-{
-    static const struct {
-        const char *name;
-        int64_t ns;
-    } units[] = {
-        { "ms", 1000000 },
-        { "s", 1000000000 },
-        { "m", 60 * INT64_C(1000000000) },
-        { "h", 3600 * INT64_C(1000000000) },
-    };
-    char *unit;
-
-    if (!isdigit((unsigned char)*text))
-        return -1;
-    errno = 0;
-    long number = strtol(text, &unit, 10);
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-        if (!strcmp(unit, units[i].name))
-            return errno || number > INT64_MAX / units[i].ns ? -1 : number * units[i].ns;
-    return -1;
 }

@@ -6,7 +6,6 @@
 #include <berth/error.h>
 #include <getopt.h>
 #include <stdbool.h>
-#include <stdint.h>
 
 #include "runtime/shell/shell.h"
 
@@ -45,8 +44,5 @@ void berth_options_problem(struct berth_options *options, const char *format, ..
     __attribute__((format(printf, 2, 3)));
 /* True when the command is over: *ret_status is its exit status. */
 bool berth_options_end(const struct berth_options *options, int *ret_status);
-
-/* "200ms", "5s", "1m", "2h": nanoseconds, or -1. */
-int64_t berth_options_duration(const char *text);
 
 #endif
