@@ -72,6 +72,18 @@ strays=$(while IFS=: read -r file header; do
 done <<<"$all")
 tap_empty "each third-party header enters through one file" "$strays"
 
+# What the shell has of lower floors: helpers that keep no state.
+crowd=$(while IFS=: read -r file header; do
+    [[ $file == runtime/shell/* && $header == runtime/* ]] || continue
+    case $header in
+    runtime/shell/* | runtime/base/*) ;;
+    runtime/value/json.h | runtime/value/number.h | runtime/value/scan.h | runtime/value/type.h) ;;
+    runtime/image/semver.h) ;;
+    *) echo "$file includes $header: go through <berth/host.h>" ;;
+    esac
+done <<<"$all")
+tap_empty "the shell goes through <berth/host.h>" "$crowd"
+
 nosy=$(tap_sources 'modules/*.[ch]' 'include/*.h' 'tests/fixtures/*.[ch]' | while read -r file; do
     grep -nE '^[[:space:]]*#[[:space:]]*include[[:space:]]*[<"](runtime/|ffi\.h|cjson/)' \
         "$BERTH_TOP_SRCDIR/$file" | sed "s|^|$file:|"

@@ -69,21 +69,21 @@ tap_run "nor as JSON" \
     test "$status" = 0 -a -z "$(tr -d '\n' <out | LC_ALL=C tr -dc '\000-\037\177')" -a "$(grep -c $'\xc2\x9b' out)" = 0
 tap_run "which has all of them" grep -qF 'Red: \u001b[31m, DEL: \u007f, bell: \u0007, C1: \u009b, \u00e9t\u00e9.' \
     <(sed 's/\xc3\xa9/\\u00e9/g' out)
-fails "nor does an error of theirs" 1 '{"error":{"code":"not_found","text":"*a\\u009bb*"}}' show $'a\xc2\x9bb' --json
+fails "nor does an error of theirs" 1 '{"error":{"code":"not_found","text":"*a\\u009bb*"}}' show $'./a\xc2\x9bb' --json
 
 echo 'int x;' | ${BERTH_TEST_CC:-cc} -shared -o plain.so -x c -
 fails "a shared object that is no module" 1 "berth: *plain.so*berth/module.h*" show plain.so
 echo text >text
-fails "a text" 1 "berth: invalid_argument: *text*ELF*" show text
+fails "a text" 1 "berth: invalid_argument: *text*ELF*" show ./text
 : >empty
-fails "an empty file" 1 "berth: invalid_argument: *empty*" show empty
+fails "an empty file" 1 "berth: invalid_argument: *empty*" show ./empty
 fails "no name at all" 1 "berth: invalid_argument: the file's name is empty" show ""
 fails "a directory" 1 "berth: *" show .
 fails "a device" 1 "berth: *" show /dev/zero
 mkfifo fifo
-fails "a pipe, without waiting for it" 1 "berth: *" show fifo
-fails "a missing file" 1 "berth: not_found: *nofile*" show nofile
-fails "a missing file, as JSON" 1 '{"error":{"code":"not_found","text":"*nofile*"}}' show nofile --json
+fails "a pipe, without waiting for it" 1 "berth: *" show ./fifo
+fails "a missing file" 1 "berth: not_found: *nofile*" show ./nofile
+fails "a missing file, as JSON" 1 '{"error":{"code":"not_found","text":"*nofile*"}}' show ./nofile --json
 fails "an executable" 1 "berth: *" show /bin/true
 for size in 1 16 63 64 200 1000 4096 8192; do
     head -c "$size" "$math" >cut.so
