@@ -48,6 +48,7 @@ block()
 }
 
 block c >home/greet.c
+block json >home/berth.conf
 cd home || exit
 tap_run "its module is built by its line" bash -c "$(block sh | grep '^cc ')"
 tap_run "and shown" bash -c "$(block sh | grep '^berth show')"

@@ -25,6 +25,9 @@ tap_run "both pkg-config files give the same version" \
 tap_run "berth-module says where modules are installed" \
     grep -q '/berth/modules$' <<<"$("$pkg_config" --variable=moduledir berth-module)"
 
+tap_run "the manual and the schema are installed" \
+    test "$(find "$dest" -name 'berth*.[135]*' -o -name berth.conf.schema.json | wc -l)" = 4
+
 # ---- A module, by the one line that the manual gives ----
 
 cat >greet.c <<'C'

@@ -33,6 +33,10 @@ static void read_options(struct call *call, int argc, char **argv)
             if (berth_local_add(&call->local, optarg, &error) != BERTH_OK)
                 berth_options_problem(&call->options, "--with: %s", error.text);
             break;
+        case 'p':
+            if (berth_search_add(&call->local.search, optarg, "--path", &error) != BERTH_OK)
+                berth_options_problem(&call->options, "%s", error.text);
+            break;
         case 't':
             call->timeout = berth_duration_parse(optarg);
             if (call->timeout <= 0)
@@ -130,6 +134,9 @@ static int serve(struct call *call)
     berth_host_options_init(&options);
     options.threads = 1;
     call->max_message = options.max_message;
+    if (berth_search_add_standard(&call->local.search, &error) != BERTH_OK ||
+        berth_local_find(&call->local, &error) != BERTH_OK)
+        return berth_output_error(call->options.json, &error);
     int status = berth_local_open(&call->local, options, &error);
     if (status != BERTH_EXIT_OK) {
         berth_output_error(call->options.json, &error);
@@ -147,6 +154,7 @@ static int run(int argc, char **argv)
 {
     static const struct option known[] = {
         { "args", required_argument, NULL, 'a' },
+        { "path", required_argument, NULL, 'p' },
         { "timeout", required_argument, NULL, 't' },
         { "with", required_argument, NULL, 'w' },
         BERTH_OPTION_JSON,
@@ -158,10 +166,10 @@ static int run(int argc, char **argv)
         .words = calloc((size_t)argc, sizeof(*call.words)),
         .timeout = INT64_MAX,
     };
-    struct berth_error error = { 0 };
     int status;
 
-    if (!call.words || berth_local_init(&call.local, argc, &error) != BERTH_OK) {
+    berth_local_init(&call.local);
+    if (!call.words) {
         status = berth_output_fail(false, BERTH_RESOURCE_EXHAUSTED, "out of memory");
     } else {
         read_options(&call, argc, argv);
@@ -176,11 +184,13 @@ static int run(int argc, char **argv)
 
 const struct berth_command berth_command_call = {
     .name = "call",
-    .synopsis = "[--with FILE[=inline|process]]... [--timeout T] [--json]\n"
-                "           [--args JSON] FUNCTION [ARG...]",
+    .synopsis = "[--with FILE|NAME[=inline|process]]... [--path DIR]...\n"
+                "           [--timeout T] [--json] [--args JSON] FUNCTION [ARG...]",
     .help = "Calls MODULE.FUNCTION and prints its result, in a host for this one call.\n"
             "\n"
             "  --with FILE[=inline|process]  loads a module; may be repeated, in any order\n"
+            "  --with NAME[=inline|process]  the same, of what is found by that name\n"
+            "  --path DIR                    searches names here first; may be repeated\n"
             "  --timeout T                   gives up after 200ms, 5s, 1m or 1h\n"
             "  --json                        prints the result, or the error, as JSON\n"
             "  --args JSON                   the arguments as a JSON array or object\n"

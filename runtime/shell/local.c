@@ -6,30 +6,42 @@
 #include <unistd.h>
 
 #include "runtime/base/error.h"
+#include "runtime/shell/log.h"
 #include "runtime/shell/shell.h"
+#include "runtime/shell/summary.h"
 
-int berth_local_init(struct berth_local *local, int argc, struct berth_error *error)
+void berth_local_init(struct berth_local *local)
 {
-    *local = (struct berth_local){
-        .files = calloc((size_t)argc, sizeof(*local->files)),
-        .options = calloc((size_t)argc, sizeof(*local->options)),
-    };
-    if (local->files && local->options)
-        return BERTH_OK;
-    return berth_error_nomem(error);
+    *local = (struct berth_local){ .count = 0 };
+    berth_search_init(&local->search);
 }
 
 void berth_local_deinit(struct berth_local *local)
 {
     berth_host_free(local->host);
-    free(local->files);
-    free(local->options);
+    free(local->modules);
+    berth_search_deinit(&local->search);
     *local = (struct berth_local){ 0 };
+}
+
+static int add(struct berth_local *local, const struct berth_local_module *module,
+               struct berth_error *error)
+{
+    if (local->count == local->room) {
+        size_t room = local->room ? 2 * local->room : 8;
+        struct berth_local_module *more = realloc(local->modules, room * sizeof(*more));
+        if (!more)
+            return berth_error_nomem(error);
+        local->modules = more;
+        local->room = room;
+    }
+    local->modules[local->count++] = *module;
+    return BERTH_OK;
 }
 
 int berth_local_add(struct berth_local *local, char *word, struct berth_error *error)
 {
-    const char *placement = NULL;
+    struct berth_local_module module = { .file = word };
     char *equals = strrchr(word, '=');
 
     if (!*word || equals == word)
@@ -38,17 +50,43 @@ int berth_local_add(struct berth_local *local, char *word, struct berth_error *e
 
     if (equals && (!strcmp(equals + 1, "inline") || !strcmp(equals + 1, "process"))) {
         *equals = '\0';
-        placement = equals + 1;
+        module.placement = equals + 1;
     } else if (equals && !strpbrk(equals, "./")) {
         return berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "%s: there is no placement \"%s\", only inline and process", word,
                                equals + 1);
     }
-    local->files[local->count] = word;
-    local->options[local->count].size = sizeof(local->options[0]);
-    local->options[local->count].placement = placement;
-    local->count++;
-    return BERTH_OK;
+    return add(local, &module, error);
+}
+
+int berth_local_add_config(struct berth_local *local, const struct berth_config *config,
+                           struct berth_error *error)
+{
+    const struct berth_config_module *modules = config->modules.items;
+    int code = BERTH_OK;
+
+    for (size_t i = 0; i < config->modules.count && code == BERTH_OK; i++)
+        if (modules[i].found)
+            code = add(local,
+                       &(struct berth_local_module){
+                           .file = modules[i].found,
+                           .name = modules[i].entry.key,
+                           .placement = berth_placements[modules[i].placement],
+                           .options = modules[i].options_json,
+                           .optional = modules[i].optional,
+                       },
+                       error);
+    return code;
+}
+
+int berth_local_find(struct berth_local *local, struct berth_error *error)
+{
+    int code = BERTH_OK;
+
+    for (size_t i = 0; i < local->count && code == BERTH_OK; i++)
+        code = berth_search_file(&local->search, local->modules[i].file, &local->modules[i].file,
+                                 error);
+    return code;
 }
 
 /*
@@ -73,6 +111,87 @@ static const char *find_worker(char path[PATH_MAX])
     return access(path, X_OK) == 0 ? path : NULL;
 }
 
+static struct berth_load_options load_options(const struct berth_local_module *module)
+{
+    return (struct berth_load_options){
+        .size = sizeof(struct berth_load_options),
+        .name = module->name,
+        .placement = module->placement,
+        .options = module->options,
+    };
+}
+
+/* Those without which the host does not start: all of them, or none. */
+static int load_needed(struct berth_local *local, struct berth_error *error)
+{
+    const char **files = calloc(local->count + 1, sizeof(*files));
+    struct berth_load_options *options = calloc(local->count + 1, sizeof(*options));
+    size_t count = 0;
+    int code = files && options ? BERTH_OK : berth_error_nomem(error);
+
+    for (size_t i = 0; i < local->count && code == BERTH_OK; i++)
+        if (!local->modules[i].optional) {
+            files[count] = local->modules[i].file;
+            options[count++] = load_options(&local->modules[i]);
+        }
+    if (code == BERTH_OK && count)
+        code = berth_host_load_all(local->host, files, options, count, error);
+    if (code == BERTH_OK)
+        local->loaded += count;
+    free(files);
+    free(options);
+    return code;
+}
+
+/* Whether an optional module requires another one that is still to come. */
+static bool waits(const struct berth_local *local, const bool *done, size_t of)
+{
+    struct berth_summary summary;
+    bool found = false;
+
+    if (berth_summary_init(&summary, local->modules[of].file, NULL) != BERTH_OK)
+        return false; /* the load will tell */
+    for (size_t i = 0; i < local->count; i++)
+        found |= !done[i] && i != of &&
+                 berth_node_find(summary.requires, local->modules[i].name) != NULL;
+    berth_summary_deinit(&summary);
+    return found;
+}
+
+/* Each by itself, after those that it requires; in a ring, the first one fails and says why. */
+static int load_optional(struct berth_local *local, struct berth_error *error)
+{
+    bool *done = calloc(local->count + 1, sizeof(*done));
+    struct berth_error why = { 0 };
+
+    if (!done)
+        return berth_error_nomem(error);
+    for (size_t i = 0; i < local->count; i++)
+        done[i] = !local->modules[i].optional;
+    for (;;) {
+        size_t next = local->count, first = local->count;
+        for (size_t i = local->count; i-- > 0;) {
+            if (done[i])
+                continue;
+            first = i;
+            next = waits(local, done, i) ? next : i;
+        }
+        next = next < local->count ? next : first;
+        if (next == local->count)
+            break;
+        const struct berth_local_module *module = &local->modules[next];
+        const struct berth_load_options options = load_options(module);
+        done[next] = true;
+        if (berth_host_load(local->host, module->file, &options, &why) == BERTH_OK)
+            local->loaded++;
+        else
+            berth_log_warning("%s is optional, and is left out: %s: %s", module->name,
+                              berth_code_name(why.code), why.text);
+    }
+    free(done);
+    return BERTH_OK;
+}
+
 int berth_local_open(struct berth_local *local, struct berth_host_options options,
                      struct berth_error *error)
 {
@@ -82,8 +201,7 @@ int berth_local_open(struct berth_local *local, struct berth_host_options option
 
     if (berth_host_new(&options, &local->host, error) != BERTH_OK)
         return BERTH_EXIT_NO_HOST;
-    if (local->count && berth_host_load_all(local->host, local->files, local->options, local->count,
-                                            error) != BERTH_OK)
+    if (load_needed(local, error) != BERTH_OK || load_optional(local, error) != BERTH_OK)
         return BERTH_EXIT_FAILED;
     return BERTH_EXIT_OK;
 }

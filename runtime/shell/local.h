@@ -1,31 +1,51 @@
 /* SPDX-License-Identifier: MIT */
-/* A host of the shell's own, with the modules that its command line names. */
+/* A host of the shell's own, with the modules that its command line, or a configuration, names. */
 #ifndef RUNTIME_SHELL_LOCAL_H
 #define RUNTIME_SHELL_LOCAL_H
 
 #include <berth/host.h>
 #include <limits.h>
+#include <stdbool.h>
+
+#include "runtime/shell/config.h"
+#include "runtime/shell/search.h"
+
+struct berth_local_module {
+    const char *file; /* a word, until it is found */
+    const char *name; /* in the host; NULL: the manifest's */
+    const char *placement;
+    const char *options;
+    bool optional; /* what fails is logged */
+};
 
 struct berth_local {
     berth_host *host;
-    size_t count;
-    const char **files;
-    struct berth_load_options *options;
+    struct berth_search search;
+    struct berth_local_module *modules; /* all texts are borrowed */
+    size_t count, room, loaded;
     char worker[PATH_MAX];
 };
 
-/* Room for as many modules as a command line of argc words can name. */
-int berth_local_init(struct berth_local *local, int argc, struct berth_error *error);
+void berth_local_init(struct berth_local *local);
 /* Ends the host, which stops its modules in order. */
 void berth_local_deinit(struct berth_local *local);
 
 /*
- * One FILE[=inline|process], which is cut in place and kept. Only a placement may stand after the
- * last `=`, unless there is a `/` or a `.` in it.
+ * One FILE[=inline|process] or NAME[=inline|process], which is cut in place and kept. Only a
+ * placement may stand after the last `=`, unless there is a `/` or a `.` in it.
  */
 int berth_local_add(struct berth_local *local, char *word, struct berth_error *error);
+/* Adds the modules of a configuration that has been checked for a start. */
+int berth_local_add_config(struct berth_local *local, const struct berth_config *config,
+                           struct berth_error *error);
 
-/* Makes the host and loads all modules. Returns an exit status. The worker's path is set here. */
+/* Finds the file of each word, in the places that were added to the search. */
+int berth_local_find(struct berth_local *local, struct berth_error *error);
+
+/*
+ * Makes the host and loads all modules, those that are not optional first. Returns an exit status.
+ * The worker's path is set here.
+ */
 int berth_local_open(struct berth_local *local, struct berth_host_options options,
                      struct berth_error *error);
 

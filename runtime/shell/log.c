@@ -10,10 +10,14 @@
 
 enum { SECOND = 1000000000, MILLISECOND = 1000000 };
 
+const char *const berth_log_levels[] = {
+    [BERTH_LOG_ERROR] = "error", [BERTH_LOG_WARNING] = "warning", [BERTH_LOG_INFO] = "info",
+    [BERTH_LOG_DEBUG] = "debug", [BERTH_LOG_DEBUG + 1] = NULL,
+};
+
 static const char *level_name(int level)
 {
-    static const char *const names[] = { "error", "warning", "info", "debug" };
-    return level >= BERTH_LOG_ERROR && level <= BERTH_LOG_DEBUG ? names[level] : "?";
+    return level >= BERTH_LOG_ERROR && level <= BERTH_LOG_DEBUG ? berth_log_levels[level] : "?";
 }
 
 void berth_log_print(void *user, const struct berth_log_line *line)
@@ -36,21 +40,37 @@ void berth_log_print(void *user, const struct berth_log_line *line)
     funlockfile(stderr);
 }
 
-void berth_log_info(const char *format, ...)
+__attribute__((format(printf, 2, 0))) static void print_own(int level, const char *format,
+                                                            va_list arguments)
 {
     struct timespec now;
-    char text[256];
-    va_list arguments;
+    char text[1200]; /* an error, and some words */
 
-    va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
-    va_end(arguments);
     clock_gettime(CLOCK_REALTIME, &now);
     berth_log_print(NULL, &(struct berth_log_line){
                               .size = sizeof(struct berth_log_line),
-                              .level = BERTH_LOG_INFO,
+                              .level = level,
                               .time_ns = (int64_t)now.tv_sec * SECOND + now.tv_nsec,
                               .module = "",
                               .text = text,
                           });
+}
+
+void berth_log_info(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    print_own(BERTH_LOG_INFO, format, arguments);
+    va_end(arguments);
+}
+
+void berth_log_warning(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    print_own(BERTH_LOG_WARNING, format, arguments);
+    va_end(arguments);
 }

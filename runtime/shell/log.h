@@ -11,7 +11,11 @@
  */
 void berth_log_print(void *user, const struct berth_log_line *line);
 
-/* A line of the shell's own among them, at level info. */
+/* Lines of the shell's own among them. */
 void berth_log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void berth_log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* The name of each enum berth_log_level; ends with NULL. */
+extern const char *const berth_log_levels[];
 
 #endif

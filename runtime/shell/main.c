@@ -6,7 +6,8 @@
 #include "runtime/shell/shell.h"
 
 const struct berth_command *const berth_commands[] = {
-    &berth_command_show, &berth_command_call, &berth_command_run, &berth_command_help, NULL,
+    &berth_command_show,  &berth_command_call, &berth_command_run,
+    &berth_command_check, &berth_command_help, NULL,
 };
 
 int main(int argc, char **argv)

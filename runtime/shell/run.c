@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "runtime/shell/config.h"
 #include "runtime/shell/local.h"
 #include "runtime/shell/log.h"
 #include "runtime/shell/options.h"
@@ -24,71 +25,161 @@ static int wait_for_end(const sigset_t *ends)
     return got;
 }
 
-static int serve(struct berth_local *local, const sigset_t *ends)
+struct run {
+    struct berth_options options;
+    struct berth_local local;
+    struct berth_config config;
+    const char *file; /* --config */
+};
+
+/* What is wrong: with errors for people, who have to mend them; else as lines of the log. */
+static int tell_problems(struct berth_problems *problems, struct berth_error *error)
 {
-    struct berth_host_options options;
+    const struct berth_problem *list = berth_problems_sort(problems);
+
+    if (problems->errors || problems->failed) {
+        berth_problems_print(problems);
+        return berth_problems_error(problems, error);
+    }
+    for (size_t i = 0; i < problems->count; i++)
+        berth_log_warning("%s:%zu:%zu: %s", problems->file, list[i].line, list[i].column,
+                          list[i].text);
+    return BERTH_OK;
+}
+
+/* Everything about the configuration is told before anything is loaded. */
+static int configure(struct run *run, struct berth_error *error)
+{
+    struct berth_config *config = &run->config;
+    struct berth_search *search = &run->local.search;
+    const char *const *directories;
+    int code = berth_config_read(config, run->file, error);
+
+    directories = config->path.items;
+    for (size_t i = 0; i < config->path.count && code == BERTH_OK; i++)
+        code = berth_search_add(search, directories[i], "path", error);
+    if (code == BERTH_OK)
+        code = berth_search_add_standard(search, error);
+    if (code == BERTH_OK)
+        code = berth_config_check(config, search, true, error);
+    if (code == BERTH_OK)
+        code = tell_problems(&config->problems, error);
+    return code;
+}
+
+/* All that is to be known before there is a host. */
+static int prepare(struct run *run, struct berth_error *error)
+{
+    int code =
+        run->file ? configure(run, error) : berth_search_add_standard(&run->local.search, error);
+
+    if (code == BERTH_OK)
+        code = berth_local_find(&run->local, error);
+    if (code == BERTH_OK && run->file)
+        code = berth_local_add_config(&run->local, &run->config, error);
+    return code;
+}
+
+static int serve(struct run *run, const sigset_t *ends)
+{
+    struct berth_host_options options = run->config.host;
+    struct berth_local *local = &run->local;
     struct berth_error error = { 0 };
 
-    berth_host_options_init(&options);
+    if (!run->file)
+        berth_host_options_init(&options);
     options.log = berth_log_print;
     int status = berth_local_open(local, options, &error);
     if (status != BERTH_EXIT_OK) {
         berth_output_error(false, &error);
         return status;
     }
-    berth_log_info("ready, with %zu module%s", local->count, local->count == 1 ? "" : "s");
+    berth_log_info("ready, with %zu module%s", local->loaded, local->loaded == 1 ? "" : "s");
     int signal_number = wait_for_end(ends);
     berth_log_info("SIG%s: stopping", sigabbrev_np(signal_number));
     return BERTH_EXIT_OK;
 }
 
-static int run(int argc, char **argv)
+/* Prepares, and serves with the signals blocked that end it. */
+static int run_host(struct run *run)
 {
-    static const struct option known[] = { BERTH_OPTION_HELP, { 0 } };
-    struct berth_options options = { .command = &berth_command_run, .known = known };
-    struct berth_local local;
     struct berth_error error = { 0 };
     sigset_t ends;
+
+    if (prepare(run, &error) != BERTH_OK)
+        return berth_output_error(false, &error);
+    /* Blocked before the host has threads, which inherit it: only sigwaitinfo gets them. */
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGTERM);
+    sigaddset(&ends, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &ends, NULL);
+    signal(SIGPIPE, SIG_IGN); /* whoever reads the log may go away */
+    return serve(run, &ends);
+}
+
+static void read_words(struct run *run, int argc, char **argv)
+{
+    struct berth_error error = { 0 };
+    int option;
+
+    while ((option = berth_options_next(&run->options, argc, argv)) != -1) {
+        if (option == 'p' &&
+            berth_search_add(&run->local.search, optarg, "--path", &error) != BERTH_OK)
+            berth_options_problem(&run->options, "%s", error.text);
+        if (option == 'c' && run->file)
+            berth_options_problem(&run->options, "--config: one configuration at a time");
+        if (option == 'c')
+            run->file = optarg;
+    }
+    for (char **word = argv + optind; *word; word++)
+        if (berth_local_add(&run->local, *word, &error) != BERTH_OK)
+            berth_options_problem(&run->options, "%s", error.text);
+}
+
+static int run(int argc, char **argv)
+{
+    static const struct option known[] = {
+        { "config", required_argument, NULL, 'c' },
+        { "path", required_argument, NULL, 'p' },
+        BERTH_OPTION_HELP,
+        { 0 },
+    };
+    struct run run = { .options = { .command = &berth_command_run, .known = known } };
     int status;
 
-    while (berth_options_next(&options, argc, argv) != -1)
-        ;
-    if (berth_local_init(&local, argc, &error) != BERTH_OK)
-        return berth_output_error(false, &error);
-    for (char **word = argv + optind; *word; word++)
-        if (berth_local_add(&local, *word, &error) != BERTH_OK)
-            berth_options_problem(&options, "%s", error.text);
-
-    if (!berth_options_end(&options, &status)) {
-        /* Blocked before the host has threads, which inherit it: only sigwaitinfo gets them. */
-        sigemptyset(&ends);
-        sigaddset(&ends, SIGTERM);
-        sigaddset(&ends, SIGINT);
-        pthread_sigmask(SIG_BLOCK, &ends, NULL);
-        signal(SIGPIPE, SIG_IGN); /* whoever reads the log may go away */
-        status = serve(&local, &ends);
-    }
-    berth_local_deinit(&local);
+    berth_local_init(&run.local);
+    read_words(&run, argc, argv);
+    if (!berth_options_end(&run.options, &status))
+        status = run_host(&run);
+    berth_local_deinit(&run.local); /* modules' options lie in the configuration */
+    berth_config_deinit(&run.config);
     return status;
 }
 
 const struct berth_command berth_command_run = {
     .name = "run",
-    .synopsis = "[FILE[=inline|process]]...",
+    .synopsis = "[--config CONFIG] [--path DIR]...\n"
+                "          [FILE|NAME[=inline|process]]...",
     .help = "Runs a host with these modules, in the foreground, until SIGTERM or SIGINT.\n"
             "\n"
             "The modules are loaded in an order that satisfies what they require: all of\n"
             "them, or none.\n"
             "\n"
-            "  FILE=inline   runs in the host's own process, which is the default\n"
-            "  FILE=process  runs in a worker of its own, and its crash is only an error\n"
+            "  --config CONFIG  starts what berth.conf(5) describes, and the modules that are\n"
+            "                   named here as well\n"
+            "  --path DIR       searches names here first; may be repeated\n"
+            "  FILE, NAME       a file has a / in its name or ends in .so; a name is searched\n"
+            "                   in the directories of berth(1)\n"
+            "  FILE=inline      runs in the host's own process, which is the default\n"
+            "  FILE=process     runs in a worker of its own, and its crash is only an error\n"
             "\n"
             "What the modules and the host log goes to standard error, one line each:\n"
             "TIME LEVEL MODULE TEXT. The line \"ready\" says that all of them are serving. At\n"
             "SIGTERM or SIGINT (Ctrl-C) every module is stopped in order, and the exit\n"
             "status is 0; a second signal ends the host at once.\n"
             "\n"
-            "Example:\n"
-            "  berth run ./greet.so ./math.so=process\n",
+            "Examples:\n"
+            "  berth run ./greet.so ./math.so=process\n"
+            "  berth run --config berth.conf\n",
     .run = run,
 };

@@ -22,6 +22,7 @@ struct berth_command {
 };
 
 extern const struct berth_command berth_command_call;
+extern const struct berth_command berth_command_check;
 extern const struct berth_command berth_command_help;
 extern const struct berth_command berth_command_run;
 extern const struct berth_command berth_command_show;

@@ -156,7 +156,7 @@ fails "a cycle is named" 1 "berth: *cycle_*cycle_*" \
 cp "$math" 'odd=name.so' && cp "$math" odd=name && mkdir 'odd=dir' && cp "$math" odd=dir/math
 ok "a file with = and ." $'3\n' call --with odd=name.so math.add 1 2
 ok "a file with = and /" $'3\n' call --with odd=dir/math math.add 1 2
-ok "a file with = and a placement" $'3\n' call --with odd=name=inline math.add 1 2
+ok "a file with = and a placement" $'3\n' call --with ./odd=name=inline math.add 1 2
 fails "a file with = alone is taken for a placement" 2 "berth: invalid_argument: *" call --with odd=name math.add 1 2
 
 # ---- Time ----

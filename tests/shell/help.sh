@@ -8,14 +8,14 @@ page=$BERTH_TOP_SRCDIR/doc/berth.1
 
 berth help
 cp out list
-tap_run "the list names every command" test "$(grep -cE '^  berth (show|call|run|help)' list)" = 4
+tap_run "the list names every command" test "$(grep -cE '^  berth (show|call|run|check|help)' list)" = 5
 berth --help
 tap_run "--help is the same" cmp list out
 berth -h
 tap_run "-h is the same" cmp list out
 berth --version
 tap_run "--version" grep -qE '^berth [0-9]+\.[0-9]+\.[0-9]+$' out
-for command in show call run help; do
+for command in show call run check help; do
     berth help "$command"
     cp out one
     tap_run "help $command begins with its synopsis" grep -q "^berth $command" one
@@ -38,6 +38,7 @@ check "a full disk is an error" 1 "" "berth: resource_exhausted: cannot write th
 
 cp "$modules/math.so" "$modules/greet.so" .
 echo World >name.txt
+echo '{"modules": {"greet": {"file": "./greet.so"}}}' >berth.conf
 mkdir bin && printf '#!/bin/sh\nexec "%s" "$@"\n' "$berth" >bin/berth && chmod +x bin/berth
 
 # run_example LINE: a host is ended once it is ready, everything else ends by itself.
@@ -61,7 +62,7 @@ run_example()
 
 examples()
 {
-    for command in show call run help; do
+    for command in show call run check help; do
         "$berth" help "$command" | sed -n 's/^  \(.*\bberth [a-z].*\)/\1/p'
     done
     sed -n '/^\.Sh EXAMPLES/,/^\.Sh DIAGNOSTICS/s/^\.Dl //p' "$page" | sed 's/\\-/-/g; s/\\(dq/"/g; s/\\(aq/'\''/g'
@@ -79,7 +80,7 @@ tap_run "there are examples" test "$count" -ge 10
 tap_run "berth(1) names every code of an error" \
     test -z "$(sed -n 's/^    BERTH_\([A-Z_]*\) = [1-9][0-9]*,.*/\L\1/p' "$BERTH_TOP_SRCDIR/include/berth/error.h" |
         while read -r code; do grep -q "\b$code\b" "$page" || echo "$code"; done)"
-for option in with timeout json args version help; do
+for option in with timeout json args path config schema version help; do
     tap_run "berth(1) describes --$option" grep -q "^\.\(It \)\?Fl -$option\|Fl -$option" "$page"
 done
 if command -v groff >/dev/null; then

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A configuration, berth.conf(5): JSON with comments. It is read by one table of keys
+ * (config_table.c), from which its JSON Schema is written as well; config_check.c then looks at the
+ * modules that it names. Whatever is wrong is gathered in its problems, so that all of it can be
+ * told at once.
+ */
+#ifndef RUNTIME_SHELL_CONFIG_H
+#define RUNTIME_SHELL_CONFIG_H
+
+#include <berth/host.h>
+
+#include "runtime/base/arena.h"
+#include "runtime/base/buffer.h"
+#include "runtime/shell/document.h"
+#include "runtime/shell/problem.h"
+#include "runtime/shell/search.h"
+
+#define BERTH_CONFIG_SIZE_MAX ((size_t)1 << 20)
+#define BERTH_SECRET_SIZE_MAX ((size_t)1 << 20) /* of a file that a reference names */
+
+/* ---- what it says ---- */
+
+/* What every entry of an object of objects begins with. */
+struct berth_config_entry {
+    const char *key;
+    const struct berth_node *node;
+};
+
+struct berth_config_module {
+    struct berth_config_entry entry; /* its name in the host */
+    const char *file;                /* or a name to be searched; NULL: its own name */
+    const char *version;             /* a range, or NULL */
+    int placement;                   /* an index of berth_placements */
+    bool optional;
+    const struct berth_node *options; /* an object, or NULL */
+    /* Filled by berth_config_check; all of it is valid as long as the configuration. */
+    const char *found;        /* the file; NULL: there is none that could be loaded */
+    const char *options_json; /* references resolved */
+};
+
+/* Lists of texts and of entries. */
+struct berth_config_list {
+    void *items;
+    size_t count;
+};
+
+struct berth_config {
+    struct berth_host_options host;   /* what is not configured keeps its default */
+    struct berth_config_list path;    /* const char *: directories */
+    struct berth_config_list modules; /* struct berth_config_module */
+    const char *schema;
+    struct berth_problems problems;
+    bool whole; /* no error of syntax: nothing is missing that is in the text */
+    const char *file;
+    char *text; /* of malloc, or NULL */
+    struct berth_arena arena;
+};
+
+extern const char *const berth_placements[]; /* "inline", "process", NULL */
+
+/* ---- the table of keys ---- */
+
+/* What a key takes, and what that goes into. */
+enum berth_config_kind {
+    BERTH_CONFIG_TEXT,        /* const char * */
+    BERTH_CONFIG_FLAG,        /* bool */
+    BERTH_CONFIG_WORD,        /* int: an index of words */
+    BERTH_CONFIG_NUMBER,      /* int, from min to max */
+    BERTH_CONFIG_COUNT,       /* size_t, likewise */
+    BERTH_CONFIG_SIZE,        /* size_t: bytes, likewise */
+    BERTH_CONFIG_DURATION,    /* int64_t: nanoseconds, likewise */
+    BERTH_CONFIG_RANGE,       /* const char *: a range of versions */
+    BERTH_CONFIG_DIRECTORIES, /* struct berth_config_list of const char * */
+    BERTH_CONFIG_OPTIONS,     /* const struct berth_node *: an object, with references in it */
+    BERTH_CONFIG_OBJECT,      /* the struct that its object describes */
+    BERTH_CONFIG_ENTRIES,     /* struct berth_config_list of such structs, each with a name */
+};
+
+struct berth_config_object;
+struct berth_config_key {
+    const char *name;
+    enum berth_config_kind kind;
+    size_t offset; /* of where it goes */
+    const char *doc;
+    int64_t min, max;
+    const char *const *words; /* ends with NULL */
+    const struct berth_config_object *object;
+};
+struct berth_config_object {
+    size_t size, count;
+    const struct berth_config_key *keys;
+};
+extern const struct berth_config_object berth_config_root;
+
+/* What a key takes, for people: "a whole number from 1 to 1024". Returns text. */
+#define BERTH_CONFIG_TAKES_MAX 160
+const char *berth_config_takes(const struct berth_config_key *key,
+                               char text[BERTH_CONFIG_TAKES_MAX]);
+
+/* The JSON Schema (draft 2020-12) of a configuration; no newline at its end. */
+void berth_config_schema(struct berth_buffer *buffer);
+
+/* ---- reading ---- */
+
+/*
+ * Reads a file. Fails only when that, or memory, does; what is wrong with the text is in the
+ * problems. The file's name is borrowed. To be deinit'ed in any case.
+ */
+int berth_config_read(struct berth_config *config, const char *file, struct berth_error *error);
+/* The same of a text, which is borrowed, too. */
+int berth_config_parse(struct berth_config *config, const char *file, const char *text, size_t size,
+                       struct berth_error *error);
+void berth_config_deinit(struct berth_config *config);
+
+/*
+ * Looks at the modules without running any code of them: whether they are found and are modules,
+ * satisfy the range, have these options with these types, and have beside them what they require.
+ * For a start references are resolved as well, and requirements are left to the load, as the
+ * command line may bring more modules. What is wrong with an optional module's file is a warning.
+ * Fails only without memory.
+ */
+int berth_config_check(struct berth_config *config, struct berth_search *search, bool start,
+                       struct berth_error *error);
+
+/*
+ * Options as JSON, without comments. Each reference, {"$file": …} or {"$env": …}, is the string
+ * that it stands for, or "" unless resolve; then what cannot be had is added to the problems.
+ */
+void berth_config_write_options(struct berth_config *config, const struct berth_node *options,
+                                bool resolve, struct berth_buffer *buffer);
+/* A reference's only member, or NULL. */
+const struct berth_node *berth_config_reference(const struct berth_node *node);
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * All keys of a configuration. Reader, JSON Schema and the manual's test follow from this table, so
+ * a new key is one line here, its place in config.h, and its words in doc/berth.conf.5.
+ */
+#include "runtime/shell/config.h"
+#include "runtime/shell/log.h"
+
+#define INTO(object, member) offsetof(struct object, member)
+#define KEYS(object, keys)                                            \
+    {                                                                 \
+        sizeof(struct object), sizeof(keys) / sizeof((keys)[0]), keys \
+    }
+#define MILLISECOND INT64_C(1000000)
+#define YEAR        (8760 * 3600 * INT64_C(1000000000))
+#define KIB         (INT64_C(1) << 10)
+#define GIB         (INT64_C(1) << 30)
+
+const char *const berth_placements[] = { "inline", "process", NULL };
+
+/* clang-format off */
+static const struct berth_config_key limit_keys[] = {
+    { "max_message", BERTH_CONFIG_SIZE, INTO(berth_host_options, max_message),
+      "Bytes of a JSON text, or of a packed message or call.", KIB, GIB, NULL, NULL },
+    { "mailbox_messages", BERTH_CONFIG_COUNT, INTO(berth_host_options, mailbox_messages),
+      "Messages that wait in the mailbox of a module.", 1, 1000000, NULL, NULL },
+    { "mailbox_bytes", BERTH_CONFIG_SIZE, INTO(berth_host_options, mailbox_bytes),
+      "Bytes of messages that wait in the mailbox of a module.", KIB, GIB, NULL, NULL },
+    { "call_timeout", BERTH_CONFIG_DURATION, INTO(berth_host_options, call_timeout_ns),
+      "The time of a call that has no deadline of its own.", MILLISECOND, YEAR, NULL, NULL },
+    { "stop_timeout", BERTH_CONFIG_DURATION, INTO(berth_host_options, stop_timeout_ns),
+      "How long an unload or reload waits for calls to end.", MILLISECOND, YEAR, NULL, NULL },
+};
+static const struct berth_config_object limits = KEYS(berth_host_options, limit_keys);
+
+static const struct berth_config_key log_keys[] = {
+    { "level", BERTH_CONFIG_WORD, INTO(berth_host_options, log_level),
+      "The most detailed lines that are logged.", 0, 0, berth_log_levels, NULL },
+};
+static const struct berth_config_object log_object = KEYS(berth_host_options, log_keys);
+
+static const struct berth_config_key module_keys[] = {
+    { "file", BERTH_CONFIG_TEXT, INTO(berth_config_module, file),
+      "Its file, with a / or at the end .so; or a name for the search path. Default: its own name.",
+      0, 0, NULL, NULL },
+    { "version", BERTH_CONFIG_RANGE, INTO(berth_config_module, version),
+      "The versions that will do. Default: any.", 0, 0, NULL, NULL },
+    { "placement", BERTH_CONFIG_WORD, INTO(berth_config_module, placement),
+      "Where it runs: inline, in the host's own process, or in a process of its own.",
+      0, 0, berth_placements, NULL },
+    { "options", BERTH_CONFIG_OPTIONS, INTO(berth_config_module, options),
+      "Values for the module's options.", 0, 0, NULL, NULL },
+    { "optional", BERTH_CONFIG_FLAG, INTO(berth_config_module, optional),
+      "Whether the host starts without it when it cannot be loaded.", 0, 0, NULL, NULL },
+};
+static const struct berth_config_object module = KEYS(berth_config_module, module_keys);
+
+static const struct berth_config_key root_keys[] = {
+    { "$schema", BERTH_CONFIG_TEXT, INTO(berth_config, schema),
+      "Where an editor finds the JSON Schema; not used otherwise.", 0, 0, NULL, NULL },
+    { "name", BERTH_CONFIG_TEXT, INTO(berth_config, host.name),
+      "The name of the host.", 0, 0, NULL, NULL },
+    { "threads", BERTH_CONFIG_NUMBER, INTO(berth_config, host.threads),
+      "Threads for messages, timers and watches. Default: one for each processor.",
+      1, 1024, NULL, NULL },
+    { "path", BERTH_CONFIG_DIRECTORIES, INTO(berth_config, path),
+      "Directories where modules are searched.", 0, 0, NULL, NULL },
+    { "modules", BERTH_CONFIG_ENTRIES, INTO(berth_config, modules),
+      "The modules, each under its name in the host.", 0, 0, NULL, &module },
+    { "limits", BERTH_CONFIG_OBJECT, INTO(berth_config, host),
+      "Limits of the host.", 0, 0, NULL, &limits },
+    { "log", BERTH_CONFIG_OBJECT, INTO(berth_config, host),
+      "What is logged.", 0, 0, NULL, &log_object },
+};
+/* clang-format on */
+const struct berth_config_object berth_config_root = KEYS(berth_config, root_keys);
