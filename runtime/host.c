@@ -268,6 +268,7 @@ void berth_host_free(berth_host *host)
     berth_host_module_free(host);
     unbind_all(host);
     berth_schedule_stop(host);
+    berth_timer_remove(&host->reap_timer);
     berth_generations_finish(host);
     berth_zygote_free(host->zygote);
     registry_free(host);
@@ -328,21 +329,40 @@ static const char *load_name(const struct berth_load *load)
     return load->name ? load->name : load->image->manifest->name;
 }
 
+/* Whether another load that is not done yet has this name. */
+static bool comes_later(const struct berth_load *loads, const bool *done, size_t count, size_t of,
+                        const char *name, size_t *ret_on)
+{
+    for (size_t k = 0; k < count; k++)
+        if (!done[k] && k != of && strcmp(load_name(&loads[k]), name) == 0) {
+            *ret_on = k;
+            return true;
+        }
+    return false;
+}
+
 /*
- * Whether one of the loads that are not done yet provides what load number `of` requires; *ret_what
- * names it.
+ * Whether one of the loads that are not done yet provides what load number `of` requires; *ret_on
+ * is which.
  */
 static bool waits_for(const struct berth_load *loads, const bool *done, size_t count, size_t of,
                       size_t *ret_on)
 {
     const struct berth_manifest *manifest = loads[of].image->manifest;
     for (size_t i = 0; i < manifest->require_count; i++)
-        for (size_t k = 0; k < count; k++)
-            if (!done[k] && k != of &&
-                strcmp(load_name(&loads[k]), manifest->requires[i].module) == 0) {
-                *ret_on = k;
-                return true;
-            }
+        if (comes_later(loads, done, count, of, manifest->requires[i].module, ret_on))
+            return true;
+    return false;
+}
+
+/* Whether it imports from one of them: then what does not fit is found before either serves. */
+static bool imports_from(const struct berth_load *loads, const bool *done, size_t count, size_t of)
+{
+    const struct berth_manifest *manifest = loads[of].image->manifest;
+    size_t on;
+    for (size_t i = 0; i < manifest->import_count; i++)
+        if (comes_later(loads, done, count, of, manifest->imports[i].module, &on))
+            return true;
     return false;
 }
 
@@ -367,32 +387,51 @@ static int cycle(const struct berth_load *loads, const bool *done, size_t count,
                            load_name(&loads[first]));
 }
 
+/* The next to be loaded: after all that it requires, and, if that can be, all that it imports. */
+static bool next_load(const struct berth_load *loads, const bool *done, size_t count,
+                      size_t *ret_next)
+{
+    size_t on;
+    bool found = false;
+    for (size_t i = 0; i < count; i++) {
+        if (done[i] || waits_for(loads, done, count, i, &on))
+            continue;
+        bool last = imports_from(loads, done, count, i);
+        if (!found || !last)
+            *ret_next = i;
+        found = true;
+        if (!last)
+            break;
+    }
+    return found;
+}
+
+static int load_one(berth_ctx *admin, struct berth_load *from, struct berth_error *error)
+{
+    char file[512];
+    struct berth_load load = *from;
+    snprintf(file, sizeof file, "%s", load.image->file);
+    from->image = NULL;
+    int code = berth_module_load(admin, &load, error);
+    if (code != BERTH_OK && error && strncmp(error->text, file, strlen(file)) != 0)
+        berth_error_prefix(error, "%s: ", file); /* mapping has named it already */
+    return code;
+}
+
 /* In an order that satisfies what they require. Images that are taken are NULL afterwards. */
 static int load_ordered(berth_ctx *admin, struct berth_load *loads, bool *done, size_t count,
                         struct berth_error *error)
 {
-    for (size_t left = count; left > 0;) {
-        size_t on, before = left, first = count;
-        for (size_t i = 0; i < count; i++) {
-            if (done[i])
-                continue;
-            first = first == count ? i : first;
-            if (waits_for(loads, done, count, i, &on))
-                continue;
-            char file[512];
-            snprintf(file, sizeof file, "%s", loads[i].image->file);
-            struct berth_load load = loads[i];
-            int code = berth_module_load(admin, &load, error);
-            loads[i].image = NULL;
-            done[i] = true;
-            left--;
-            if (code != BERTH_OK && error && strncmp(error->text, file, strlen(file)) != 0)
-                berth_error_prefix(error, "%s: ", file); /* mapping has named it already */
-            if (code != BERTH_OK)
-                return code;
+    for (size_t left = count, next = 0; left > 0; left--) {
+        if (!next_load(loads, done, count, &next)) {
+            for (next = 0; done[next]; next++)
+                ;
+            return cycle(loads, done, count, next, error);
         }
-        if (left == before)
-            return cycle(loads, done, count, first, error);
+        done[next] = true;
+        int code = load_one(admin, &loads[next], error);
+        if (code != BERTH_OK)
+            return code;
     }
     return BERTH_OK;
 }

@@ -120,8 +120,9 @@ BERTH_PUBLIC int berth_host_load(berth_host *host, const char *file,
                                  const struct berth_load_options *options,
                                  struct berth_error *error);
 /*
- * Loads several, in an order that satisfies their BERTH_REQUIRES. All or none: a cycle or
- * something missing is named. options has count entries, one for each file, or is NULL.
+ * Loads several, in an order that satisfies their BERTH_REQUIRES, and where that can be each after
+ * what it imports. All or none: a cycle or something missing is named. options has count entries,
+ * one for each file, or is NULL.
  */
 BERTH_PUBLIC int berth_host_load_all(berth_host *host, const char *const *files,
                                      const struct berth_load_options *options, size_t count,

@@ -429,6 +429,25 @@ static void modules_load_in_the_order_of_their_needs(void)
     berth_host_free(host);
 }
 
+/* Whichever is named first, what does not fit is found before either serves. */
+static void an_importer_comes_after_what_it_imports(void)
+{
+    static const char *const orders[][2] = { { "disagreer", "math" }, { "math", "disagreer" } };
+    berth_host *host = host_with_threads(0);
+    struct berth_error error;
+
+    for (size_t i = 0; i < COUNT(orders); i++) {
+        CHECK_CODE(load_all(host, orders[i], 2, &error), BERTH_FAILED_PRECONDITION, &error);
+        CHECK_CONTAINS(error.text, "disagreer imports math.negate(string a) -> string, but math");
+        CHECK_STR(berth_test_module(host, "math", "state"), "");
+    }
+    /* those that import each other come in some order */
+    CHECK_CODE(load_all(host, (const char *const[]){ "threader", "chain_b", "chain_a", "math" }, 4,
+                        &error),
+               BERTH_OK, &error);
+    berth_host_free(host);
+}
+
 static void all_or_none_are_loaded(void)
 {
     static const struct {
@@ -851,6 +870,7 @@ static const struct berth_test tests[] = {
     { "dispatch_works_beside_threads", dispatch_works_beside_threads },
     { "dispatch_waits_for_work_of_other_threads", dispatch_waits_for_work_of_other_threads },
     { "modules_load_in_the_order_of_their_needs", modules_load_in_the_order_of_their_needs },
+    { "an_importer_comes_after_what_it_imports", an_importer_comes_after_what_it_imports },
     { "all_or_none_are_loaded", all_or_none_are_loaded },
     { "ranges_are_kept", ranges_are_kept },
     { "names_must_be_names", names_must_be_names },
