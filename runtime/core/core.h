@@ -278,6 +278,8 @@ struct berth_host {
     struct berth_list bound;       /* edges of BERTH_BOUND */
     struct berth_list generations; /* all of them: current, being made, draining, kept */
     size_t draining;               /* how many of them are; under admin */
+    struct berth_timer reap_timer; /* looks whether they can go */
+    int64_t reap_delay;            /* before the next look; under admin */
     struct berth_idmap handles, alarms, app_subscriptions;
     pthread_mutex_t event_lock;
     struct berth_buffer events;    /* JSON, a line each, the newest last */

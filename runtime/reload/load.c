@@ -6,6 +6,7 @@
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
+#include "runtime/core/schedule.h"
 #include "runtime/core/topic.h"
 #include "runtime/reload/lifecycle.h"
 
@@ -150,6 +151,42 @@ bool berth_generation_quiet(struct berth_generation *generation, int64_t deadlin
            frames_end(generation, false, deadline);
 }
 
+#define REAP_FIRST_NS INT64_C(20000000)
+#define REAP_LAST_NS  INT64_C(2000000000)
+
+static void reap_job(void *argument);
+
+static void reap_due(struct berth_timer *timer)
+{
+    struct berth_host *host = timer->owner;
+    if (berth_schedule_job(host, reap_job, host) != BERTH_OK)
+        berth_timer_add(host->loop, timer, berth_now() + REAP_LAST_NS, NULL);
+}
+
+/* Looks again in a while, and less and less often. Under admin. */
+static void reap_later(struct berth_host *host)
+{
+    host->reap_timer.owner = host;
+    host->reap_timer.fire = reap_due;
+    berth_timer_add(host->loop, &host->reap_timer, berth_now() + host->reap_delay, NULL);
+    if (host->reap_delay < REAP_LAST_NS)
+        host->reap_delay *= 2;
+}
+
+static void reap_job(void *argument)
+{
+    struct berth_host *host = argument;
+    struct berth_error error;
+    if (__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE))
+        return;
+    berth_ctx *admin = berth_admin_enter(host, "the end of an old image", &error); /* which reaps */
+    if (!admin)
+        return; /* whoever enters next looks, too */
+    if (host->draining)
+        reap_later(host);
+    berth_admin_leave(host, admin);
+}
+
 void berth_generation_linger(struct berth_generation *generation, const char *why)
 {
     struct berth_host *host = generation->host;
@@ -158,6 +195,8 @@ void berth_generation_linger(struct berth_generation *generation, const char *wh
         return;
     __atomic_store_n(&generation->draining, true, __ATOMIC_RELAXED); /* others list it */
     host->draining++;
+    host->reap_delay = REAP_FIRST_NS;
+    reap_later(host);
     berth_module_label(generation, label, sizeof label);
     berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s stays for now: %s", label, why);
 }

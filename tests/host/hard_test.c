@@ -227,15 +227,6 @@ static size_t stops(void)
     return count_of(berth_test_log(), "stops\n");
 }
 
-/* What has left is ended when something else is loaded or unloaded. */
-static bool stops_are(size_t number)
-{
-    struct berth_error error;
-    berth_test_load(host, "math", NULL, NULL, &error);
-    berth_host_unload(host, "math", NULL);
-    return stops() == number;
-}
-
 static void an_unload_does_not_wait_for_a_thread_for_ever(void)
 {
     struct berth_error error;
@@ -252,7 +243,7 @@ static void an_unload_does_not_wait_for_a_thread_for_ever(void)
     CHECK_INT(stops(), 0);
     load_stubborn(); /* another one may come */
     close(ends[1]);
-    UNTIL(host, stops_are(1));
+    UNTIL(host, stops() == 1);
     berth_host_free(host);
     CHECK_INT(stops(), 2);
     close(ends[0]);
@@ -270,7 +261,7 @@ static void a_reload_does_not_wait_for_a_thread_for_ever(void)
     CHECK_CONTAINS(report.kept, "thread");
     CHECK_INT(report.unmapped, 0);
     close(ends[1]);
-    UNTIL(host, stops_are(1));
+    UNTIL(host, stops() == 1);
     berth_host_free(host);
     CHECK_INT(stops(), 2);
     close(ends[0]);
@@ -304,10 +295,10 @@ static void one_that_stays_does_not_keep_another(void)
     CHECK_CODE(berth_host_unload(host, "stubborn", &error), BERTH_OK, &error);
     CHECK_INT(stops(), 1);
     close(ends[1]);
-    UNTIL(host, stops_are(2)); /* the third; the first is still busy */
+    UNTIL(host, stops() == 2); /* the third; the first is still busy */
     close(first[1]);
     pthread_join(thread, NULL);
-    UNTIL(host, stops_are(3));
+    UNTIL(host, stops() == 3);
     berth_host_free(host);
     close(first[0]);
     close(ends[0]);
