@@ -90,12 +90,16 @@ static void call(berth_ctx *ctx, struct berth_link *link, const void *const *arg
         struct berth_error error;
         if (result)
             berth_value_zero(edge->signature->result, result);
-        int code =
-            berth_too_deep(ctx)
-                ? berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply")
-                : host->upstream->call(host->upstream->user, ctx, edge->import,
-                                       berth_deadline(ctx, host), edge->signature, arguments,
-                                       &berth_thread_of(ctx)->arena, result, &error);
+        int code = berth_arguments_check(edge->signature, arguments, &error);
+        if (code != BERTH_OK)
+            berth_error_prefix(&error,
+                               "%s: ", edge->importer->image->manifest->imports[edge->import].name);
+        if (code == BERTH_OK && berth_too_deep(ctx))
+            code = berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply");
+        if (code == BERTH_OK)
+            code = host->upstream->call(host->upstream->user, ctx, edge->import,
+                                        berth_deadline(ctx, host), edge->signature, arguments,
+                                        &berth_thread_of(ctx)->arena, result, &error);
         if (code != BERTH_OK)
             berth_fault_pass_on(ctx, code, error.text);
         return;

@@ -360,7 +360,10 @@ static int parcel_new(const struct berth_topic *topic, const char *sender,
     parcel->topic = strdup(topic->name);
     parcel->sender = strdup(sender);
     berth_buffer_init(&buffer, limit);
-    int code = berth_arguments_pack(signature, arguments, &buffer, NULL, error);
+    size_t json_size = 0;
+    int code = berth_arguments_check(signature, arguments, error);
+    if (code == BERTH_OK)
+        code = berth_arguments_pack(signature, arguments, &buffer, NULL, error);
     if (code == BERTH_OK && signature->count) {
         parcel->packed = berth_buffer_take(&buffer, &parcel->packed_size);
         code = parcel->packed ? BERTH_OK : berth_error_nomem(error);
@@ -371,13 +374,13 @@ static int parcel_new(const struct berth_topic *topic, const char *sender,
     if (code == BERTH_OK && any) {
         berth_buffer_reset(&buffer);
         code = berth_json_write_arguments(signature, arguments, &buffer, error);
-        parcel->json = code == BERTH_OK ? berth_buffer_take(&buffer, NULL) : NULL;
+        parcel->json = code == BERTH_OK ? berth_buffer_take(&buffer, &json_size) : NULL;
         code = code == BERTH_OK && !parcel->json ? berth_error_nomem(error) : code;
     }
     berth_buffer_deinit(&buffer);
     if (code == BERTH_OK && (!parcel->topic || !parcel->sender))
         code = berth_error_nomem(error);
-    parcel->size = parcel->packed_size + strlen(topic->name);
+    parcel->size = parcel->packed_size + strlen(topic->name) + json_size;
     if (code == BERTH_OK)
         *ret_parcel = parcel;
     else
@@ -425,11 +428,12 @@ void berth_publish(berth_ctx *ctx, struct berth_publisher *publisher, const void
     struct berth_error error;
     int code;
     if (host->upstream) {
-        code =
-            berth_too_deep(ctx)
-                ? berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply")
-                : host->upstream->publish(host->upstream->user, ctx, publisher->index,
-                                          publisher->signature, arguments, &error);
+        code = berth_arguments_check(publisher->signature, arguments, &error);
+        if (code == BERTH_OK && berth_too_deep(ctx))
+            code = berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply");
+        if (code == BERTH_OK)
+            code = host->upstream->publish(host->upstream->user, ctx, publisher->index,
+                                           publisher->signature, arguments, &error);
     } else {
         pthread_rwlock_rdlock(&host->topic_lock);
         /*

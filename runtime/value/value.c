@@ -322,6 +322,20 @@ int berth_argument_error(const struct berth_signature *signature, size_t i, int 
     return code;
 }
 
+int berth_arguments_check(const struct berth_signature *signature, const void *const *arguments,
+                          struct berth_error *error)
+{
+    int code = BERTH_OK;
+
+    for (size_t i = 0; i < signature->count && code == BERTH_OK; i++) {
+        const struct berth_type *type = signature->parameters[i].type;
+        if (type->kind >= BERTH_KIND_STRING) /* any bits are a number */
+            code = berth_argument_error(signature, i, berth_value_check(type, arguments[i], error),
+                                        error);
+    }
+    return code;
+}
+
 int berth_arguments_copy(const struct berth_signature *signature, const void *const *arguments,
                          struct berth_arena *arena, const void ***ret_arguments,
                          struct berth_error *error)

@@ -99,6 +99,9 @@ int berth_arguments_pack(const struct berth_signature *signature, const void *co
 int berth_arguments_unpack(const struct berth_signature *signature, struct berth_reader *reader,
                            struct berth_arena *arena, const void ***ret_arguments,
                            const struct berth_handle_walk *walk, struct berth_error *error);
+/* berth_value_check for each; the error names the argument. */
+int berth_arguments_check(const struct berth_signature *signature, const void *const *arguments,
+                          struct berth_error *error);
 /* Copies values and what they point at into the arena; fails like berth_value_check. */
 int berth_arguments_copy(const struct berth_signature *signature, const void *const *arguments,
                          struct berth_arena *arena, const void ***ret_arguments,

@@ -208,6 +208,24 @@ static void the_application_subscribes(void)
     berth_host_free(host);
 }
 
+/* Inline a publisher can hand over anything: nobody gets it. */
+static void what_is_not_of_its_type_reaches_nobody(void)
+{
+    struct heard heard = { .lock = PTHREAD_MUTEX_INITIALIZER };
+    berth_host *host = conformance_host();
+    struct berth_error error;
+    uint64_t id;
+
+    CHECK_CODE(berth_host_subscribe(host, "liar.news", hear, &heard, &id, &error), BERTH_OK,
+               &error);
+    LOAD(host, "liar", conformance.placement);
+    CHECK_FAILS(host, "liar.publish", "[]", BERTH_INVALID_ARGUMENT, "liar.publish: ");
+    CHECK_FAILS(host, "liar.publish", "[]", BERTH_INVALID_ARGUMENT, "argument remark: ");
+    berth_host_unsubscribe(host, id);
+    CHECK_INT(heard.count, 0);
+    berth_host_free(host);
+}
+
 static void wrong_patterns_are_refused(void)
 {
     static const char *const wrong[] = { "",     ".",     "a.",     ".a",  "a..b", "a.>.b",
@@ -340,6 +358,7 @@ const struct berth_test conformance_messages[] = {
     { "a_mailbox_counts_bytes_too", a_mailbox_counts_bytes_too },
     { "a_handler_that_fails_loses_only_its_message", a_handler_that_fails_loses_only_its_message },
     { "the_application_subscribes", the_application_subscribes },
+    { "what_is_not_of_its_type_reaches_nobody", what_is_not_of_its_type_reaches_nobody },
     { "wrong_patterns_are_refused", wrong_patterns_are_refused },
     { "unsubscribing_waits_for_the_callback", unsubscribing_waits_for_the_callback },
     { "a_callback_may_unsubscribe_itself", a_callback_may_unsubscribe_itself },
