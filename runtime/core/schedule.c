@@ -16,6 +16,7 @@
 
 #define BATCH       16 /* mails a module may handle before others get their turn */
 #define JOB_THREADS 64 /* at most, besides the pool */
+#define OWN_THREADS 4  /* more of them for the host's own jobs: modules cannot take those */
 
 static struct berth_module *take_module(struct berth_host *host)
 {
@@ -167,16 +168,17 @@ static bool too_few_idle(const struct berth_host *host)
     return queued > host->idle_threads;
 }
 
-int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument)
+static int add_job(struct berth_host *host, void (*run)(void *argument), void *argument, bool own)
 {
+    size_t most = JOB_THREADS + (own ? OWN_THREADS : 0);
     struct berth_job *job = calloc(1, sizeof *job);
     if (!job)
         return BERTH_RESOURCE_EXHAUSTED;
     job->run = run;
     job->argument = argument;
     pthread_mutex_lock(&host->run_lock);
-    berth_list_append(&host->jobs, &job->link);
-    if (host->pool_size && host->job_threads < JOB_THREADS && too_few_idle(host)) {
+    berth_list_insert(own ? host->jobs.next : &host->jobs, &job->link);
+    if (host->pool_size && host->job_threads < most && too_few_idle(host)) {
         pthread_t thread;
         host->job_threads++;
         if (berth_thread_spawn(&thread, job_main, host, "berth-job") == 0)
@@ -187,6 +189,16 @@ int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), voi
     wake_one(host);
     pthread_mutex_unlock(&host->run_lock);
     return BERTH_OK;
+}
+
+int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument)
+{
+    return add_job(host, run, argument, false);
+}
+
+int berth_schedule_own_job(struct berth_host *host, void (*run)(void *argument), void *argument)
+{
+    return add_job(host, run, argument, true);
 }
 
 int berth_schedule_start(struct berth_host *host, struct berth_error *error)

@@ -18,6 +18,8 @@ void berth_schedule_module(struct berth_module *module);
 bool berth_schedule_cancel(struct berth_module *module);
 /* Runs run(argument) once, on a thread that may block. An error code: it is not run. */
 int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument);
+/* The same for what the host has to do, however many jobs modules have: it comes first. */
+int berth_schedule_own_job(struct berth_host *host, void (*run)(void *argument), void *argument);
 /* What is to do now, on this thread, after waiting at most timeout ns for something. */
 int berth_schedule_run(struct berth_host *host, int64_t timeout);
 

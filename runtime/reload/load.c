@@ -159,7 +159,7 @@ static void reap_job(void *argument);
 static void reap_due(struct berth_timer *timer)
 {
     struct berth_host *host = timer->owner;
-    if (berth_schedule_job(host, reap_job, host) != BERTH_OK)
+    if (berth_schedule_own_job(host, reap_job, host) != BERTH_OK)
         berth_timer_add(host->loop, timer, berth_now() + REAP_LAST_NS, NULL);
 }
 

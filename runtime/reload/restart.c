@@ -21,7 +21,7 @@ static void restart_job(void *argument);
 static void timer_due(struct berth_timer *timer)
 {
     struct berth_module *module = timer->owner;
-    if (berth_schedule_job(module->host, restart_job, module) != BERTH_OK)
+    if (berth_schedule_own_job(module->host, restart_job, module) != BERTH_OK)
         berth_timer_add(module->host->loop, timer, berth_now() + 1000000000, NULL);
 }
 
@@ -44,7 +44,7 @@ static void plan(struct berth_module *module, const char *how)
         if (!module->restart_timer.fire) /* else it may be running, from before a reload */
             module->restart_timer = (struct berth_timer){ .fire = timer_due, .owner = module };
         module->restart_pending = true;
-        if (delay == 0 ? berth_schedule_job(host, restart_job, module) != BERTH_OK
+        if (delay == 0 ? berth_schedule_own_job(host, restart_job, module) != BERTH_OK
                        : berth_timer_add(host->loop, &module->restart_timer, berth_now() + delay,
                                          NULL) != BERTH_OK) {
             module->state = BERTH_MODULE_FAILED;
@@ -105,6 +105,8 @@ static void restart_job(void *argument)
     struct berth_host *host = module->host;
     struct berth_error error;
     berth_ctx *admin = berth_admin_enter(host, "a restart", &error);
+    if (!admin && !__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE)) /* out of memory: again */
+        berth_timer_add(host->loop, &module->restart_timer, berth_now() + 1000000000, NULL);
     if (!admin)
         return;
     pthread_mutex_lock(&host->lock);

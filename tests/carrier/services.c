@@ -5,6 +5,9 @@
 #include <berth/module.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 /* ---- The application as a module ---- */
@@ -43,16 +46,20 @@ BERTH_EXPORT(void, announce, "Publishes.", (string, text), (i64, number))
     publish_event(ctx, text, number);
 }
 
-static int waiting; /* how many are inside of app.wait; -1: it returns */
+static int inside;  /* how many are in app.wait; atomic */
+static bool let_go; /* they return; atomic */
 
-BERTH_EXPORT(void, wait, "Returns when the test wants it, or after 20 seconds.")
+BERTH_EXPORT(void, wait, "Returns when the test wants it.")
 {
-    int none = 0;
-    if (!__atomic_compare_exchange_n(&waiting, &none, 1, 0, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST))
-        return;
-    for (int i = 0; i < 20000 && __atomic_load_n(&waiting, __ATOMIC_SEQ_CST) == 1; i++)
-        usleep(1000);
-    __atomic_store_n(&waiting, -1, __ATOMIC_SEQ_CST);
+    (void)ctx;
+    __atomic_add_fetch(&inside, 1, __ATOMIC_SEQ_CST);
+    EVENTUALLY(__atomic_load_n(&let_go, __ATOMIC_SEQ_CST));
+    __atomic_sub_fetch(&inside, 1, __ATOMIC_SEQ_CST);
+}
+
+static int insiders(void)
+{
+    return __atomic_load_n(&inside, __ATOMIC_SEQ_CST);
 }
 
 /* What a worker has asked for runs on when it has gone, but nobody waits for that. */
@@ -66,16 +73,40 @@ static void a_call_of_a_dead_worker_holds_up_nobody(void)
     options.threads = conformance.threads;
     options.stop_timeout_ns = INT64_C(200000000);
     berth_host *host = berth_test_host(&options);
-    __atomic_store_n(&waiting, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&let_go, false, __ATOMIC_SEQ_CST);
     CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_OK, &error);
     LOAD(host, "aside", "process");
     CHECK_CALL(host, "aside.wait", "[]", "null");
-    UNTIL(host, __atomic_load_n(&waiting, __ATOMIC_SEQ_CST) == 1);
+    UNTIL(host, insiders() == 1);
     CHECK_CODE(berth_host_unload(host, "aside", &error), BERTH_OK, &error);
-    CHECK_INT(__atomic_load_n(&waiting, __ATOMIC_SEQ_CST), 1);
+    CHECK_INT(insiders(), 1);
     LOAD(host, "aside", "process");
     CHECK_STR(berth_test_module(host, "aside", "state"), "running");
-    __atomic_store_n(&waiting, -1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&let_go, true, __ATOMIC_SEQ_CST);
+    berth_host_free(host);
+}
+
+/* A worker that asks for more than there are threads does not keep others from coming back. */
+static void a_restart_has_a_thread_whatever_modules_do(void)
+{
+    struct berth_error error;
+
+    if (!conformance_process() || berth_test_valgrind() || conformance.threads == 0)
+        berth_skip("needs a worker, and threads");
+    berth_host *host = conformance_host();
+    __atomic_store_n(&let_go, false, __ATOMIC_SEQ_CST);
+    CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_OK, &error);
+    LOAD(host, "aside", "process");
+    LOAD(host, "math", "process");
+    for (int i = 0; i < 100; i++)
+        CHECK_CALL(host, "aside.wait", "[]", "null");
+    UNTIL(host, insiders() >= 64);
+    const char *pid = berth_test_module(host, "math", "pid");
+    kill((pid_t)atoi(pid), SIGKILL);
+    UNTIL(host, strcmp(berth_test_module(host, "math", "pid"), pid) != 0 &&
+                    strcmp(berth_test_module(host, "math", "state"), "running") == 0);
+    CHECK(insiders() >= 64);
+    __atomic_store_n(&let_go, true, __ATOMIC_SEQ_CST);
     berth_host_free(host);
 }
 
@@ -453,6 +484,7 @@ const struct berth_test conformance_services[] = {
     { "modules_call_the_application", modules_call_the_application },
     { "finished_calls_hold_no_memory", finished_calls_hold_no_memory },
     { "a_call_of_a_dead_worker_holds_up_nobody", a_call_of_a_dead_worker_holds_up_nobody },
+    { "a_restart_has_a_thread_whatever_modules_do", a_restart_has_a_thread_whatever_modules_do },
     { "the_application_publishes", the_application_publishes },
     { "options_have_defaults_and_values", options_have_defaults_and_values },
     { "wrong_options_are_refused_before_start", wrong_options_are_refused_before_start },
