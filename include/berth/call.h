@@ -277,6 +277,7 @@ struct berth_services {
     const char *(*topic)(berth_ctx *ctx);
     void (*leave_thread)(berth_ctx *ctx);
     int (*stopping_fd)(berth_ctx *ctx, struct berth_link *unit);
+    const char *(*module_name)(berth_ctx *ctx, struct berth_link *unit);
 };
 
 BERTH_I_UNUSED static inline struct berth_block *berth_block(const berth_ctx *ctx)

@@ -166,6 +166,15 @@ BERTH_I_UNUSED static inline int berth_stopping_fd(berth_ctx *ctx)
     return BERTH_I_SERVICES(ctx)->stopping_fd(ctx, &berth_link_unit);
 }
 
+/*
+ * The name that this module has in its host: its manifest's, unless it was loaded under another.
+ * Valid as long as the module.
+ */
+BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
+{
+    return BERTH_I_SERVICES(ctx)->module_name(ctx, &berth_link_unit);
+}
+
 /* ---- the module ----------------------------------------------------------------------------- */
 
 /* BERTH_MODULE("name", "1.2.3", "What it does."): once in a module; a semantic version. */

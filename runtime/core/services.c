@@ -232,6 +232,13 @@ static int stopping_fd(berth_ctx *ctx, struct berth_link *unit)
     return fd;
 }
 
+static const char *module_name(berth_ctx *ctx, struct berth_link *unit)
+{
+    const struct berth_generation *generation = unit->edge;
+    (void)ctx;
+    return generation->module->name;
+}
+
 /* ---- the call ---- */
 
 static int64_t time_left(berth_ctx *ctx)
@@ -302,4 +309,5 @@ const struct berth_services berth_services = {
     .topic = topic,
     .leave_thread = berth_thread_leave,
     .stopping_fd = stopping_fd,
+    .module_name = module_name,
 };

@@ -118,6 +118,7 @@ static const struct row rows[] = {
     MEMBER(struct berth_services, topic, 192, 8),
     MEMBER(struct berth_services, leave_thread, 200, 8),
     MEMBER(struct berth_services, stopping_fd, 208, 8),
+    MEMBER(struct berth_services, module_name, 216, 8),
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
