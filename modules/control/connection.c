@@ -1,0 +1,565 @@
+/* SPDX-License-Identifier: MIT */
+/* Clients: their lines in, their answers out, and when it is enough. */
+#include "control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define READ_SIZE     4096               /* at least so much is asked for at a time */
+#define TURN          16                 /* requests of one client, then others have their turn */
+#define RETRY_NS      INT64_C(500000000) /* without a descriptor to accept with */
+#define FULL_GRACE_NS INT64_C(1000000)   /* timers need not be exact */
+
+static struct {
+    pthread_mutex_t lock; /* of `open`, and of who takes a place */
+    struct connection *places;
+    size_t count, open;
+    uint32_t number; /* atomic: of the newest one */
+    bool starved;    /* atomic: somebody waits who could not be accepted */
+} table = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+bool connections_init(berth_ctx *ctx)
+{
+    /* one that has gone keeps its place while a request of it is executed */
+    table.count = limits.connections + limits.threads;
+    table.places = (struct connection *)calloc(table.count, sizeof(*table.places));
+    if (!table.places) {
+        berth_fail(ctx, BERTH_RESOURCE_EXHAUSTED, "no memory for %zu connections",
+                   limits.connections);
+        return false;
+    }
+    for (size_t i = 0; i < table.count; i++) {
+        pthread_mutex_init(&table.places[i].lock, NULL);
+        table.places[i].fd = -1;
+    }
+    return true;
+}
+
+/* ---- sending -------------------------------------------------------------------------------- */
+
+static size_t unsent(const struct connection *connection)
+{
+    return connection->out.size - connection->out_start;
+}
+
+static void want_output(struct connection *connection, bool wanted)
+{
+    if (connection->wants_output != wanted)
+        pool_change(connection->fd, connection->tag, wanted);
+    connection->wants_output = wanted;
+}
+
+/* Nothing more can be sent: the event that comes of it finds a thread which may end everything. */
+static void break_off(struct connection *connection)
+{
+    connection->broken = true;
+    connection->ended = true;
+    shutdown(connection->fd, SHUT_RDWR);
+    text_free(&connection->out);
+    connection->out_start = 0;
+}
+
+/* How much of it went; 0, too, when it is broken. */
+static size_t send_some(struct connection *connection, const char *data, size_t size)
+{
+    ssize_t sent;
+    do
+        sent = send(connection->fd, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    while (sent < 0 && errno == EINTR);
+    if (sent >= 0)
+        return (size_t)sent;
+    if (errno != EAGAIN && errno != ENOBUFS)
+        break_off(connection);
+    return 0;
+}
+
+/* A client that takes nothing, although so much waits for it that it is not read any more. */
+static void mind_unread(struct connection *connection, bool progress)
+{
+    bool full = unsent(connection) >= limits.unsent ||
+                (connection->ended && !connection->requests && unsent(connection));
+    if (!full || connection->broken) {
+        connection->unread_since = 0;
+    } else if (progress || !connection->unread_since) {
+        connection->unread_since = now_ns();
+        pool_wake_at(connection->unread_since + limits.unread_ns + FULL_GRACE_NS);
+    }
+}
+
+static void flush(struct connection *connection)
+{
+    bool progress = false;
+    while (unsent(connection)) {
+        size_t sent =
+            send_some(connection, connection->out.data + connection->out_start, unsent(connection));
+        if (!sent)
+            break;
+        connection->out_start += sent;
+        progress = true;
+    }
+    if (!unsent(connection)) {
+        text_clear(&connection->out);
+        connection->out_start = 0;
+        if (!connection->broken)
+            want_output(connection, false);
+    }
+    mind_unread(connection, progress);
+}
+
+/* Everything is sent or kept; without memory for that the client is lost. */
+static void put(struct connection *connection, const struct text *text)
+{
+    size_t sent = 0;
+    if (connection->fd < 0 || connection->broken)
+        return;
+    if (!text->failed && !unsent(connection))
+        sent = send_some(connection, text->data, text->size);
+    if (connection->broken || (sent == text->size && !text->failed))
+        return;
+    text_put(&connection->out, text->data + sent, text->size - sent);
+    if (text->failed || connection->out.failed) {
+        break_off(connection);
+        return;
+    }
+    if (connection->out_start > connection->out.size / 2) {
+        size_t left = unsent(connection);
+        memmove(connection->out.data, connection->out.data + connection->out_start, left);
+        connection->out.size = left;
+        connection->out_start = 0;
+    }
+    want_output(connection, true);
+    mind_unread(connection, false);
+}
+
+static void refuse(struct connection *connection, int code, const char *words)
+{
+    struct text line = { 0 };
+    request_refuse(&line, code, words);
+    put(connection, &line);
+    text_free(&line);
+    connection->ended = true;
+}
+
+/* ---- the end -------------------------------------------------------------------------------- */
+
+/* Its subscriptions are now the caller's, to be ended without the lock. */
+static struct subscription *close_it(struct connection *connection)
+{
+    struct subscription *subscriptions = connection->subscriptions;
+    connection->subscriptions = NULL;
+    pool_remove(connection->fd);
+    close(connection->fd);
+    connection->fd = -1;
+    connection->tag = 0;
+    text_free(&connection->in);
+    text_free(&connection->out);
+    connection->in_start = connection->in_scanned = connection->out_start = 0;
+    connection->line_since = connection->unread_since = 0;
+    pthread_mutex_lock(&table.lock);
+    table.open--;
+    pthread_mutex_unlock(&table.lock);
+    return subscriptions;
+}
+
+static bool is_over(const struct connection *connection)
+{
+    return connection->fd >= 0 &&
+           (connection->broken ||
+            (connection->ended && !connection->requests && !unsent(connection)));
+}
+
+/* Lets go of the lock. */
+static void leave(struct worker *worker, struct connection *connection)
+{
+    struct subscription *subscriptions = NULL;
+    bool closed = is_over(connection);
+    if (closed)
+        subscriptions = close_it(connection);
+    pthread_mutex_unlock(&connection->lock);
+    subscriptions_end(worker->ctx, subscriptions);
+    if (closed && __atomic_load_n(&table.starved, __ATOMIC_RELAXED))
+        pool_wake_at(now_ns()); /* now there is a descriptor */
+}
+
+/* ---- reading -------------------------------------------------------------------------------- */
+
+static void drop_read(struct connection *connection)
+{
+    struct text *in = &connection->in;
+    size_t left = in->size - connection->in_start;
+    if (left == 0) {
+        text_clear(in);
+    } else if (connection->in_start) {
+        memmove(in->data, in->data + connection->in_start, left);
+        in->size = left;
+    }
+    connection->in_scanned -= connection->in_start;
+    connection->in_start = 0;
+}
+
+/* Reads once; afterwards `readable` says whether it makes sense again. */
+static void read_some(struct connection *connection)
+{
+    struct text *in = &connection->in;
+    drop_read(connection);
+    if (!text_reserve(in, in->size > READ_SIZE ? in->size : READ_SIZE)) {
+        refuse(connection, BERTH_RESOURCE_EXHAUSTED, "no memory for this line");
+        return;
+    }
+    size_t room = in->capacity - in->size;
+    ssize_t got;
+    do
+        got = recv(connection->fd, in->data + in->size, room, MSG_DONTWAIT);
+    while (got < 0 && errno == EINTR);
+    if (got > 0)
+        in->size += (size_t)got;
+    else if (got == 0 || errno != EAGAIN)
+        connection->ended = true;
+    if (got <= 0 || ((size_t)got < room && !connection->hung_up))
+        connection->readable = false;
+}
+
+static bool is_blank(const char *data, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        if (data[i] != ' ' && data[i] != '\t' && data[i] != '\r')
+            return false;
+    return true;
+}
+
+/* Up to the newline that has been found, as a text of its own. */
+static bool take_line(struct connection *connection, const char *newline, struct text *line)
+{
+    const char *from = connection->in.data + connection->in_start;
+    size_t size = (size_t)(newline - from);
+    connection->in_start += size + 1;
+    connection->in_scanned = connection->in_start;
+    connection->line_since = 0;
+    if (is_blank(from, size))
+        return false;
+    text_clear(line);
+    text_put(line, from, size);
+    text_put(line, "", 1);
+    line->size = size;
+    return true;
+}
+
+static const char *find_line(struct connection *connection)
+{
+    struct text *in = &connection->in;
+    if (connection->in_scanned == in->size)
+        return NULL;
+    const char *newline = (const char *)memchr(in->data + connection->in_scanned, '\n',
+                                               in->size - connection->in_scanned);
+    connection->in_scanned = newline ? (size_t)(newline - in->data) : in->size;
+    return newline;
+}
+
+/* false: there is no whole line now. */
+static bool next_line(struct connection *connection, struct text *line)
+{
+    while (!connection->broken) {
+        const char *newline = find_line(connection);
+        if (connection->in_scanned - connection->in_start > limits.line) {
+            refuse(connection, BERTH_RESOURCE_EXHAUSTED,
+                   "the line is too long: see the option \"line_bytes\"");
+            connection->in_start = connection->in_scanned = connection->in.size;
+            return false;
+        }
+        if (newline && take_line(connection, newline, line))
+            return true;
+        if (!newline && (!connection->readable || connection->ended))
+            return false;
+        if (!newline)
+            read_some(connection);
+    }
+    return false;
+}
+
+/* A client that is owed too much is not read until it has taken some of it. */
+static bool may_begin(const struct connection *connection)
+{
+    return connection->fd >= 0 && !connection->broken && connection->requests < limits.requests &&
+           unsent(connection) < limits.unsent;
+}
+
+static void mind_half_line(struct connection *connection)
+{
+    if (connection->fd < 0 || connection->ended || connection->in.size == connection->in_start ||
+        connection->in_scanned != connection->in.size) {
+        connection->line_since = 0;
+    } else if (!connection->line_since) {
+        connection->line_since = now_ns();
+        pool_wake_at(connection->line_since + limits.line_ns + FULL_GRACE_NS);
+    }
+}
+
+static void ring(struct connection *connection)
+{
+    if (!connection->queued)
+        pool_ring(connection);
+    connection->queued = true;
+}
+
+/* Lets go of the lock while it executes the request of worker->line. */
+static void execute(struct worker *worker, struct connection *connection)
+{
+    connection->requests++;
+    /* others go on reading meanwhile */
+    if (may_begin(connection) && (connection->readable || find_line(connection)))
+        ring(connection);
+    pthread_mutex_unlock(&connection->lock);
+    pool_ensure(worker->ctx);
+    worker->connection = connection;
+    request_run(worker);
+    pthread_mutex_lock(&connection->lock);
+    connection->requests--;
+    if (worker->reply.size || worker->reply.failed)
+        put(connection, &worker->reply);
+    if (worker->fresh)
+        subscription_begin(worker->fresh, connection);
+    worker->fresh = NULL;
+}
+
+/* Reads and executes what there is. Comes with the lock, and lets go of it. */
+static void serve(struct worker *worker, struct connection *connection)
+{
+    int turn = 0;
+    while (may_begin(connection) && next_line(connection, &worker->line)) {
+        execute(worker, connection);
+        if (++turn == TURN) {
+            ring(connection);
+            break;
+        }
+    }
+    if (may_begin(connection) || connection->ended)
+        mind_half_line(connection);
+    if (connection->ended && connection->fd >= 0)
+        mind_unread(connection, false);
+    leave(worker, connection);
+}
+
+/* ---- events --------------------------------------------------------------------------------- */
+
+void connections_event(struct worker *worker, uint64_t tag, uint32_t events)
+{
+    struct connection *connection = &table.places[(uint32_t)tag];
+    pthread_mutex_lock(&connection->lock);
+    if (connection->tag != tag) { /* it has gone, and this comes late */
+        pthread_mutex_unlock(&connection->lock);
+        return;
+    }
+    if (events & ~(uint32_t)EPOLLOUT)
+        connection->readable = true;
+    if (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        connection->hung_up = true;
+    if (events & EPOLLOUT)
+        flush(connection);
+    serve(worker, connection);
+}
+
+void connections_resume(struct worker *worker, struct connection *connection)
+{
+    pthread_mutex_lock(&connection->lock);
+    connection->queued = false;
+    serve(worker, connection);
+}
+
+/* Asks to be called again in time when that is not yet. */
+static bool is_late(int64_t since, int64_t allowed, int64_t now)
+{
+    if (since && now - since < allowed)
+        pool_wake_at(since + allowed + FULL_GRACE_NS);
+    return since && now - since >= allowed;
+}
+
+void connections_check(struct worker *worker)
+{
+    int64_t now = now_ns();
+    for (size_t i = 0; i < table.count; i++) {
+        struct connection *connection = &table.places[i];
+        pthread_mutex_lock(&connection->lock);
+        if (connection->fd >= 0 && is_late(connection->line_since, limits.line_ns, now))
+            refuse(connection, BERTH_DEADLINE_EXCEEDED, "half a line, and no more of it in time");
+        if (connection->fd >= 0 && is_late(connection->unread_since, limits.unread_ns, now))
+            break_off(connection);
+        leave(worker, connection);
+    }
+}
+
+/* ---- new ones ------------------------------------------------------------------------------- */
+
+static struct connection *place_take(int fd)
+{
+    struct connection *found = NULL;
+    for (size_t i = 0; i < table.count && !found; i++) {
+        struct connection *place = &table.places[i];
+        pthread_mutex_lock(&place->lock);
+        if (place->fd < 0 && place->requests == 0 && !place->queued) {
+            found = place;
+            place->fd = fd;
+            place->tag = (uint64_t)__atomic_add_fetch(&table.number, 1, __ATOMIC_RELAXED) << 32 | i;
+            place->readable = place->hung_up = place->ended = place->broken = false;
+            place->wants_output = false;
+        }
+        pthread_mutex_unlock(&place->lock);
+    }
+    return found;
+}
+
+/* Not worth a place: one line, if it takes it, and goodbye. */
+static void turn_away(int fd, int code, const char *words)
+{
+    struct text line = { 0 };
+    request_refuse(&line, code, words);
+    if (!line.failed)
+        send(fd, line.data, line.size, MSG_NOSIGNAL | MSG_DONTWAIT);
+    text_free(&line);
+    close(fd);
+}
+
+static void welcome(int fd)
+{
+    struct connection *connection = NULL;
+    pthread_mutex_lock(&table.lock);
+    bool room = table.open < limits.connections;
+    table.open += room;
+    pthread_mutex_unlock(&table.lock);
+    if (room && !(connection = place_take(fd))) {
+        pthread_mutex_lock(&table.lock);
+        table.open--;
+        pthread_mutex_unlock(&table.lock);
+    }
+    if (!connection) {
+        turn_away(fd, BERTH_RESOURCE_EXHAUSTED,
+                  "too many connections: see the option \"connections\"");
+        return;
+    }
+    pthread_mutex_lock(&connection->lock);
+    if (connection->fd == fd && !pool_add(fd, connection->tag)) {
+        refuse(connection, BERTH_RESOURCE_EXHAUSTED, "the host cannot wait for one more client");
+        connection->broken = true;
+        close_it(connection);
+    }
+    pthread_mutex_unlock(&connection->lock);
+}
+
+void connections_accept(int listener)
+{
+    __atomic_store_n(&table.starved, false, __ATOMIC_RELAXED);
+    for (;;) {
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd >= 0 && listen_peer_allowed(fd))
+            welcome(fd);
+        else if (fd >= 0)
+            turn_away(fd, BERTH_PERMISSION_DENIED, "you are another user than this host");
+        else if (errno == EAGAIN)
+            return;
+        else if (errno != ECONNABORTED && errno != EINTR) { /* no descriptors, or no memory */
+            __atomic_store_n(&table.starved, true, __ATOMIC_RELAXED);
+            pool_wake_at(now_ns() + RETRY_NS);
+            return;
+        }
+    }
+}
+
+/* ---- subscriptions -------------------------------------------------------------------------- */
+
+bool connection_subscribe(struct connection *connection, struct subscription *subscription)
+{
+    pthread_mutex_lock(&connection->lock);
+    bool there = connection->fd >= 0;
+    if (there) {
+        subscription->next = connection->subscriptions;
+        connection->subscriptions = subscription;
+    }
+    pthread_mutex_unlock(&connection->lock);
+    return there;
+}
+
+static struct subscription **find_subscription(struct connection *connection, uint64_t number)
+{
+    struct subscription **at = &connection->subscriptions;
+    while (*at && (*at)->number != number)
+        at = &(*at)->next;
+    return at;
+}
+
+struct subscription *connection_unsubscribe(struct connection *connection, uint64_t number)
+{
+    pthread_mutex_lock(&connection->lock);
+    struct subscription **at = find_subscription(connection, number), *found = *at;
+    if (found) {
+        *at = found->next;
+        found->next = NULL;
+    }
+    pthread_mutex_unlock(&connection->lock);
+    return found;
+}
+
+static void print_message(struct text *text, const struct subscription *subscription,
+                          const struct message *message)
+{
+    text_puts(text, "{\"jsonrpc\":\"2.0\",\"method\":\"message\",\"params\":{\"subscription\":");
+    text_put_number(text, subscription->number);
+    text_puts(text, ",\"topic\":");
+    text_put_string(text, message->topic);
+    text_puts(text, ",\"sender\":");
+    text_put_string(text, message->sender);
+    text_puts(text, ",\"fields\":");
+    text_put_json(text, message->fields);
+    if (subscription->dropped) {
+        text_puts(text, ",\"dropped\":");
+        text_put_number(text, subscription->dropped);
+    }
+    text_puts(text, "}}\n");
+}
+
+void connection_notify(struct connection *connection, uint64_t number,
+                       const struct message *message)
+{
+    pthread_mutex_lock(&connection->lock);
+    struct subscription *subscription = *find_subscription(connection, number);
+    if (subscription && connection->fd >= 0) {
+        subscription->dropped += message->dropped;
+        struct text text = { 0 };
+        bool repeats = subscription_repeats(subscription, message->host_id, message->topic);
+        bool room = unsent(connection) < limits.unsent;
+        if (room && !repeats)
+            print_message(&text, subscription, message);
+        if (!repeats && (!room || text.failed)) {
+            subscription->dropped++;
+        } else if (!repeats) {
+            subscription->dropped = 0;
+            put(connection, &text);
+        }
+        text_free(&text);
+    }
+    pthread_mutex_unlock(&connection->lock);
+}
+
+/* ---- the end of all ------------------------------------------------------------------------- */
+
+void connections_stop(berth_ctx *ctx)
+{
+    static char line[] = "{\"jsonrpc\":\"2.0\",\"method\":\"goodbye\",\"params\":{}}\n";
+    struct text goodbye = { .data = line, .size = sizeof(line) - 1 };
+    for (size_t i = 0; i < table.count && table.places; i++) {
+        struct connection *connection = &table.places[i];
+        struct subscription *subscriptions = NULL;
+        pthread_mutex_lock(&connection->lock);
+        if (connection->fd >= 0) {
+            put(connection, &goodbye);
+            subscriptions = close_it(connection);
+        }
+        pthread_mutex_unlock(&connection->lock);
+        subscriptions_end(ctx, subscriptions);
+        pthread_mutex_destroy(&connection->lock);
+    }
+    free(table.places);
+    table.places = NULL;
+}

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of this module share.
+ *
+ * Threads of the pool wait in one epoll instance. Whoever gets a connection's event reads a line
+ * of it and executes the request itself; the connection's lock is held while it reads and while it
+ * sends, and never over a call into the host. Everything is edge-triggered: an event is followed
+ * by reading until there is nothing left, or by a note that there may be more.
+ *
+ * Locks, in the order in which they may be taken: a connection's; then the pool's, the ready
+ * list's, the subscription table's, none of them over another.
+ */
+#ifndef MODULES_CONTROL_CONTROL_H
+#define MODULES_CONTROL_CONTROL_H
+
+#include <berth/module.h>
+
+#include <pthread.h>
+
+/* ---- options -------------------------------------------------------------------------------- */
+
+struct limits {
+    size_t connections, requests, threads, batch;
+    size_t line, unsent;        /* bytes */
+    int64_t line_ns, unread_ns; /* how long half a line, or a client that does not read */
+};
+extern struct limits limits; /* set by START, then constant */
+extern char own_name[128];   /* of this module, in its host */
+
+/* ---- text.c: texts that grow ---------------------------------------------------------------- */
+
+struct text {
+    char *data;
+    size_t size, capacity;
+    bool failed; /* there was no memory: what is in it is not all */
+};
+
+/* Room for so many more bytes; false without memory. */
+bool text_reserve(struct text *text, size_t more);
+void text_put(struct text *text, const char *data, size_t size);
+void text_puts(struct text *text, const char *string);
+void text_put_number(struct text *text, uint64_t number);
+/* With quotes and escapes. */
+void text_put_string(struct text *text, const char *string);
+/* A JSON text of somebody else's, on one line. */
+void text_put_json(struct text *text, const char *json);
+/* Empty again; what was large is given back. */
+void text_clear(struct text *text);
+void text_free(struct text *text);
+
+struct connection;
+struct subscription;
+
+/* ---- pool.c: threads ------------------------------------------------------------------------ */
+
+struct worker {
+    berth_ctx *ctx;
+    struct text line;           /* the request that it executes */
+    struct text reply;          /* all of the answer; empty: none */
+    struct subscription *fresh; /* subscribed by this request, not told to the client yet */
+    struct connection *connection;
+    bool in_batch;
+};
+
+/* false: the call has failed. */
+bool pool_start(berth_ctx *ctx, int listener);
+/* After the last thread has ended. */
+void pool_stop(void);
+/* Makes sure that another thread waits for events, unless there are too many. */
+void pool_ensure(berth_ctx *ctx);
+/* Has a thread go on with a connection. Its lock is held. */
+void pool_ring(struct connection *connection);
+/* Has connections_check called at a time of now_ns(), or earlier. */
+void pool_wake_at(int64_t when);
+/* Edge-triggered events of a connection, with or without EPOLLOUT. false: errno. */
+bool pool_add(int fd, uint64_t tag);
+void pool_change(int fd, uint64_t tag, bool output);
+void pool_remove(int fd);
+int64_t now_ns(void);
+
+/* ---- listen.c: the socket's name ------------------------------------------------------------ */
+
+/* The listening descriptor; -1: the call has failed. */
+int listen_open(berth_ctx *ctx, const char *path, const char *mode, const char *group);
+/* Removes the name if it is still ours. */
+void listen_close(void);
+/* Whether the other end may command this host. */
+bool listen_peer_allowed(int fd);
+
+/* ---- connection.c --------------------------------------------------------------------------- */
+
+/* A place for one, in a table that stays: an event may come late, and finds another tag. */
+struct connection {
+    pthread_mutex_t lock;
+    int fd;              /* -1: there is none */
+    uint64_t tag;        /* its number in the upper half, the place's in the lower one */
+    unsigned requests;   /* that are being executed: the place is not free while there are any */
+    bool readable;       /* there may be something to read */
+    bool hung_up;        /* the other end sends no more: read until the end */
+    bool ended;          /* nothing more is read */
+    bool broken;         /* nothing more can be sent */
+    bool queued;         /* in the ready list */
+    bool wants_output;   /* EPOLLOUT is asked for */
+    struct text in, out; /* lines, and halves of one; what could not be sent yet */
+    size_t in_start, in_scanned, out_start;
+    int64_t line_since;   /* half a line is there; 0: none */
+    int64_t unread_since; /* so much is unsent that nothing is read; 0: it is not */
+    struct subscription *subscriptions;
+    struct connection *next_ready;
+};
+
+/* false: the call has failed. */
+bool connections_init(berth_ctx *ctx);
+void connections_accept(int listener);
+void connections_event(struct worker *worker, uint64_t tag, uint32_t events);
+/* After pool_ring. */
+void connections_resume(struct worker *worker, struct connection *connection);
+/* Ends those whose time is over. */
+void connections_check(struct worker *worker);
+/* The end of all, with a last word. */
+void connections_stop(berth_ctx *ctx);
+
+/* Takes the subscription, unless the connection is gone; not while its lock is held. */
+bool connection_subscribe(struct connection *connection, struct subscription *subscription);
+/* Takes it away from the connection; NULL: it has no such. */
+struct subscription *connection_unsubscribe(struct connection *connection, uint64_t number);
+/* What of a message is known when it comes. */
+struct message {
+    uint64_t host_id; /* the host's number of the subscription */
+    const char *topic, *sender, *fields;
+    uint64_t dropped;
+};
+/* Queues it, or counts it as dropped. */
+void connection_notify(struct connection *connection, uint64_t number,
+                       const struct message *message);
+
+/* ---- subscription.c ------------------------------------------------------------------------- */
+
+#define PATTERNS_MAX 64 /* of one subscription */
+
+/* A client's: some patterns, each with a subscription of the host's. */
+struct subscription {
+    struct subscription *next; /* of the connection */
+    uint64_t number, dropped;
+    bool begun; /* in the table */
+    size_t count;
+    struct pattern {
+        uint64_t host_id; /* 0: not there yet */
+        char *text;
+        struct pattern *next_in_bucket;
+        struct subscription *of;
+        struct connection *connection;
+    } patterns[];
+};
+
+/* NULL: the call has failed. Messages wait until subscription_begin. */
+struct subscription *subscription_new(berth_ctx *ctx, const char *const *patterns, size_t count);
+void subscription_begin(struct subscription *subscription, struct connection *connection);
+/* Ends a list of them; those that have begun and others. */
+void subscriptions_end(berth_ctx *ctx, struct subscription *list);
+/* A message from the host. */
+void subscriptions_deliver(const struct message *message);
+/* Whether an earlier pattern of the subscription has the same message. */
+bool subscription_repeats(const struct subscription *subscription, uint64_t host_id,
+                          const char *topic);
+
+/* ---- request.c, method.c, discover.c -------------------------------------------------------- */
+
+BERTH_STRUCT(member, (string, name), (json, value));
+BERTH_STRUCT(parsed, (string, kind), (string, text), (array(member), members));
+
+/* Executes worker->line and leaves what is to be sent in worker->reply. */
+void request_run(struct worker *worker);
+/* Appends an error without an id, and a newline. */
+void request_refuse(struct text *reply, int code, const char *words);
+
+#define RPC_PARSE_ERROR      (-32700)
+#define RPC_INVALID_REQUEST  (-32600)
+#define RPC_METHOD_NOT_FOUND (-32601)
+#define RPC_INVALID_PARAMS   (-32602)
+
+/* How a method ends: with a result, or an error. All in memory of the call. */
+struct answer {
+    const char *result; /* JSON; NULL: the rest is an error */
+    int rpc;            /* its code */
+    int code;           /* enum berth_code */
+    const char *words;
+};
+
+/* params is NULL, or the text of an array or object. */
+void method_run(struct worker *worker, const char *method, const char *params,
+                struct answer *answer);
+void answer_fail(struct answer *answer, int rpc, int code, const char *words);
+/* The call that has just failed, as an answer; it is cleared. */
+void answer_fail_call(berth_ctx *ctx, struct answer *answer);
+/* The text of a JSON string; NULL: it is none. */
+const char *json_string(berth_ctx *ctx, const char *json);
+berth_parsed json_parse(berth_ctx *ctx, const char *json);
+const char *code_name(int code);
+
+/* The document of rpc.discover. */
+void discover(berth_ctx *ctx, struct answer *answer);
+struct method_doc {
+    const char *name, *doc, *result; /* a schema */
+    struct {
+        const char *name, *schema;
+        bool required;
+    } params[4];
+};
+extern const struct method_doc method_docs[];
+extern const size_t method_doc_count;
+
+#endif
