@@ -157,6 +157,7 @@ static struct subscription *close_it(struct connection *connection)
     connection->tag = 0;
     text_free(&connection->in);
     text_free(&connection->out);
+    text_free(&connection->foreign_reply);
     connection->in_start = connection->in_scanned = connection->out_start = 0;
     connection->line_since = connection->unread_since = 0;
     pthread_mutex_lock(&table.lock);
@@ -305,6 +306,37 @@ static void ring(struct connection *connection)
     connection->queued = true;
 }
 
+static void attach(struct connection *connection, struct subscription *subscription)
+{
+    subscription->next = connection->subscriptions;
+    connection->subscriptions = subscription;
+    subscription_begin(subscription, connection);
+}
+
+/* Sends the answer of a request, here or by way of the next generation. */
+static void finish(struct worker *worker, struct connection *connection)
+{
+    struct subscription *fresh = worker->fresh;
+    uint64_t handed = connection->handed;
+    connection->requests--;
+    worker->fresh = NULL;
+    if (connection->fd >= 0) {
+        if (worker->reply.size || worker->reply.failed)
+            put(connection, &worker->reply);
+        if (fresh)
+            attach(connection, fresh);
+    } else if (handed || fresh) {
+        pthread_mutex_unlock(&connection->lock);
+        if (handed)
+            inherit_reply(handed, &worker->reply, fresh);
+        if (handed && fresh)
+            subscription_drop(fresh);
+        else
+            subscriptions_end(worker->ctx, fresh);
+        pthread_mutex_lock(&connection->lock);
+    }
+}
+
 /* Lets go of the lock while it executes the request of worker->line. */
 static void execute(struct worker *worker, struct connection *connection)
 {
@@ -317,12 +349,7 @@ static void execute(struct worker *worker, struct connection *connection)
     worker->connection = connection;
     request_run(worker);
     pthread_mutex_lock(&connection->lock);
-    connection->requests--;
-    if (worker->reply.size || worker->reply.failed)
-        put(connection, &worker->reply);
-    if (worker->fresh)
-        subscription_begin(worker->fresh, connection);
-    worker->fresh = NULL;
+    finish(worker, connection);
 }
 
 /* Reads and executes what there is. Comes with the lock, and lets go of it. */
@@ -404,7 +431,8 @@ static struct connection *place_take(int fd)
             place->fd = fd;
             place->tag = (uint64_t)__atomic_add_fetch(&table.number, 1, __ATOMIC_RELAXED) << 32 | i;
             place->readable = place->hung_up = place->ended = place->broken = false;
-            place->wants_output = false;
+            place->wants_output = place->watched = false;
+            place->foreign = place->handed = 0;
         }
         pthread_mutex_unlock(&place->lock);
     }
@@ -422,7 +450,8 @@ static void turn_away(int fd, int code, const char *words)
     close(fd);
 }
 
-static void welcome(int fd)
+/* A place for it; NULL: there are too many. */
+static struct connection *admit(int fd)
 {
     struct connection *connection = NULL;
     pthread_mutex_lock(&table.lock);
@@ -434,22 +463,40 @@ static void welcome(int fd)
         table.open--;
         pthread_mutex_unlock(&table.lock);
     }
+    return connection;
+}
+
+/* Has its events come. With its lock. */
+static void watch(struct connection *connection)
+{
+    connection->wants_output = false;
+    connection->watched = pool_add(connection->fd, connection->tag);
+    if (connection->watched && unsent(connection))
+        want_output(connection, true);
+    if (!connection->watched) {
+        refuse(connection, BERTH_RESOURCE_EXHAUSTED, "the host cannot wait for one more client");
+        connection->broken = true;
+        ring(connection); /* who is in that queue closes it */
+    }
+}
+
+static void welcome(int fd)
+{
+    struct connection *connection = admit(fd);
     if (!connection) {
         turn_away(fd, BERTH_RESOURCE_EXHAUSTED,
                   "too many connections: see the option \"connections\"");
         return;
     }
     pthread_mutex_lock(&connection->lock);
-    if (connection->fd == fd && !pool_add(fd, connection->tag)) {
-        refuse(connection, BERTH_RESOURCE_EXHAUSTED, "the host cannot wait for one more client");
-        connection->broken = true;
-        close_it(connection);
-    }
+    watch(connection);
     pthread_mutex_unlock(&connection->lock);
 }
 
 void connections_accept(int listener)
 {
+    if (listener < 0)
+        return;
     __atomic_store_n(&table.starved, false, __ATOMIC_RELAXED);
     for (;;) {
         int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -473,10 +520,8 @@ bool connection_subscribe(struct connection *connection, struct subscription *su
 {
     pthread_mutex_lock(&connection->lock);
     bool there = connection->fd >= 0;
-    if (there) {
-        subscription->next = connection->subscriptions;
-        connection->subscriptions = subscription;
-    }
+    if (there)
+        attach(connection, subscription);
     pthread_mutex_unlock(&connection->lock);
     return there;
 }
@@ -540,6 +585,143 @@ void connection_notify(struct connection *connection, uint64_t number,
         text_free(&text);
     }
     pthread_mutex_unlock(&connection->lock);
+}
+
+/* ---- from one generation to the next -------------------------------------------------------- */
+
+/* Everything of one. false: nobody takes it. With its lock. */
+static bool hand_over(const struct connection *connection)
+{
+    struct record head = { .type = RECORD_CONNECTION,
+                           .id = connection->tag,
+                           .number = connection->requests,
+                           .ended = connection->ended,
+                           .hung_up = connection->hung_up };
+    bool sent = inherit_send(&head, NULL, 0, connection->fd);
+    head.type = RECORD_INPUT;
+    sent = sent && inherit_send(&head, connection->in.data + connection->in_start,
+                                connection->in.size - connection->in_start, -1);
+    head.type = RECORD_OUTPUT;
+    sent = sent && inherit_send(&head, connection->out.data + connection->out_start,
+                                unsent(connection), -1);
+    for (const struct subscription *each = connection->subscriptions; sent && each;
+         each = each->next)
+        sent = inherit_subscription(connection->tag, each);
+    head.type = RECORD_READY;
+    return sent && inherit_send(&head, NULL, 0, -1);
+}
+
+void connections_hand_over(void)
+{
+    for (size_t i = 0; i < table.count; i++) {
+        struct connection *connection = &table.places[i];
+        struct subscription *subscriptions = NULL;
+        pthread_mutex_lock(&connection->lock);
+        if (connection->fd >= 0 && !connection->broken && hand_over(connection)) {
+            connection->handed = connection->tag;
+            subscriptions = close_it(connection);
+        }
+        pthread_mutex_unlock(&connection->lock);
+        while (subscriptions) {
+            struct subscription *next = subscriptions->next;
+            subscription_drop(subscriptions);
+            subscriptions = next;
+        }
+    }
+}
+
+/* With its lock, or NULL. */
+static struct connection *find_foreign(uint64_t id)
+{
+    for (size_t i = 0; i < table.count; i++) {
+        struct connection *connection = &table.places[i];
+        pthread_mutex_lock(&connection->lock);
+        if (connection->foreign == id && (connection->fd >= 0 || connection->foreign_requests))
+            return connection;
+        pthread_mutex_unlock(&connection->lock);
+    }
+    return NULL;
+}
+
+static void inherit_connection(const struct record *record, int fd)
+{
+    struct connection *connection = admit(fd);
+    if (!connection) {
+        close(fd);
+        return;
+    }
+    pthread_mutex_lock(&connection->lock);
+    connection->foreign = record->id;
+    connection->foreign_requests = connection->requests = (unsigned)record->number;
+    connection->ended = record->ended;
+    connection->hung_up = record->hung_up;
+    connection->readable = true; /* it may have sent something while nobody looked */
+    pthread_mutex_unlock(&connection->lock);
+}
+
+static void inherit_subscribed(struct connection *connection, const struct record *record,
+                               const char *data, size_t size)
+{
+    struct subscription *made = subscription_inherit(record->number, record->dropped, data, size);
+    if (made && connection->fd >= 0)
+        attach(connection, made);
+    else if (made)
+        subscription_drop(made);
+}
+
+static void inherit_replied(struct connection *connection, const struct record *record,
+                            const char *data, size_t size)
+{
+    text_put(&connection->foreign_reply, data, size);
+    if (!record->last)
+        return;
+    if (connection->foreign_reply.size)
+        put(connection, &connection->foreign_reply);
+    text_clear(&connection->foreign_reply);
+    connection->requests--;
+    connection->foreign_requests--;
+    ring(connection);
+}
+
+void connections_inherit(const struct record *record, const char *data, size_t size, int fd)
+{
+    if (record->type == RECORD_CONNECTION) {
+        inherit_connection(record, fd);
+        return;
+    }
+    struct connection *connection = find_foreign(record->id);
+    if (!connection)
+        return;
+    if (record->type == RECORD_INPUT) {
+        text_put(&connection->in, data, size);
+    } else if (record->type == RECORD_OUTPUT) {
+        text_put(&connection->out, data, size);
+    } else if (record->type == RECORD_SUBSCRIPTION) {
+        inherit_subscribed(connection, record, data, size);
+    } else if (record->type == RECORD_REPLY && connection->foreign_requests) {
+        inherit_replied(connection, record, data, size);
+    } else if (record->type == RECORD_READY && connection->fd >= 0) {
+        watch(connection);
+        mind_unread(connection, false);
+        ring(connection);
+    }
+    pthread_mutex_unlock(&connection->lock);
+}
+
+void connections_orphaned(void)
+{
+    for (size_t i = 0; i < table.count; i++) {
+        struct connection *connection = &table.places[i];
+        pthread_mutex_lock(&connection->lock);
+        connection->requests -= connection->foreign_requests;
+        connection->foreign_requests = 0;
+        if (connection->fd >= 0 && !connection->watched)
+            connection->broken = true;
+        if (connection->fd >= 0)
+            ring(connection);
+        connection->foreign = 0;
+        pthread_mutex_unlock(&connection->lock);
+    }
 }
 
 /* ---- the end of all ------------------------------------------------------------------------- */

@@ -52,20 +52,23 @@ static void take_options(berth_ctx *ctx)
 
 static void end(berth_ctx *ctx)
 {
+    bool inherited = inherit_end();
     connections_stop(ctx);
     pool_stop();
-    listen_close();
+    listen_close(inherited);
 }
 
 BERTH_START
 {
     snprintf(own_name, sizeof(own_name), "%s", berth_module_name(ctx));
     take_options(ctx);
-    if (berth_failed(ctx) || !connections_init(ctx))
+    if (berth_failed(ctx) ||
+        !listen_prepare(ctx, option_socket(ctx), option_mode(ctx), option_group(ctx)) ||
+        !connections_init(ctx))
         return;
-    int listener = listen_open(ctx, option_socket(ctx), option_mode(ctx), option_group(ctx));
-    if (listener >= 0)
-        pool_start(ctx, listener);
+    int parent = inherit_begin(ctx), listener = parent < 0 ? listen_open(ctx) : -1;
+    if (!berth_failed(ctx))
+        pool_start(ctx, listener, parent);
     if (berth_failed(ctx))
         end(ctx);
 }
@@ -80,4 +83,9 @@ BERTH_EXPORT(void, deliver, "Takes a message for a client; host.subscribe has it
 {
     const struct message message = { subscription, topic, sender, fields, dropped };
     subscriptions_deliver(&message);
+}
+
+BERTH_EXPORT(string, heir, "Where the next generation gets the socket and its clients.")
+{
+    return inherit_wait(ctx);
 }

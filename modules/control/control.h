@@ -62,8 +62,10 @@ struct worker {
     bool in_batch;
 };
 
-/* false: the call has failed. */
-bool pool_start(berth_ctx *ctx, int listener);
+/* Waits for clients of the listener, or if it is -1 for the end of the parent. false: the call has failed. */
+bool pool_start(berth_ctx *ctx, int listener, int parent);
+/* From now on this one; -1: none. */
+void pool_listen(int listener);
 /* After the last thread has ended. */
 void pool_stop(void);
 /* Makes sure that another thread waits for events, unless there are too many. */
@@ -80,10 +82,21 @@ int64_t now_ns(void);
 
 /* ---- listen.c: the socket's name ------------------------------------------------------------ */
 
+/* Takes the options. false: the call has failed. */
+bool listen_prepare(berth_ctx *ctx, const char *path, const char *mode, const char *group);
 /* The listening descriptor; -1: the call has failed. */
-int listen_open(berth_ctx *ctx, const char *path, const char *mode, const char *group);
-/* Removes the name if it is still ours. */
-void listen_close(void);
+int listen_open(berth_ctx *ctx);
+/* Removes the name if it is still ours, unless another generation has it now. */
+void listen_close(bool inherited);
+/* What an heir gets: the socket and the lock; they stay ours as well. */
+struct listen_identity {
+    uint64_t device, inode; /* of the name, when it was made */
+};
+void listen_give(int fds[2], struct listen_identity *identity);
+void listen_take(const int fds[2], const struct listen_identity *identity);
+bool listen_is_open(void);
+/* Whether the other end has this process's user. */
+bool listen_peer_is_own(int fd);
 /* Whether the other end may command this host. */
 bool listen_peer_allowed(int fd);
 
@@ -103,8 +116,13 @@ struct connection {
     bool wants_output;   /* EPOLLOUT is asked for */
     struct text in, out; /* lines, and halves of one; what could not be sent yet */
     size_t in_start, in_scanned, out_start;
-    int64_t line_since;   /* half a line is there; 0: none */
-    int64_t unread_since; /* so much is unsent that nothing is read; 0: it is not */
+    bool watched;              /* its events come */
+    uint64_t foreign;          /* its tag in the generation before; 0: it began here */
+    unsigned foreign_requests; /* that are executed there */
+    struct text foreign_reply; /* a part of an answer from there */
+    uint64_t handed;           /* its tag, when the next generation has it */
+    int64_t line_since;        /* half a line is there; 0: none */
+    int64_t unread_since;      /* so much is unsent that nothing is read; 0: it is not */
     struct subscription *subscriptions;
     struct connection *next_ready;
 };
@@ -117,10 +135,17 @@ void connections_event(struct worker *worker, uint64_t tag, uint32_t events);
 void connections_resume(struct worker *worker, struct connection *connection);
 /* Ends those whose time is over. */
 void connections_check(struct worker *worker);
+/* Under the heir's lock: everything to the next generation. */
+void connections_hand_over(void);
+/* A record from the generation before; the descriptor is taken. */
+struct record;
+void connections_inherit(const struct record *record, const char *data, size_t size, int fd);
+/* No more of them will come. */
+void connections_orphaned(void);
 /* The end of all, with a last word. */
 void connections_stop(berth_ctx *ctx);
 
-/* Takes the subscription, unless the connection is gone; not while its lock is held. */
+/* Takes the subscription and begins it, unless the connection is gone. */
 bool connection_subscribe(struct connection *connection, struct subscription *subscription);
 /* Takes it away from the connection; NULL: it has no such. */
 struct subscription *connection_unsubscribe(struct connection *connection, uint64_t number);
@@ -142,7 +167,8 @@ void connection_notify(struct connection *connection, uint64_t number,
 struct subscription {
     struct subscription *next; /* of the connection */
     uint64_t number, dropped;
-    bool begun; /* in the table */
+    bool begun;     /* in the table */
+    bool inherited; /* from the generation before */
     size_t count;
     struct pattern {
         uint64_t host_id; /* 0: not there yet */
@@ -152,6 +178,17 @@ struct subscription {
         struct connection *connection;
     } patterns[];
 };
+
+/* The newest number; in the new generation, after raising it to one of the old. */
+uint64_t subscription_numbers(uint64_t at_least);
+/* Messages whose subscription is not here yet wait a moment, between these. */
+void subscriptions_unsettle(void);
+void subscriptions_settle(void);
+/* From the generation before: patterns as inherit_subscription packs them. NULL: no memory. */
+struct subscription *subscription_inherit(uint64_t number, uint64_t dropped, const char *data,
+                                          size_t size);
+/* It is the next generation's: the host's subscription stays. */
+void subscription_drop(struct subscription *subscription);
 
 /* NULL: the call has failed. Messages wait until subscription_begin. */
 struct subscription *subscription_new(berth_ctx *ctx, const char *const *patterns, size_t count);
@@ -163,6 +200,41 @@ void subscriptions_deliver(const struct message *message);
 /* Whether an earlier pattern of the subscription has the same message. */
 bool subscription_repeats(const struct subscription *subscription, uint64_t host_id,
                           const char *topic);
+
+/* ---- inherit.c ------------------------------------------------------------------------------ */
+
+enum record_type {
+    RECORD_LISTENER,
+    RECORD_CONNECTION,
+    RECORD_INPUT,
+    RECORD_OUTPUT,
+    RECORD_SUBSCRIPTION,
+    RECORD_READY,
+    RECORD_REPLY,
+    RECORD_END
+};
+struct record {
+    uint32_t type, last;      /* the last piece of an answer */
+    uint64_t id;              /* of a connection */
+    uint64_t number, dropped; /* of a connection's requests; of a subscription */
+    bool ended, hung_up;      /* a connection */
+};
+
+/* The address for the next generation. "": the call has failed. */
+const char *inherit_wait(berth_ctx *ctx);
+/* The module is to stop: gives away all that it can. */
+void inherit_leave(void);
+/* The last thing; true: the name of the socket is another generation's now. */
+bool inherit_end(void);
+/* While everything is given away. false: nobody is there any more. */
+bool inherit_send(const struct record *record, const void *data, size_t size, int fd);
+bool inherit_subscription(uint64_t id, const struct subscription *subscription);
+/* The answer to a request whose connection has been given away. */
+void inherit_reply(uint64_t id, const struct text *reply, const struct subscription *fresh);
+/* START of the next generation: its descriptor to the old one; -1: there is none. */
+int inherit_begin(berth_ctx *ctx);
+/* Something has come from there. */
+void inherit_event(struct worker *worker);
 
 /* ---- request.c, method.c, discover.c -------------------------------------------------------- */
 

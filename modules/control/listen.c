@@ -25,6 +25,7 @@ static struct {
     int socket, lock;
     dev_t device; /* of the name, when it was made */
     ino_t inode;
+    mode_t mode;
     gid_t group;
     bool for_group;
 } here = { .socket = -1, .lock = -1 };
@@ -97,7 +98,7 @@ static int stale_remove(berth_ctx *ctx)
     return 0;
 }
 
-static int mode_parse(berth_ctx *ctx, const char *text, mode_t *ret_mode)
+static int mode_parse(berth_ctx *ctx, const char *text)
 {
     char *end;
     unsigned long mode = strtoul(text, &end, 8);
@@ -106,7 +107,7 @@ static int mode_parse(berth_ctx *ctx, const char *text, mode_t *ret_mode)
                    "the option \"mode\" is \"%s\": give octal digits, like 0600", text);
         return -1;
     }
-    *ret_mode = (mode_t)mode;
+    here.mode = (mode_t)mode;
     return 0;
 }
 
@@ -133,7 +134,7 @@ static int group_find(berth_ctx *ctx, const char *name)
 }
 
 /* Nobody can connect before listen, and until then the mode is set. */
-static int bind_and_listen(berth_ctx *ctx, mode_t mode)
+static int bind_and_listen(berth_ctx *ctx)
 {
     struct stat status;
     const char *path = here.address.sun_path;
@@ -149,16 +150,15 @@ static int bind_and_listen(berth_ctx *ctx, mode_t mode)
     here.inode = status.st_ino;
     if (here.for_group && lchown(path, (uid_t)-1, here.group))
         return fail(ctx, "cannot be given to the group");
-    if (chmod(path, mode))
+    if (chmod(path, here.mode))
         return fail(ctx, "its mode cannot be set");
     if (listen(here.socket, BACKLOG))
         return fail(ctx, "nobody can connect");
     return here.socket;
 }
 
-int listen_open(berth_ctx *ctx, const char *path, const char *mode_text, const char *group)
+bool listen_prepare(berth_ctx *ctx, const char *path, const char *mode, const char *group)
 {
-    mode_t mode;
     if (!*path || strlen(path) >= sizeof(here.address.sun_path)) {
         berth_fail(ctx, BERTH_INVALID_ARGUMENT,
                    *path ? "the path of the socket is longer than %zu bytes: give another option "
@@ -166,35 +166,61 @@ int listen_open(berth_ctx *ctx, const char *path, const char *mode_text, const c
                          : "where to listen? Give the option \"socket\", a path of at most %zu "
                            "bytes",
                    sizeof(here.address.sun_path) - 1);
-        return -1;
+        return false;
     }
     here.address.sun_family = AF_UNIX;
     strcpy(here.address.sun_path, path);
     snprintf(here.lock_path, sizeof(here.lock_path), "%s.lock", path);
-    if (mode_parse(ctx, mode_text, &mode) || group_find(ctx, group))
-        return -1;
+    return !mode_parse(ctx, mode) && !group_find(ctx, group);
+}
+
+int listen_open(berth_ctx *ctx)
+{
     here.lock = lock_take(ctx);
-    if (here.lock >= 0 && !stale_remove(ctx) && bind_and_listen(ctx, mode) >= 0)
+    if (here.lock >= 0 && !stale_remove(ctx) && bind_and_listen(ctx) >= 0)
         return here.socket;
-    listen_close();
+    listen_close(false);
     return -1;
 }
 
-void listen_close(void)
+void listen_close(bool inherited)
 {
     struct stat status;
     const char *path = here.address.sun_path;
-    if (here.inode && !lstat(path, &status) && status.st_dev == here.device &&
+    if (!inherited && here.inode && !lstat(path, &status) && status.st_dev == here.device &&
         status.st_ino == here.inode)
         unlink(path);
     if (here.socket >= 0)
         close(here.socket);
     if (here.lock >= 0) {
-        unlink(here.lock_path);
+        if (!inherited)
+            unlink(here.lock_path);
         close(here.lock);
     }
     here.socket = here.lock = -1;
     here.inode = 0;
+}
+
+/* ---- from one generation to the next -------------------------------------------------------- */
+
+void listen_give(int fds[2], struct listen_identity *identity)
+{
+    fds[0] = here.socket;
+    fds[1] = here.lock;
+    *identity = (struct listen_identity){ here.device, here.inode };
+}
+
+void listen_take(const int fds[2], const struct listen_identity *identity)
+{
+    here.socket = fds[0];
+    here.lock = fds[1];
+    here.device = (dev_t)identity->device;
+    here.inode = (ino_t)identity->inode;
+}
+
+bool listen_is_open(void)
+{
+    return here.socket >= 0;
 }
 
 /* ---- peers ---------------------------------------------------------------------------------- */
@@ -213,6 +239,13 @@ static bool in_group(int fd, const struct ucred *peer)
         if (groups[i] == here.group)
             return true;
     return false;
+}
+
+bool listen_peer_is_own(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) && peer.uid == geteuid();
 }
 
 bool listen_peer_allowed(int fd)

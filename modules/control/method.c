@@ -264,14 +264,12 @@ static void run_subscribe(struct worker *worker, const char *const *values, stru
     if (!made)
         return;
     answer->result = berth_printf(ctx, "%llu", (unsigned long long)made->number);
-    if (berth_failed(ctx) || !connection_subscribe(worker->connection, made)) {
-        answer_fail(answer, 0, BERTH_CANCELLED, "the client has gone");
-        berth_clear(ctx);
-        subscriptions_end(ctx, made);
-    } else if (worker->in_batch) {
-        subscription_begin(made, worker->connection);
-    } else {
+    berth_clear(ctx);
+    if (!worker->in_batch) {
         worker->fresh = made; /* its messages come after the answer */
+    } else if (!connection_subscribe(worker->connection, made)) {
+        answer_fail(answer, 0, BERTH_CANCELLED, "the client has gone");
+        subscriptions_end(ctx, made);
     }
 }
 

@@ -18,11 +18,19 @@
 #define SURPLUS_MS 5000 /* how long one more waits */
 
 /* Tags that are no connection's: those are below. */
-enum { TAG_FIRST = 0x7ffffff0, TAG_LISTENER = TAG_FIRST, TAG_BELL, TAG_TIMER, TAG_STOPPING };
+enum {
+    TAG_FIRST = 0x7ffffff0,
+    TAG_LISTENER = TAG_FIRST,
+    TAG_BELL,
+    TAG_TIMER,
+    TAG_PARENT,
+    TAG_STOPPING
+};
 
 static struct {
     pthread_mutex_t lock;
-    int epoll, bell, timer, listener;
+    int epoll, bell, timer;
+    int listener;            /* atomic */
     int64_t wake_at;         /* what the timer is set to; 0: nothing */
     size_t threads, waiting; /* the latter is atomic */
 } pool = {
@@ -97,6 +105,15 @@ void pool_wake_at(int64_t when)
     pthread_mutex_unlock(&pool.lock);
 }
 
+void pool_listen(int listener)
+{
+    int before = __atomic_exchange_n(&pool.listener, listener, __ATOMIC_ACQ_REL);
+    if (before >= 0)
+        pool_remove(before);
+    if (listener >= 0)
+        add(listener, EPOLLIN | EPOLLET, TAG_LISTENER);
+}
+
 /* ---- threads -------------------------------------------------------------------------------- */
 
 static void serve_ready(struct worker *worker)
@@ -123,7 +140,7 @@ static void serve_timer(struct worker *worker)
     pthread_mutex_lock(&pool.lock);
     pool.wake_at = 0;
     pthread_mutex_unlock(&pool.lock);
-    connections_accept(pool.listener);
+    connections_accept(__atomic_load_n(&pool.listener, __ATOMIC_ACQUIRE));
     connections_check(worker);
 }
 
@@ -131,13 +148,16 @@ static void serve(struct worker *worker, const struct epoll_event *event)
 {
     switch (event->data.u64) {
     case TAG_LISTENER:
-        connections_accept(pool.listener);
+        connections_accept(__atomic_load_n(&pool.listener, __ATOMIC_ACQUIRE));
         break;
     case TAG_BELL:
         serve_ready(worker);
         break;
     case TAG_TIMER:
         serve_timer(worker);
+        break;
+    case TAG_PARENT:
+        inherit_event(worker);
         break;
     case TAG_STOPPING:
         break;
@@ -172,6 +192,8 @@ static void run(berth_ctx *ctx, void *user)
         berth_clear(ctx);
         __atomic_add_fetch(&pool.waiting, 1, __ATOMIC_ACQ_REL);
     }
+    if (berth_stopping(ctx))
+        inherit_leave();
     text_free(&worker.line);
     text_free(&worker.reply);
     pthread_mutex_lock(&pool.lock);
@@ -201,22 +223,22 @@ void pool_ensure(berth_ctx *ctx)
     berth_clear(ctx); /* without another thread it goes on, one request after the other */
 }
 
-bool pool_start(berth_ctx *ctx, int listener)
+bool pool_start(berth_ctx *ctx, int listener, int parent)
 {
     int stopping = berth_stopping_fd(ctx);
     if (stopping < 0)
         return false;
-    pool.listener = listener;
     pool.epoll = epoll_create1(EPOLL_CLOEXEC);
     pool.bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pool.timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (pool.epoll < 0 || pool.bell < 0 || pool.timer < 0 ||
         !add(stopping, EPOLLIN, TAG_STOPPING) || !add(pool.bell, EPOLLIN | EPOLLET, TAG_BELL) ||
         !add(pool.timer, EPOLLIN | EPOLLET, TAG_TIMER) ||
-        !add(listener, EPOLLIN | EPOLLET, TAG_LISTENER)) {
+        (parent >= 0 && !add(parent, EPOLLIN | EPOLLET, TAG_PARENT))) {
         berth_fail(ctx, BERTH_RESOURCE_EXHAUSTED, "cannot wait for clients: %s", strerror(errno));
         return false;
     }
+    pool_listen(listener);
     pthread_mutex_lock(&pool.lock);
     start_one(ctx);
     pthread_mutex_unlock(&pool.lock);

@@ -30,6 +30,17 @@ static struct pattern **find(uint64_t host_id)
     return at;
 }
 
+uint64_t subscription_numbers(uint64_t at_least)
+{
+    pthread_mutex_lock(&table.lock);
+    if (table.number < at_least)
+        table.number = at_least;
+    uint64_t number = table.number;
+    pthread_mutex_unlock(&table.lock);
+    return number;
+}
+
+/* With the lock. */
 static void settle(void)
 {
     table.unsettled--;
@@ -49,6 +60,20 @@ static struct pattern *find_settled(uint64_t host_id)
         if (pthread_cond_timedwait(&table.settled, &table.lock, &until))
             break;
     return *find(host_id);
+}
+
+void subscriptions_unsettle(void)
+{
+    pthread_mutex_lock(&table.lock);
+    table.unsettled++;
+    pthread_mutex_unlock(&table.lock);
+}
+
+void subscriptions_settle(void)
+{
+    pthread_mutex_lock(&table.lock);
+    settle();
+    pthread_mutex_unlock(&table.lock);
 }
 
 /* ---- theirs --------------------------------------------------------------------------------- */
@@ -106,7 +131,8 @@ void subscription_begin(struct subscription *subscription, struct connection *co
         table.buckets[pattern->host_id % BUCKETS] = pattern;
     }
     subscription->begun = true;
-    settle();
+    if (!subscription->inherited)
+        settle();
     pthread_mutex_unlock(&table.lock);
 }
 
@@ -114,7 +140,7 @@ void subscription_begin(struct subscription *subscription, struct connection *co
 static void forget(struct subscription *subscription)
 {
     pthread_mutex_lock(&table.lock);
-    if (!subscription->begun)
+    if (!subscription->begun && !subscription->inherited)
         settle();
     for (size_t i = 0; subscription->begun && i < subscription->count; i++) {
         struct pattern **at = find(subscription->patterns[i].host_id);
@@ -122,6 +148,37 @@ static void forget(struct subscription *subscription)
             *at = (*at)->next_in_bucket;
     }
     pthread_mutex_unlock(&table.lock);
+}
+
+struct subscription *subscription_inherit(uint64_t number, uint64_t dropped, const char *data,
+                                          size_t size)
+{
+    const char *patterns[PATTERNS_MAX] = { NULL };
+    uint64_t ids[PATTERNS_MAX];
+    size_t count = 0;
+    while (size > sizeof(*ids) && count < PATTERNS_MAX) {
+        memcpy(&ids[count], data, sizeof(*ids));
+        patterns[count] = data + sizeof(*ids);
+        size_t length = sizeof(*ids) + strlen(patterns[count]) + 1;
+        data += length;
+        size -= length;
+        count++;
+    }
+    struct subscription *made = allocate(patterns, count);
+    for (size_t i = 0; made && i < count; i++)
+        made->patterns[i].host_id = ids[i];
+    if (made) {
+        made->number = number;
+        made->dropped = dropped;
+        made->inherited = true;
+    }
+    return made;
+}
+
+void subscription_drop(struct subscription *subscription)
+{
+    forget(subscription);
+    subscription_free(subscription);
 }
 
 void subscriptions_end(berth_ctx *ctx, struct subscription *list)

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a reload hands over. The next generation's START asks the serving one, by a call of its
+ * `heir`, for an address, and connects to it. When the old one learns that it is to stop, it sends
+ * the listening socket, the lock and all clients that way, and later the answers to requests that
+ * were being executed. So nobody notices, be the generations in one process or in two. A new one
+ * that is given up before has got nothing.
+ *
+ * Records are small enough for one message each; data that is longer comes in several.
+ */
+#include "control.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+BERTH_IMPORT_AS(call_host, json, host, call, (string, function), (optional(json), arguments),
+                (optional(i64), timeout_ms));
+
+#define PIECE           32768
+#define PATIENCE_MS     2000
+#define DESCRIPTORS_MAX 2
+
+/* The heir's lock is taken over those of connections, on its side and on ours. */
+static struct {
+    pthread_mutex_t lock;
+    int waiting; /* listens for an heir */
+    int heir;    /* to it */
+    int parent;  /* from the generation before */
+    bool left, inherited;
+} here = { .lock = PTHREAD_MUTEX_INITIALIZER, .waiting = -1, .heir = -1, .parent = -1 };
+
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* ---- records -------------------------------------------------------------------------------- */
+
+/* false: there is nobody. */
+static bool send_record(const struct record *head, const void *data, size_t size, const int *fds,
+                        size_t fd_count)
+{
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))];
+    } control = { .room = { 0 } };
+    struct iovec pieces[] = { { (void *)head, sizeof(*head) }, { (void *)data, size } };
+    struct msghdr message = { .msg_iov = pieces, .msg_iovlen = 2 };
+    if (fd_count) {
+        message.msg_control = control.room;
+        message.msg_controllen = CMSG_SPACE(fd_count * sizeof(int));
+        struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(fd_count * sizeof(int));
+        memcpy(CMSG_DATA(rights), fds, fd_count * sizeof(int));
+    }
+    return here.heir >= 0 && sendmsg(here.heir, &message, MSG_NOSIGNAL) >= 0;
+}
+
+bool inherit_send(const struct record *head, const void *data, size_t size, int fd)
+{
+    struct record piece = *head;
+    size_t sent = 0;
+    do { /* at least one, that with the descriptor */
+        size_t length = size - sent < PIECE ? size - sent : PIECE;
+        piece.last = sent + length == size;
+        if (!send_record(&piece, (const char *)data + sent, length, &fd, fd >= 0))
+            return false;
+        fd = -1;
+        sent += length;
+    } while (sent < size);
+    return true;
+}
+
+/* How many bytes, the head in front; 0: not now; -1: no more. */
+static ssize_t receive_record(char *buffer, size_t size, int fds[DESCRIPTORS_MAX])
+{
+    union {
+        struct cmsghdr align;
+        char room[CMSG_SPACE(DESCRIPTORS_MAX * sizeof(int))];
+    } control;
+    struct iovec piece = { buffer, size };
+    struct msghdr message = { .msg_iov = &piece,
+                              .msg_iovlen = 1,
+                              .msg_control = control.room,
+                              .msg_controllen = sizeof(control.room) };
+    ssize_t got;
+    fds[0] = fds[1] = -1;
+    do
+        got = recvmsg(here.parent, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (got < 0 && errno == EINTR);
+    if (got < 0 && errno == EAGAIN)
+        return 0;
+    if (got < (ssize_t)sizeof(struct record))
+        return -1;
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    if (rights && rights->cmsg_type == SCM_RIGHTS)
+        memcpy(fds, CMSG_DATA(rights), rights->cmsg_len - CMSG_LEN(0));
+    return got;
+}
+
+/* ---- the old one ---------------------------------------------------------------------------- */
+
+const char *inherit_wait(berth_ctx *ctx)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    socklen_t size = sizeof(address);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    /* without a name it gets one that is free, of five letters behind a NUL */
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)) ||
+        getsockname(fd, (struct sockaddr *)&address, &size) || listen(fd, 1)) {
+        berth_fail(ctx, BERTH_RESOURCE_EXHAUSTED, "cannot wait for an heir: %s", strerror(errno));
+        close_one(&fd);
+        return "";
+    }
+    pthread_mutex_lock(&here.lock);
+    close_one(&here.waiting); /* that of one which was given up */
+    here.waiting = fd;
+    pthread_mutex_unlock(&here.lock);
+    return berth_printf(ctx, "%.*s", (int)(size - sizeof(sa_family_t) - 1), address.sun_path + 1);
+}
+
+/* Whoever of ours has connected; it may have been given up. */
+static bool find_heir(void)
+{
+    const struct timeval patience = { PATIENCE_MS / 1000, 0 };
+    while (here.waiting >= 0) {
+        int fd = accept4(here.waiting, NULL, NULL, SOCK_CLOEXEC);
+        if (fd < 0)
+            break;
+        if (listen_peer_is_own(fd)) {
+            close_one(&here.heir);
+            here.heir = fd;
+        } else {
+            close(fd);
+        }
+    }
+    close_one(&here.waiting);
+    if (here.heir >= 0)
+        setsockopt(here.heir, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    return here.heir >= 0;
+}
+
+void inherit_leave(void)
+{
+    pthread_mutex_lock(&here.lock);
+    if (!here.left && find_heir()) {
+        struct record head = { .type = RECORD_LISTENER, .number = subscription_numbers(0) };
+        int fds[DESCRIPTORS_MAX];
+        struct listen_identity identity;
+        listen_give(fds, &identity);
+        here.inherited =
+            fds[0] >= 0 && send_record(&head, &identity, sizeof(identity), fds, DESCRIPTORS_MAX);
+        if (here.inherited) {
+            pool_listen(-1);
+            connections_hand_over();
+        }
+    }
+    here.left = true;
+    pthread_mutex_unlock(&here.lock);
+}
+
+void inherit_reply(uint64_t id, const struct text *reply, const struct subscription *fresh)
+{
+    const struct record head = { .type = RECORD_REPLY, .id = id };
+    pthread_mutex_lock(&here.lock);
+    inherit_send(&head, reply->data, reply->failed ? 0 : reply->size, -1);
+    if (fresh)
+        inherit_subscription(id, fresh);
+    pthread_mutex_unlock(&here.lock);
+}
+
+bool inherit_subscription(uint64_t id, const struct subscription *subscription)
+{
+    const struct record head = { .type = RECORD_SUBSCRIPTION,
+                                 .id = id,
+                                 .number = subscription->number,
+                                 .dropped = subscription->dropped };
+    struct text patterns = { 0 };
+    for (size_t i = 0; i < subscription->count; i++) {
+        const struct pattern *pattern = &subscription->patterns[i];
+        text_put(&patterns, (const char *)&pattern->host_id, sizeof(pattern->host_id));
+        text_put(&patterns, pattern->text, strlen(pattern->text) + 1);
+    }
+    bool sent = !patterns.failed && patterns.size <= PIECE &&
+                inherit_send(&head, patterns.data, patterns.size, -1);
+    text_free(&patterns);
+    return sent;
+}
+
+bool inherit_end(void)
+{
+    const struct record head = { .type = RECORD_END };
+    bool inherited = here.inherited;
+    if (inherited)
+        send_record(&head, NULL, 0, NULL, 0);
+    close_one(&here.waiting);
+    close_one(&here.heir);
+    close_one(&here.parent);
+    return inherited;
+}
+
+/* ---- the new one ---------------------------------------------------------------------------- */
+
+int inherit_begin(berth_ctx *ctx)
+{
+    const berth_optional_i64 patience = { true, PATIENCE_MS };
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    const char *json = call_host(ctx, berth_printf(ctx, "%s.heir", own_name), "[]", patience);
+    const char *name = berth_failed(ctx) ? NULL : json_string(ctx, json);
+    berth_clear(ctx); /* there is none before */
+    size_t length = name ? strlen(name) : 0;
+    if (!length || length > sizeof(address.sun_path) - 1)
+        return -1;
+    memcpy(address.sun_path + 1, name, length);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address,
+                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)))
+        close_one(&fd);
+    here.parent = fd;
+    if (fd >= 0)
+        subscriptions_unsettle();
+    return fd;
+}
+
+/* Nothing more comes. Without the socket the old one has died: then it is made anew. */
+static void orphaned(berth_ctx *ctx)
+{
+    pool_remove(here.parent);
+    close_one(&here.parent);
+    connections_orphaned();
+    subscriptions_settle();
+    if (!listen_is_open() && !berth_stopping(ctx)) {
+        int listener = listen_open(ctx);
+        if (listener >= 0)
+            pool_listen(listener);
+        if (berth_failed(ctx))
+            berth_log(ctx, BERTH_LOG_ERROR, "%s", berth_error_text(ctx));
+        berth_clear(ctx);
+    }
+}
+
+static void take(const struct record *head, const char *data, size_t size, int fds[DESCRIPTORS_MAX])
+{
+    if (head->type == RECORD_LISTENER) {
+        struct listen_identity identity = { 0 };
+        memcpy(&identity, data, size < sizeof(identity) ? size : sizeof(identity));
+        subscription_numbers(head->number);
+        listen_take(fds, &identity);
+        pool_listen(fds[0]);
+        fds[0] = fds[1] = -1;
+    } else {
+        connections_inherit(head, data, size, fds[0]);
+        fds[0] = -1;
+    }
+    close_one(&fds[0]);
+    close_one(&fds[1]);
+}
+
+void inherit_event(struct worker *worker)
+{
+    char buffer[sizeof(struct record) + PIECE + 1];
+    struct record head;
+    int fds[DESCRIPTORS_MAX];
+    pthread_mutex_lock(&here.lock);
+    while (here.parent >= 0) {
+        ssize_t got = receive_record(buffer, sizeof(buffer) - 1, fds);
+        if (got == 0)
+            break;
+        memcpy(&head, buffer, sizeof(head));
+        if (got < 0 || head.type == RECORD_END) {
+            orphaned(worker->ctx);
+            break;
+        }
+        take(&head, buffer + sizeof(head), (size_t)got - sizeof(head), fds);
+    }
+    pthread_mutex_unlock(&here.lock);
+}
