@@ -53,6 +53,8 @@ static bool upcall_enter(struct berth_generation *generation, berth_ctx *under,
         (struct upcall){ ctx, under, thread->chain_from, berth_arena_mark(&thread->arena) };
     /* what is in front of this activation, the worker and its callers add on the way back */
     thread->chain_from = ctx + 1;
+    if (!under) /* it stands for a thread of the worker's */
+        __atomic_store_n(&thread->stopping, &generation->stopping, __ATOMIC_RELAXED);
     return true;
 }
 
@@ -64,8 +66,10 @@ static int upcall_leave(const struct upcall *upcall, int code, struct berth_erro
         code = berth_fault_take(ctx, error);
     thread->chain_from = upcall->outer_chain;
     berth_arena_rewind(&thread->arena, upcall->mark);
-    if (!upcall->under)
+    if (!upcall->under) {
+        __atomic_store_n(&thread->stopping, NULL, __ATOMIC_RELAXED);
         berth_thread_leave(ctx);
+    }
     return code;
 }
 

@@ -207,6 +207,13 @@ bool berth_generation_holds(void *user, uintptr_t word)
             object < (uintptr_t)(generation->hooks + BERTH_HOOK_COUNT));
 }
 
+bool berth_generation_inside(const berth_ctx *ctx, struct berth_generation *generation)
+{
+    const bool *stopping = __atomic_load_n(&berth_thread_of(ctx)->stopping, __ATOMIC_RELAXED);
+    return stopping == &generation->stopping ||
+           berth_frames_inside(ctx, berth_generation_holds, generation);
+}
+
 const char *berth_generation_placement(const struct berth_generation *generation)
 {
     if (generation->image->own_links)

@@ -39,6 +39,8 @@ void berth_edge_remove(struct berth_edge *edge);
 const char *berth_registry_describe(void *host, uintptr_t word, char *buffer, size_t size);
 /* For berth_frames_count: whether a frame's word is code or an item of the generation. No lock. */
 bool berth_generation_holds(void *generation, uintptr_t word);
+/* Whether this thread is inside of it, or does what a thread of its worker asks for. */
+bool berth_generation_inside(const berth_ctx *ctx, struct berth_generation *generation);
 /* No lock. */
 const char *berth_item_name(const struct berth_item *item);
 /* "inline", "process"; "application" and "built-in" for what no file has. No lock. */

@@ -450,7 +450,7 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     struct berth_host *host = module->host;
     struct berth_generation *generation = module->current;
     int64_t deadline = berth_stop_deadline(host);
-    if (berth_frames_inside(admin, berth_generation_holds, generation))
+    if (berth_generation_inside(admin, generation))
         return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                                "%s cannot be unloaded from inside of a call of its own",
                                module->name);

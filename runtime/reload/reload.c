@@ -298,7 +298,7 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module, struct be
     };
     char *file = strdup(image->file);
     t.was_running = t.old->carrier != NULL && module->state == BERTH_MODULE_RUNNING;
-    if (!file || berth_frames_inside(admin, berth_generation_holds, t.old)) {
+    if (!file || berth_generation_inside(admin, t.old)) {
         berth_image_free(image);
         free(file);
         return file ? berth_error_set(error, BERTH_ABORTED,
