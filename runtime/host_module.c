@@ -422,27 +422,45 @@ static size_t count_members(const char *open)
     return count;
 }
 
-/* false: ctx is marked. */
+/* What a key's string says; the text is ours. NULL: ctx is marked. */
+static const char *take_name(berth_ctx *ctx, char *from, char *to)
+{
+    if (memchr(from, '\\', (size_t)(to - from)))
+        return characters(ctx, from, to);
+    to[-1] = '\0';
+    return from + 1;
+}
+
+/*
+ * The members are pieces of one copy of the text: an NUL comes behind each, when what was there has
+ * been looked at. false: ctx is marked.
+ */
 static bool take_members(berth_ctx *ctx, const char *open, berth_parsed *parsed)
 {
     size_t count = count_members(open);
     berth_member *members = berth_alloc(ctx, (count + 1) * sizeof *members);
-    const char *at = skip_blanks(open + 1);
-    for (size_t i = 0; members && i < count; i++) {
-        const char *end = value_end(at);
+    char *copy = cut(ctx, open, open + strlen(open));
+    char *at = copy ? copy + (skip_blanks(copy + 1) - copy) : NULL;
+    if (!members || !copy)
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        char *end = at + (value_end(at) - at);
         members[i].name = "";
         if (*open == '{') {
-            members[i].name = characters(ctx, at, end);
-            at = skip_blanks(skip_blanks(end) + 1);
-            end = value_end(at);
+            char *value = end + (skip_blanks(skip_blanks(end) + 1) - end);
+            members[i].name = take_name(ctx, at, end);
+            at = value;
+            end = at + (value_end(at) - at);
         }
-        members[i].value = cut(ctx, at, end);
-        if (!members[i].name || !members[i].value)
+        const char *next = next_one(end);
+        members[i].value = at;
+        *end = '\0';
+        if (!members[i].name)
             return false;
-        at = next_one(end);
+        at = next ? copy + (next - copy) : NULL;
     }
     parsed->members = (berth_array_member){ members, count };
-    return members != NULL;
+    return true;
 }
 
 static const char *kind_of(char first)
