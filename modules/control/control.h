@@ -223,7 +223,7 @@ struct record {
 /* The address for the next generation. "": the call has failed. */
 const char *inherit_wait(berth_ctx *ctx);
 /* The module is to stop: gives away all that it can. */
-void inherit_leave(void);
+void inherit_leave(berth_ctx *ctx);
 /* The last thing; true: the name of the socket is another generation's now. */
 bool inherit_end(void);
 /* While everything is given away. false: nobody is there any more. */
@@ -234,7 +234,7 @@ void inherit_reply(uint64_t id, const struct text *reply, const struct subscript
 /* START of the next generation: its descriptor to the old one; -1: there is none. */
 int inherit_begin(berth_ctx *ctx);
 /* Something has come from there. */
-void inherit_event(struct worker *worker);
+void inherit_event(berth_ctx *ctx);
 
 /* ---- request.c, method.c, discover.c -------------------------------------------------------- */
 

@@ -150,25 +150,6 @@ static bool find_heir(void)
     return here.heir >= 0;
 }
 
-void inherit_leave(void)
-{
-    pthread_mutex_lock(&here.lock);
-    if (!here.left && find_heir()) {
-        struct record head = { .type = RECORD_LISTENER, .number = subscription_numbers(0) };
-        int fds[DESCRIPTORS_MAX];
-        struct listen_identity identity;
-        listen_give(fds, &identity);
-        here.inherited =
-            fds[0] >= 0 && send_record(&head, &identity, sizeof(identity), fds, DESCRIPTORS_MAX);
-        if (here.inherited) {
-            pool_listen(-1);
-            connections_hand_over();
-        }
-    }
-    here.left = true;
-    pthread_mutex_unlock(&here.lock);
-}
-
 void inherit_reply(uint64_t id, const struct text *reply, const struct subscription *fresh)
 {
     const struct record head = { .type = RECORD_REPLY, .id = id };
@@ -266,22 +247,49 @@ static void take(const struct record *head, const char *data, size_t size, int f
     close_one(&fds[1]);
 }
 
-void inherit_event(struct worker *worker)
+/* With the lock. */
+static void take_all(berth_ctx *ctx)
 {
     char buffer[sizeof(struct record) + PIECE + 1];
     struct record head;
     int fds[DESCRIPTORS_MAX];
-    pthread_mutex_lock(&here.lock);
     while (here.parent >= 0) {
         ssize_t got = receive_record(buffer, sizeof(buffer) - 1, fds);
         if (got == 0)
-            break;
+            return;
         memcpy(&head, buffer, sizeof(head));
-        if (got < 0 || head.type == RECORD_END) {
-            orphaned(worker->ctx);
-            break;
-        }
-        take(&head, buffer + sizeof(head), (size_t)got - sizeof(head), fds);
+        if (got < 0 || head.type == RECORD_END)
+            orphaned(ctx);
+        else
+            take(&head, buffer + sizeof(head), (size_t)got - sizeof(head), fds);
     }
+}
+
+void inherit_event(berth_ctx *ctx)
+{
+    pthread_mutex_lock(&here.lock);
+    take_all(ctx);
+    pthread_mutex_unlock(&here.lock);
+}
+
+/* ---- from one to the next ------------------------------------------------------------------- */
+
+void inherit_leave(berth_ctx *ctx)
+{
+    pthread_mutex_lock(&here.lock);
+    take_all(ctx); /* it may not have come to that yet */
+    if (!here.left && find_heir()) {
+        struct record head = { .type = RECORD_LISTENER, .number = subscription_numbers(0) };
+        int fds[DESCRIPTORS_MAX];
+        struct listen_identity identity;
+        listen_give(fds, &identity);
+        here.inherited =
+            fds[0] >= 0 && send_record(&head, &identity, sizeof(identity), fds, DESCRIPTORS_MAX);
+        if (here.inherited) {
+            pool_listen(-1);
+            connections_hand_over();
+        }
+    }
+    here.left = true;
     pthread_mutex_unlock(&here.lock);
 }

@@ -157,7 +157,7 @@ static void serve(struct worker *worker, const struct epoll_event *event)
         serve_timer(worker);
         break;
     case TAG_PARENT:
-        inherit_event(worker);
+        inherit_event(worker->ctx);
         break;
     case TAG_STOPPING:
         break;
@@ -193,7 +193,7 @@ static void run(berth_ctx *ctx, void *user)
         __atomic_add_fetch(&pool.waiting, 1, __ATOMIC_ACQ_REL);
     }
     if (berth_stopping(ctx))
-        inherit_leave();
+        inherit_leave(ctx);
     text_free(&worker.line);
     text_free(&worker.reply);
     pthread_mutex_lock(&pool.lock);
