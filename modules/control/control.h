@@ -204,19 +204,20 @@ bool subscription_repeats(const struct subscription *subscription, uint64_t host
 /* ---- inherit.c ------------------------------------------------------------------------------ */
 
 enum record_type {
-    RECORD_LISTENER,
+    RECORD_BEGIN,
     RECORD_CONNECTION,
     RECORD_INPUT,
     RECORD_OUTPUT,
     RECORD_SUBSCRIPTION,
     RECORD_READY,
+    RECORD_LISTENER,
     RECORD_REPLY,
     RECORD_END
 };
 struct record {
     uint32_t type, last;      /* the last piece of an answer */
     uint64_t id;              /* of a connection */
-    uint64_t number, dropped; /* of a connection's requests; of a subscription */
+    uint64_t number, dropped; /* of a connection's requests; of a subscription, the newest */
     bool ended, hung_up;      /* a connection */
 };
 

@@ -232,10 +232,11 @@ static void orphaned(berth_ctx *ctx)
 
 static void take(const struct record *head, const char *data, size_t size, int fds[DESCRIPTORS_MAX])
 {
-    if (head->type == RECORD_LISTENER) {
+    if (head->type == RECORD_BEGIN) {
+        subscription_numbers(head->number);
+    } else if (head->type == RECORD_LISTENER) {
         struct listen_identity identity = { 0 };
         memcpy(&identity, data, size < sizeof(identity) ? size : sizeof(identity));
-        subscription_numbers(head->number);
         listen_take(fds, &identity);
         pool_listen(fds[0]);
         fds[0] = fds[1] = -1;
@@ -274,22 +275,27 @@ void inherit_event(berth_ctx *ctx)
 
 /* ---- from one to the next ------------------------------------------------------------------- */
 
+/* Clients first: the next one should not give their places to others. */
+static bool give_all(void)
+{
+    const struct record begin = { .type = RECORD_BEGIN, .number = subscription_numbers(0) };
+    const struct record last = { .type = RECORD_LISTENER };
+    struct listen_identity identity;
+    int fds[DESCRIPTORS_MAX];
+    listen_give(fds, &identity);
+    if (fds[0] < 0 || !send_record(&begin, NULL, 0, NULL, 0))
+        return false;
+    pool_listen(-1);
+    connections_hand_over();
+    return send_record(&last, &identity, sizeof(identity), fds, DESCRIPTORS_MAX);
+}
+
 void inherit_leave(berth_ctx *ctx)
 {
     pthread_mutex_lock(&here.lock);
     take_all(ctx); /* it may not have come to that yet */
-    if (!here.left && find_heir()) {
-        struct record head = { .type = RECORD_LISTENER, .number = subscription_numbers(0) };
-        int fds[DESCRIPTORS_MAX];
-        struct listen_identity identity;
-        listen_give(fds, &identity);
-        here.inherited =
-            fds[0] >= 0 && send_record(&head, &identity, sizeof(identity), fds, DESCRIPTORS_MAX);
-        if (here.inherited) {
-            pool_listen(-1);
-            connections_hand_over();
-        }
-    }
+    if (!here.left && find_heir())
+        here.inherited = give_all();
     here.left = true;
     pthread_mutex_unlock(&here.lock);
 }

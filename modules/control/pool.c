@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define KEPT       2    /* threads that wait for ever */
-#define SURPLUS_MS 5000 /* how long one more waits */
+#define SURPLUS_MS 2000 /* how long one more waits */
 
 /* Tags that are no connection's: those are below. */
 enum {
