@@ -28,7 +28,8 @@ void text_put(struct text *text, const char *data, size_t size)
         text->failed = true;
         return;
     }
-    memcpy(text->data + text->size, data, size);
+    if (size) /* data may be NULL then */
+        memcpy(text->data + text->size, data, size);
     text->size += size;
 }
 
