@@ -603,6 +603,9 @@ void berth_generation_close(struct berth_generation *generation)
     struct berth_host *host = generation->host;
     berth_handles_end(generation);
     pthread_mutex_lock(&host->lock);
+    if (generation->stopping_fd >= 0) /* its image may stay mapped for long */
+        close(generation->stopping_fd);
+    generation->stopping_fd = -1;
     for (size_t i = 0; i < generation->edge_count; i++) {
         struct berth_edge *edge = &generation->edges[i];
         berth_edge_shut(edge);

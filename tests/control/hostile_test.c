@@ -529,6 +529,7 @@ static const struct berth_test tests[] = {
     { "an_idle_host_does_not_wake_up", an_idle_host_does_not_wake_up },
     { "random_requests_in_random_pieces", random_requests_in_random_pieces },
     { "random_damage", random_damage },
+    { "the_end", control_end },
 };
 
 int main(int argc, char **argv)

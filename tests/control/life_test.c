@@ -427,7 +427,8 @@ static void reloads_under_load(const char *placement)
         CHECK(askers[i].asked > 0);
         CHECK_INT(askers[i].wrong, 0);
     }
-    EVENTUALLY(berth_test_descriptors() <= descriptors);
+    if (!berth_test_instrumented()) /* else each image stays, with its descriptor */
+        EVENTUALLY(berth_test_descriptors() <= descriptors);
 }
 
 static void reloads_under_load_inline(void)
@@ -506,6 +507,7 @@ static const struct berth_test tests[] = {
     { "a_large_rest_is_handed_over", a_large_rest_is_handed_over },
     { "a_reload_that_fails_changes_nothing", a_reload_that_fails_changes_nothing },
     { "a_worker_that_dies_comes_back", a_worker_that_dies_comes_back },
+    { "the_end", control_end },
 };
 
 int main(int argc, char **argv)
