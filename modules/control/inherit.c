@@ -29,9 +29,10 @@ BERTH_IMPORT_AS(call_host, json, host, call, (string, function), (optional(json)
 /* The heir's lock is taken over those of connections, on its side and on ours. */
 static struct {
     pthread_mutex_t lock;
-    int waiting; /* listens for an heir */
-    int heir;    /* to it */
-    int parent;  /* from the generation before */
+    int waiting;    /* listens for an heir */
+    int heir;       /* to it */
+    int parent;     /* from the generation before */
+    bool unsettled; /* messages wait for subscriptions from there */
     bool left, inherited;
 } here = { .lock = PTHREAD_MUTEX_INITIALIZER, .waiting = -1, .heir = -1, .parent = -1 };
 
@@ -208,9 +209,17 @@ int inherit_begin(berth_ctx *ctx)
                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)))
         close_one(&fd);
     here.parent = fd;
-    if (fd >= 0)
+    here.unsettled = fd >= 0;
+    if (here.unsettled)
         subscriptions_unsettle();
     return fd;
+}
+
+static void settle(void)
+{
+    if (here.unsettled)
+        subscriptions_settle();
+    here.unsettled = false;
 }
 
 /* Nothing more comes. Without the socket the old one has died: then it is made anew. */
@@ -219,7 +228,7 @@ static void orphaned(berth_ctx *ctx)
     pool_remove(here.parent);
     close_one(&here.parent);
     connections_orphaned();
-    subscriptions_settle();
+    settle();
     if (!listen_is_open() && !berth_stopping(ctx)) {
         int listener = listen_open(ctx);
         if (listener >= 0)
@@ -239,6 +248,7 @@ static void take(const struct record *head, const char *data, size_t size, int f
         memcpy(&identity, data, size < sizeof(identity) ? size : sizeof(identity));
         listen_take(fds, &identity);
         pool_listen(fds[0]);
+        settle();
         fds[0] = fds[1] = -1;
     } else {
         connections_inherit(head, data, size, fds[0]);

@@ -54,7 +54,8 @@ static int lock_take(berth_ctx *ctx)
         struct stat held, named;
         int fd = open(here.lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd < 0)
-            return fail(ctx, "its lock file cannot be opened");
+            return fail(ctx, errno == ENOENT ? "its directory is not there: make it"
+                                             : "its lock file cannot be made");
         if (flock(fd, LOCK_EX | LOCK_NB)) {
             int result = errno == EWOULDBLOCK ? taken(ctx) : fail(ctx, "cannot be locked");
             close(fd);

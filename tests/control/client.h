@@ -13,6 +13,8 @@
  * more options (members of an object, or ""). The host of the test before is freed.
  */
 berth_host *control_begin(const char *placement, const char *options);
+/* The same with flags of the host's. */
+berth_host *control_begin_flags(const char *placement, const char *options, uint32_t flags);
 /* Another host, or the same: loads only control. */
 int control_load(berth_host *host, const char *placement, const char *options,
                  struct berth_error *error);

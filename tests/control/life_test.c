@@ -146,6 +146,11 @@ static void wrong_options_are_refused(void)
     CHECK(berth_host_load(other, berth_test_built("modules/control/control.so"), NULL, &error) ==
           BERTH_INVALID_ARGUMENT);
     CHECK_CONTAINS(error.text, "where to listen? Give the option \"socket\"");
+    const struct berth_load_options nowhere = { .size = sizeof(nowhere),
+                                                .options = "{\"socket\":\"/no/such/place\"}" };
+    CHECK(berth_host_load(other, berth_test_built("modules/control/control.so"), &nowhere,
+                          &error) == BERTH_FAILED_PRECONDITION);
+    CHECK_CONTAINS(error.text, "/no/such/place: its directory is not there: make it");
     char longer[200];
     memset(longer, 'x', sizeof(longer));
     longer[0] = '/';

@@ -89,9 +89,10 @@ static void check_same(const char *actual, const char *expected)
     cJSON_Delete(should);
 }
 
-static void run_examples(const char *placement)
+static void run_examples(const char *placement, uint32_t flags)
 {
-    begin(placement);
+    host = control_begin_flags(placement, "", flags);
+    client = client_new();
     LOAD(host, "examples", NULL);
     for (size_t i = 0; i < COUNT(examples); i++) {
         client_send(client, examples[i].request);
@@ -108,12 +109,22 @@ static void run_examples(const char *placement)
 
 static void the_examples_of_the_specification(void)
 {
-    run_examples("inline");
+    run_examples("inline", 0);
+}
+
+/* Whatever it keeps of what it was given is freed, and AddressSanitizer sees it. */
+static void the_examples_with_checked_ownership(void)
+{
+    run_examples("inline", BERTH_HOST_CHECK_OWNERSHIP);
+    CHECK_CONTAINS(client_call(client, "rpc.discover", "[]"), "examples.sum");
+    CHECK_STR(client_call(client, "subscribe", "[[\"news.>\"]]"), result_line("1", "1"));
+    CHECK_CALL(host, "publisher.ring", "[]", "null");
+    CHECK_CONTAINS(client_line(client), "news.bell");
 }
 
 static void the_examples_in_a_worker(void)
 {
-    run_examples("process");
+    run_examples("process", 0);
 }
 
 /* ---- requests ------------------------------------------------------------------------------- */
@@ -579,6 +590,7 @@ static void the_end(void)
 
 static const struct berth_test tests[] = {
     { "the_examples_of_the_specification", the_examples_of_the_specification },
+    { "the_examples_with_checked_ownership", the_examples_with_checked_ownership },
     { "the_examples_in_a_worker", the_examples_in_a_worker },
     { "ids_come_back_as_they_were", ids_come_back_as_they_were },
     { "what_is_no_request_is_told_why", what_is_no_request_is_told_why },
