@@ -25,8 +25,9 @@ static struct {
 bool connections_init(berth_ctx *ctx)
 {
     /* one that has gone keeps its place while a request of it is executed */
-    table.count = limits.connections + limits.threads;
-    table.places = (struct connection *)calloc(table.count, sizeof(*table.places));
+    size_t count = limits.connections + limits.threads;
+    table.places = (struct connection *)calloc(count, sizeof(*table.places));
+    table.count = table.places ? count : 0;
     if (!table.places) {
         berth_fail(ctx, BERTH_RESOURCE_EXHAUSTED, "no memory for %zu connections",
                    limits.connections);
@@ -713,10 +714,11 @@ void connections_orphaned(void)
     for (size_t i = 0; i < table.count; i++) {
         struct connection *connection = &table.places[i];
         pthread_mutex_lock(&connection->lock);
+        /* what is not all here, or waits for an answer that will not come, ends */
+        if (connection->fd >= 0 && (!connection->watched || connection->foreign_requests))
+            connection->broken = true;
         connection->requests -= connection->foreign_requests;
         connection->foreign_requests = 0;
-        if (connection->fd >= 0 && !connection->watched)
-            connection->broken = true;
         if (connection->fd >= 0)
             ring(connection);
         connection->foreign = 0;
@@ -726,22 +728,29 @@ void connections_orphaned(void)
 
 /* ---- the end of all ------------------------------------------------------------------------- */
 
-void connections_stop(berth_ctx *ctx)
+void connections_end(berth_ctx *ctx, bool busy_ones)
 {
     static char line[] = "{\"jsonrpc\":\"2.0\",\"method\":\"goodbye\",\"params\":{}}\n";
-    struct text goodbye = { .data = line, .size = sizeof(line) - 1 };
-    for (size_t i = 0; i < table.count && table.places; i++) {
+    const struct text goodbye = { .data = line, .size = sizeof(line) - 1 };
+    for (size_t i = 0; i < table.count; i++) {
         struct connection *connection = &table.places[i];
         struct subscription *subscriptions = NULL;
         pthread_mutex_lock(&connection->lock);
-        if (connection->fd >= 0) {
+        if (connection->fd >= 0 && (busy_ones || !connection->requests)) {
             put(connection, &goodbye);
             subscriptions = close_it(connection);
         }
         pthread_mutex_unlock(&connection->lock);
         subscriptions_end(ctx, subscriptions);
-        pthread_mutex_destroy(&connection->lock);
     }
+}
+
+void connections_stop(berth_ctx *ctx)
+{
+    connections_end(ctx, true);
+    for (size_t i = 0; i < table.count; i++)
+        pthread_mutex_destroy(&table.places[i].lock);
     free(table.places);
     table.places = NULL;
+    table.count = 0;
 }

@@ -86,7 +86,9 @@ int64_t now_ns(void);
 bool listen_prepare(berth_ctx *ctx, const char *path, const char *mode, const char *group);
 /* The listening descriptor; -1: the call has failed. */
 int listen_open(berth_ctx *ctx);
-/* Removes the name if it is still ours, unless another generation has it now. */
+/* Nobody connects any more; removes the name if it is still ours. */
+void listen_retire(void);
+/* After the last thread has ended. Retires, unless another generation has the name now. */
 void listen_close(bool inherited);
 /* What an heir gets: the socket and the lock; they stay ours as well. */
 struct listen_identity {
@@ -142,7 +144,9 @@ struct record;
 void connections_inherit(const struct record *record, const char *data, size_t size, int fd);
 /* No more of them will come. */
 void connections_orphaned(void);
-/* The end of all, with a last word. */
+/* A last word to those of which no request is executed, or to all of them. */
+void connections_end(berth_ctx *ctx, bool busy_ones);
+/* The end of all. */
 void connections_stop(berth_ctx *ctx);
 
 /* Takes the subscription and begins it, unless the connection is gone. */

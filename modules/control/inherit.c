@@ -306,6 +306,11 @@ void inherit_leave(berth_ctx *ctx)
     take_all(ctx); /* it may not have come to that yet */
     if (!here.left && find_heir())
         here.inherited = give_all();
+    if (!here.left && !here.inherited) { /* STOP comes when the last call has ended */
+        pool_listen(-1);
+        listen_retire();
+        connections_end(ctx, false);
+    }
     here.left = true;
     pthread_mutex_unlock(&here.lock);
 }

@@ -184,20 +184,31 @@ int listen_open(berth_ctx *ctx)
     return -1;
 }
 
-void listen_close(bool inherited)
+void listen_retire(void)
 {
     struct stat status;
     const char *path = here.address.sun_path;
-    if (!inherited && here.inode && !lstat(path, &status) && status.st_dev == here.device &&
+    if (here.inode && !lstat(path, &status) && status.st_dev == here.device &&
         status.st_ino == here.inode)
         unlink(path);
+    here.inode = 0;
     if (here.socket >= 0)
-        close(here.socket);
+        shutdown(here.socket, SHUT_RDWR);
     if (here.lock >= 0) {
-        if (!inherited)
-            unlink(here.lock_path);
+        unlink(here.lock_path);
         close(here.lock);
     }
+    here.lock = -1;
+}
+
+void listen_close(bool inherited)
+{
+    if (!inherited)
+        listen_retire();
+    if (here.socket >= 0)
+        close(here.socket);
+    if (here.lock >= 0)
+        close(here.lock);
     here.socket = here.lock = -1;
     here.inode = 0;
 }
