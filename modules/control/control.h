@@ -62,7 +62,10 @@ struct worker {
     bool in_batch;
 };
 
-/* Waits for clients of the listener, or if it is -1 for the end of the parent. false: the call has failed. */
+/*
+ * Waits for clients of the listener, or if that is -1 for what comes from the parent. false: the
+ * call has failed.
+ */
 bool pool_start(berth_ctx *ctx, int listener, int parent);
 /* From now on this one; -1: none. */
 void pool_listen(int listener);
