@@ -527,6 +527,16 @@ bool connection_subscribe(struct connection *connection, struct subscription *su
     return there;
 }
 
+size_t connection_patterns(struct connection *connection)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&connection->lock);
+    for (const struct subscription *each = connection->subscriptions; each; each = each->next)
+        count += each->count;
+    pthread_mutex_unlock(&connection->lock);
+    return count;
+}
+
 static struct subscription **find_subscription(struct connection *connection, uint64_t number)
 {
     struct subscription **at = &connection->subscriptions;
@@ -589,6 +599,17 @@ void connection_notify(struct connection *connection, uint64_t number,
 }
 
 /* ---- from one generation to the next -------------------------------------------------------- */
+
+size_t connections_requests(void)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < table.count; i++) {
+        pthread_mutex_lock(&table.places[i].lock);
+        count += table.places[i].requests;
+        pthread_mutex_unlock(&table.places[i].lock);
+    }
+    return count;
+}
 
 /* Everything of one. false: nobody takes it. With its lock. */
 static bool hand_over(const struct connection *connection)

@@ -15,6 +15,7 @@ BERTH_OPTION(u32, threads, 16, "How many requests may be executed at once.");
 BERTH_OPTION(u32, connections, 64, "How many clients there may be.");
 BERTH_OPTION(u32, requests, 64, "How many requests of one client may be executed at once.");
 BERTH_OPTION(u32, batch, 1000, "How many requests a batch may have.");
+BERTH_OPTION(u32, patterns, 256, "How many patterns a client may have subscribed to.");
 BERTH_OPTION(u64, line_bytes, 16777216, "How long a line may be.");
 BERTH_OPTION(
     u64, unsent_bytes, 4194304,
@@ -35,6 +36,7 @@ static void take_options(berth_ctx *ctx)
         .requests = option_requests(ctx),
         .threads = option_threads(ctx),
         .batch = option_batch(ctx),
+        .patterns = option_patterns(ctx),
         .line = option_line_bytes(ctx),
         .unsent = option_unsent_bytes(ctx),
         .line_ns = option_line_seconds(ctx) * SECOND,

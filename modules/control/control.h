@@ -20,7 +20,7 @@
 /* ---- options -------------------------------------------------------------------------------- */
 
 struct limits {
-    size_t connections, requests, threads, batch;
+    size_t connections, requests, threads, batch, patterns;
     size_t line, unsent;        /* bytes */
     int64_t line_ns, unread_ns; /* how long half a line, or a client that does not read */
 };
@@ -140,6 +140,8 @@ void connections_event(struct worker *worker, uint64_t tag, uint32_t events);
 void connections_resume(struct worker *worker, struct connection *connection);
 /* Ends those whose time is over. */
 void connections_check(struct worker *worker);
+/* How many requests are being executed. */
+size_t connections_requests(void);
 /* Under the heir's lock: everything to the next generation. */
 void connections_hand_over(void);
 /* A record from the generation before; the descriptor is taken. */
@@ -154,6 +156,8 @@ void connections_stop(berth_ctx *ctx);
 
 /* Takes the subscription and begins it, unless the connection is gone. */
 bool connection_subscribe(struct connection *connection, struct subscription *subscription);
+/* How many patterns it has subscribed to. */
+size_t connection_patterns(struct connection *connection);
 /* Takes it away from the connection; NULL: it has no such. */
 struct subscription *connection_unsubscribe(struct connection *connection, uint64_t number);
 /* What of a message is known when it comes. */

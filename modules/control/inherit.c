@@ -288,7 +288,9 @@ void inherit_event(berth_ctx *ctx)
 /* Clients first: the next one should not give their places to others. */
 static bool give_all(void)
 {
-    const struct record begin = { .type = RECORD_BEGIN, .number = subscription_numbers(0) };
+    /* those that are executed may still take numbers */
+    const size_t more = connections_requests() * limits.batch;
+    const struct record begin = { .type = RECORD_BEGIN, .number = subscription_numbers(0) + more };
     const struct record last = { .type = RECORD_LISTENER };
     struct listen_identity identity;
     int fds[DESCRIPTORS_MAX];
@@ -304,13 +306,16 @@ void inherit_leave(berth_ctx *ctx)
 {
     pthread_mutex_lock(&here.lock);
     take_all(ctx); /* it may not have come to that yet */
-    if (!here.left && find_heir())
-        here.inherited = give_all();
-    if (!here.left && !here.inherited) { /* STOP comes when the last call has ended */
+    if (!here.left) {
+        here.inherited = find_heir() && give_all();
+        if (!here.inherited)
+            listen_retire();
         pool_listen(-1);
-        listen_retire();
-        connections_end(ctx, false);
+        here.left = true;
+    } else if (here.inherited) {
+        connections_hand_over(); /* what this thread has accepted meanwhile */
     }
-    here.left = true;
+    if (!here.inherited) /* STOP comes when the last call has ended: idle ones need not wait */
+        connections_end(ctx, false);
     pthread_mutex_unlock(&here.lock);
 }

@@ -258,6 +258,11 @@ static void run_subscribe(struct worker *worker, const char *const *values, stru
         return;
     }
     size_t count = take_patterns(ctx, values[0] ? values[0] : values[1], patterns, answer);
+    if (count && connection_patterns(worker->connection) + count > limits.patterns) {
+        answer_fail(answer, 0, BERTH_RESOURCE_EXHAUSTED,
+                    "too many subscriptions: see the option \"patterns\"");
+        return;
+    }
     struct subscription *made = count ? subscription_new(ctx, patterns, count) : NULL;
     if (berth_failed(ctx))
         answer_fail_call(ctx, answer);

@@ -122,6 +122,17 @@ static void batches_are_limited(void)
     CHECK_CONTAINS(client_line(client), "news.bell");
 }
 
+static void subscriptions_are_limited(void)
+{
+    begin("\"patterns\":3");
+    CHECK_STR(client_call(client, "subscribe", "[[\"a\",\"b\"]]"), result_line("1", "1"));
+    CHECK_CONTAINS(client_call(client, "subscribe", "[[\"c\",\"d\"]]"),
+                   "{\"code\":-32008,\"message\":\"too many subscriptions: see the option");
+    CHECK_STR(client_call(client, "subscribe", "[[\"c\"]]"), result_line("2", "1"));
+    CHECK_STR(client_call(client, "unsubscribe", "[1]"), result_line("null", "1"));
+    CHECK_STR(client_call(client, "subscribe", "[[\"c\",\"d\"]]"), result_line("3", "1"));
+}
+
 /* Its answers together are not longer than a line may be. */
 static void answers_to_a_batch_are_limited(void)
 {
@@ -513,6 +524,7 @@ static const struct berth_test tests[] = {
     { "long_lines_end_it", long_lines_end_it },
     { "long_texts_are_the_hosts_matter", long_texts_are_the_hosts_matter },
     { "batches_are_limited", batches_are_limited },
+    { "subscriptions_are_limited", subscriptions_are_limited },
     { "answers_to_a_batch_are_limited", answers_to_a_batch_are_limited },
     { "a_request_may_come_byte_by_byte", a_request_may_come_byte_by_byte },
     { "clients_may_go_at_every_byte", clients_may_go_at_every_byte },

@@ -21,7 +21,7 @@ BERTH_EXPORT(f64, add, "a + b", (f64, a), (f64, b))
 
 /* ---- what the rest of the module would be --------------------------------------------------- */
 
-struct limits limits = { .batch = 100, .line = 1 << 20 };
+struct limits limits = { .batch = 100, .patterns = 100, .line = 1 << 20 };
 char own_name[128] = "control_fuzz";
 
 struct subscription *subscription_new(berth_ctx *ctx, const char *const *patterns, size_t count)
@@ -39,6 +39,11 @@ void subscriptions_end(berth_ctx *ctx, struct subscription *list)
 bool connection_subscribe(struct connection *connection, struct subscription *subscription)
 {
     return connection && subscription;
+}
+
+size_t connection_patterns(struct connection *connection)
+{
+    return connection ? 1 : 0;
 }
 
 struct subscription *connection_unsubscribe(struct connection *connection, uint64_t number)
