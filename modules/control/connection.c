@@ -694,12 +694,13 @@ static void inherit_subscribed(struct connection *connection, const struct recor
 static void inherit_replied(struct connection *connection, const struct record *record,
                             const char *data, size_t size)
 {
-    text_put(&connection->foreign_reply, data, size);
+    if (connection->fd >= 0)
+        text_put(&connection->foreign_reply, data, size);
     if (!record->last)
         return;
-    if (connection->foreign_reply.size)
+    if (connection->foreign_reply.size || connection->foreign_reply.failed)
         put(connection, &connection->foreign_reply);
-    text_clear(&connection->foreign_reply);
+    text_free(&connection->foreign_reply);
     connection->requests--;
     connection->foreign_requests--;
     ring(connection);

@@ -92,7 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct worker worker = { 0 };
     if (!host)
         prepare();
-    if (memchr(data, '\n', size))
+    if (size && memchr(data, '\n', size))
         return 0;
     text_put(&worker.line, (const char *)data, size);
     text_put(&worker.line, "", 1);
