@@ -1121,6 +1121,7 @@ static void noise_of_every_kind(void)
         unsigned char all[4096];
         size_t size = 0;
         hostile(&host, &socket, round % 2);
+        release(host); /* noise may ask for what is held */
         uint64_t id = caller_start_briefly(&caller, host, socket);
         while (size < 1000) {
             struct berth_wire wire = { .type = (uint16_t)(1 + berth_test_random_below(8)),
