@@ -6,7 +6,9 @@
 #include <unistd.h>
 
 #include "runtime/base/error.h"
+#include "runtime/shell/control.h"
 #include "runtime/shell/log.h"
+#include "runtime/shell/place.h"
 #include "runtime/shell/shell.h"
 #include "runtime/shell/summary.h"
 
@@ -95,20 +97,10 @@ int berth_local_find(struct berth_local *local, struct berth_error *error)
  */
 static const char *find_worker(char path[PATH_MAX])
 {
-    static const char hidden[] = "/.libs", beside[] = "/berth-worker"; /* hidden: libtool's way */
     const char *named = secure_getenv("BERTH_WORKER");
     if (named && *named)
         return named;
-
-    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX - sizeof(beside));
-    if (length < 0)
-        return NULL;
-    path[length] = '\0';
-    char *end = strrchr(path, '/') - strlen(hidden);
-    if (end < path || strncmp(end, hidden, strlen(hidden)) != 0)
-        return NULL;
-    strcpy(end, beside);
-    return access(path, X_OK) == 0 ? path : NULL;
+    return berth_place_built("/berth-worker", path) && access(path, X_OK) == 0 ? path : NULL;
 }
 
 static struct berth_load_options load_options(const struct berth_local_module *module)
@@ -201,6 +193,8 @@ int berth_local_open(struct berth_local *local, struct berth_host_options option
 
     if (berth_host_new(&options, &local->host, error) != BERTH_OK)
         return BERTH_EXIT_NO_HOST;
+    if (local->socket && berth_control_load(local->host, local->socket, error) != BERTH_OK)
+        return BERTH_EXIT_FAILED;
     if (load_needed(local, error) != BERTH_OK || load_optional(local, error) != BERTH_OK)
         return BERTH_EXIT_FAILED;
     return BERTH_EXIT_OK;

@@ -23,6 +23,7 @@ struct berth_local {
     struct berth_search search;
     struct berth_local_module *modules; /* all texts are borrowed */
     size_t count, room, loaded;
+    const char *socket; /* set it after init, and the host listens there; NULL: it does not */
     char worker[PATH_MAX];
 };
 
@@ -43,8 +44,8 @@ int berth_local_add_config(struct berth_local *local, const struct berth_config 
 int berth_local_find(struct berth_local *local, struct berth_error *error);
 
 /*
- * Makes the host and loads all modules, those that are not optional first. Returns an exit status.
- * The worker's path is set here.
+ * Makes the host, which listens first, and loads all modules, those that are not optional before
+ * the others. Returns an exit status. The worker's path is set here.
  */
 int berth_local_open(struct berth_local *local, struct berth_host_options options,
                      struct berth_error *error);

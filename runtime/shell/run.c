@@ -9,6 +9,7 @@
 #include "runtime/shell/log.h"
 #include "runtime/shell/options.h"
 #include "runtime/shell/output.h"
+#include "runtime/shell/place.h"
 #include "runtime/shell/shell.h"
 
 /* Waits for SIGTERM or SIGINT, both blocked. From then on the next one ends the program at once. */
@@ -30,6 +31,9 @@ struct run {
     struct berth_local local;
     struct berth_config config;
     const char *file; /* --config */
+    struct berth_place place;
+    bool hidden; /* --no-control: it listens nowhere */
+    char path[PATH_MAX];
 };
 
 /* What is wrong: with errors for people, who have to mend them; else as lines of the log. */
@@ -67,6 +71,26 @@ static int configure(struct run *run, struct berth_error *error)
     return code;
 }
 
+/* A configuration may have a control of its own, which says where it listens. */
+static bool has_control(const struct berth_local *local)
+{
+    for (size_t i = 0; i < local->count; i++)
+        if (local->modules[i].name && !strcmp(local->modules[i].name, "control"))
+            return true;
+    return false;
+}
+
+/* The host's name, and where it listens. */
+static int name_host(struct run *run, struct berth_error *error)
+{
+    if (!run->place.name)
+        run->place.name = run->file ? run->config.host.name : BERTH_PLACE_NAME;
+    if (run->hidden || has_control(&run->local))
+        return BERTH_OK;
+    run->local.socket = run->path;
+    return berth_place_socket(&run->place, run->path, error);
+}
+
 /* All that is to be known before there is a host. */
 static int prepare(struct run *run, struct berth_error *error)
 {
@@ -77,6 +101,8 @@ static int prepare(struct run *run, struct berth_error *error)
         code = berth_local_find(&run->local, error);
     if (code == BERTH_OK && run->file)
         code = berth_local_add_config(&run->local, &run->config, error);
+    if (code == BERTH_OK)
+        code = name_host(run, error);
     return code;
 }
 
@@ -88,6 +114,7 @@ static int serve(struct run *run, const sigset_t *ends)
 
     if (!run->file)
         berth_host_options_init(&options);
+    options.name = run->place.name;
     options.log = berth_log_print;
     int status = berth_local_open(local, options, &error);
     if (status != BERTH_EXIT_OK) {
@@ -117,20 +144,41 @@ static int run_host(struct run *run)
     return serve(run, &ends);
 }
 
+static void read_option(struct run *run, int option)
+{
+    struct berth_error error = { 0 };
+
+    switch (option) {
+    case 'p':
+        if (berth_search_add(&run->local.search, optarg, "--path", &error) != BERTH_OK)
+            berth_options_problem(&run->options, "%s", error.text);
+        break;
+    case 'c':
+        if (run->file)
+            berth_options_problem(&run->options, "--config: one configuration at a time");
+        run->file = optarg;
+        break;
+    case 'n':
+        run->place.name = optarg;
+        break;
+    case 's':
+        run->place.socket = optarg;
+        break;
+    case 'C':
+        run->hidden = true;
+        break;
+    }
+}
+
 static void read_words(struct run *run, int argc, char **argv)
 {
     struct berth_error error = { 0 };
     int option;
 
-    while ((option = berth_options_next(&run->options, argc, argv)) != -1) {
-        if (option == 'p' &&
-            berth_search_add(&run->local.search, optarg, "--path", &error) != BERTH_OK)
-            berth_options_problem(&run->options, "%s", error.text);
-        if (option == 'c' && run->file)
-            berth_options_problem(&run->options, "--config: one configuration at a time");
-        if (option == 'c')
-            run->file = optarg;
-    }
+    while ((option = berth_options_next(&run->options, argc, argv)) != -1)
+        read_option(run, option);
+    if (run->hidden && run->place.socket)
+        berth_options_problem(&run->options, "--socket makes no sense with --no-control");
     for (char **word = argv + optind; *word; word++)
         if (berth_local_add(&run->local, *word, &error) != BERTH_OK)
             berth_options_problem(&run->options, "%s", error.text);
@@ -140,7 +188,10 @@ static int run(int argc, char **argv)
 {
     static const struct option known[] = {
         { "config", required_argument, NULL, 'c' },
+        { "name", required_argument, NULL, 'n' },
+        { "no-control", no_argument, NULL, 'C' },
         { "path", required_argument, NULL, 'p' },
+        { "socket", required_argument, NULL, 's' },
         BERTH_OPTION_HELP,
         { 0 },
     };
@@ -158,28 +209,35 @@ static int run(int argc, char **argv)
 
 const struct berth_command berth_command_run = {
     .name = "run",
-    .synopsis = "[--config CONFIG] [--path DIR]...\n"
+    .synopsis = "[--name NAME] [--socket PATH | --no-control]\n"
+                "          [--config CONFIG] [--path DIR]...\n"
                 "          [FILE|NAME[=inline|process]]...",
     .help = "Runs a host with these modules, in the foreground, until SIGTERM or SIGINT.\n"
             "\n"
             "The modules are loaded in an order that satisfies what they require: all of\n"
-            "them, or none.\n"
+            "them, or none. The host listens on a socket, where the other commands find it.\n"
             "\n"
             "  --config CONFIG  starts what berth.conf(5) describes, and the modules that are\n"
             "                   named here as well\n"
             "  --path DIR       searches names here first; may be repeated\n"
+            "  --name NAME      the host's name, else \"berth\"\n"
+            "  --socket PATH    listens there; else at $BERTH_SOCKET, or as NAME.sock in\n"
+            "                   $XDG_RUNTIME_DIR/berth or, for root, in /run/berth\n"
+            "  --no-control     listens nowhere\n"
             "  FILE, NAME       a file has a / in its name or ends in .so; a name is searched\n"
             "                   in the directories of berth(1)\n"
             "  FILE=inline      runs in the host's own process, which is the default\n"
             "  FILE=process     runs in a worker of its own, and its crash is only an error\n"
             "\n"
             "What the modules and the host log goes to standard error, one line each:\n"
-            "TIME LEVEL MODULE TEXT. The line \"ready\" says that all of them are serving. At\n"
-            "SIGTERM or SIGINT (Ctrl-C) every module is stopped in order, and the exit\n"
-            "status is 0; a second signal ends the host at once.\n"
+            "TIME LEVEL MODULE TEXT. The first line says where the host listens, the line\n"
+            "\"ready\" that all modules are serving. At SIGTERM or SIGINT (Ctrl-C) every\n"
+            "module is stopped in order, and the exit status is 0; a second signal ends the\n"
+            "host at once.\n"
             "\n"
             "Examples:\n"
             "  berth run ./greet.so ./math.so=process\n"
+            "  berth run --name backup ./greet.so\n"
             "  berth run --config berth.conf\n",
     .run = run,
 };
