@@ -23,9 +23,16 @@ struct berth_command {
 
 extern const struct berth_command berth_command_call;
 extern const struct berth_command berth_command_check;
+extern const struct berth_command berth_command_events;
 extern const struct berth_command berth_command_help;
+extern const struct berth_command berth_command_list;
+extern const struct berth_command berth_command_load;
+extern const struct berth_command berth_command_publish;
+extern const struct berth_command berth_command_reload;
 extern const struct berth_command berth_command_run;
 extern const struct berth_command berth_command_show;
+extern const struct berth_command berth_command_subscribe;
+extern const struct berth_command berth_command_unload;
 
 /* In the order of the list; ends with NULL. */
 extern const struct berth_command *const berth_commands[];
