@@ -94,8 +94,8 @@ fails "a module for another machine" 1 "berth: *other.so*" show other.so
 
 # ---- Usage and output ----
 
-fails "no file" 2 "berth: invalid_argument: show: FILE is missing*" show
-fails "two files" 2 "berth: invalid_argument: show: one file at a time*" show a b
+fails "no file" 2 "berth: invalid_argument: show: FILE or NAME is missing*" show
+fails "two files" 2 "berth: invalid_argument: show: one module at a time*" show a b
 fails "an unknown option" 2 "berth: invalid_argument: *--text: no such option*" show --text "$math"
 fails "unknown letters, behind an option" 2 '*"show: -x: no such option (*' show --json -xy "$math"
 fails "and an option with a value that it does not take" 2 "berth: *: show: --js=1: this option takes no value*" \
