@@ -73,10 +73,21 @@ ln -s "$BERTH_TOP_BUILDDIR/berth" "$work/bin/berth"
 export PATH=$work/bin:$PATH
 cd "$work" || exit
 
+# The host that commands without --with ask.
+export XDG_RUNTIME_DIR=$work
+unset BERTH_SOCKET
+berth run 2>log &
+host=$!
+trap 'kill $host; wait $host; rm -rf "$work"' EXIT
+for _ in $(seq 600); do
+    grep -q ' info host ready' log && break
+    sleep 0.05
+done
+
 prints() # COMMAND EXPECTED: an empty expectation means that the output does not matter
 {
     local said
-    said=$(bash -c "$1" 2>&1)
+    said=$([[ $1 != *"berth run"* ]] || export BERTH_SOCKET=$work/another.sock; bash -c "$1" 2>&1)
     [ -z "$2" ] && [ -n "$said" ] && return
     [ "$said" = "$2" ] || { printf 'expected: %s\nprinted:  %s\n' "$2" "$said"; return 1; }
 }

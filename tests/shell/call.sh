@@ -5,6 +5,8 @@
 
 math=$modules/math.so greet=$modules/greet.so types=$modules/types.so
 exec </dev/null
+unset BERTH_SOCKET
+export XDG_RUNTIME_DIR=$work
 
 # ---- Words ----
 
@@ -106,8 +108,7 @@ ok "every type at once" \
 
 # ---- Errors ----
 
-fails "without modules, the cure is named" 1 \
-    "berth: not_found: math.add: no module is loaded; name its file: berth call --with FILE math.add" \
+fails "without modules a host is asked" 3 "berth: unavailable: no host listens at $work/berth/berth.sock: *" \
     call math.add 1 2
 fails "a module that is not there" 1 "berth: not_found: *maths*" call --with "$math" maths.add 1 2
 fails "a function that is not there" 1 "berth: not_found: *math*ad*" call --with "$math" math.ad 1 2
