@@ -16,7 +16,7 @@ static const char foot[] = "  berth --version\n"
                            "\"berth help COMMAND\" tells more of one, berth(1) all of it.\n"
                            "Exit status: 0 fine, 1 it failed, 2 wrong usage, 3 no host.\n";
 
-enum { NAMES_MAX = 16 };
+enum { NAMES_MAX = 32 };
 
 const struct berth_command *berth_command_find(const char *name)
 {
