@@ -22,6 +22,7 @@ tap_run "every public header is installed" diff \
     <(cd "$("$pkg_config" --variable=includedir berth | sed "s|^\($dest\)\?|$dest|")/berth" && ls)
 tap_run "both pkg-config files give the same version" \
     test "$("$pkg_config" --modversion berth)" = "$("$pkg_config" --modversion berth-module)"
+tap_run "bash finds how to complete" test -s "$(find "$dest" -path '*/share/bash-completion/completions/berth')"
 tap_run "berth-module says where modules are installed" \
     grep -q '/berth/modules$' <<<"$("$pkg_config" --variable=moduledir berth-module)"
 
