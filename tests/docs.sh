@@ -53,6 +53,17 @@ cd home || exit
 tap_run "its module is built by its line" bash -c "$(block sh | grep '^cc ')"
 tap_run "and shown" bash -c "$(block sh | grep '^berth show')"
 
+# The host that it has in another terminal.
+export XDG_RUNTIME_DIR=$work
+unset BERTH_SOCKET
+berth run greet.so 2>../log &
+host=$!
+trap 'kill $host; wait $host; rm -rf "$work"' EXIT
+for _ in $(seq 600); do
+    grep -q ' info host ready' ../log && break
+    sleep 0.05
+done
+
 # Each line that begins with a prompt is run; what it prints is what follows.
 played()
 {

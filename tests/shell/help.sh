@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # berth help, and that what it and the manual page say is so: every example in them is run.
-. "$(dirname "$0")/shell.sh"
+. "$(dirname "$0")/hosts.sh"
 
-exec </dev/null
+commands="show call run list load unload reload publish subscribe events check help"
 page=$BERTH_TOP_SRCDIR/doc/berth.1
 
 berth help
 cp out list
-tap_run "the list names every command" test "$(grep -cE '^  berth (show|call|run|check|help)' list)" = 5
+tap_run "the list names every command" test "$(sed -n 's/^  berth \([a-z][a-z]*\) .*/\1/p' list | tr '\n' ' ')" = "$commands "
 berth --help
 tap_run "--help is the same" cmp list out
 berth -h
 tap_run "-h is the same" cmp list out
 berth --version
 tap_run "--version" grep -qE '^berth [0-9]+\.[0-9]+\.[0-9]+$' out
-for command in show call run check help; do
+for command in $commands; do
     berth help "$command"
     cp out one
     tap_run "help $command begins with its synopsis" grep -q "^berth $command" one
@@ -36,36 +36,67 @@ check "a full disk is an error" 1 "" "berth: resource_exhausted: cannot write th
 
 # ---- Examples ----
 
-cp "$modules/math.so" "$modules/greet.so" .
+cp "$modules"/{math,greet,publisher}.so .
 echo World >name.txt
 echo '{"modules": {"greet": {"file": "./greet.so"}}}' >berth.conf
 mkdir bin && printf '#!/bin/sh\nexec "%s" "$@"\n' "$berth" >bin/berth && chmod +x bin/berth
 
-# run_example LINE: a host is ended once it is ready, everything else ends by itself.
-run_example()
+# asks_a_host LINE: it needs one that runs.
+asks_a_host()
 {
-    local line=$1
-    if [[ $line != berth\ run* ]]; then
-        PATH=$work/bin:$PATH timeout 300 bash -c "set -o pipefail; $line"
-        return
-    fi
-    : >log # or the last host's would be found ready
-    PATH=$work/bin:$PATH bash -c "exec $line" 2>log &
-    local host=$!
-    for _ in $(seq 1200); do
-        grep -q ' ready' log && break
+    [[ $1 =~ berth\ (list|load|unload|reload|publish|subscribe|events) ]] ||
+        [[ $1 =~ berth\ show\ [a-z] ]] || [[ $1 == *berth\ call* && $1 != *--with* ]]
+}
+
+# run_until_seen LINE: with news until it ends by itself or, having printed something, by Ctrl-C.
+run_until_seen()
+{
+    : >seen
+    PATH=$work/bin:$PATH env --default-signal=INT bash -c "exec $1" >seen &
+    local process=$!
+    for _ in $(seq 600); do
+        is_gone "$process" 2>/dev/null && break
+        if [ -s seen ] && [[ $1 != *--count* ]]; then
+            kill -INT "$process"
+            break
+        fi
+        "$berth" publish news.text '["a", 1]'
         sleep 0.05
     done
-    cat log
-    kill -TERM "$host" && wait "$host"
+    wait "$process"
+}
+
+# run_example LINE: hosts are ended once they are ready, what watches once it has seen something.
+run_example()
+{
+    local line=$1 status=0
+    if [[ $line == berth\ run* ]]; then
+        eval "host_begin ${line#berth run}"
+        cat "$log"
+        host_end
+        return "$status"
+    fi
+    if asks_a_host "$line"; then
+        local loaded=(./greet.so ./math.so ./publisher.so)
+        [[ $line == *berth\ load* ]] && loaded=()
+        host_begin "${loaded[@]}"
+    fi
+    if [[ $line == *berth\ subscribe* || $line == *--follow* ]]; then
+        run_until_seen "$line"
+    else
+        PATH=$work/bin:$PATH timeout 60 bash -c "set -o pipefail; $line"
+    fi
+    local result=$?
+    asks_a_host "$line" && host_end
+    return "$result"
 }
 
 examples()
 {
-    for command in show call run check help; do
-        "$berth" help "$command" | sed -n 's/^  \(.*\bberth [a-z].*\)/\1/p'
+    for command in $commands; do
+        "$berth" help "$command" | sed -n '/^Example/,$s/^  \(.*\bberth [a-z].*\)/\1/p'
     done
-    sed -n '/^\.Sh EXAMPLES/,/^\.Sh DIAGNOSTICS/s/^\.Dl //p' "$page" | sed 's/\\-/-/g; s/\\(dq/"/g; s/\\(aq/'\''/g'
+    sed -n '/^\.Sh EXAMPLES/,/^\.Sh DIAGNOSTICS/s/^\.Dl //p' "$page" | sed 's/\\-/-/g; s/\\(dq/"/g; s/\\(aq/'\''/g; s/\\e/\\/g'
 }
 
 count=0
@@ -80,7 +111,7 @@ tap_run "there are examples" test "$count" -ge 10
 tap_run "berth(1) names every code of an error" \
     test -z "$(sed -n 's/^    BERTH_\([A-Z_]*\) = [1-9][0-9]*,.*/\L\1/p' "$BERTH_TOP_SRCDIR/include/berth/error.h" |
         while read -r code; do grep -q "\b$code\b" "$page" || echo "$code"; done)"
-for option in with timeout json args path config schema version help; do
+for option in with timeout json args path config schema version help name host socket no-control as placement option options force count follow; do
     tap_run "berth(1) describes --$option" grep -q "^\.\(It \)\?Fl -$option\|Fl -$option" "$page"
 done
 if command -v groff >/dev/null; then
