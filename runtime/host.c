@@ -302,19 +302,31 @@ int berth_host_dispatch(berth_host *host, int timeout_ms)
 
 /* ---- modules ---- */
 
+/* Options as the caller's header has them, which may be shorter than here; what is missing is 0. */
+static int take_options(const void *given, size_t smallest, void *ret_options, size_t size,
+                        const char *name, struct berth_error *error)
+{
+    size_t has = *(const size_t *)given;
+    if (has < smallest || has > size)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "%s.size is %zu: set it to sizeof(struct %s)", name, has, name);
+    memset(ret_options, 0, size);
+    memcpy(ret_options, given, has);
+    return BERTH_OK;
+}
+
 static int load_fields(const struct berth_load_options *options, struct berth_load *load,
                        struct berth_error *error)
 {
+    struct berth_load_options own;
     if (!options)
         return BERTH_OK;
-    if (options->size != sizeof *options)
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
-                               "berth_load_options.size is %zu: set it to "
-                               "sizeof(struct berth_load_options)",
-                               options->size);
-    load->name = options->name;
-    load->placement = options->placement;
-    load->options = options->options;
+    int code = take_options(options, sizeof own, &own, sizeof own, "berth_load_options", error);
+    if (code != BERTH_OK)
+        return code;
+    load->name = own.name;
+    load->placement = own.placement;
+    load->options = own.options;
     return BERTH_OK;
 }
 
@@ -562,38 +574,44 @@ int berth_host_unload(berth_host *host, const char *name, struct berth_error *er
     return berth_host_unload_as(host, name, false, error);
 }
 
-static int reload(berth_host *host, const char *name, const char *file,
+static int reload(berth_host *host, const char *name, const struct berth_reload_options *how,
                   struct berth_reload_report *report, struct berth_error *error)
 {
+    struct berth_reload reload = { NULL, how->options, how->placement };
     berth_ctx *admin = berth_admin_enter(host, "a reload", error);
     if (!admin)
         return error->code;
     struct berth_module *module = find_loaded(host, name, error);
-    struct berth_image *image = NULL;
     int code = module ? BERTH_OK : BERTH_NOT_FOUND;
     if (module)
         berth_module_label(module->current, report->from, sizeof report->from);
     if (module)
         code = check_is_file(module, false, error);
     if (code == BERTH_OK)
-        code =
-            berth_image_stage(file ? file : module->file, module->generations + 1, &image, error);
+        code = berth_image_stage(how->file ? how->file : module->file, module->generations + 1,
+                                 &reload.image, error);
     if (code == BERTH_OK)
-        code = berth_module_reload(admin, module, image, report, error);
+        code = berth_module_reload(admin, module, &reload, report, error);
     berth_admin_leave(host, admin);
     return code;
 }
 
-int berth_host_reload(berth_host *host, const char *name, const char *file,
-                      struct berth_reload_report *report, struct berth_error *error)
+int berth_host_reload_with(berth_host *host, const char *name,
+                           const struct berth_reload_options *how,
+                           struct berth_reload_report *report, struct berth_error *error)
 {
+    struct berth_reload_options wanted = { .size = sizeof wanted };
     struct berth_reload_report own;
     struct berth_error why = { 0 };
     int64_t began = berth_now();
     memset(&own, 0, sizeof own);
     own.size = sizeof own;
     snprintf(own.step, sizeof own.step, "stage");
-    int code = reload(host, name, file, &own, &why);
+    int code =
+        how ? take_options(how, sizeof wanted, &wanted, sizeof wanted, "berth_reload_options", &why)
+            : BERTH_OK;
+    if (code == BERTH_OK)
+        code = reload(host, name, &wanted, &own, &why);
     own.total_ns = berth_now() - began;
     if (report) {
         size_t size = report->size && report->size < sizeof own ? report->size : sizeof own;
@@ -605,6 +623,13 @@ int berth_host_reload(berth_host *host, const char *name, const char *file,
     if (code != BERTH_OK && error)
         *error = why;
     return code;
+}
+
+int berth_host_reload(berth_host *host, const char *name, const char *file,
+                      struct berth_reload_report *report, struct berth_error *error)
+{
+    const struct berth_reload_options how = { .size = sizeof how, .file = file };
+    return berth_host_reload_with(host, name, &how, report, error);
 }
 
 static int check_single_host(const struct berth_image *image, struct berth_error *error)

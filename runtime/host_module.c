@@ -101,7 +101,9 @@ FUNCTION(string, load, "Loads a module and starts it; returns its name.",
          (optional(string), placement, "inline or process; else inline"),
          (optional(json), options, "an object with values for its options"))
 {
-    struct berth_load_options how = { sizeof how, name, placement, options };
+    const struct berth_load_options how = {
+        .size = sizeof how, .name = name, .placement = placement, .options = options
+    };
     char loaded[BERTH_IDENTIFIER_MAX + 1];
     struct berth_error error;
     if (berth_host_load_as(berth_host_of(ctx), file, &how, loaded, &error) == BERTH_OK)
@@ -150,12 +152,16 @@ static void report_print(const struct berth_reload_report *report, struct berth_
 
 FUNCTION(json, reload,
          "Replaces a module's code while everything else goes on; returns the report.",
-         (string, module), (optional(string), file, "its path; else that of the last load"))
+         (string, module), (optional(string), file, "its path; else that of the last load"),
+         (optional(json), options, "an object with values for its options; else those it has"))
 {
+    const struct berth_reload_options how = { .size = sizeof how,
+                                              .file = file,
+                                              .options = options };
     struct berth_reload_report report = { .size = sizeof report };
     struct berth_error error;
     struct berth_buffer buffer;
-    if (berth_host_reload(berth_host_of(ctx), module, file, &report, &error) != BERTH_OK) {
+    if (berth_host_reload_with(berth_host_of(ctx), module, &how, &report, &error) != BERTH_OK) {
         berth_error_prefix(&error, "%s of %s failed, and it goes on as it was: ", report.step,
                            *report.from ? report.from : module);
         fail(ctx, &error);

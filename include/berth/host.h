@@ -151,6 +151,13 @@ struct berth_reload_report {
     char kept[160]; /* why the old image is still mapped, or "" */
 };
 
+struct berth_reload_options {
+    size_t size;           /* sizeof(struct berth_reload_options); zero the rest for the defaults */
+    const char *file;      /* default: the file that it was loaded from */
+    const char *options;   /* "{}": all at their defaults; default: those that were given last */
+    const char *placement; /* "inline" or "process"; default: where it is */
+};
+
 /*
  * Replaces a module's code by that of file (NULL: the file that it was loaded from) while
  * everything else goes on: calls that are inside finish in the old generation, new ones wait or go
@@ -159,6 +166,14 @@ struct berth_reload_report {
  */
 BERTH_PUBLIC int berth_host_reload(berth_host *host, const char *name, const char *file,
                                    struct berth_reload_report *report, struct berth_error *error);
+/*
+ * The same, with other values for the module's options, or into another placement. Any failure
+ * leaves the old generation serving, with its own options and where it is. how may be NULL.
+ */
+BERTH_PUBLIC int berth_host_reload_with(berth_host *host, const char *name,
+                                        const struct berth_reload_options *how,
+                                        struct berth_reload_report *report,
+                                        struct berth_error *error);
 
 /*
  * The application as a module: offers what it declares with the macros of <berth/module.h>, under

@@ -24,9 +24,18 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
 /* force: although others require it (they are being ended, too). */
 int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool force,
                         struct berth_error *error);
-int berth_module_reload(berth_ctx *admin, struct berth_module *module, struct berth_image *image,
-                        struct berth_reload_report *report, struct berth_error *error);
+/* options, placement NULL: as they are. The image is taken, also on failure. */
+struct berth_reload {
+    struct berth_image *image;
+    const char *options, *placement;
+};
+int berth_module_reload(berth_ctx *admin, struct berth_module *module,
+                        const struct berth_reload *reload, struct berth_reload_report *report,
+                        struct berth_error *error);
 
+/* The carrier behind a placement. */
+int berth_placement_find(const char *text, const struct berth_carrier_ops **ret_placement,
+                         struct berth_error *error);
 /*
  * Whether next may be loaded as the module: what it requires and imports is there as it wants it.
  */

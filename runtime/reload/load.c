@@ -269,10 +269,10 @@ void berth_generations_reap(berth_ctx *admin, struct berth_host *host, int64_t d
 
 /* ---- load ---- */
 
-static int placement_find(const char *text, const struct berth_carrier_ops **ret_placement,
-                          struct berth_error *error)
+int berth_placement_find(const char *text, const struct berth_carrier_ops **ret_placement,
+                         struct berth_error *error)
 {
-    if (!text || strcmp(text, "inline") == 0)
+    if (strcmp(text, "inline") == 0)
         *ret_placement = &berth_carrier_inline;
     else if (strcmp(text, "process") == 0)
         *ret_placement = &berth_carrier_process;
@@ -347,7 +347,8 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     struct berth_image *image = load->image;
     const char *name = load->name ? load->name : image->manifest->name;
     struct berth_generation_setup setup = { image, NULL, NULL, load->options };
-    int code = placement_find(load->placement, &setup.placement, error);
+    int code =
+        berth_placement_find(load->placement ? load->placement : "inline", &setup.placement, error);
     if (code == BERTH_OK && !berth_identifier_valid(name))
         code = berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "\"%s\" cannot be a module's name: write [a-z][a-z0-9_]*", name);

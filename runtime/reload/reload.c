@@ -289,31 +289,42 @@ static void drain(struct transaction *t)
     step(t, "done");
 }
 
-int berth_module_reload(berth_ctx *admin, struct berth_module *module, struct berth_image *image,
-                        struct berth_reload_report *report, struct berth_error *error)
+/* The new generation as it is wanted: what is not said is as in the old one. */
+static int make_next(struct transaction *t, const struct berth_reload *reload,
+                     struct berth_error *error)
+{
+    struct berth_generation_setup setup = { reload->image, t->module, t->old->placement,
+                                            reload->options ? reload->options
+                                                            : t->old->options_given };
+    int code = compare_name(t, reload->image, error);
+    if (code == BERTH_OK && reload->placement)
+        code = berth_placement_find(reload->placement, &setup.placement, error);
+    if (code != BERTH_OK) {
+        berth_image_free(reload->image);
+        return code;
+    }
+    return berth_generation_new(t->host, &setup, &t->next, error);
+}
+
+int berth_module_reload(berth_ctx *admin, struct berth_module *module,
+                        const struct berth_reload *reload, struct berth_reload_report *report,
+                        struct berth_error *error)
 {
     struct berth_host *host = module->host;
     struct transaction t = {
         .admin = admin, .host = host, .module = module, .old = module->current, .report = report
     };
-    char *file = strdup(image->file);
+    char *file = strdup(reload->image->file);
     t.was_running = t.old->carrier != NULL && module->state == BERTH_MODULE_RUNNING;
     if (!file || berth_generation_inside(admin, t.old)) {
-        berth_image_free(image);
+        berth_image_free(reload->image);
         free(file);
         return file ? berth_error_set(error, BERTH_ABORTED,
                                       "%s cannot be reloaded from inside of a call of its own",
                                       module->name)
                     : berth_error_nomem(error);
     }
-    int code = compare_name(&t, image, error);
-    if (code != BERTH_OK) {
-        berth_image_free(image);
-        free(file);
-        return code;
-    }
-    struct berth_generation_setup setup = { image, module, t.old->placement, t.old->options_given };
-    code = berth_generation_new(host, &setup, &t.next, error);
+    int code = make_next(&t, reload, error);
     if (code != BERTH_OK) {
         free(file);
         return code;

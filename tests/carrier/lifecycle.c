@@ -296,6 +296,103 @@ static void a_reload_by_another_module_is_refused(void)
     berth_host_free(host);
 }
 
+static int reload_with(berth_host *host, const char *module, const char *options,
+                       const char *placement, struct berth_error *error)
+{
+    const struct berth_reload_options how = { .size = sizeof(how),
+                                              .options = options,
+                                              .placement = placement };
+    return berth_host_reload_with(host, module, &how, NULL, error);
+}
+
+static void a_reload_takes_other_options(void)
+{
+    static const struct {
+        const char *given, *shown;
+    } ways[] = {
+        { "{\"limit\":7,\"level\":2}", "\"7 7 2 1 0.50 none \\\"yet\\\" 2 a -\"" },
+        { NULL, "\"7 7 2 1 0.50 none \\\"yet\\\" 2 a -\"" },
+        { "{\"words\":[]}", "\"1000 1000 3 1 0.50 none \\\"yet\\\" 0 - -\"" },
+        { "{}", "\"1000 1000 3 1 0.50 none \\\"yet\\\" 2 a -\"" },
+        { NULL, "\"1000 1000 3 1 0.50 none \\\"yet\\\" 2 a -\"" },
+    };
+    berth_host *host = conformance_host();
+    struct berth_error error;
+
+    REQUIRE(berth_test_loaded(host, "options", conformance.placement, "{\"limit\":5}",
+                              BERTH_TEST_HERE));
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
+        CHECK_CODE(reload_with(host, "options", ways[i].given, NULL, &error), BERTH_OK, &error);
+        CHECK_CALL(host, "options.show", "[]", ways[i].shown);
+        CHECK_STR(berth_test_module(host, "options", "placement"), conformance.placement);
+    }
+    berth_host_free(host);
+}
+
+static void bad_options_leave_the_old_ones(void)
+{
+    static const struct {
+        const char *given, *part;
+    } bad[] = {
+        { "{\"limit\":\"x\"}", "limit" },
+        { "{\"limt\":1}", "limt" },
+        { "[1", "options" },
+        { "{\"limit\":-1}", "make it 0 or more" }, /* says its START */
+    };
+    berth_host *host = conformance_host();
+    struct berth_reload_options how = { .size = 1 };
+    struct berth_error error;
+
+    REQUIRE(berth_test_loaded(host, "options", conformance.placement, "{\"limit\":5}",
+                              BERTH_TEST_HERE));
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        CHECK_CODE(reload_with(host, "options", bad[i].given, NULL, &error), BERTH_INVALID_ARGUMENT,
+                   &error);
+        CHECK_CONTAINS(error.text, bad[i].part);
+        CHECK_CONTAINS(CALL(host, "options.show", "[]"), "\"5 5 3 ");
+    }
+    CHECK_CODE(berth_host_reload_with(host, "options", &how, NULL, &error), BERTH_INVALID_ARGUMENT,
+               &error);
+    CHECK_CONTAINS(error.text, "berth_reload_options.size is 1");
+    CHECK_CODE(reload_with(host, "options", NULL, "moon", &error), BERTH_INVALID_ARGUMENT, &error);
+    CHECK_CONTAINS(error.text, "\"moon\" is no placement");
+    CHECK_CODE(berth_host_reload_with(host, "options", NULL, NULL, &error), BERTH_OK, &error);
+    CHECK_CONTAINS(CALL(host, "options.show", "[]"), "\"5 5 3 "); /* for the next one, too */
+    berth_host_free(host);
+}
+
+/* With its state, its callers and their links, and its mail. */
+static void a_reload_moves_to_another_placement(void)
+{
+    static const char *const places[] = { "process", "inline", "inline", "process", "process" };
+    berth_host *host = conformance_host();
+    struct berth_error error;
+    sum_bound bound;
+
+    if (berth_test_valgrind())
+        berth_skip("a worker is started");
+    LOAD(host, "counter", conformance.placement);
+    LOAD(host, "math", conformance.placement);
+    LOAD(host, "requirer", conformance.other);
+    CHECK_CODE(berth_bind(host, "counter.add", sum, &bound, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "counter.add", "[40]", "40");
+    berth_ctx *ctx = berth_host_enter(host);
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
+        CHECK_CODE(reload_with(host, "counter", NULL, places[i], &error), BERTH_OK, &error);
+        CHECK_STR(berth_test_module(host, "counter", "placement"), places[i]);
+        CHECK_INT(sum_call(&bound, ctx, 1), 41 + i);
+        CHECK_CODE(reload_with(host, "math", NULL, places[i], &error), BERTH_OK, &error);
+        CHECK_CALL(host, "requirer.three", "[]", "3");
+        CHECK_CODE(reload_with(host, "requirer", NULL, places[i], &error), BERTH_OK, &error);
+        CHECK_CALL(host, "requirer.three", "[]", "3");
+    }
+    CHECK_CODE(berth_host_reload(host, "counter", NULL, NULL, &error), BERTH_OK, &error);
+    CHECK_STR(berth_test_module(host, "counter", "placement"), "process"); /* where it was */
+    berth_leave(ctx);
+    berth_unbind(host, &bound);
+    berth_host_free(host);
+}
+
 static void a_save_that_fails_leaves_the_old_one_serving(void)
 {
     berth_host *host = conformance_host();
@@ -443,6 +540,9 @@ const struct berth_test conformance_lifecycle[] = {
     { "state_moves_to_the_next_version", state_moves_to_the_next_version },
     { "a_bad_reload_leaves_the_old_one_serving", a_bad_reload_leaves_the_old_one_serving },
     { "a_reload_by_another_module_is_refused", a_reload_by_another_module_is_refused },
+    { "a_reload_takes_other_options", a_reload_takes_other_options },
+    { "bad_options_leave_the_old_ones", bad_options_leave_the_old_ones },
+    { "a_reload_moves_to_another_placement", a_reload_moves_to_another_placement },
     { "a_save_that_fails_leaves_the_old_one_serving",
       a_save_that_fails_leaves_the_old_one_serving },
     { "imports_follow_a_reload", imports_follow_a_reload },

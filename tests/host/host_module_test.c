@@ -89,6 +89,21 @@ static void refusals_say_why(void)
                 "compare of math@1.2.0#1 failed, and it goes on as it was");
 }
 
+static void a_reload_takes_options(void)
+{
+    begin();
+    LOAD(host, "options", NULL);
+    CHECK_CONTAINS(CALL(host, "host.reload", "[\"options\",null,{\"limit\":7}]"), "\"done\"");
+    CHECK_CONTAINS(CALL(host, "options.show", "[]"), "\"7 7 3 ");
+    CHECK_CONTAINS(CALL(host, "host.reload", "{\"module\":\"options\"}"), "\"done\"");
+    CHECK_CONTAINS(CALL(host, "options.show", "[]"), "\"7 7 3 ");
+    CHECK_FAILS(host, "host.reload", "{\"module\":\"options\",\"options\":{\"limt\":1}}",
+                BERTH_INVALID_ARGUMENT, "it goes on as it was: module options: ");
+    CHECK_CONTAINS(CALL(host, "host.reload", "{\"module\":\"options\",\"options\":{}}"),
+                   "\"done\"");
+    CHECK_CONTAINS(CALL(host, "options.show", "[]"), "\"1000 1000 3 ");
+}
+
 static void force_unloads_what_others_require(void)
 {
     begin();
@@ -380,6 +395,7 @@ static const struct berth_test tests[] = {
     { "modules_come_change_and_go", modules_come_change_and_go },
     { "a_load_takes_all_its_options", a_load_takes_all_its_options },
     { "refusals_say_why", refusals_say_why },
+    { "a_reload_takes_options", a_reload_takes_options },
     { "force_unloads_what_others_require", force_unloads_what_others_require },
     { "calls_by_name", calls_by_name },
     { "a_timeout_is_the_calls_own", a_timeout_is_the_calls_own },
