@@ -378,16 +378,14 @@ static int read_object(struct berth_config *config, const struct path *path,
 int berth_config_parse(struct berth_config *config, const char *file, const char *text, size_t size,
                        struct berth_error *error)
 {
-    const struct berth_node *root = NULL;
-
     *config = (struct berth_config){ .file = file };
     berth_host_options_init(&config->host);
     berth_arena_init(&config->arena);
     berth_problems_init(&config->problems, file, text, size);
-    int code =
-        berth_document_read(&config->problems, true, &config->arena, &root, &config->whole, error);
-    if (code == BERTH_OK && root)
-        code = read_object(config, NULL, &berth_config_root, root, config);
+    int code = berth_document_read(&config->problems, true, &config->arena, &config->root,
+                                   &config->whole, error);
+    if (code == BERTH_OK && config->root)
+        code = read_object(config, NULL, &berth_config_root, config->root, config);
     return code == BERTH_OK && !config->problems.failed ? BERTH_OK : berth_error_nomem(error);
 }
 

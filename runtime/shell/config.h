@@ -50,6 +50,7 @@ struct berth_config {
     struct berth_config_list path;    /* const char *: directories */
     struct berth_config_list modules; /* struct berth_config_module */
     const char *schema;
+    const struct berth_node *root; /* of the text, or NULL */
     struct berth_problems problems;
     bool whole; /* no error of syntax: nothing is missing that is in the text */
     const char *file;
@@ -122,6 +123,18 @@ void berth_config_deinit(struct berth_config *config);
  */
 int berth_config_check(struct berth_config *config, struct berth_search *search, bool start,
                        struct berth_error *error);
+
+/*
+ * All that is to be known before a host starts by a file: reads it, adds its path and the standard
+ * one to the search, and looks at its modules. To be deinit'ed in any case.
+ */
+int berth_config_open(struct berth_config *config, const char *file, struct berth_search *search,
+                      struct berth_error *error);
+/*
+ * Adds a problem to next for each key that has another value than in the configuration by which a
+ * host runs, and is the host's for life.
+ */
+void berth_config_compare(const struct berth_config *running, struct berth_config *next);
 
 /*
  * Options as JSON, without comments. Each reference, {"$file": …} or {"$env": …}, is the string

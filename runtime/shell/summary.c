@@ -71,6 +71,7 @@ static int read_json(struct berth_summary *summary, const char *file, struct ber
     summary->version = berth_node_text(berth_node_find(root, "version"));
     summary->options = berth_node_find(root, "options");
     summary->requires = berth_node_find(root, "requires");
+    summary->imports = berth_node_find(root, "imports");
     if (!summary->module || !summary->version ||
         !berth_semver_parse(summary->version, &summary->semver))
         return berth_error_set(error, BERTH_INTERNAL,

@@ -15,6 +15,7 @@ struct berth_summary {
     struct berth_semver semver;
     const struct berth_node *options;  /* {"name":{"type":…},…}, or NULL */
     const struct berth_node *requires; /* {"module":"range",…}, or NULL */
+    const struct berth_node *imports;  /* [{"function":"module.function",…},…], or NULL */
     struct berth_types *types;         /* those that the options' types may name */
     struct berth_arena arena;          /* all of it */
     char *json;                        /* the manifest; of malloc */

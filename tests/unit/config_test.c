@@ -545,6 +545,49 @@ static int read_and_check(const char *place, size_t *ret_problems)
     return code;
 }
 
+/* ---- while a host runs by it ---- */
+
+/* The problems of a second text, by which a host that runs by the first one cannot go on. */
+static const char *changes(const char *running, const char *next)
+{
+    struct berth_config a, b;
+
+    read_text(&a, running);
+    read_text(&b, next);
+    CHECK_INT(a.problems.count, 0);
+    berth_config_compare(&a, &b);
+    const char *text = problems_of(&b);
+    berth_config_deinit(&a);
+    berth_config_deinit(&b);
+    return text;
+}
+
+static void what_is_the_hosts_for_life_cannot_change(void)
+{
+    const char *all = "{\"name\": \"a\", \"threads\": 2, \"limits\": {\"max_message\": 4096,"
+                      " \"mailbox_messages\": 1, \"call_timeout\": \"1s\"},"
+                      " \"log\": {\"level\": \"error\"}}";
+
+    CHECK_STR(changes(all, all), "");
+    CHECK_STR(changes("{\"limits\": {\"call_timeout\": \"1000ms\"}}",
+                      "{\"limits\": {\"call_timeout\": \"1s\"}, \"log\": {}}"),
+              "");
+    CHECK_STR(changes("{}", "{\"$schema\": \"x\", \"path\": [\"x\"], \"modules\": {\"m\": {}}}"),
+              "");
+    CHECK_STR(
+        changes("{\"name\": \"a\", \"log\": {\"level\": \"error\"}}",
+                "{\"limits\":\n {\"mailbox_messages\": 2}, \"name\": \"b\",\n \"log\": {}}"),
+        "2:3: limits.mailbox_messages cannot be changed while the host runs: set it back, or "
+        "start the host anew\n"
+        "2:27: name cannot be changed while the host runs: set it back, or start the host "
+        "anew\n"
+        "3:2: log.level, left out now, cannot be changed while the host runs: set it back, or "
+        "start the host anew\n");
+    CHECK_CONTAINS(changes(all, "{}"), "1:1: threads, left out now, cannot be changed");
+    CHECK_CONTAINS(changes("{}", all), "limits.call_timeout cannot be changed");
+    CHECK_STR(changes(all, "{"), "1:2: expected a key in quotes, not the end of the text\n");
+}
+
 static void missing_memory_is_an_error(void)
 {
     const char *place = berth_test_format("%s/a", berth_test_dir());
@@ -611,6 +654,7 @@ static const struct berth_test tests[] = {
     { "words_with_a_slash_or_so_are_files", words_with_a_slash_or_so_are_files },
     { "options_are_checked_by_the_manifest", options_are_checked_by_the_manifest },
     { "modules_are_looked_at", modules_are_looked_at },
+    { "what_is_the_hosts_for_life_cannot_change", what_is_the_hosts_for_life_cannot_change },
     { "missing_memory_is_an_error", missing_memory_is_an_error },
     { "large_ones_are_read_in_time", large_ones_are_read_in_time },
 };
