@@ -216,6 +216,19 @@ static void check_requirement(struct check *check, const struct berth_node *requ
                            other->version);
 }
 
+int berth_config_open(struct berth_config *config, const char *file, struct berth_search *search,
+                      struct berth_error *error)
+{
+    int code = berth_config_read(config, file, error);
+    const char *const *directories = config->path.items;
+
+    for (size_t i = 0; i < config->path.count && code == BERTH_OK; i++)
+        code = berth_search_add(search, directories[i], "path", error);
+    if (code == BERTH_OK)
+        code = berth_search_add_standard(search, error);
+    return code == BERTH_OK ? berth_config_check(config, search, true, error) : code;
+}
+
 int berth_config_check(struct berth_config *config, struct berth_search *search, bool start,
                        struct berth_error *error)
 {

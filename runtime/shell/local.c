@@ -113,6 +113,12 @@ static struct berth_load_options load_options(const struct berth_local_module *m
     };
 }
 
+static void set_loaded(struct berth_local *local, struct berth_local_module *module)
+{
+    module->loaded = true;
+    local->loaded++;
+}
+
 /* Those without which the host does not start: all of them, or none. */
 static int load_needed(struct berth_local *local, struct berth_error *error)
 {
@@ -128,8 +134,9 @@ static int load_needed(struct berth_local *local, struct berth_error *error)
         }
     if (code == BERTH_OK && count)
         code = berth_host_load_all(local->host, files, options, count, error);
-    if (code == BERTH_OK)
-        local->loaded += count;
+    for (size_t i = 0; i < local->count && code == BERTH_OK; i++)
+        if (!local->modules[i].optional)
+            set_loaded(local, &local->modules[i]);
     free(files);
     free(options);
     return code;
@@ -171,11 +178,11 @@ static int load_optional(struct berth_local *local, struct berth_error *error)
         next = next < local->count ? next : first;
         if (next == local->count)
             break;
-        const struct berth_local_module *module = &local->modules[next];
+        struct berth_local_module *module = &local->modules[next];
         const struct berth_load_options options = load_options(module);
         done[next] = true;
         if (berth_host_load(local->host, module->file, &options, &why) == BERTH_OK)
-            local->loaded++;
+            set_loaded(local, module);
         else
             berth_log_warning("%s is optional, and is left out: %s: %s", module->name,
                               berth_code_name(why.code), why.text);

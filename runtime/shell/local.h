@@ -16,6 +16,7 @@ struct berth_local_module {
     const char *placement;
     const char *options;
     bool optional; /* what fails is logged */
+    bool loaded;
 };
 
 struct berth_local {

@@ -74,3 +74,12 @@ void berth_log_warning(const char *format, ...)
     print_own(BERTH_LOG_WARNING, format, arguments);
     va_end(arguments);
 }
+
+void berth_log_error(const char *format, ...)
+{
+    va_list arguments;
+
+    va_start(arguments, format);
+    print_own(BERTH_LOG_ERROR, format, arguments);
+    va_end(arguments);
+}

@@ -13,6 +13,7 @@ void berth_log_print(void *user, const struct berth_log_line *line);
 
 /* Lines of the shell's own among them. */
 void berth_log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void berth_log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void berth_log_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The name of each enum berth_log_level; ends with NULL. */

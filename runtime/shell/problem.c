@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "runtime/base/error.h"
+#include "runtime/shell/log.h"
 #include "runtime/shell/output.h"
 #include "runtime/value/json.h"
 
@@ -97,6 +98,19 @@ void berth_problems_print(struct berth_problems *problems)
         putc('\n', stderr);
     }
     funlockfile(stderr);
+}
+
+void berth_problems_log(struct berth_problems *problems)
+{
+    const struct berth_problem *list = berth_problems_sort(problems);
+
+    for (size_t i = 0; i < problems->count; i++) {
+        char place[64] = "";
+        if (list[i].line)
+            snprintf(place, sizeof(place), ":%zu:%zu", list[i].line, list[i].column);
+        (list[i].warning ? berth_log_warning : berth_log_error)("%s%s: %s", problems->file, place,
+                                                                list[i].text);
+    }
 }
 
 void berth_problems_json(struct berth_problems *problems, struct berth_buffer *buffer)

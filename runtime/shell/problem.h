@@ -40,6 +40,8 @@ const struct berth_problem *berth_problems_sort(struct berth_problems *problems)
 
 /* To standard error, a line each: "FILE:LINE:COLUMN: TEXT", "FILE:LINE:COLUMN: warning: TEXT". */
 void berth_problems_print(struct berth_problems *problems);
+/* The same to the log. */
+void berth_problems_log(struct berth_problems *problems);
 /* Adds [{"line":1,"column":2,"level":"error","text":"…"},…]. */
 void berth_problems_json(struct berth_problems *problems, struct berth_buffer *buffer);
 /* BERTH_OK, or one error that counts them; or that there was no memory. */

@@ -10,64 +10,78 @@
 #include "runtime/shell/options.h"
 #include "runtime/shell/output.h"
 #include "runtime/shell/place.h"
+#include "runtime/shell/reconfigure.h"
 #include "runtime/shell/shell.h"
+#include "runtime/shell/terminal.h"
 
-/* Waits for SIGTERM or SIGINT, both blocked. From then on the next one ends the program at once. */
-static int wait_for_end(const sigset_t *ends)
+struct run {
+    struct berth_options options;
+    struct berth_local local;
+    struct berth_config config;
+    struct berth_reconfigure reconfigure;
+    const char *file; /* --config */
+    bool bound;       /* to its terminal */
+    struct berth_place place;
+    bool hidden; /* --no-control: it listens nowhere */
+    char path[PATH_MAX];
+};
+
+/* SIGHUP. True: it is one of the signals that end the host. */
+static bool hang_up(struct run *run)
 {
+    struct berth_applied applied;
+    struct berth_error error;
+
+    if (run->file) {
+        berth_log_info("SIGHUP: reading %s again", run->file);
+        berth_reconfigure(&run->reconfigure, &applied, &error);
+        return false;
+    }
+    if (run->bound && berth_terminal_gone())
+        return true;
+    berth_log_info("SIGHUP: there is no --config to be read again");
+    return false;
+}
+
+/*
+ * Waits for SIGTERM or SIGINT, both blocked, as is SIGHUP, to which it listens meanwhile. From then
+ * on the next one ends the program at once.
+ */
+static int wait_for_end(struct run *run, const sigset_t *ends)
+{
+    sigset_t signals = *ends;
     int got;
 
+    sigaddset(&signals, SIGHUP);
     do
-        got = sigwaitinfo(ends, NULL);
-    while (got < 0 && errno == EINTR);
+        got = sigwaitinfo(&signals, NULL);
+    while ((got < 0 && errno == EINTR) || (got == SIGHUP && !hang_up(run)));
     signal(SIGTERM, SIG_DFL);
     signal(SIGINT, SIG_DFL); /* a script's background jobs begin with it ignored */
     pthread_sigmask(SIG_UNBLOCK, ends, NULL);
     return got;
 }
 
-struct run {
-    struct berth_options options;
-    struct berth_local local;
-    struct berth_config config;
-    const char *file; /* --config */
-    struct berth_place place;
-    bool hidden; /* --no-control: it listens nowhere */
-    char path[PATH_MAX];
-};
-
 /* What is wrong: with errors for people, who have to mend them; else as lines of the log. */
 static int tell_problems(struct berth_problems *problems, struct berth_error *error)
 {
-    const struct berth_problem *list = berth_problems_sort(problems);
-
     if (problems->errors || problems->failed) {
         berth_problems_print(problems);
         return berth_problems_error(problems, error);
     }
-    for (size_t i = 0; i < problems->count; i++)
-        berth_log_warning("%s:%zu:%zu: %s", problems->file, list[i].line, list[i].column,
-                          list[i].text);
+    berth_problems_log(problems);
     return BERTH_OK;
 }
 
 /* Everything about the configuration is told before anything is loaded. */
 static int configure(struct run *run, struct berth_error *error)
 {
-    struct berth_config *config = &run->config;
-    struct berth_search *search = &run->local.search;
-    const char *const *directories;
-    int code = berth_config_read(config, run->file, error);
+    int code = berth_config_open(&run->config, run->file, &run->local.search, error);
 
-    directories = config->path.items;
-    for (size_t i = 0; i < config->path.count && code == BERTH_OK; i++)
-        code = berth_search_add(search, directories[i], "path", error);
     if (code == BERTH_OK)
-        code = berth_search_add_standard(search, error);
+        code = tell_problems(&run->config.problems, error);
     if (code == BERTH_OK)
-        code = berth_config_check(config, search, true, error);
-    if (code == BERTH_OK)
-        code = tell_problems(&config->problems, error);
+        code = berth_reconfigure_init(&run->reconfigure, &run->local, &run->config, error);
     return code;
 }
 
@@ -121,8 +135,9 @@ static int serve(struct run *run, const sigset_t *ends)
         berth_output_error(false, &error);
         return status;
     }
+    berth_reconfigure_started(&run->reconfigure);
     berth_log_info("ready, with %zu module%s", local->loaded, local->loaded == 1 ? "" : "s");
-    int signal_number = wait_for_end(ends);
+    int signal_number = wait_for_end(run, ends);
     berth_log_info("SIG%s: stopping", sigabbrev_np(signal_number));
     return BERTH_EXIT_OK;
 }
@@ -131,15 +146,18 @@ static int serve(struct run *run, const sigset_t *ends)
 static int run_host(struct run *run)
 {
     struct berth_error error = { 0 };
-    sigset_t ends;
+    sigset_t ends, blocked;
 
+    run->bound = berth_terminal_binds();
     if (prepare(run, &error) != BERTH_OK)
         return berth_output_error(false, &error);
     /* Blocked before the host has threads, which inherit it: only sigwaitinfo gets them. */
     sigemptyset(&ends);
     sigaddset(&ends, SIGTERM);
     sigaddset(&ends, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &ends, NULL);
+    blocked = ends;
+    sigaddset(&blocked, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
     signal(SIGPIPE, SIG_IGN); /* whoever reads the log may go away */
     return serve(run, &ends);
 }
@@ -203,6 +221,7 @@ static int run(int argc, char **argv)
     if (!berth_options_end(&run.options, &status))
         status = run_host(&run);
     berth_local_deinit(&run.local); /* modules' options lie in the configuration */
+    berth_reconfigure_deinit(&run.reconfigure);
     berth_config_deinit(&run.config);
     return status;
 }
@@ -233,7 +252,8 @@ const struct berth_command berth_command_run = {
             "TIME LEVEL MODULE TEXT. The first line says where the host listens, the line\n"
             "\"ready\" that all modules are serving. At SIGTERM or SIGINT (Ctrl-C) every\n"
             "module is stopped in order, and the exit status is 0; a second signal ends the\n"
-            "host at once.\n"
+            "host at once. SIGHUP reads CONFIG again, and has the host become what it says,\n"
+            "all of it or nothing.\n"
             "\n"
             "Examples:\n"
             "  berth run ./greet.so ./math.so=process\n"
