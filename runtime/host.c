@@ -315,18 +315,26 @@ static int take_options(const void *given, size_t smallest, void *ret_options, s
     return BERTH_OK;
 }
 
-static int load_fields(const struct berth_load_options *options, struct berth_load *load,
+/* The ith of an array, whose stride is the size that the caller's header has. */
+static int load_fields(const struct berth_load_options *options, size_t i, struct berth_load *load,
                        struct berth_error *error)
 {
     struct berth_load_options own;
     if (!options)
         return BERTH_OK;
-    int code = take_options(options, sizeof own, &own, sizeof own, "berth_load_options", error);
+    const size_t *at = (const void *)((const char *)options + i * options->size);
+    int code = take_options(at, offsetof(struct berth_load_options, restart), &own, sizeof own,
+                            "berth_load_options", error);
+    if (code == BERTH_OK && own.size != options->size)
+        code = berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "berth_load_options.size is %zu in one of them and %zu in another",
+                               options->size, own.size);
     if (code != BERTH_OK)
         return code;
     load->name = own.name;
     load->placement = own.placement;
     load->options = own.options;
+    load->restart = own.restart;
     return BERTH_OK;
 }
 
@@ -484,7 +492,7 @@ int berth_host_load_as(berth_host *host, const char *file, const struct berth_lo
     struct berth_error why = { 0 };
     struct berth_load load = { 0 };
     bool done = false;
-    int code = load_fields(options, &load, &why);
+    int code = load_fields(options, 0, &load, &why);
     if (code == BERTH_OK)
         code = berth_image_stage(file, 1, &load.image, &why);
     if (code == BERTH_OK) {
@@ -509,7 +517,7 @@ int berth_host_load_all(berth_host *host, const char *const *files,
     bool *done = calloc(count + 1, sizeof *done);
     int code = loads && done ? BERTH_OK : berth_error_nomem(&why);
     for (size_t i = 0; i < count && code == BERTH_OK; i++) {
-        code = load_fields(options ? &options[i] : NULL, &loads[i], &why);
+        code = load_fields(options, i, &loads[i], &why);
         if (code == BERTH_OK)
             code = berth_image_stage(files[i], 1, &loads[i].image, &why);
     }
@@ -577,7 +585,7 @@ int berth_host_unload(berth_host *host, const char *name, struct berth_error *er
 static int reload(berth_host *host, const char *name, const struct berth_reload_options *how,
                   struct berth_reload_report *report, struct berth_error *error)
 {
-    struct berth_reload reload = { NULL, how->options, how->placement };
+    struct berth_reload reload = { NULL, how->options, how->placement, how->restart };
     berth_ctx *admin = berth_admin_enter(host, "a reload", error);
     if (!admin)
         return error->code;
@@ -607,9 +615,9 @@ int berth_host_reload_with(berth_host *host, const char *name,
     memset(&own, 0, sizeof own);
     own.size = sizeof own;
     snprintf(own.step, sizeof own.step, "stage");
-    int code =
-        how ? take_options(how, sizeof wanted, &wanted, sizeof wanted, "berth_reload_options", &why)
-            : BERTH_OK;
+    int code = how ? take_options(how, offsetof(struct berth_reload_options, restart), &wanted,
+                                  sizeof wanted, "berth_reload_options", &why)
+                   : BERTH_OK;
     if (code == BERTH_OK)
         code = reload(host, name, &wanted, &own, &why);
     own.total_ns = berth_now() - began;
@@ -658,7 +666,7 @@ int berth_host_provide(berth_host *host, const struct berth_entry *entry, struct
     }
     berth_ctx *admin = berth_admin_enter(host, "a load", &why);
     if (admin) {
-        struct berth_load load = { image, NULL, "inline", NULL };
+        struct berth_load load = { .image = image, .placement = "inline" };
         code = berth_module_load(admin, &load, &why);
         berth_admin_leave(host, admin);
     } else {

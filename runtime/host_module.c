@@ -593,7 +593,7 @@ static int load(struct berth_host *host, struct berth_image *image, struct berth
         berth_image_free(image);
         return error->code;
     }
-    struct berth_load load = { image, NULL, "inline", NULL };
+    struct berth_load load = { .image = image, .placement = "inline" };
     int code = berth_module_load(admin, &load, error);
     berth_admin_leave(host, admin);
     return code;

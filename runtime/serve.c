@@ -25,7 +25,9 @@ int berth_served_open(berth_host *host, struct berth_image *image, const char *n
         berth_image_free(image);
         return BERTH_RESOURCE_EXHAUSTED;
     }
-    struct berth_load load = { image, name, "inline", options_json };
+    struct berth_load load = {
+        .image = image, .name = name, .placement = "inline", .options = options_json
+    };
     int code = berth_module_load(admin, &load, error);
     berth_admin_leave(host, admin);
     return code;

@@ -103,11 +103,26 @@ BERTH_PUBLIC int berth_host_dispatch(berth_host *host, int timeout_ms);
 
 /* ---- modules -------------------------------------------------------------------------------- */
 
+/*
+ * When a module whose worker has died comes back: at once, then after first_ns, then after twice
+ * as long each time, up to last_ns; and not more than limit times within window_ns: then it is
+ * "failed", until it is reloaded. Having lived for window_ns forgives what was before.
+ */
+#define BERTH_RESTART_NEVER (-1)
+struct berth_restart_policy {
+    size_t size;       /* sizeof(struct berth_restart_policy); zero the rest for the defaults */
+    int limit;         /* 1 to 32, or BERTH_RESTART_NEVER; default 5 */
+    int64_t window_ns; /* default 30 s */
+    int64_t first_ns;  /* default 100 ms */
+    int64_t last_ns;   /* not less than first_ns; default 30 s */
+};
+
 struct berth_load_options {
     size_t size;           /* sizeof(struct berth_load_options); zero the rest for the defaults */
     const char *name;      /* the name in this host; default: the manifest's */
     const char *placement; /* "inline" (default) or "process" */
     const char *options;   /* a JSON object with values for the module's options; default: none */
+    const struct berth_restart_policy *restart; /* of a worker; default: all at its defaults */
 };
 
 /*
@@ -156,6 +171,7 @@ struct berth_reload_options {
     const char *file;      /* default: the file that it was loaded from */
     const char *options;   /* "{}": all at their defaults; default: those that were given last */
     const char *placement; /* "inline" or "process"; default: where it is */
+    const struct berth_restart_policy *restart; /* default: as it is */
 };
 
 /*

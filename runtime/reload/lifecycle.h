@@ -19,15 +19,17 @@ void berth_admin_leave(struct berth_host *host, berth_ctx *ctx);
 struct berth_load {
     struct berth_image *image;
     const char *name, *placement, *options;
+    const struct berth_restart_policy *restart;
 };
 int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct berth_error *error);
 /* force: although others require it (they are being ended, too). */
 int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool force,
                         struct berth_error *error);
-/* options, placement NULL: as they are. The image is taken, also on failure. */
+/* What is NULL stays as it is. The image is taken, also on failure. */
 struct berth_reload {
     struct berth_image *image;
     const char *options, *placement;
+    const struct berth_restart_policy *restart;
 };
 int berth_module_reload(berth_ctx *admin, struct berth_module *module,
                         const struct berth_reload *reload, struct berth_reload_report *report,

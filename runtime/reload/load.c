@@ -283,14 +283,15 @@ int berth_placement_find(const char *text, const struct berth_carrier_ops **ret_
 }
 
 /* The module takes the generation: from here on it serves. */
-static void install(struct berth_module *module, struct berth_generation *generation)
+static void install(struct berth_module *module, struct berth_generation *generation,
+                    const struct berth_restart_policy *restart)
 {
     struct berth_host *host = module->host;
     pthread_mutex_lock(&host->lock);
     __atomic_store_n(&module->current, generation, __ATOMIC_RELEASE);
     module->state = BERTH_MODULE_RUNNING;
     module->why[0] = '\0';
-    berth_restart_init(&module->restart);
+    berth_restart_init(&module->restart, restart);
     berth_module_open(module, generation);
     berth_list_append(&host->order, &module->link);
     berth_module_see_death(module);
@@ -347,8 +348,11 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     struct berth_image *image = load->image;
     const char *name = load->name ? load->name : image->manifest->name;
     struct berth_generation_setup setup = { image, NULL, NULL, load->options };
+    struct berth_restart_policy restart;
     int code =
         berth_placement_find(load->placement ? load->placement : "inline", &setup.placement, error);
+    if (code == BERTH_OK)
+        code = berth_restart_policy_read(load->restart, &restart, error);
     if (code == BERTH_OK && !berth_identifier_valid(name))
         code = berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "\"%s\" cannot be a module's name: write [a-z][a-z0-9_]*", name);
@@ -387,7 +391,7 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     setup.module->file = file;
     if (!host->upstream)
         berth_topics_switch(generation, NULL);
-    install(setup.module, generation);
+    install(setup.module, generation, &restart);
     warn_mismatches(generation);
     /* upstream says so itself, and knows its name for it; and what is built in is always there */
     if (host->upstream || generation->image->own_links)

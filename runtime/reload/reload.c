@@ -22,6 +22,7 @@ struct transaction {
     struct berth_module *module;
     struct berth_generation *old, *next;
     struct berth_reload_report *report;
+    struct berth_restart_policy restart; /* of the new one */
     int64_t deadline;
     bool was_running; /* the old generation's worker is alive */
     bool gated;       /* this chain holds the module's gate */
@@ -255,7 +256,7 @@ static void switch_over(struct transaction *t, char *file)
     __atomic_store_n(&module->current, t->next, __ATOMIC_RELEASE);
     module->state = BERTH_MODULE_RUNNING;
     module->why[0] = '\0';
-    berth_restart_init(&module->restart);
+    berth_restart_init(&module->restart, &t->restart);
     if (file) {
         free(module->file);
         module->file = file;
@@ -299,6 +300,9 @@ static int make_next(struct transaction *t, const struct berth_reload *reload,
     int code = compare_name(t, reload->image, error);
     if (code == BERTH_OK && reload->placement)
         code = berth_placement_find(reload->placement, &setup.placement, error);
+    if (code == BERTH_OK)
+        code = berth_restart_policy_read(
+            reload->restart ? reload->restart : &t->module->restart.policy, &t->restart, error);
     if (code != BERTH_OK) {
         berth_image_free(reload->image);
         return code;

@@ -34,7 +34,10 @@ static void plan(struct berth_module *module, const char *how)
         module->state = BERTH_MODULE_FAILED;
         module->swapping = false;
         snprintf(module->why, sizeof module->why,
-                 "its worker %s, too often: reload it, or unload and load it", how);
+                 "its worker %s%s: reload it, or unload and load it", how,
+                 module->restart.policy.limit == BERTH_RESTART_NEVER
+                     ? ", and is never to be restarted"
+                     : ", too often");
     } else {
         module->state = BERTH_MODULE_WAITING;
         snprintf(module->why, sizeof module->why, "its worker %s; it is being restarted", how);

@@ -18,7 +18,8 @@ static int load(struct apply *apply, struct berth_roster_entry *entry, struct be
     const struct berth_load_options options = { .size = sizeof(options),
                                                 .name = entry->name,
                                                 .placement = entry->placement,
-                                                .options = entry->options };
+                                                .options = entry->options,
+                                                .restart = &entry->restart };
     int code = berth_host_load(apply->host, entry->file, &options, error);
 
     if (code != BERTH_OK)
@@ -32,7 +33,8 @@ static int reload(struct apply *apply, struct berth_roster_entry *entry, struct 
     const struct berth_reload_options how = { .size = sizeof(how),
                                               .file = entry->file,
                                               .options = entry->options,
-                                              .placement = entry->placement };
+                                              .placement = entry->placement,
+                                              .restart = &entry->restart };
     struct berth_reload_report report = { .size = sizeof(report) };
     int code = berth_host_reload_with(apply->host, entry->name, &how, &report, error);
 

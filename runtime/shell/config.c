@@ -76,6 +76,14 @@ const char *berth_config_takes(const struct berth_config_key *key,
         return strcpy(text, "a range of versions like \"^1.2\", \"~1.2.3\" or \">=1 <3\"");
     case BERTH_CONFIG_DIRECTORIES:
         return strcpy(text, "an array of directories");
+    case BERTH_CONFIG_CHOICE:
+        length = 0;
+        for (size_t i = 0; key->words[i] && length < BERTH_CONFIG_TAKES_MAX; i++)
+            length += snprintf(text + length, BERTH_CONFIG_TAKES_MAX - (size_t)length, "\"%s\", ",
+                               key->words[i]);
+        if (length < BERTH_CONFIG_TAKES_MAX)
+            snprintf(text + length, BERTH_CONFIG_TAKES_MAX - (size_t)length, "or an object");
+        return text;
     case BERTH_CONFIG_OPTIONS:
     case BERTH_CONFIG_OBJECT:
     case BERTH_CONFIG_ENTRIES:
@@ -105,7 +113,7 @@ static int refuse(struct berth_config *config, const struct path *path,
     const char *text = berth_node_text(node), *nearest = NULL;
     size_t words = 0;
 
-    while (key->kind == BERTH_CONFIG_WORD && key->words[words])
+    while (key->words && key->words[words])
         words++;
     if (words && text)
         nearest = berth_text_nearest(text, key->words, words);
@@ -177,6 +185,14 @@ static int read_word(struct berth_config *config, const struct path *path,
             return BERTH_OK;
         }
     return refuse(config, path, key, node);
+}
+
+static int read_choice(struct berth_config *config, const struct path *path,
+                       const struct berth_config_key *key, const struct berth_node *node,
+                       void *into)
+{
+    return node->kind == BERTH_NODE_OBJECT ? read_object(config, path, key->object, node, into)
+                                           : read_word(config, path, key, node, into);
 }
 
 /* The number that a node says, in whatever way its kind allows; -1: none. */
@@ -342,6 +358,8 @@ static int read_value(struct berth_config *config, const struct path *path,
         return read_options(config, path, key, node, into);
     case BERTH_CONFIG_ENTRIES:
         return read_entries(config, path, key, node, into);
+    case BERTH_CONFIG_CHOICE:
+        return read_choice(config, path, key, node, into);
     case BERTH_CONFIG_OBJECT:
         break;
     }
@@ -372,6 +390,10 @@ static int read_object(struct berth_config *config, const struct path *path,
             code = read_value(config, &(struct path){ path, key->name }, key, member,
                               (char *)into + key->offset);
     }
+    const char *wrong = object->check ? object->check(into) : NULL;
+    if (wrong)
+        berth_problems_add(&config->problems, false, node->at, "%s: %s", print_path(path, where),
+                           wrong);
     return code;
 }
 

@@ -27,12 +27,19 @@ struct berth_config_entry {
     const struct berth_node *node;
 };
 
+/* When its worker comes back: one of two words, or numbers. */
+struct berth_config_restart {
+    int word; /* an index of berth_restarts; 0 as well if there are numbers */
+    struct berth_restart_policy policy;
+};
+
 struct berth_config_module {
     struct berth_config_entry entry; /* its name in the host */
     const char *file;                /* or a name to be searched; NULL: its own name */
     const char *version;             /* a range, or NULL */
     int placement;                   /* an index of berth_placements */
     bool optional;
+    struct berth_config_restart restart;
     const struct berth_node *options; /* an object, or NULL */
     /* Filled by berth_config_check; all of it is valid as long as the configuration. */
     const char *found;        /* the file; NULL: there is none that could be loaded */
@@ -59,6 +66,10 @@ struct berth_config {
 };
 
 extern const char *const berth_placements[]; /* "inline", "process", NULL */
+extern const char *const berth_restarts[];   /* "always", "never", NULL */
+
+/* What the core takes. */
+struct berth_restart_policy berth_config_policy(const struct berth_config_restart *restart);
 
 /* ---- the table of keys ---- */
 
@@ -75,6 +86,7 @@ enum berth_config_kind {
     BERTH_CONFIG_DIRECTORIES, /* struct berth_config_list of const char * */
     BERTH_CONFIG_OPTIONS,     /* const struct berth_node *: an object, with references in it */
     BERTH_CONFIG_OBJECT,      /* the struct that its object describes */
+    BERTH_CONFIG_CHOICE,      /* the same, which begins with an int: an index of words instead */
     BERTH_CONFIG_ENTRIES,     /* struct berth_config_list of such structs, each with a name */
 };
 
@@ -91,6 +103,8 @@ struct berth_config_key {
 struct berth_config_object {
     size_t size, count;
     const struct berth_config_key *keys;
+    /* What is wrong with values that are fine one by one, or NULL. May be NULL. */
+    const char *(*check)(const void *values);
 };
 extern const struct berth_config_object berth_config_root;
 

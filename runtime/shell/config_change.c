@@ -53,6 +53,7 @@ static bool same_value(const struct berth_config_key *key, const void *a, const 
     case BERTH_CONFIG_DIRECTORIES:
         return same_directories(a, b);
     case BERTH_CONFIG_OPTIONS:
+    case BERTH_CONFIG_CHOICE:
     case BERTH_CONFIG_OBJECT:
     case BERTH_CONFIG_ENTRIES:
         break;

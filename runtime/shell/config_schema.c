@@ -101,14 +101,32 @@ static void put_words(struct writer *writer, const struct berth_config_key *key)
     berth_buffer_text(writer->buffer, "]");
 }
 
-static void put_object(struct writer *writer, const struct berth_config_object *object)
+/* The type is the caller's. */
+static void put_keys(struct writer *writer, const struct berth_config_object *object)
 {
-    put_json(writer, "type", "\"object\"");
     put_json(writer, "additionalProperties", "false");
     open_object(writer, "properties");
     for (size_t i = 0; i < object->count; i++)
         write_schema(writer, &object->keys[i]);
     close_object(writer);
+}
+
+static void put_object(struct writer *writer, const struct berth_config_object *object)
+{
+    put_json(writer, "type", "\"object\"");
+    put_keys(writer, object);
+}
+
+/* A pattern speaks of strings only, and keys of objects. */
+static void put_choice(struct writer *writer, const struct berth_config_key *key)
+{
+    put_json(writer, "type", "[\"string\", \"object\"]");
+    put_key(writer, "pattern");
+    berth_buffer_text(writer->buffer, "\"^(?:");
+    for (size_t i = 0; key->words[i]; i++)
+        berth_buffer_format(writer->buffer, "%s%s", i ? "|" : "", key->words[i]);
+    berth_buffer_text(writer->buffer, ")$\"");
+    put_keys(writer, key->object);
 }
 
 static void put_kind(struct writer *writer, const struct berth_config_key *key)
@@ -159,6 +177,9 @@ static void put_kind(struct writer *writer, const struct berth_config_key *key)
         break;
     case BERTH_CONFIG_OBJECT:
         put_object(writer, key->object);
+        break;
+    case BERTH_CONFIG_CHOICE:
+        put_choice(writer, key);
         break;
     }
 }

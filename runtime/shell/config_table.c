@@ -7,9 +7,10 @@
 #include "runtime/shell/log.h"
 
 #define INTO(object, member) offsetof(struct object, member)
-#define KEYS(object, keys)                                            \
-    {                                                                 \
-        sizeof(struct object), sizeof(keys) / sizeof((keys)[0]), keys \
+#define KEYS(object, keys)   CHECKED_KEYS(object, keys, NULL)
+#define CHECKED_KEYS(object, keys, check)                                    \
+    {                                                                        \
+        sizeof(struct object), sizeof(keys) / sizeof((keys)[0]), keys, check \
     }
 #define MILLISECOND INT64_C(1000000)
 #define YEAR        (8760 * 3600 * INT64_C(1000000000))
@@ -17,6 +18,30 @@
 #define GIB         (INT64_C(1) << 30)
 
 const char *const berth_placements[] = { "inline", "process", NULL };
+const char *const berth_restarts[] = { "always", "never", NULL };
+
+struct berth_restart_policy berth_config_policy(const struct berth_config_restart *restart)
+{
+    struct berth_restart_policy policy = restart->policy;
+
+    policy.size = sizeof(policy);
+    if (restart->word == 1)
+        policy.limit = BERTH_RESTART_NEVER;
+    return policy;
+}
+
+/* 0: not given. */
+static const char *check_restart(const void *values)
+{
+    const struct berth_restart_policy *policy =
+        &((const struct berth_config_restart *)values)->policy;
+    int64_t first = policy->first_ns ? policy->first_ns : 100 * MILLISECOND;
+    int64_t last = policy->last_ns ? policy->last_ns : 30000 * MILLISECOND;
+
+    return first > last
+               ? "the first delay is longer than the last one, which is 30s if it is not given"
+               : NULL;
+}
 
 /* clang-format off */
 static const struct berth_config_key limit_keys[] = {
@@ -39,6 +64,22 @@ static const struct berth_config_key log_keys[] = {
 };
 static const struct berth_config_object log_object = KEYS(berth_host_options, log_keys);
 
+static const struct berth_config_key restart_keys[] = {
+    { "limit", BERTH_CONFIG_NUMBER, INTO(berth_config_restart, policy.limit),
+      "So many restarts within the window. Default: 5.", 1, 32, NULL, NULL },
+    { "window", BERTH_CONFIG_DURATION, INTO(berth_config_restart, policy.window_ns),
+      "The time that the limit is for; a life of it forgives what was before. Default: 30s.",
+      MILLISECOND, YEAR, NULL, NULL },
+    { "first", BERTH_CONFIG_DURATION, INTO(berth_config_restart, policy.first_ns),
+      "The delay of the second restart, the first being at once. Default: 100ms.",
+      MILLISECOND, YEAR, NULL, NULL },
+    { "last", BERTH_CONFIG_DURATION, INTO(berth_config_restart, policy.last_ns),
+      "The longest delay: each one is twice the one before. Default: 30s.",
+      MILLISECOND, YEAR, NULL, NULL },
+};
+static const struct berth_config_object restart =
+    CHECKED_KEYS(berth_config_restart, restart_keys, check_restart);
+
 static const struct berth_config_key module_keys[] = {
     { "file", BERTH_CONFIG_TEXT, INTO(berth_config_module, file),
       "Its file, with a / or at the end .so; or a name for the search path. Default: its own name.",
@@ -52,6 +93,9 @@ static const struct berth_config_key module_keys[] = {
       "Values for the module's options.", 0, 0, NULL, NULL },
     { "optional", BERTH_CONFIG_FLAG, INTO(berth_config_module, optional),
       "Whether the host starts without it when it cannot be loaded.", 0, 0, NULL, NULL },
+    { "restart", BERTH_CONFIG_CHOICE, INTO(berth_config_module, restart),
+      "Whether and how often it comes back when its worker has died. Default: always.",
+      0, 0, berth_restarts, &restart },
 };
 static const struct berth_config_object module = KEYS(berth_config_module, module_keys);
 

@@ -6,11 +6,18 @@
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
 
+static bool same_restart(const struct berth_restart_policy *a, const struct berth_restart_policy *b)
+{
+    return a->limit == b->limit && a->window_ns == b->window_ns && a->first_ns == b->first_ns &&
+           a->last_ns == b->last_ns;
+}
+
 /* Whether a module that runs as one of them is what the other one says. */
 static bool same(const struct berth_roster_entry *a, const struct berth_roster_entry *b)
 {
     return berth_text_equal(a->file, b->file) && berth_stamp_equal(&a->stamp, &b->stamp) &&
-           berth_text_equal(a->placement, b->placement) && berth_text_equal(a->options, b->options);
+           berth_text_equal(a->placement, b->placement) &&
+           berth_text_equal(a->options, b->options) && same_restart(&a->restart, &b->restart);
 }
 
 static void add(struct berth_difference *difference, enum berth_step_kind kind,

@@ -75,6 +75,7 @@ int berth_local_add_config(struct berth_local *local, const struct berth_config 
                            .name = modules[i].entry.key,
                            .placement = berth_placements[modules[i].placement],
                            .options = modules[i].options_json,
+                           .restart = berth_config_policy(&modules[i].restart),
                            .optional = modules[i].optional,
                        },
                        error);
@@ -110,6 +111,7 @@ static struct berth_load_options load_options(const struct berth_local_module *m
         .name = module->name,
         .placement = module->placement,
         .options = module->options,
+        .restart = module->restart.size ? &module->restart : NULL,
     };
 }
 

@@ -15,7 +15,8 @@ struct berth_local_module {
     const char *name; /* in the host; NULL: the manifest's */
     const char *placement;
     const char *options;
-    bool optional; /* what fails is logged */
+    struct berth_restart_policy restart; /* zeros: the defaults */
+    bool optional;                       /* what fails is logged */
     bool loaded;
 };
 

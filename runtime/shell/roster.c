@@ -47,6 +47,7 @@ struct berth_roster_entry *berth_roster_entry_new(const struct berth_config_modu
         return NULL;
     entry->placement = berth_placements[module->placement];
     entry->optional = module->optional;
+    entry->restart = berth_config_policy(&module->restart);
     if (entry->file)
         entry->stamp = berth_stamp_of(entry->file);
     return entry;
@@ -59,6 +60,7 @@ struct berth_roster_entry *berth_roster_entry_elsewhere(const struct berth_roste
     if (!other)
         return NULL;
     other->optional = entry->optional;
+    other->restart = entry->restart;
     for (size_t i = 0; berth_placements[i]; i++)
         if (berth_text_equal(berth_placements[i], placement))
             other->placement = berth_placements[i];

@@ -27,6 +27,7 @@ struct berth_roster_entry {
     char *options;
     const char *placement;
     bool optional;
+    struct berth_restart_policy restart;
     struct berth_stamp stamp;
     unsigned refs;
 };

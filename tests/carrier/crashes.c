@@ -162,6 +162,38 @@ static void too_many_deaths_are_final(void)
     berth_host_free(host);
 }
 
+static void the_policy_says_how_often(void)
+{
+    static const struct berth_restart_policy never = { .size = sizeof(never),
+                                                       .limit = BERTH_RESTART_NEVER };
+    static const struct berth_restart_policy once = { .size = sizeof(once),
+                                                      .limit = 1,
+                                                      .window_ns = INT64_MAX };
+    const struct berth_load_options load = { .size = sizeof(load),
+                                             .placement = "process",
+                                             .restart = &never };
+    const struct berth_reload_options reload = { .size = sizeof(reload), .restart = &once };
+    berth_host *host = crash_host();
+    struct berth_error error;
+
+    CHECK_CODE(berth_host_load(host, berth_test_fixture("crasher"), &load, &error), BERTH_OK,
+               &error);
+    for (int i = 0; i < 2; i++) {
+        CHECK_FAILS(host, "crasher.exit", "[7]", BERTH_UNAVAILABLE, "7");
+        UNTIL(host, !strcmp(berth_test_module(host, "crasher", "state"), "failed"));
+        CHECK_CONTAINS(berth_test_module(host, "crasher", "why"), "is never to be restarted");
+        CHECK_CODE(berth_host_reload(host, "crasher", NULL, NULL, &error), BERTH_OK, &error);
+    }
+    CHECK_CODE(berth_host_reload_with(host, "crasher", &reload, NULL, &error), BERTH_OK, &error);
+    const char *pid = berth_test_module(host, "crasher", "pid");
+    CHECK_FAILS(host, "crasher.exit", "[7]", BERTH_UNAVAILABLE, "7");
+    wait_for_restart(host, "crasher", pid);
+    CHECK_FAILS(host, "crasher.exit", "[7]", BERTH_UNAVAILABLE, "7");
+    UNTIL(host, !strcmp(berth_test_module(host, "crasher", "state"), "failed"));
+    CHECK_CONTAINS(berth_test_module(host, "crasher", "why"), "too often");
+    berth_host_free(host);
+}
+
 static void dying_at_start_refuses_the_load(void)
 {
     berth_host *host = crash_host();
@@ -324,6 +356,7 @@ const struct berth_test conformance_crashes[] = {
     { "each_way_to_die_is_told", each_way_to_die_is_told },
     { "a_kill_from_outside_is_noticed", a_kill_from_outside_is_noticed },
     { "too_many_deaths_are_final", too_many_deaths_are_final },
+    { "the_policy_says_how_often", the_policy_says_how_often },
     { "dying_at_start_refuses_the_load", dying_at_start_refuses_the_load },
     { "dying_at_stop_is_no_error_of_the_unload", dying_at_stop_is_no_error_of_the_unload },
     { "a_handler_that_dies_takes_its_message_only", a_handler_that_dies_takes_its_message_only },

@@ -494,6 +494,42 @@ static void ranges_are_kept(void)
     berth_host_free(host);
 }
 
+/* As an application gives them that was built before restart was there; its arrays are closer. */
+static void shorter_options_are_taken(void)
+{
+    struct shorter {
+        size_t size;
+        const char *name, *placement, *options;
+    };
+    struct shorter each[2] = { { .size = sizeof(*each), .name = "one" },
+                               { .size = sizeof(*each), .name = "two" } };
+    const char *const files[] = { berth_test_fixture("math"), berth_test_fixture("math") };
+    const struct berth_load_options *options = (const void *)each;
+    struct berth_reload_options reload = { .size = offsetof(struct berth_reload_options, restart) };
+    const struct berth_restart_policy bad = { .size = sizeof(bad), .limit = 33 };
+    berth_host *host = host_with_threads(0);
+    struct berth_error error;
+
+    CHECK_INT(sizeof(*each), offsetof(struct berth_load_options, restart));
+    CHECK_CODE(berth_host_load_all(host, files, options, 2, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "two.add", "[1,2]", "3");
+    CHECK_CODE(berth_host_reload_with(host, "one", &reload, NULL, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_host_unload(host, "two", &error), BERTH_OK, &error);
+    each[1].size = sizeof(struct berth_load_options) + 1;
+    CHECK_CODE(berth_host_load_all(host, files, options, 2, &error), BERTH_INVALID_ARGUMENT,
+               &error);
+    each[0].size = 8;
+    CHECK_CODE(berth_host_load(host, files[0], options, &error), BERTH_INVALID_ARGUMENT, &error);
+    CHECK_CONTAINS(error.text, "berth_load_options.size is 8");
+    reload.size = sizeof(reload);
+    reload.restart = &bad;
+    CHECK_CODE(berth_host_reload_with(host, "one", &reload, NULL, &error), BERTH_INVALID_ARGUMENT,
+               &error);
+    CHECK_CONTAINS(error.text, "limit must be 1 to 32");
+    CHECK_CALL(host, "one.add", "[1,2]", "3");
+    berth_host_free(host);
+}
+
 static void names_must_be_names(void)
 {
     static const char *const wrong[] = {
@@ -873,6 +909,7 @@ static const struct berth_test tests[] = {
     { "an_importer_comes_after_what_it_imports", an_importer_comes_after_what_it_imports },
     { "all_or_none_are_loaded", all_or_none_are_loaded },
     { "ranges_are_kept", ranges_are_kept },
+    { "shorter_options_are_taken", shorter_options_are_taken },
     { "names_must_be_names", names_must_be_names },
     { "a_host_may_be_changed_inside_a_call", a_host_may_be_changed_inside_a_call },
     { "files_that_are_no_modules_are_refused", files_that_are_no_modules_are_refused },

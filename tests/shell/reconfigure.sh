@@ -341,6 +341,50 @@ hup
 applied "and stays when its file is gone" 0 0 0 2
 end
 
+# ---- What others have done meanwhile ----
+
+build_module hand <<'C'
+#include <berth/module.h>
+#include <unistd.h>
+BERTH_MODULE("hand", "1.0.0", "Unloads and moves other modules whenever there is a file.");
+BERTH_IMPORT(void, host, unload, (string, module), (optional(bool), force));
+BERTH_IMPORT(json, host, reload, (string, module), (optional(string), file),
+             (optional(json), options));
+static void look(berth_ctx *ctx, void *user)
+{
+    (void)user;
+    if (unlink("unload") == 0) {
+        host_unload(ctx, "teller", (berth_optional(bool)){ 0 });
+        berth_log(ctx, BERTH_LOG_WARNING, "unloaded: %s", berth_failed(ctx) ? berth_error_text(ctx) : "yes");
+    }
+    if (unlink("reload") == 0) {
+        host_reload(ctx, "counter", "counter_v2.so", NULL);
+        berth_log(ctx, BERTH_LOG_WARNING, "reloaded: %s", berth_failed(ctx) ? berth_error_text(ctx) : "yes");
+    }
+    berth_clear(ctx);
+}
+BERTH_START
+{
+    berth_timer(ctx, 20000000, 20000000, look, NULL);
+}
+C
+configure <<'CONF'
+{"modules": {"teller": {"file": "teller.so"}, "counter": {"file": "counter.so"}}}
+CONF
+begin --config a.conf ./hand.so
+touch unload
+tap_run "one is unloaded by hand" wait_for ' unloaded: yes$'
+touch reload
+tap_run "another is reloaded from another file" wait_for ' reloaded: yes$'
+hup
+applied "what runs is set right, not what was read last" 1 1 0 0
+touch unload
+wait_for ' unloaded: yes$' 2
+echo '{"modules": {"counter": {"file": "counter.so"}}}' | configure
+hup
+applied "what is gone already need not be stopped" 0 0 0 1
+end
+
 # ---- Secrets ----
 
 printf 'first' >secret
@@ -358,6 +402,50 @@ printf 'third' >secret
 hup
 applied "and a good one is taken" 0 1 0 1
 end
+
+# ---- Restarts ----
+
+cp "$modules/crasher.so" .
+echo '{"modules": {"crasher": {"file": "crasher.so", "placement": "process", "restart": "never"}}}' | configure
+if [ -n "${BERTH_TEST_NO_CRASH-}" ]; then
+    tap_skip "a worker is not restarted if it is never to be" "not here"
+else
+    build_module kills <<'C'
+#include <berth/module.h>
+#include <unistd.h>
+BERTH_MODULE("kills", "1.0.0", "Has the crasher die whenever there is a file.");
+BERTH_IMPORT(void, crasher, exit, (i32, status));
+static void look(berth_ctx *ctx, void *user)
+{
+    (void)user;
+    if (unlink("die") == 0) {
+        crasher_exit(ctx, 3);
+        berth_log(ctx, BERTH_LOG_WARNING, "dead: %s", berth_error_text(ctx));
+        berth_clear(ctx);
+    }
+}
+BERTH_START
+{
+    berth_timer(ctx, 20000000, 20000000, look, NULL);
+}
+C
+    begin --config a.conf ./kills.so
+    touch die
+    tap_run "a worker dies" wait_for ' warning kills@1\.0\.0#1 dead: '
+    touch die
+    tap_run "and is not restarted if it is never to be" wait_for 'dead: .*is never to be restarted'
+    sed -i 's/"never"/{"limit": 1, "window": "8760h"}/' a.conf
+    hup
+    applied "another policy is applied by a reload" 0 1 0 0
+    touch die
+    tap_run "and then it comes back" wait_for ' info crasher@.* its worker has been restarted$'
+    touch die
+    wait_for ' dead: ' 4
+    touch die
+    tap_run "as often as it says" wait_for 'dead: .*, too often: reload it'
+    end
+    tap_run "it ends as ever, without it" test "$status" = 0
+fi
 
 # ---- One SIGHUP after the other ----
 

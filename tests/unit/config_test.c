@@ -68,7 +68,9 @@ static void every_key_goes_where_it_belongs(void)
               "{\"$schema\": \"s\", \"name\": \"shop\", \"threads\": 3, \"path\": [\"a\", \"/b\"],"
               "\"modules\": {\"one\": {\"file\": \"x.so\", \"version\": \"^1\","
               " \"placement\": \"process\", \"options\": {\"k\": 1}, \"optional\": true},"
-              " \"two\": {}},"
+              " \"two\": {\"restart\": \"never\"},"
+              " \"three\": {\"restart\": {\"limit\": 7, \"window\": \"1m\", \"first\": \"2ms\","
+              " \"last\": \"2s\"}}},"
               "\"limits\": {\"max_message\": \"2MiB\", \"mailbox_messages\": 7,"
               " \"mailbox_bytes\": 2048, \"call_timeout\": \"3s\", \"stop_timeout\": \"4ms\"},"
               "\"log\": {\"level\": \"debug\"}}");
@@ -86,7 +88,7 @@ static void every_key_goes_where_it_belongs(void)
     REQUIRE(config.path.count == 2);
     CHECK_STR(((const char **)config.path.items)[0], "/etc/x/a");
     CHECK_STR(((const char **)config.path.items)[1], "/b");
-    CHECK_INT(config.modules.count, 2);
+    CHECK_INT(config.modules.count, 3);
     CHECK_STR(module_of(&config, 0)->entry.key, "one");
     CHECK_STR(module_of(&config, 0)->file, "x.so");
     CHECK_STR(module_of(&config, 0)->version, "^1");
@@ -96,7 +98,33 @@ static void every_key_goes_where_it_belongs(void)
     CHECK_STR(module_of(&config, 1)->entry.key, "two");
     CHECK_STR(berth_placements[module_of(&config, 1)->placement], "inline");
     CHECK(!module_of(&config, 1)->file && !module_of(&config, 1)->optional);
+    struct berth_restart_policy policy = berth_config_policy(&module_of(&config, 0)->restart);
+    CHECK_INT(policy.size, sizeof(policy));
+    CHECK_INT(policy.limit, 0); /* not said: the default */
+    CHECK_INT(berth_config_policy(&module_of(&config, 1)->restart).limit, BERTH_RESTART_NEVER);
+    policy = berth_config_policy(&module_of(&config, 2)->restart);
+    CHECK_INT(policy.limit, 7);
+    CHECK_INT(policy.window_ns, 60000000000);
+    CHECK_INT(policy.first_ns, 2000000);
+    CHECK_INT(policy.last_ns, 2000000000);
     berth_config_deinit(&config);
+}
+
+static void a_restart_policy_is_a_word_or_numbers(void)
+{
+    CHECK_STR(
+        problems("{\"modules\": {\"m\": {\"restart\": \"alway\"}}}"),
+        "1:31: modules.m.restart: \"alway\" is not \"always\", \"never\", or an object; did you "
+        "mean \"always\"?\n");
+    CHECK_STR(problems("{\"modules\": {\"m\": {\"restart\": [5]}}}"),
+              "1:31: modules.m.restart: an array is not \"always\", \"never\", or an object\n");
+    CHECK_STR(problems("{\"modules\": {\"m\": {\"restart\": {\"limit\": 33, \"frist\": 1}}}}"),
+              "1:41: modules.m.restart.limit: 33 is not a whole number from 1 to 32\n"
+              "1:45: modules.m.restart: unknown key \"frist\"; did you mean \"first\"?\n");
+    CHECK_STR(
+        problems("{\"modules\": {\"m\": {\"restart\": {\"first\": \"1m\"}}}}"),
+        "1:31: modules.m.restart: the first delay is longer than the last one, which is 30s if "
+        "it is not given\n");
 }
 
 static void what_is_not_said_keeps_its_default(void)
@@ -634,6 +662,7 @@ static void large_ones_are_read_in_time(void)
 
 static const struct berth_test tests[] = {
     { "every_key_goes_where_it_belongs", every_key_goes_where_it_belongs },
+    { "a_restart_policy_is_a_word_or_numbers", a_restart_policy_is_a_word_or_numbers },
     { "what_is_not_said_keeps_its_default", what_is_not_said_keeps_its_default },
     { "what_is_wrong_is_not_taken", what_is_wrong_is_not_taken },
     { "problems_say_where_and_what_to_do", problems_say_where_and_what_to_do },

@@ -14,6 +14,7 @@ struct line {
     const char *name, *file, *options;
     int placement;
     bool optional;
+    struct berth_config_restart restart;
 };
 
 static struct berth_roster_entry *entry_of(const struct line *line)
@@ -22,7 +23,8 @@ static struct berth_roster_entry *entry_of(const struct line *line)
                                                 .found = line->file,
                                                 .options_json = line->options,
                                                 .placement = line->placement,
-                                                .optional = line->optional };
+                                                .optional = line->optional,
+                                                .restart = line->restart };
     return berth_roster_entry_new(&module);
 }
 
@@ -93,18 +95,24 @@ static void loads_reloads_unloads(void)
 
 static void what_makes_it_another_one(void)
 {
-    static const struct line old = { "m", "/m", "{\"a\":1}", 0, false };
+    static const struct line old = { "m", "/m", "{\"a\":1}", 0, false, { .word = 0 } };
     static const struct {
         struct line next;
         const char *steps;
     } cases[] = {
-        { { "m", "/m", "{\"a\":1}", 0, false }, "" },
-        { { "m", "/m", "{\"a\":1}", 0, true }, "" }, /* says nothing about one that runs */
-        { { "m", "/n", "{\"a\":1}", 0, false }, "~m " },
-        { { "m", "/m", "{\"a\":2}", 0, false }, "~m " },
-        { { "m", "/m", NULL, 0, false }, "~m " },
-        { { "m", "/m", "{\"a\":1}", 1, false }, "~m " },
-        { { "n", "/m", "{\"a\":1}", 0, false }, "+n -m " },
+        { { "m", "/m", "{\"a\":1}", 0, false, { .word = 0 } }, "" },
+        { { "m", "/m", "{\"a\":1}", 0, true, { .word = 0 } },
+          "" }, /* says nothing about one that runs */
+        { { "m", "/n", "{\"a\":1}", 0, false, { .word = 0 } }, "~m " },
+        { { "m", "/m", "{\"a\":2}", 0, false, { .word = 0 } }, "~m " },
+        { { "m", "/m", NULL, 0, false, { .word = 0 } }, "~m " },
+        { { "m", "/m", "{\"a\":1}", 1, false, { .word = 0 } }, "~m " },
+        { { "m", "/m", "{\"a\":1}", 0, false, { .word = 1 } }, "~m " },
+        { { "m", "/m", "{\"a\":1}", 0, false, { .policy.limit = 2 } }, "~m " },
+        { { "m", "/m", "{\"a\":1}", 0, false, { .policy.window_ns = 2 } }, "~m " },
+        { { "m", "/m", "{\"a\":1}", 0, false, { .policy.first_ns = 2 } }, "~m " },
+        { { "m", "/m", "{\"a\":1}", 0, false, { .policy.last_ns = 2 } }, "~m " },
+        { { "n", "/m", "{\"a\":1}", 0, false, { .word = 0 } }, "+n -m " },
     };
 
     for (size_t i = 0; i < COUNT(cases); i++)
