@@ -182,9 +182,8 @@ static int message_arguments(berth_ctx *ctx, const struct berth_mail *mail,
     struct berth_arena *arena = &berth_thread_of(ctx)->arena;
     const struct berth_parcel *parcel = mail->parcel;
     if (!handler->any) {
-        struct berth_reader reader = { (const unsigned char *)parcel->packed,
-                                       (const unsigned char *)parcel->packed +
-                                           parcel->packed_size };
+        const unsigned char *packed = (const unsigned char *)(parcel->packed ? parcel->packed : "");
+        struct berth_reader reader = { packed, packed + parcel->packed_size };
         return berth_arguments_unpack(handler->signature, &reader, arena, ret_arguments, NULL,
                                       error);
     }

@@ -69,6 +69,12 @@ background()
     started+=("$process")
 }
 
+# is_connected PID: to a host, and so past all that comes before.
+is_connected()
+{
+    ls -l "/proc/$1/fd" 2>/dev/null | grep -q socket:
+}
+
 # background_end [SIGNAL]: sets status, and makes seen and said what check looks at.
 background_end()
 {

@@ -116,7 +116,7 @@ done
 env --default-signal=INT "$berth" call sleeper.nap 20000 >seen 2>said &
 process=$!
 started+=("$process")
-sleep 0.1
+until_so is_connected "$process"
 background_end INT
 check "Ctrl-C gives a call up" 130 "" ""
 ok "which harms nobody" $'1\n' call sleeper.nap 1
@@ -126,11 +126,11 @@ kill -STOP "$host"
 fails "a host that does not answer" 1 "berth: deadline_exceeded: the host at $work/berth/berth.sock has not answered in time*" \
     list --timeout 50ms
 background list
-sleep 0.1
+until_so is_connected "$process"
 background_end INT
 check "Ctrl-C does not wait for it" 130 "" ""
 background subscribe 'a.>'
-sleep 0.1
+until_so is_connected "$process"
 background_end INT
 check "nor does that of a watcher" 0 "" ""
 kill -CONT "$host"
@@ -141,7 +141,7 @@ first_news
 "$berth" call sleeper.nap 20000 >called 2>call_said &
 calling=$!
 started+=("$calling")
-until_so eval '"$berth" call host.list | grep -q sleeper'
+until_so eval '! "$berth" call --timeout 50ms sleeper.most_inside >/dev/null 2>&1' # it is inside
 kill -KILL "$host"
 until_so is_gone "$host"
 wait "$host" 2>/dev/null
