@@ -288,6 +288,47 @@ void berth_host_free(berth_host *host)
     free(host);
 }
 
+/* Those that the host's own level is for, or the one module. host->lock held. */
+static int tell_workers(berth_host *host, const struct berth_module *only,
+                        struct berth_error *error)
+{
+    int code = BERTH_OK;
+    berth_list_each(&host->order, link) {
+        struct berth_module *module = berth_container(link, struct berth_module, link);
+        if ((only && only != module) || berth_log_tell(module->current))
+            continue;
+        code = berth_error_set(error, BERTH_UNAVAILABLE,
+                               "the worker of %s reads nothing and cannot be told the level of its "
+                               "log: set it again later",
+                               module->name);
+    }
+    return code;
+}
+
+int berth_host_set_log_level(berth_host *host, const char *name, int level,
+                             struct berth_error *error)
+{
+    struct berth_module *module = NULL;
+    if (level < -1 || level > BERTH_LOG_DEBUG || (level < 0 && !*name))
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "the level %d of the log of \"%.64s\" is none: it is one of enum "
+                               "berth_log_level, or -1, as the host's, for a module",
+                               level, name);
+    if (*name && !berth_identifier_valid(name))
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "\"%.64s\" cannot be a module's name: write [a-z][a-z0-9_]*", name);
+    pthread_mutex_lock(&host->lock);
+    int code = BERTH_OK;
+    if (*name && !(module = berth_module_obtain(host, name)))
+        code = berth_error_nomem(error);
+    if (code == BERTH_OK) {
+        berth_log_set_level(host, module, level);
+        code = tell_workers(host, module, error);
+    }
+    pthread_mutex_unlock(&host->lock);
+    return code;
+}
+
 int berth_host_fd(const berth_host *host)
 {
     return berth_loop_fd(host->loop);

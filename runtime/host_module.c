@@ -6,6 +6,7 @@
 #include "runtime/base/error.h"
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
+#include "runtime/core/log.h"
 #include "runtime/core/registry.h"
 #include "runtime/host.h"
 #include "runtime/host_message.h"
@@ -338,6 +339,45 @@ FUNCTION(json, events,
     return give_buffer(ctx, &buffer);
 }
 
+/* The one that is asked about; NULL for "". False: ctx is marked. */
+static bool find_logger(berth_ctx *ctx, const char *name, struct berth_module **ret_module)
+{
+    struct berth_host *host = berth_host_of(ctx);
+    *ret_module = NULL;
+    if (!*name)
+        return true;
+    pthread_mutex_lock(&host->lock);
+    struct berth_module *module = berth_module_find(host, name);
+    bool loaded = module && module->state != BERTH_MODULE_ABSENT;
+    pthread_mutex_unlock(&host->lock);
+    *ret_module = module; /* which lives as long as the host */
+    if (!loaded)
+        berth_fail(ctx, BERTH_NOT_FOUND, "no module %s is loaded", name);
+    return loaded;
+}
+
+FUNCTION(string, log_level,
+         "How detailed the lines of a module are that are logged; sets it first if one is given.",
+         (string, module, "or \"\": the host, and every module without a level of its own"),
+         (optional(string), level, "error, warning, info or debug; or \"\": as the host's"))
+{
+    struct berth_module *found;
+    struct berth_error error;
+    int wanted = level && *level ? berth_log_level_find(level) : -1;
+    if (level && *level && wanted < 0) {
+        berth_fail(ctx, BERTH_INVALID_ARGUMENT,
+                   "\"%s\" is no level: write error, warning, info or debug", level);
+        return "";
+    }
+    if (!find_logger(ctx, module, &found))
+        return "";
+    if (level && berth_host_set_log_level(berth_host_of(ctx), module, wanted, &error) != BERTH_OK) {
+        fail(ctx, &error);
+        return "";
+    }
+    return berth_log_level_name(berth_log_level_of(berth_host_of(ctx), found));
+}
+
 /* ---- JSON ---- */
 
 typedef struct berth_member {
@@ -547,31 +587,13 @@ TOPIC(kept);
     }
 
 static const struct berth_image_part parts[] = {
-    RECORD(module),
-    RECORD(unit),
-    RECORD(parallel),
-    RECORD(member),
-    RECORD(parsed),
-    EXPORT(list),
-    EXPORT(show),
-    EXPORT(read),
-    EXPORT(load),
-    EXPORT(unload),
-    EXPORT(reload),
-    EXPORT(call),
-    EXPORT(publish),
-    EXPORT(subscribe),
-    EXPORT(unsubscribe),
-    EXPORT(events),
-    EXPORT(parse),
-    TOPIC_RECORD(loaded),
-    TOPIC_RECORD(unloaded),
-    TOPIC_RECORD(reloaded),
-    TOPIC_RECORD(refused),
-    TOPIC_RECORD(died),
-    TOPIC_RECORD(restarted),
-    TOPIC_RECORD(failed),
-    TOPIC_RECORD(kept),
+    RECORD(module),         RECORD(unit),          RECORD(parallel),     RECORD(member),
+    RECORD(parsed),         EXPORT(list),          EXPORT(show),         EXPORT(read),
+    EXPORT(load),           EXPORT(unload),        EXPORT(reload),       EXPORT(call),
+    EXPORT(publish),        EXPORT(subscribe),     EXPORT(unsubscribe),  EXPORT(events),
+    EXPORT(log_level),      EXPORT(parse),         TOPIC_RECORD(loaded), TOPIC_RECORD(unloaded),
+    TOPIC_RECORD(reloaded), TOPIC_RECORD(refused), TOPIC_RECORD(died),   TOPIC_RECORD(restarted),
+    TOPIC_RECORD(failed),   TOPIC_RECORD(kept),
 };
 
 static void module_free(struct berth_host_module *own)

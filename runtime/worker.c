@@ -23,7 +23,7 @@
 #include "runtime/serve.h"
 
 #define THREADS_MIN   2
-#define LINE_MAX_SIZE ((size_t)8000) /* of a log; the host cuts, too */
+#define LINE_MAX_SIZE ((size_t)4000) /* of a log; the host cuts, too */
 
 struct worker {
     struct berth_loop *loop;
@@ -89,7 +89,7 @@ static int publish_upstream(void *user, berth_ctx *ctx, size_t topic,
     return code;
 }
 
-static void log_upstream(void *user, int level, const char *text)
+static void log_upstream(void *user, int level, const char *chain, const char *text)
 {
     struct worker *worker = user;
     const struct berth_wire wire = { .type = BERTH_WIRE_LOG, .kind = (uint16_t)level };
@@ -99,6 +99,10 @@ static void log_upstream(void *user, int level, const char *text)
     size_t size = strlen(text);
     berth_buffer_append(&buffer, text,
                         size > LINE_MAX_SIZE ? berth_utf8_cut(text, LINE_MAX_SIZE) : size);
+    if (*chain) {
+        berth_buffer_append(&buffer, "", 1);
+        berth_buffer_text(&buffer, chain);
+    }
     berth_peer_note(worker->peer, &wire, &buffer); /* without room or memory the line is lost */
 }
 
@@ -115,7 +119,11 @@ static void handle_ended_upstream(void *user, uint64_t id)
 
 /* ---- what the host wants ---- */
 
-static int make_host(struct worker *worker, uint64_t max_message, uint64_t stop_timeout,
+struct numbers {
+    uint64_t max_message, stop_timeout, log_level;
+};
+
+static int make_host(struct worker *worker, const struct numbers *numbers,
                      struct berth_error *error)
 {
     struct berth_host_options options;
@@ -124,9 +132,9 @@ static int make_host(struct worker *worker, uint64_t max_message, uint64_t stop_
     berth_host_options_init(&options);
     options.threads =
         processors > THREADS_MIN && processors <= INT_MAX ? (int)processors : THREADS_MIN;
-    options.log_level = BERTH_LOG_DEBUG; /* the host decides */
-    options.max_message = (size_t)max_message;
-    options.stop_timeout_ns = (int64_t)stop_timeout;
+    options.log_level = (int)numbers->log_level; /* what it does not want costs no frame */
+    options.max_message = (size_t)numbers->max_message;
+    options.stop_timeout_ns = (int64_t)numbers->stop_timeout;
     return berth_served_new(&options, &worker->upstream, &worker->host, error);
 }
 
@@ -136,16 +144,17 @@ static int serve_open(struct worker *worker, const struct berth_received *reques
 {
     struct berth_reader reader = berth_received_reader(request);
     const char *name = berth_wire_get_text(&reader), *file = berth_wire_get_text(&reader);
-    uint64_t max_message = 0, stop_timeout = 0;
-    bool numbers =
-        berth_wire_get_u64(&reader, &max_message) && berth_wire_get_u64(&reader, &stop_timeout);
+    struct numbers numbers = { 0 };
+    bool complete = berth_wire_get_u64(&reader, &numbers.max_message) &&
+                    berth_wire_get_u64(&reader, &numbers.stop_timeout) &&
+                    berth_wire_get_u64(&reader, &numbers.log_level);
     const char *options_json = berth_wire_get_text(&reader);
     struct berth_image *image;
 
-    if (!name || !file || !numbers || !options_json || worker->image < 0)
+    if (!name || !file || !complete || !options_json || worker->image < 0)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "not a request to open an image");
-    berth_peer_set_max_message(worker->peer, (size_t)max_message);
-    int code = make_host(worker, max_message, stop_timeout, error);
+    berth_peer_set_max_message(worker->peer, (size_t)numbers.max_message);
+    int code = make_host(worker, &numbers, error);
     if (code != BERTH_OK)
         return code;
     code = berth_image_stage_fd(worker->image, file, request->wire.index, &image, error);
@@ -183,6 +192,8 @@ static void on_note(void *user, struct berth_received *note)
 
     if (note->wire.type == BERTH_WIRE_STOP)
         worker->stopping = true;
+    else if (worker->host && note->wire.type == BERTH_WIRE_LEVEL)
+        berth_host_set_log_level(worker->host, "", note->wire.kind, NULL);
     else if (worker->host)
         berth_served_serve(worker->host);
 }
@@ -245,7 +256,8 @@ static int serve(const struct berth_newborn *newborn)
         .life = -1,
         .max_message = UINT32_MAX, /* until the host has told its own */
         .accepts = BERTH_WIRE_BIT(BERTH_WIRE_OPEN) | BERTH_WIRE_BIT(BERTH_WIRE_INVOKE) |
-                   BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP),
+                   BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP) |
+                   BERTH_WIRE_BIT(BERTH_WIRE_LEVEL),
         .ops = &peer_ops,
         .user = &worker,
     };

@@ -39,6 +39,11 @@ struct berth_log_line {
     int64_t time_ns;    /* CLOCK_REALTIME */
     const char *module; /* module@version#generation, or "" for the host itself */
     const char *text;   /* UTF-8, without a newline */
+    /*
+     * The calls in which a module has logged it, "greet.hello → math.divide", or "". In a worker,
+     * those since the host has called it.
+     */
+    const char *chain;
 };
 
 enum berth_host_flags {
@@ -89,6 +94,15 @@ BERTH_PUBLIC int berth_host_new(const struct berth_host_options *options, berth_
  * too, stays in memory; nothing of it calls the application any more.
  */
 BERTH_PUBLIC void berth_host_free(berth_host *host);
+
+/*
+ * How detailed the lines of a module may be that are passed on: an enum berth_log_level, or -1, as
+ * the host's own. module "" is the host itself, and with it every module that has none of its own;
+ * it begins with log_level. A module need not be loaded yet, and its level stays when it is
+ * replaced. Fails with unavailable when a worker cannot be told now.
+ */
+BERTH_PUBLIC int berth_host_set_log_level(berth_host *host, const char *module, int level,
+                                          struct berth_error *error);
 
 /*
  * threads = 0: readable when there is something to do. It stays the host's; poll it for POLLIN.

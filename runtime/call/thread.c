@@ -308,16 +308,17 @@ static void faults_mark(struct berth_thread *thread, berth_ctx *from)
     }
 }
 
-/* "greet.hello → math.divide", innermost last. */
 #define ARROW " \xe2\x86\x92 "
-static size_t chain_print(struct berth_thread *thread, const berth_ctx *ctx, char *buffer,
-                          size_t size)
+size_t berth_chain_print(const berth_ctx *ctx, char *buffer, size_t size)
 {
+    const struct berth_thread *thread = berth_thread_of(ctx);
     size_t used = 0;
     unsigned names = 0;
     buffer[0] = '\0';
-    for (const berth_ctx *at = thread->chain_from ? thread->chain_from : berth_thread_base(thread);
-         at <= ctx && at->frame; at++) {
+    const berth_ctx *at = thread->chain_from;
+    if (!at)
+        at = (const berth_ctx *)(const void *)((const char *)thread + BERTH_THREAD_HEAD);
+    for (; at <= ctx && at->frame; at++) {
         char name[160];
         const char *text =
             thread->set->describe
@@ -347,7 +348,7 @@ static void fault_add(berth_ctx *ctx, int code, const char *text, const char *jo
     for (struct berth_fault *fault = thread->faults; fault && !cause; fault = fault->next)
         if (fault->level >= ctx)
             cause = fault->text;
-    size_t names = chain_print(thread, ctx, chain, sizeof chain);
+    size_t names = berth_chain_print(ctx, chain, sizeof chain);
     size_t size = strlen(text) + (names ? strlen(chain) + strlen(joint) : 0) +
                   (cause ? strlen(cause) + 16 : 0) + 1;
     if (size > 4096)

@@ -109,6 +109,12 @@ size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, 
 bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintptr_t word),
                          void *user);
 
+/*
+ * "greet.hello → math.divide", innermost last, as far as it fits: what runs on ctx's thread (in a
+ * worker, from its module's own function on). Returns how many names. Calls set->describe.
+ */
+size_t berth_chain_print(const berth_ctx *ctx, char *buffer, size_t size);
+
 /* Errors: see <berth/call.h>. */
 /* One that comes from another process: its text begins with the rest of the chain. */
 void berth_fault_pass_on(berth_ctx *ctx, int code, const char *text);

@@ -39,7 +39,7 @@ struct berth_upcalls {
                 struct berth_error *error);
     int (*publish)(void *user, berth_ctx *under, size_t topic, struct berth_reader *fields,
                    struct berth_error *error);
-    void (*log)(void *user, int level, const char *text);
+    void (*log)(void *user, int level, const char *chain, const char *text);
     void (*handle_ended)(void *user, uint64_t id); /* the module has ended this handle of its own */
     /*
      * Handles in values that go to the module, and in those that come from it: translated between
@@ -69,6 +69,7 @@ struct berth_carrier_setup {
     struct berth_zygote *zygote; /* process: who makes workers; NULL for inline */
     int64_t stop_timeout;        /* ns */
     size_t max_message;
+    int log_level; /* the most detailed lines that the host wants */
 };
 
 struct berth_carrier;
@@ -97,6 +98,11 @@ struct berth_carrier_ops {
      * here its timers and watches have had no turns. Does not block. NULL: they are the host's own.
      */
     void (*serve)(struct berth_carrier *carrier);
+    /*
+     * The most detailed lines that the host wants from now on. False: it cannot be told now. Does
+     * not block; one at a time. NULL: the host looks at each line itself.
+     */
+    bool (*set_log_level)(struct berth_carrier *carrier, int level);
     /*
      * Refuse new invokes from now on, with unavailable; those that are inside go on. Idempotent,
      * does not block.

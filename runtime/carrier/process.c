@@ -42,6 +42,7 @@ struct process_carrier {
     struct berth_loop *loop;
     int64_t stop_timeout;
     size_t max_message;
+    int log_level; /* that the worker has been told */
     struct berth_worker *worker;
     struct berth_peer *peer;
     struct berth_timer grace; /* runs after the connection's end, until the worker's */
@@ -181,21 +182,29 @@ static int on_serve(void *user, berth_ctx *under, const struct berth_received *r
                          result, error);
 }
 
-/* A line that can be shown: not too long, and what is no UTF-8, or ends it, is a question mark. */
-static const char *clean_line(struct berth_received *note)
+/* Text that can be shown: what is no UTF-8 is a question mark. */
+static void clean(unsigned char *text)
+{
+    size_t size = strlen((const char *)text), bad, from = 0;
+
+    while (!berth_utf8_valid(text + from, size - from, &bad)) {
+        from += bad;
+        text[from++] = '?';
+    }
+}
+
+static void pass_line_on(struct process_carrier *self, struct berth_received *note)
 {
     size_t size = note->wire.size < LINE_MAX_SIZE ? note->wire.size : LINE_MAX_SIZE;
-    size_t bad, from = 0;
+    unsigned char *text = note->data;
 
-    for (size_t i = 0; i < size; i++)
-        if (note->data[i] == '\0')
-            note->data[i] = '?';
-    while (!berth_utf8_valid(note->data + from, size - from, &bad)) {
-        from += bad;
-        note->data[from++] = '?';
-    }
-    note->data[size] = '\0';
-    return (const char *)note->data;
+    text[size] = '\0'; /* there is room: a frame's data ends with a NUL */
+    size_t words = strlen((const char *)text);
+    unsigned char *chain = words < size ? text + words + 1 : text + size;
+    clean(text);
+    clean(chain);
+    self->upcalls->log(self->upcalls->user, note->wire.kind, (const char *)chain,
+                       (const char *)text);
 }
 
 static void on_note(void *user, struct berth_received *note)
@@ -206,7 +215,7 @@ static void on_note(void *user, struct berth_received *note)
     uint64_t id;
 
     if (note->wire.type == BERTH_WIRE_LOG)
-        upcalls->log(upcalls->user, note->wire.kind, clean_line(note));
+        pass_line_on(self, note);
     else if (berth_wire_get_u64(&reader, &id))
         upcalls->handle_ended(upcalls->user, id);
 }
@@ -293,6 +302,7 @@ static int open_image(struct process_carrier *self, const char *options_json, in
     berth_wire_put_text(&buffer, image->file);
     berth_wire_put_u64(&buffer, self->max_message);
     berth_wire_put_u64(&buffer, (uint64_t)self->stop_timeout);
+    berth_wire_put_u64(&buffer, (uint64_t)self->log_level);
     berth_wire_put_text(&buffer, options_json ? options_json : "{}");
     int code = berth_peer_call(self->peer, &wire, &buffer, NULL, deadline, &reply, error);
     if (code == BERTH_OK)
@@ -323,6 +333,7 @@ static int process_open(const struct berth_carrier_setup *setup, int64_t deadlin
     self->loop = setup->loop;
     self->stop_timeout = setup->stop_timeout;
     self->max_message = setup->max_message;
+    self->log_level = setup->log_level;
     self->grace = (struct berth_timer){ .fire = on_grace_over, .owner = self };
     pthread_mutex_init(&self->lock, NULL);
 
@@ -359,6 +370,21 @@ static void process_serve(struct berth_carrier *carrier)
         set_how(self, "could not be told to serve");
         berth_worker_kill(self->worker);
     }
+}
+
+static bool process_set_log_level(struct berth_carrier *carrier, int level)
+{
+    struct process_carrier *self = self_of(carrier);
+    const struct berth_wire wire = { .type = BERTH_WIRE_LEVEL, .kind = (uint16_t)level };
+    struct berth_buffer buffer;
+
+    if (self->log_level == level)
+        return true;
+    berth_peer_begin(self->peer, &buffer);
+    if (!berth_peer_note(self->peer, &wire, &buffer))
+        return false;
+    self->log_level = level;
+    return true;
 }
 
 static bool process_stop(struct berth_carrier *carrier)
@@ -501,6 +527,7 @@ const struct berth_carrier_ops berth_carrier_process = {
     .open = process_open,
     .invoke = process_invoke,
     .serve = process_serve,
+    .set_log_level = process_set_log_level,
     .close = process_close,
     .stop = process_stop,
     .fini = process_fini,

@@ -6,7 +6,7 @@
  *   offset  0 u32 magic   "bth1": the 1 is the protocol's version
  *           4 u32 size    of the data
  *           8 u16 type    enum berth_wire_type
- *          10 u16 kind    INVOKE: enum berth_item_kind; LOG: enum berth_log_level; else 0
+ *          10 u16 kind    INVOKE: enum berth_item_kind; LOG, LEVEL: enum berth_log_level; else 0
  *          12 u32 code    REPLY: enum berth_code; else 0
  *          16 u64 id      of a request, chosen by its sender; REPLY: of the request; NOTE: 0
  *          24 u64 under   of a request: the receiver's own request that this one was made inside,
@@ -16,11 +16,13 @@
  *                         generation; else 0
  *          44 u32 0
  *
- *   data of OPEN     text name, text file, u64 max_message, u64 stop_timeout, text options (JSON)
+ *   data of OPEN     text name, text file, u64 max_message, u64 stop_timeout, u64 log level,
+ *                    text options (JSON)
  *           INVOKE   text topic, the packed arguments
  *           CALL, PUBLISH   the packed arguments
  *           REPLY    code 0: the packed result; else the error's words
- *           LOG      the words       HANDLE_ENDED   u64 id       SERVE, STOP   nothing
+ *           LOG      the words, and, if there is one, NUL and the chain of calls
+ *           HANDLE_ENDED   u64 id       SERVE, STOP, LEVEL   nothing
  *   A text is a u32 length, its bytes, and a NUL that is not counted.
  */
 #ifndef RUNTIME_CARRIER_WIRE_H
@@ -45,9 +47,10 @@ enum berth_wire_type {
     /* requests, from a worker */
     BERTH_WIRE_CALL,
     BERTH_WIRE_PUBLISH,
-    /* notes, which have no reply: the first two to a worker, the others from one */
+    /* notes, which have no reply: the first three to a worker, the others from one */
     BERTH_WIRE_SERVE,
     BERTH_WIRE_STOP,
+    BERTH_WIRE_LEVEL,
     BERTH_WIRE_LOG,
     BERTH_WIRE_HANDLE_ENDED,
     BERTH_WIRE_END
@@ -55,7 +58,8 @@ enum berth_wire_type {
 #define BERTH_WIRE_BIT(type) (1U << (type))
 #define BERTH_WIRE_NOTES                                                  \
     (BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP) | \
-     BERTH_WIRE_BIT(BERTH_WIRE_LOG) | BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED))
+     BERTH_WIRE_BIT(BERTH_WIRE_LEVEL) | BERTH_WIRE_BIT(BERTH_WIRE_LOG) |  \
+     BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED))
 
 struct berth_wire {
     uint32_t size;

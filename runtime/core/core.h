@@ -215,6 +215,7 @@ struct berth_module {
     char why[256]; /* WAITING, FAILED: what happened */
     struct berth_generation *current;
     unsigned generations; /* made so far */
+    int log_level;        /* enum berth_log_level + 1; 0: the host's. Atomic */
     struct berth_gate gate;
     bool swapping;          /* callers wait for host->changed */
     uint32_t swap_chain;    /* who swaps */

@@ -137,10 +137,9 @@ static int upcall_publish(void *user, berth_ctx *under, size_t index, struct ber
     return upcall_leave(&upcall, code, error);
 }
 
-static void upcall_log(void *user, int level, const char *text)
+static void upcall_log(void *user, int level, const char *chain, const char *text)
 {
-    struct berth_generation *generation = user;
-    berth_host_log(generation->host, generation, level, "%s", text);
+    berth_worker_log(user, level, chain, text);
 }
 
 static void upcall_handle_ended(void *user, uint64_t id)
@@ -271,7 +270,8 @@ int berth_generation_carry(struct berth_generation *generation, struct berth_err
                                          .loop = host->loop,
                                          .zygote = host->zygote,
                                          .stop_timeout = host->options.stop_timeout_ns,
-                                         .max_message = host->options.max_message };
+                                         .max_message = host->options.max_message,
+                                         .log_level = berth_log_level_of_worker(generation) };
     struct berth_carrier *carrier;
     int code =
         generation->placement->open(&setup, berth_now() + host->ready_timeout, &carrier, error);
@@ -581,6 +581,9 @@ void berth_generation_serve(struct berth_generation *generation)
 {
     struct berth_carrier *carrier = generation->carrier;
     berth_mailbox_serve(generation);
+    pthread_mutex_lock(&generation->host->lock);
+    berth_log_tell(generation); /* it may have changed since the worker was opened */
+    pthread_mutex_unlock(&generation->host->lock);
     if (carrier && carrier->ops->serve)
         carrier->ops->serve(carrier);
 }

@@ -156,7 +156,7 @@ __attribute__((format(printf, 4, 0))) static void log_line(berth_ctx *ctx, struc
                                                            int level, const char *format,
                                                            va_list arguments)
 {
-    berth_host_log_va(berth_host_of(ctx), unit->edge, level, format, arguments);
+    berth_module_log_va(ctx, unit->edge, level, format, arguments);
 }
 
 static void option(berth_ctx *ctx, struct berth_link *unit, const void *record, void *ret_value)

@@ -40,10 +40,11 @@ static int load(berth_host *host, const char *name, struct berth_error *error)
     return berth_host_load(host, berth_test_fixture("math"), &options, error);
 }
 
-static void ignore_line(void *user, int level, const char *text)
+static void ignore_line(void *user, int level, const char *chain, const char *text)
 {
     (void)user;
     (void)level;
+    (void)chain;
     (void)text;
 }
 

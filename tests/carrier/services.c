@@ -452,6 +452,68 @@ static void the_level_of_the_log_is_kept(void)
     CHECK(!strstr(berth_test_log(), "not heard"));
 }
 
+static void levels_change_while_a_module_runs(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_error error;
+
+    if (conformance_process() && berth_test_valgrind())
+        berth_skip("valgrind cannot follow a worker");
+    options.threads = conformance.threads;
+    options.log_level = BERTH_LOG_WARNING;
+    berth_host *host = berth_test_host(&options);
+    CHECK_CODE(berth_host_set_log_level(host, "logger", BERTH_LOG_INFO, &error), BERTH_OK, &error);
+    LOAD(host, "logger", conformance.placement); /* which says at its START that it has started */
+    CHECK_CALL(host, "host.log_level", "[\"logger\"]", "\"info\"");
+    CHECK_CALL(host, "logger.log", "[3,\"not one\"]", "null");
+    CHECK_CALL(host, "host.log_level", "[\"logger\",\"debug\"]", "\"debug\"");
+    CHECK_CALL(host, "logger.log", "[3,\"two\"]", "null");
+    CHECK_CALL(host, "host.log_level", "[\"logger\",\"\"]", "\"warning\"");
+    CHECK_CALL(host, "logger.log", "[2,\"not three\"]", "null");
+    CHECK_CALL(host, "host.log_level", "[\"\",\"info\"]", "\"info\"");
+    CHECK_CALL(host, "logger.log", "[2,\"four\"]", "null");
+    CHECK_CALL(host, "host.log_level", "[\"logger\",\"error\"]", "\"error\"");
+    CHECK_CALL(host, "host.log_level", "[\"\",\"debug\"]", "\"debug\"");
+    CHECK_CALL(host, "logger.log", "[1,\"not five\"]", "null");
+    CHECK_CODE(berth_host_reload(host, "logger", NULL, NULL, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "logger.log", "[1,\"not six\"]", "null"); /* the module's, not the image's */
+    CHECK_CALL(host, "logger.log", "[0,\"seven\"]", "null");
+    berth_host_free(host);
+    CHECK_CONTAINS(berth_test_log(), "info logger@1.0.0#1 started\n");
+    CHECK_CONTAINS(berth_test_log(), "debug logger@1.0.0#1 two\n");
+    CHECK_CONTAINS(berth_test_log(), "info logger@1.0.0#1 four\n");
+    CHECK_CONTAINS(berth_test_log(), "error logger@1.0.0#2 seven\n");
+    CHECK(!strstr(berth_test_log(), " not "));
+}
+
+/* "text <chain>" of the last line of a module. */
+static void keep_chain(void *user, const struct berth_log_line *line)
+{
+    if (*line->module)
+        snprintf(user, 256, "%s <%s>", line->text, line->chain);
+}
+
+static void lines_know_their_calls(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    char last[256] = "";
+
+    if (conformance_process() && berth_test_valgrind())
+        berth_skip("valgrind cannot follow a worker");
+    options.threads = conformance.threads;
+    options.log = keep_chain;
+    options.log_user = last;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "logger", conformance.placement);
+    CHECK_STR(last, "started <logger.START>");
+    CHECK_CALL(host, "logger.log", "[0,\"a line\"]", "null");
+    CHECK_STR(last, "a line <logger.log>");
+    CHECK_CALL(host, "host.call", "[\"logger.log\", [0,\"behind another\"]]", "null");
+    CHECK_STR(last, conformance_process() ? "behind another <logger.log>"
+                                          : "behind another <host.call → logger.log>");
+    berth_host_free(host);
+}
+
 /* ---- Ownership ---- */
 
 /* Run once more as a program that breaks the rule: AddressSanitizer must end it. */
@@ -501,6 +563,8 @@ const struct berth_test conformance_services[] = {
     { "live_handles_refuse_a_reload", live_handles_refuse_a_reload },
     { "modules_log", modules_log },
     { "the_level_of_the_log_is_kept", the_level_of_the_log_is_kept },
+    { "levels_change_while_a_module_runs", levels_change_while_a_module_runs },
+    { "lines_know_their_calls", lines_know_their_calls },
     { "keepers_are_found_by_asan", keepers_are_found_by_asan },
     { NULL, NULL },
 };

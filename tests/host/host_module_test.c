@@ -350,6 +350,25 @@ static void what_is_no_json_is_refused(void)
     berth_leave(ctx);
 }
 
+/* ---- the log ---- */
+
+static void a_wrong_level_is_refused(void)
+{
+    struct berth_error error;
+
+    begin();
+    CHECK_FAILS(host, "host.log_level", "[\"math\"]", BERTH_NOT_FOUND, "no module math is loaded");
+    CHECK_FAILS(host, "host.log_level", "[\"\",\"loud\"]", BERTH_INVALID_ARGUMENT,
+                "write error, warning, info or debug");
+    CHECK_FAILS(host, "host.log_level", "[\"\",\"\"]", BERTH_INVALID_ARGUMENT, "for a module");
+    CHECK_CALL(host, "host.log_level", "[\"\"]", "\"debug\"");
+    CHECK_CALL(host, "host.log_level", "[\"host\"]", "\"debug\"");
+    CHECK_CODE(berth_host_set_log_level(host, "Math", 0, &error), BERTH_INVALID_ARGUMENT, &error);
+    CHECK_CODE(berth_host_set_log_level(host, "math", 4, &error), BERTH_INVALID_ARGUMENT, &error);
+    CHECK_CODE(berth_host_set_log_level(host, "math", -2, &error), BERTH_INVALID_ARGUMENT, &error);
+    CHECK_CODE(berth_host_set_log_level(host, "math", -1, &error), BERTH_OK, &error);
+}
+
 /* ---- several hosts; threads that wait ---- */
 
 static void each_host_has_its_own(void)
@@ -410,6 +429,7 @@ static const struct berth_test tests[] = {
     { "events_tell_of_deaths", events_tell_of_deaths },
     { "json_is_taken_apart", json_is_taken_apart },
     { "what_is_no_json_is_refused", what_is_no_json_is_refused },
+    { "a_wrong_level_is_refused", a_wrong_level_is_refused },
     { "each_host_has_its_own", each_host_has_its_own },
     { "inline_threads_in_poll_are_told_to_stop", inline_threads_in_poll_are_told_to_stop },
     { "worker_threads_in_poll_are_told_to_stop", worker_threads_in_poll_are_told_to_stop },
