@@ -312,7 +312,7 @@ int berth_host_set_log_level(berth_host *host, const char *name, int level,
     if (level < -1 || level > BERTH_LOG_DEBUG || (level < 0 && !*name))
         return berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "the level %d of the log of \"%.64s\" is none: it is one of enum "
-                               "berth_log_level, or -1, as the host's, for a module",
+                               "berth_log_level, or -1, as all others, for a module",
                                level, name);
     if (*name && !berth_identifier_valid(name))
         return berth_error_set(error, BERTH_INVALID_ARGUMENT,

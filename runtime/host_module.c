@@ -358,8 +358,9 @@ static bool find_logger(berth_ctx *ctx, const char *name, struct berth_module **
 
 FUNCTION(string, log_level,
          "How detailed the lines of a module are that are logged; sets it first if one is given.",
-         (string, module, "or \"\": the host, and every module without a level of its own"),
-         (optional(string), level, "error, warning, info or debug; or \"\": as the host's"))
+         (string, module,
+          "\"host\" is the host itself, \"\" every module without a level of its own"),
+         (optional(string), level, "error, warning, info or debug; or \"\": as module \"\""))
 {
     struct berth_module *found;
     struct berth_error error;

@@ -97,9 +97,9 @@ BERTH_PUBLIC void berth_host_free(berth_host *host);
 
 /*
  * How detailed the lines of a module may be that are passed on: an enum berth_log_level, or -1, as
- * the host's own. module "" is the host itself, and with it every module that has none of its own;
- * it begins with log_level. A module need not be loaded yet, and its level stays when it is
- * replaced. Fails with unavailable when a worker cannot be told now.
+ * those of module "", which is every module that has no level of its own; that one begins with
+ * log_level. Module "host" is the host itself. A module need not be loaded yet, and its level stays
+ * when it is replaced. Fails with unavailable when a worker cannot be told now.
  */
 BERTH_PUBLIC int berth_host_set_log_level(berth_host *host, const char *module, int level,
                                           struct berth_error *error);

@@ -282,6 +282,7 @@ struct berth_host {
     struct berth_timer reap_timer; /* looks whether they can go */
     int64_t reap_delay;            /* before the next look; under admin */
     struct berth_idmap handles, alarms, app_subscriptions;
+    int own_log_level; /* of the host's own lines, as berth_module.log_level; atomic */
     pthread_mutex_t event_lock;
     struct berth_buffer events;    /* JSON, a line each, the newest last */
     struct berth_host_module *own; /* what the built-in module holds; NULL in a worker */

@@ -35,16 +35,18 @@ static int clamp(int level)
 
 int berth_log_level_of(const struct berth_host *host, const struct berth_module *module)
 {
-    int own = module ? __atomic_load_n(&module->log_level, __ATOMIC_RELAXED) : 0;
+    int own = __atomic_load_n(module ? &module->log_level : &host->own_log_level, __ATOMIC_RELAXED);
     return own ? own - 1 : __atomic_load_n(&host->options.log_level, __ATOMIC_RELAXED);
 }
 
 void berth_log_set_level(struct berth_host *host, struct berth_module *module, int level)
 {
-    if (module)
-        __atomic_store_n(&module->log_level, level + 1, __ATOMIC_RELAXED);
-    else
+    if (!module)
         __atomic_store_n(&host->options.log_level, level, __ATOMIC_RELAXED);
+    else
+        __atomic_store_n(&module->log_level, level + 1, __ATOMIC_RELAXED);
+    if (module && berth_text_equal(module->name, "host")) /* its lines have no module */
+        __atomic_store_n(&host->own_log_level, level + 1, __ATOMIC_RELAXED);
 }
 
 int berth_log_level_of_worker(const struct berth_generation *generation)

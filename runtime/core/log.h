@@ -23,7 +23,9 @@ void berth_worker_log(const struct berth_generation *generation, int level, cons
 int berth_log_level_of(const struct berth_host *host, const struct berth_module *module);
 /* The same, as a worker is told: one that exists, although the host may want nothing at all. */
 int berth_log_level_of_worker(const struct berth_generation *generation);
-/* level as berth_host_set_log_level; module NULL: the host's. Workers are not told yet. */
+/*
+ * level as berth_host_set_log_level; module NULL: of all that have none. Workers are not told yet.
+ */
 void berth_log_set_level(struct berth_host *host, struct berth_module *module, int level);
 /*
  * Tells the generation's worker, if there is one, which level is in force. False: it cannot be told

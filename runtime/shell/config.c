@@ -84,7 +84,10 @@ const char *berth_config_takes(const struct berth_config_key *key,
         if (length < BERTH_CONFIG_TAKES_MAX)
             snprintf(text + length, BERTH_CONFIG_TAKES_MAX - (size_t)length, "or an object");
         return text;
+    case BERTH_CONFIG_TARGET:
+        return strcpy(text, "\"stderr\", \"journal\" or the name of a file");
     case BERTH_CONFIG_OPTIONS:
+    case BERTH_CONFIG_WORDS:
     case BERTH_CONFIG_OBJECT:
     case BERTH_CONFIG_ENTRIES:
         break;
@@ -111,9 +114,11 @@ static int refuse(struct berth_config *config, const struct path *path,
 {
     char where[PATH_ROOM], value[EXCERPT_MAX + 8], takes[BERTH_CONFIG_TAKES_MAX];
     const char *text = berth_node_text(node), *nearest = NULL;
+    const bool choice = key->kind == BERTH_CONFIG_WORD ||
+                        (key->kind == BERTH_CONFIG_WORDS && node->kind != BERTH_NODE_OBJECT);
     size_t words = 0;
 
-    while (key->words && key->words[words])
+    while ((choice || key->kind == BERTH_CONFIG_CHOICE) && key->words[words])
         words++;
     if (words && text)
         nearest = berth_text_nearest(text, key->words, words);
@@ -301,6 +306,61 @@ static int read_options(struct berth_config *config, const struct path *path,
     return BERTH_OK;
 }
 
+/* One of the words, or a file, which is meant from where the configuration is. */
+static int read_target(struct berth_config *config, const struct path *path,
+                       const struct berth_config_key *key, const struct berth_node *node,
+                       void *into)
+{
+    const char *text = berth_node_text(node);
+
+    if (!text || !*text)
+        return refuse(config, path, key, node);
+    size_t word = 0;
+    while (key->words[word] && !berth_text_equal(text, key->words[word]))
+        word++;
+    if (!key->words[word])
+        text = berth_file_beside(config->file, text, &config->arena);
+    memcpy(into, &text, sizeof(text));
+    return text ? BERTH_OK : BERTH_RESOURCE_EXHAUSTED;
+}
+
+/* Whether a key can be the name of a module. */
+static bool check_name(struct berth_config *config, const struct berth_node *member)
+{
+    if (berth_identifier_valid(member->key))
+        return true;
+    berth_problems_add(&config->problems, false, member->key_at,
+                       "\"%.64s\" cannot be a module's name: write [a-z][a-z0-9_]*, at most 64 "
+                       "characters",
+                       member->key);
+    return false;
+}
+
+static int read_words(struct berth_config *config, const struct path *path,
+                      const struct berth_config_key *key, const struct berth_node *node, void *into)
+{
+    struct berth_config_list *list = into;
+
+    if (node->kind != BERTH_NODE_OBJECT)
+        return refuse(config, path, key, node);
+    struct berth_config_word *items =
+        berth_arena_alloc(&config->arena, node->count * sizeof(*items));
+    if (!items)
+        return BERTH_RESOURCE_EXHAUSTED;
+    list->items = items;
+    list->count = 0;
+    berth_node_each(node, member)
+    {
+        struct berth_config_word item = { { member->key, member }, -1 };
+        if (!check_name(config, member))
+            continue;
+        read_word(config, &(struct path){ path, member->key }, key, member, &item.word);
+        if (item.word >= 0)
+            items[list->count++] = item;
+    }
+    return BERTH_OK;
+}
+
 static int read_entries(struct berth_config *config, const struct path *path,
                         const struct berth_config_key *key, const struct berth_node *node,
                         void *into)
@@ -317,13 +377,8 @@ static int read_entries(struct berth_config *config, const struct path *path,
     list->count = 0;
     berth_node_each(node, member)
     {
-        if (!berth_identifier_valid(member->key)) {
-            berth_problems_add(&config->problems, false, member->key_at,
-                               "\"%.64s\" cannot be a module's name: write [a-z][a-z0-9_]*, at "
-                               "most 64 characters",
-                               member->key);
+        if (!check_name(config, member))
             continue;
-        }
         char *item = items + list->count++ * key->object->size;
         *(struct berth_config_entry *)(void *)item =
             (struct berth_config_entry){ member->key, member };
@@ -360,6 +415,10 @@ static int read_value(struct berth_config *config, const struct path *path,
         return read_entries(config, path, key, node, into);
     case BERTH_CONFIG_CHOICE:
         return read_choice(config, path, key, node, into);
+    case BERTH_CONFIG_TARGET:
+        return read_target(config, path, key, node, into);
+    case BERTH_CONFIG_WORDS:
+        return read_words(config, path, key, node, into);
     case BERTH_CONFIG_OBJECT:
         break;
     }

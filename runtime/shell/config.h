@@ -46,6 +46,12 @@ struct berth_config_module {
     const char *options_json; /* references resolved */
 };
 
+/* An entry whose value is a word. */
+struct berth_config_word {
+    struct berth_config_entry entry;
+    int word; /* an index of the key's words */
+};
+
 /* Lists of texts and of entries. */
 struct berth_config_list {
     void *items;
@@ -56,6 +62,9 @@ struct berth_config {
     struct berth_host_options host;   /* what is not configured keeps its default */
     struct berth_config_list path;    /* const char *: directories */
     struct berth_config_list modules; /* struct berth_config_module */
+    const char *log_target;           /* NULL: none is said. A file: from where the text is */
+    int log_format;                   /* an index of berth_log_formats */
+    struct berth_config_list levels;  /* struct berth_config_word of berth_log_levels */
     const char *schema;
     const struct berth_node *root; /* of the text, or NULL */
     struct berth_problems problems;
@@ -85,6 +94,8 @@ enum berth_config_kind {
     BERTH_CONFIG_RANGE,       /* const char *: a range of versions */
     BERTH_CONFIG_DIRECTORIES, /* struct berth_config_list of const char * */
     BERTH_CONFIG_OPTIONS,     /* const struct berth_node *: an object, with references in it */
+    BERTH_CONFIG_TARGET,      /* const char *: one of words, or a file */
+    BERTH_CONFIG_WORDS,       /* struct berth_config_list of struct berth_config_word */
     BERTH_CONFIG_OBJECT,      /* the struct that its object describes */
     BERTH_CONFIG_CHOICE,      /* the same, which begins with an int: an index of words instead */
     BERTH_CONFIG_ENTRIES,     /* struct berth_config_list of such structs, each with a name */

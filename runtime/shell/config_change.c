@@ -33,12 +33,25 @@ static bool same_directories(const struct berth_config_list *a, const struct ber
     return true;
 }
 
+static bool same_words(const struct berth_config_list *a, const struct berth_config_list *b)
+{
+    const struct berth_config_word *left = a->items, *right = b->items;
+
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (left[i].word != right[i].word || !same_text(left[i].entry.key, right[i].entry.key))
+            return false;
+    return true;
+}
+
 /* Whether both values of the key, each where it was read into, are equal. */
 static bool same_value(const struct berth_config_key *key, const void *a, const void *b)
 {
     switch (key->kind) {
     case BERTH_CONFIG_TEXT:
     case BERTH_CONFIG_RANGE:
+    case BERTH_CONFIG_TARGET:
         return same_text(*(const char *const *)a, *(const char *const *)b);
     case BERTH_CONFIG_FLAG:
         return *(const bool *)a == *(const bool *)b;
@@ -52,6 +65,8 @@ static bool same_value(const struct berth_config_key *key, const void *a, const 
         return *(const int64_t *)a == *(const int64_t *)b;
     case BERTH_CONFIG_DIRECTORIES:
         return same_directories(a, b);
+    case BERTH_CONFIG_WORDS:
+        return same_words(a, b);
     case BERTH_CONFIG_OPTIONS:
     case BERTH_CONFIG_CHOICE:
     case BERTH_CONFIG_OBJECT:

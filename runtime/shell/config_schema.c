@@ -20,6 +20,8 @@
 #define COMPARATOR "(?:(?:[~^=]|[<>]=?)? *" PARTIAL "|(?:[~^=]|[<>]=)? *" ANY ")"
 #define RANGE      "^ *" COMPARATOR "(?: +" COMPARATOR ")* *$"
 
+#define MODULE_NAME "{\"pattern\": \"^[a-z][a-z0-9_]{0,63}$\"}"
+
 struct writer {
     struct berth_buffer *buffer;
     unsigned depth;
@@ -133,6 +135,7 @@ static void put_kind(struct writer *writer, const struct berth_config_key *key)
 {
     switch (key->kind) {
     case BERTH_CONFIG_TEXT:
+    case BERTH_CONFIG_TARGET:
         put_json(writer, "type", "\"string\"");
         put_json(writer, "minLength", "1");
         break;
@@ -170,9 +173,16 @@ static void put_kind(struct writer *writer, const struct berth_config_key *key)
         break;
     case BERTH_CONFIG_ENTRIES:
         put_json(writer, "type", "\"object\"");
-        put_json(writer, "propertyNames", "{\"pattern\": \"^[a-z][a-z0-9_]{0,63}$\"}");
+        put_json(writer, "propertyNames", MODULE_NAME);
         open_object(writer, "additionalProperties");
         put_object(writer, key->object);
+        close_object(writer);
+        break;
+    case BERTH_CONFIG_WORDS:
+        put_json(writer, "type", "\"object\"");
+        put_json(writer, "propertyNames", MODULE_NAME);
+        open_object(writer, "additionalProperties");
+        put_words(writer, key);
         close_object(writer);
         break;
     case BERTH_CONFIG_OBJECT:

@@ -42,6 +42,7 @@ static const char *check_restart(const void *values)
                ? "the first delay is longer than the last one, which is 30s if it is not given"
                : NULL;
 }
+static const char *const log_targets[] = { "stderr", "journal", NULL };
 
 /* clang-format off */
 static const struct berth_config_key limit_keys[] = {
@@ -59,10 +60,16 @@ static const struct berth_config_key limit_keys[] = {
 static const struct berth_config_object limits = KEYS(berth_host_options, limit_keys);
 
 static const struct berth_config_key log_keys[] = {
-    { "level", BERTH_CONFIG_WORD, INTO(berth_host_options, log_level),
+    { "level", BERTH_CONFIG_WORD, INTO(berth_config, host.log_level),
       "The most detailed lines that are logged.", 0, 0, berth_log_levels, NULL },
+    { "levels", BERTH_CONFIG_WORDS, INTO(berth_config, levels),
+      "The same for single modules; \"host\" is the host itself.", 0, 0, berth_log_levels, NULL },
+    { "target", BERTH_CONFIG_TARGET, INTO(berth_config, log_target),
+      "Where lines go: stderr, journal, or a file. Default: stderr.", 0, 0, log_targets, NULL },
+    { "format", BERTH_CONFIG_WORD, INTO(berth_config, log_format),
+      "Lines of text, or one JSON object a line.", 0, 0, berth_log_formats, NULL },
 };
-static const struct berth_config_object log_object = KEYS(berth_host_options, log_keys);
+static const struct berth_config_object log_object = KEYS(berth_config, log_keys);
 
 static const struct berth_config_key restart_keys[] = {
     { "limit", BERTH_CONFIG_NUMBER, INTO(berth_config_restart, policy.limit),
@@ -113,7 +120,7 @@ static const struct berth_config_key root_keys[] = {
       "The modules, each under its name in the host.", 0, 0, NULL, &module },
     { "limits", BERTH_CONFIG_OBJECT, INTO(berth_config, host),
       "Limits of the host.", 0, 0, NULL, &limits },
-    { "log", BERTH_CONFIG_OBJECT, INTO(berth_config, host),
+    { "log", BERTH_CONFIG_OBJECT, 0,
       "What is logged.", 0, 0, NULL, &log_object },
 };
 /* clang-format on */

@@ -67,6 +67,7 @@ int berth_local_add_config(struct berth_local *local, const struct berth_config 
     const struct berth_config_module *modules = config->modules.items;
     int code = BERTH_OK;
 
+    local->levels = &config->levels;
     for (size_t i = 0; i < config->modules.count && code == BERTH_OK; i++)
         if (modules[i].found)
             code = add(local,
@@ -193,6 +194,19 @@ static int load_optional(struct berth_local *local, struct berth_error *error)
     return BERTH_OK;
 }
 
+/* Before the modules are there: their first lines count. */
+static int set_levels(struct berth_local *local, struct berth_error *error)
+{
+    size_t count = local->levels ? local->levels->count : 0;
+    int code = BERTH_OK;
+
+    for (size_t i = 0; i < count && code == BERTH_OK; i++) {
+        const struct berth_config_word *level = local->levels->items;
+        code = berth_host_set_log_level(local->host, level[i].entry.key, level[i].word, error);
+    }
+    return code;
+}
+
 int berth_local_open(struct berth_local *local, struct berth_host_options options,
                      struct berth_error *error)
 {
@@ -202,6 +216,8 @@ int berth_local_open(struct berth_local *local, struct berth_host_options option
 
     if (berth_host_new(&options, &local->host, error) != BERTH_OK)
         return BERTH_EXIT_NO_HOST;
+    if (set_levels(local, error) != BERTH_OK)
+        return BERTH_EXIT_FAILED;
     if (local->socket && berth_control_load(local->host, local->socket, error) != BERTH_OK)
         return BERTH_EXIT_FAILED;
     if (load_needed(local, error) != BERTH_OK || load_optional(local, error) != BERTH_OK)

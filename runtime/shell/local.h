@@ -23,7 +23,8 @@ struct berth_local_module {
 struct berth_local {
     berth_host *host;
     struct berth_search search;
-    struct berth_local_module *modules; /* all texts are borrowed */
+    struct berth_local_module *modules;     /* all texts are borrowed */
+    const struct berth_config_list *levels; /* of the log, struct berth_config_word; or NULL */
     size_t count, room, loaded;
     const char *socket; /* set it after init, and the host listens there; NULL: it does not */
     char worker[PATH_MAX];

@@ -22,20 +22,26 @@ void berth_output_init(void)
     setvbuf(stderr, NULL, _IOLBF, BUFSIZ); /* a line is one write */
 }
 
+size_t berth_output_character(const char *text, size_t size, bool newlines,
+                              char shown[BERTH_OUTPUT_CHARACTER])
+{
+    unsigned char c = (unsigned char)text[0], next = size > 1 ? (unsigned char)text[1] : 0;
+    bool high = c == 0xc2 && next >= 0x80 && next <= 0x9f; /* control characters, too */
+
+    if (high || (c < 0x20 && c != '\t' && (c != '\n' || !newlines)) || c == 0x7f)
+        snprintf(shown, BERTH_OUTPUT_CHARACTER, "\\x%02x", high ? next : c);
+    else
+        snprintf(shown, BERTH_OUTPUT_CHARACTER, "%c", c);
+    return 1 + high;
+}
+
 void berth_output_visible(FILE *stream, const char *text, size_t size, bool newlines)
 {
-    for (size_t i = 0; i < size; i++) {
-        unsigned char c = (unsigned char)text[i];
-        unsigned char next = i + 1 < size ? (unsigned char)text[i + 1] : 0;
+    char shown[BERTH_OUTPUT_CHARACTER];
 
-        if (c == '\t' || (c == '\n' && newlines) || (c >= 0x20 && c != 0x7f && c != 0xc2))
-            putc(c, stream);
-        else if (c != 0xc2)
-            fprintf(stream, "\\x%02x", c);
-        else if (next < 0x80 || next > 0x9f)
-            putc(c, stream);
-        else /* U+0080 to U+009F are control characters, too */
-            fprintf(stream, "\\x%02x", (unsigned char)text[++i]);
+    for (size_t i = 0; i < size;) {
+        i += berth_output_character(text + i, size - i, newlines, shown);
+        fputs(shown, stream);
     }
 }
 

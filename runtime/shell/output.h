@@ -31,6 +31,13 @@ int berth_output_fail(bool json, int code, const char *format, ...)
 int berth_output_usage(bool json, const char *command, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
+/*
+ * How the next byte is shown, or the next control character, which may be two: \x1b; newlines stay
+ * if they may. Returns how many bytes that was for.
+ */
+#define BERTH_OUTPUT_CHARACTER 8
+size_t berth_output_character(const char *text, size_t size, bool newlines,
+                              char shown[BERTH_OUTPUT_CHARACTER]);
 /* The bytes with control characters as \x1b; newlines stay if they may. */
 void berth_output_visible(FILE *stream, const char *text, size_t size, bool newlines);
 

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 #include <berth/host.h>
-#include <errno.h>
 #include <signal.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@
 #include "runtime/shell/place.h"
 #include "runtime/shell/reconfigure.h"
 #include "runtime/shell/shell.h"
+#include "runtime/shell/signals.h"
 #include "runtime/shell/terminal.h"
 
 struct run {
@@ -20,6 +20,7 @@ struct run {
     struct berth_config config;
     struct berth_reconfigure reconfigure;
     const char *file; /* --config */
+    const char *log;  /* --log */
     bool bound;       /* to its terminal */
     struct berth_place place;
     bool hidden; /* --no-control: it listens nowhere */
@@ -43,34 +44,51 @@ static bool hang_up(struct run *run)
     return false;
 }
 
-/*
- * Waits for SIGTERM or SIGINT, both blocked, as is SIGHUP, to which it listens meanwhile. From then
- * on the next one ends the program at once.
- */
-static int wait_for_end(struct run *run, const sigset_t *ends)
+/* Whether the signal is one of those that end the host; the others are dealt with. */
+static bool is_end(struct run *run, int number)
 {
-    sigset_t signals = *ends;
+    if (number == SIGUSR1)
+        berth_log_reopen();
+    return number == SIGHUP ? hang_up(run) : number == SIGTERM || number == SIGINT;
+}
+
+/* Waits for SIGTERM or SIGINT. From then on the next one ends the program at once. */
+static int wait_for_end(struct run *run)
+{
     int got;
 
-    sigaddset(&signals, SIGHUP);
     do
-        got = sigwaitinfo(&signals, NULL);
-    while ((got < 0 && errno == EINTR) || (got == SIGHUP && !hang_up(run)));
-    signal(SIGTERM, SIG_DFL);
-    signal(SIGINT, SIG_DFL); /* a script's background jobs begin with it ignored */
-    pthread_sigmask(SIG_UNBLOCK, ends, NULL);
+        got = berth_signals_wait(-1);
+    while (!is_end(run, got));
+    berth_signals_release();
     return got;
 }
 
-/* What is wrong: with errors for people, who have to mend them; else as lines of the log. */
-static int tell_problems(struct berth_problems *problems, struct berth_error *error)
+static int open_log(struct run *run, struct berth_error *error)
 {
+    const struct berth_config *config = &run->config;
+    const struct berth_log_setup setup = {
+        .target = run->log ? run->log : config->log_target,
+        .format = config->log_format,
+        .identifier = run->place.name ? run->place.name : config->host.name,
+    };
+
+    return berth_log_open(&setup, error);
+}
+
+/* What is wrong: with errors for people, who have to mend them; else as lines of the log. */
+static int tell_problems(struct run *run, struct berth_error *error)
+{
+    struct berth_problems *problems = &run->config.problems;
+
     if (problems->errors || problems->failed) {
         berth_problems_print(problems);
         return berth_problems_error(problems, error);
     }
-    berth_problems_log(problems);
-    return BERTH_OK;
+    int code = open_log(run, error);
+    if (code == BERTH_OK)
+        berth_problems_log(problems);
+    return code;
 }
 
 /* Everything about the configuration is told before anything is loaded. */
@@ -79,7 +97,7 @@ static int configure(struct run *run, struct berth_error *error)
     int code = berth_config_open(&run->config, run->file, &run->local.search, error);
 
     if (code == BERTH_OK)
-        code = tell_problems(&run->config.problems, error);
+        code = tell_problems(run, error);
     if (code == BERTH_OK)
         code = berth_reconfigure_init(&run->reconfigure, &run->local, &run->config, error);
     return code;
@@ -108,9 +126,13 @@ static int name_host(struct run *run, struct berth_error *error)
 /* All that is to be known before there is a host. */
 static int prepare(struct run *run, struct berth_error *error)
 {
-    int code =
-        run->file ? configure(run, error) : berth_search_add_standard(&run->local.search, error);
+    int code;
 
+    if (!run->file)
+        berth_host_options_init(&run->config.host);
+    code = run->file ? configure(run, error) : open_log(run, error);
+    if (code == BERTH_OK && !run->file)
+        code = berth_search_add_standard(&run->local.search, error);
     if (code == BERTH_OK)
         code = berth_local_find(&run->local, error);
     if (code == BERTH_OK && run->file)
@@ -120,14 +142,12 @@ static int prepare(struct run *run, struct berth_error *error)
     return code;
 }
 
-static int serve(struct run *run, const sigset_t *ends)
+static int serve(struct run *run)
 {
     struct berth_host_options options = run->config.host;
     struct berth_local *local = &run->local;
     struct berth_error error = { 0 };
 
-    if (!run->file)
-        berth_host_options_init(&options);
     options.name = run->place.name;
     options.log = berth_log_print;
     int status = berth_local_open(local, options, &error);
@@ -137,7 +157,7 @@ static int serve(struct run *run, const sigset_t *ends)
     }
     berth_reconfigure_started(&run->reconfigure);
     berth_log_info("ready, with %zu module%s", local->loaded, local->loaded == 1 ? "" : "s");
-    int signal_number = wait_for_end(run, ends);
+    int signal_number = wait_for_end(run);
     berth_log_info("SIG%s: stopping", sigabbrev_np(signal_number));
     return BERTH_EXIT_OK;
 }
@@ -146,20 +166,12 @@ static int serve(struct run *run, const sigset_t *ends)
 static int run_host(struct run *run)
 {
     struct berth_error error = { 0 };
-    sigset_t ends, blocked;
 
     run->bound = berth_terminal_binds();
     if (prepare(run, &error) != BERTH_OK)
         return berth_output_error(false, &error);
-    /* Blocked before the host has threads, which inherit it: only sigwaitinfo gets them. */
-    sigemptyset(&ends);
-    sigaddset(&ends, SIGTERM);
-    sigaddset(&ends, SIGINT);
-    blocked = ends;
-    sigaddset(&blocked, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
-    signal(SIGPIPE, SIG_IGN); /* whoever reads the log may go away */
-    return serve(run, &ends);
+    berth_signals_block();
+    return serve(run);
 }
 
 static void read_option(struct run *run, int option)
@@ -175,6 +187,11 @@ static void read_option(struct run *run, int option)
         if (run->file)
             berth_options_problem(&run->options, "--config: one configuration at a time");
         run->file = optarg;
+        break;
+    case 'l':
+        if (!*optarg)
+            berth_options_problem(&run->options, "--log: write stderr, journal or a file");
+        run->log = optarg;
         break;
     case 'n':
         run->place.name = optarg;
@@ -206,6 +223,7 @@ static int run(int argc, char **argv)
 {
     static const struct option known[] = {
         { "config", required_argument, NULL, 'c' },
+        { "log", required_argument, NULL, 'l' },
         { "name", required_argument, NULL, 'n' },
         { "no-control", no_argument, NULL, 'C' },
         { "path", required_argument, NULL, 'p' },
@@ -221,6 +239,7 @@ static int run(int argc, char **argv)
     if (!berth_options_end(&run.options, &status))
         status = run_host(&run);
     berth_local_deinit(&run.local); /* modules' options lie in the configuration */
+    berth_log_close();
     berth_reconfigure_deinit(&run.reconfigure);
     berth_config_deinit(&run.config);
     return status;
@@ -229,7 +248,7 @@ static int run(int argc, char **argv)
 const struct berth_command berth_command_run = {
     .name = "run",
     .synopsis = "[--name NAME] [--socket PATH | --no-control]\n"
-                "          [--config CONFIG] [--path DIR]...\n"
+                "          [--config CONFIG] [--path DIR]... [--log TARGET]\n"
                 "          [FILE|NAME[=inline|process]]...",
     .help = "Runs a host with these modules, in the foreground, until SIGTERM or SIGINT.\n"
             "\n"
@@ -239,6 +258,7 @@ const struct berth_command berth_command_run = {
             "  --config CONFIG  starts what berth.conf(5) describes, and the modules that are\n"
             "                   named here as well\n"
             "  --path DIR       searches names here first; may be repeated\n"
+            "  --log TARGET     where the log goes: stderr (the default), journal, or a file\n"
             "  --name NAME      the host's name, else \"berth\"\n"
             "  --socket PATH    listens there; else at $BERTH_SOCKET, or as NAME.sock in\n"
             "                   $XDG_RUNTIME_DIR/berth or, for root, in /run/berth\n"
@@ -248,12 +268,12 @@ const struct berth_command berth_command_run = {
             "  FILE=inline      runs in the host's own process, which is the default\n"
             "  FILE=process     runs in a worker of its own, and its crash is only an error\n"
             "\n"
-            "What the modules and the host log goes to standard error, one line each:\n"
-            "TIME LEVEL MODULE TEXT. The first line says where the host listens, the line\n"
-            "\"ready\" that all modules are serving. At SIGTERM or SIGINT (Ctrl-C) every\n"
-            "module is stopped in order, and the exit status is 0; a second signal ends the\n"
-            "host at once. SIGHUP reads CONFIG again, and has the host become what it says,\n"
-            "all of it or nothing.\n"
+            "What the modules and the host log are lines TIME LEVEL MODULE TEXT. The first\n"
+            "one says where the host listens, the line \"ready\" that all modules are serving.\n"
+            "At SIGTERM or SIGINT (Ctrl-C) every module is stopped in order, and the exit\n"
+            "status is 0; a second signal ends the host at once. SIGHUP reads CONFIG again,\n"
+            "and has the host become what it says, all of it or nothing. At SIGUSR1 the log's\n"
+            "file is opened anew.\n"
             "\n"
             "Examples:\n"
             "  berth run ./greet.so ./math.so=process\n"

@@ -20,7 +20,7 @@ declare -A sources=(
     [elf]="$(echo runtime/{base,value,image}/*.c)"
     [config]="$(echo runtime/base/*.c runtime/value/*.c runtime/image/semver.c \
         runtime/shell/{config,config_check,config_options,config_schema,config_table}.c \
-        runtime/shell/{document,file,log,output,problem,quantity,search,summary}.c) ${library[*]}"
+        runtime/shell/{document,file,journal,line,log,log_file,output,problem,quantity,search,summary}.c) ${library[*]}"
 )
 
 # build TARGET NAME FLAG...: a fuzzer of a reader.

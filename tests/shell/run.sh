@@ -31,37 +31,6 @@ BERTH_STOP
 }
 C
 
-# begin ARG...: starts a host and waits until it is ready (or has ended).
-begin()
-{
-    : >err # or wait_for would find what the last one has said
-    "$berth" run "$@" >out 2>err &
-    host=$!
-    wait_for ' info host ready'
-}
-
-# wait_for TEXT: until the log has it, at most a minute or so.
-wait_for()
-{
-    for _ in $(seq 1200); do
-        grep -q "$1" err && return
-        kill -0 "$host" 2>/dev/null || return
-        sleep 0.05
-    done
-}
-
-# finish: the host's exit status, which it must reach within a minute or so.
-finish()
-{
-    for _ in $(seq 1200); do
-        kill -0 "$host" 2>/dev/null || break
-        sleep 0.05
-    done
-    kill -KILL "$host" 2>/dev/null
-    wait "$host"
-    status=$?
-}
-
 begin ./noisy.so "$modules/math.so=process"
 tap_run "a line says that it is ready" grep -qE ' info host ready, with 2 modules$' err
 tap_run "every line: TIME LEVEL MODULE TEXT" test -z \

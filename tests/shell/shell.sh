@@ -8,7 +8,8 @@ modules=$BERTH_TOP_BUILDDIR/tests/fixtures
 export BERTH_WORKER="${BERTH_WORKER:-$BERTH_TOP_BUILDDIR/berth-worker}"
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+host='' listener=''
+trap 'kill -KILL $host $listener 2>/dev/null; rm -rf "$work"' EXIT
 cd "$work" || exit
 
 # berth ARG...: runs it with what the test gives as standard input; sets status and fills the files out and err.
@@ -62,4 +63,50 @@ build_module()
     # shellcheck disable=SC2086
     ${BERTH_TEST_CC:-cc} -fPIC -shared -fvisibility=hidden -Wl,-z,now ${BERTH_TEST_SANITIZER:-} \
         -I"$BERTH_TOP_SRCDIR/include" -I"$BERTH_TOP_BUILDDIR/include" -o "$1.so" "$1.c"
+}
+
+# start ARG...: starts a host.
+start()
+{
+    : >err # or wait_for would find what the last one has said
+    "$berth" run "$@" >out 2>err &
+    host=$!
+}
+
+# begin ARG...: starts a host and waits until it is ready (or has ended).
+begin()
+{
+    start "$@"
+    wait_for 'host ready, with'
+}
+
+# wait_for TEXT [FILE]: until the log, or the file, has it, at most a minute or so.
+wait_for()
+{
+    for _ in $(seq 1200); do
+        grep -q "$1" "${2:-err}" 2>/dev/null && return
+        kill -0 "$host" 2>/dev/null || return
+        sleep 0.05
+    done
+}
+
+# finish: the host's exit status, which it must reach within a minute or so.
+finish()
+{
+    for _ in $(seq 1200); do
+        kill -0 "$host" 2>/dev/null || break
+        sleep 0.05
+    done
+    kill -KILL "$host" 2>/dev/null
+    wait "$host"
+    status=$?
+}
+
+# listen SOCKET FILE: has each datagram to the socket written to the file, a line for each.
+listen()
+{
+    : >"$2"
+    "$BERTH_TOP_BUILDDIR/tests/shell/datagrams" "$1" >>"$2" &
+    listener=$!
+    wait_for '^listening$' "$2"
 }

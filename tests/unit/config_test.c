@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The reader of configurations, its table of keys, and the search for modules. */
 #include "runtime/shell/config.h"
+#include "runtime/shell/log.h"
 
 #include <dirent.h>
 #include <stdlib.h>
@@ -73,7 +74,8 @@ static void every_key_goes_where_it_belongs(void)
               " \"last\": \"2s\"}}},"
               "\"limits\": {\"max_message\": \"2MiB\", \"mailbox_messages\": 7,"
               " \"mailbox_bytes\": 2048, \"call_timeout\": \"3s\", \"stop_timeout\": \"4ms\"},"
-              "\"log\": {\"level\": \"debug\"}}");
+              "\"log\": {\"level\": \"debug\", \"levels\": {\"one\": \"error\", \"two\": \"info\"},"
+              " \"target\": \"host.log\", \"format\": \"json\"}}");
     CHECK_STR(problems_of(&config), "");
     CHECK(config.whole);
     CHECK_STR(config.schema, "s");
@@ -85,6 +87,13 @@ static void every_key_goes_where_it_belongs(void)
     CHECK_INT(config.host.call_timeout_ns, 3000000000);
     CHECK_INT(config.host.stop_timeout_ns, 4000000);
     CHECK_INT(config.host.log_level, BERTH_LOG_DEBUG);
+    CHECK_STR(config.log_target, "/etc/x/host.log");
+    CHECK_STR(berth_log_formats[config.log_format], "json");
+    REQUIRE(config.levels.count == 2);
+    const struct berth_config_word *levels = config.levels.items;
+    CHECK_STR(levels[1].entry.key, "two");
+    CHECK_INT(levels[0].word, BERTH_LOG_ERROR);
+    CHECK_INT(levels[1].word, BERTH_LOG_INFO);
     REQUIRE(config.path.count == 2);
     CHECK_STR(((const char **)config.path.items)[0], "/etc/x/a");
     CHECK_STR(((const char **)config.path.items)[1], "/b");
