@@ -163,6 +163,45 @@ static int unload_killed(berth_ctx *admin, struct berth_module *module, struct b
     return berth_module_unload(admin, module, true, error);
 }
 
+/* How much module needs other: 2 requires it, 1 imports it, 0 not at all. */
+static int need_of(const struct berth_module *module, const struct berth_module *other)
+{
+    const struct berth_manifest *manifest = module->current->image->manifest;
+    int need = 0;
+    for (size_t i = 0; i < manifest->import_count; i++)
+        if (strcmp(manifest->imports[i].module, other->name) == 0)
+            need = 1;
+    for (size_t i = 0; i < manifest->require_count; i++)
+        if (strcmp(manifest->requires[i].module, other->name) == 0)
+            need = 2;
+    return need;
+}
+
+/*
+ * The one that is needed least by those that are still there, the last loaded among equals: those
+ * that need others stop before them, also when these were loaded anew. A ring has no right order.
+ */
+static struct berth_module *next_to_end(const struct berth_host *host)
+{
+    struct berth_module *best = NULL;
+    int least = 3;
+    for (const struct berth_list *at = host->order.previous; at != &host->order && least > 0;
+         at = at->previous) {
+        struct berth_module *module = berth_container(at, struct berth_module, link);
+        int need = 0;
+        berth_list_each(&host->order, link) {
+            const struct berth_module *other = berth_container(link, struct berth_module, link);
+            int its = other == module ? 0 : need_of(other, module);
+            need = its > need ? its : need;
+        }
+        if (need < least) {
+            least = need;
+            best = module;
+        }
+    }
+    return best;
+}
+
 /* false: something is still inside of a module, or this is. */
 static bool unload_all(struct berth_host *host)
 {
@@ -171,9 +210,8 @@ static bool unload_all(struct berth_host *host)
     berth_ctx *admin = berth_admin_enter(host, "the end of the host", &error);
     if (!admin)
         return error.code == BERTH_RESOURCE_EXHAUSTED && berth_list_empty(&host->order);
-    while (!berth_list_empty(&host->order)) {
-        struct berth_module *module =
-            berth_container(host->order.previous, struct berth_module, link);
+    host->end_deadline = berth_stop_deadline(host);
+    for (struct berth_module *module; (module = next_to_end(host));) {
         if (berth_module_unload(admin, module, true, &error) == BERTH_OK)
             continue;
         berth_host_log(host, NULL, BERTH_LOG_ERROR, "at the end: %s", error.text);

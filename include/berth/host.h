@@ -88,10 +88,12 @@ BERTH_PUBLIC int berth_host_new(const struct berth_host_options *options, berth_
                                 struct berth_error *error);
 
 /*
- * Stops every module in the reverse order of loading, ends the threads and workers, and frees the
- * host. Not inside a call, and no other thread may be using the host. NULL does nothing. What
- * could not be finished in stop_timeout_ns is logged, and then all that it can reach, the host
- * too, stays in memory; nothing of it calls the application any more.
+ * Stops every module, each before those that it requires or imports and otherwise in the reverse
+ * order of loading; ends the threads and workers, and frees the host. Not inside a call, and no
+ * other thread may be using the host. NULL does nothing. All modules share one stop_timeout_ns for
+ * the calls that are inside, of which each gets a fifth at least. What could not be finished is
+ * logged, by module and number of calls, and then all that it can reach, the host too, stays in
+ * memory; nothing of it calls the application any more.
  */
 BERTH_PUBLIC void berth_host_free(berth_host *host);
 

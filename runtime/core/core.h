@@ -268,6 +268,7 @@ struct berth_host {
     struct berth_zygote *zygote;
     int64_t ready_timeout; /* ns that a worker may take for its constructors, and then for START */
     pthread_mutex_t admin;
+    int64_t end_deadline; /* of the host's end, which all modules share; 0 before. Under admin */
     uint32_t admin_chain; /* who holds it, 0: nobody; atomic */
     pthread_rwlock_t topic_lock;
     pthread_mutex_t lock;

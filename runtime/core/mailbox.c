@@ -135,9 +135,10 @@ void berth_mailbox_forget(struct berth_module *module, struct berth_alarm *alarm
     pthread_mutex_unlock(&module->mail_lock);
 }
 
-void berth_mailbox_drop(struct berth_module *module)
+size_t berth_mailbox_drop(struct berth_module *module)
 {
     pthread_mutex_lock(&module->mail_lock);
+    size_t messages = module->mail_messages;
     berth_list_each_safe(&module->mails, link) {
         struct berth_mail *mail = berth_container(link, struct berth_mail, link);
         berth_list_remove(link);
@@ -147,6 +148,7 @@ void berth_mailbox_drop(struct berth_module *module)
     }
     module->mail_messages = module->mail_bytes = 0;
     pthread_mutex_unlock(&module->mail_lock);
+    return messages;
 }
 
 void berth_mailbox_pause(struct berth_module *module)

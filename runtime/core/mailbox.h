@@ -11,8 +11,8 @@ int berth_mailbox_post(struct berth_module *module, struct berth_subscription *s
 void berth_mailbox_alarm(struct berth_module *module, struct berth_alarm *alarm);
 /* The alarm has no mail and no turn any more, but for the turn that this is called from. */
 void berth_mailbox_forget(struct berth_module *module, struct berth_alarm *alarm);
-/* Everything that is in it goes. */
-void berth_mailbox_drop(struct berth_module *module);
+/* Everything that is in it goes. Returns how many messages that were. */
+size_t berth_mailbox_drop(struct berth_module *module);
 void berth_parcel_unref(struct berth_parcel *parcel);
 
 /* No turn begins until resume; waits for none. */

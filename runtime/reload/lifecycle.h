@@ -53,10 +53,16 @@ void berth_generation_end(berth_ctx *admin, struct berth_generation *generation,
                           char *reason, size_t size);
 /* Something is still inside: it is kept until berth_generations_reap finds that nothing is. */
 void berth_generation_linger(struct berth_generation *generation, const char *why);
-/* Until when an unload or reload that begins now waits for what is inside. */
+/*
+ * Until when an unload or reload that begins now waits for what is inside. At the host's end all
+ * modules share one stop_timeout; when some have used it up, the others still get a fifth each.
+ */
 static inline int64_t berth_stop_deadline(const struct berth_host *host)
 {
-    return berth_now() + host->options.stop_timeout_ns;
+    int64_t now = berth_now(), least = now + host->options.stop_timeout_ns / 5;
+    if (!host->end_deadline)
+        return now + host->options.stop_timeout_ns;
+    return host->end_deadline > least ? host->end_deadline : least;
 }
 /* host->died. */
 void berth_module_died(struct berth_generation *generation, const char *how);

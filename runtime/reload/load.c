@@ -454,7 +454,7 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
 {
     struct berth_host *host = module->host;
     struct berth_generation *generation = module->current;
-    int64_t deadline = berth_stop_deadline(host);
+    int64_t began = berth_now(), deadline = berth_stop_deadline(host);
     if (berth_generation_inside(admin, generation))
         return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                                "%s cannot be unloaded from inside of a call of its own",
@@ -479,8 +479,9 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
                                            &generation->stopping);
         reopen(module);
         return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
-                               "%s: %zu calls were still inside after %.1f s; it goes on",
-                               module->name, inside, (double)host->options.stop_timeout_ns / 1e9);
+                               "%s: %zu calls were still inside after %.1f s%s", module->name,
+                               inside, (double)(berth_now() - began) / 1e9,
+                               host->end_deadline ? "" : "; it goes on");
     }
     if (!host->upstream)
         berth_topics_leave(generation);
@@ -492,7 +493,10 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     pthread_cond_broadcast(&host->changed);
     pthread_mutex_unlock(&host->lock);
     berth_timer_remove(&module->restart_timer); /* from here on no death sets it again */
-    berth_mailbox_drop(module);
+    size_t messages = berth_mailbox_drop(module);
+    if (messages)
+        berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s: %zu messages were not handled any more",
+                       module->name, messages);
     berth_event_of(generation, BERTH_EVENT_UNLOADED, "");
     berth_generation_end(admin, generation, deadline, NULL, 0);
     return BERTH_OK;

@@ -55,7 +55,8 @@ static const struct berth_config_key limit_keys[] = {
     { "call_timeout", BERTH_CONFIG_DURATION, INTO(berth_host_options, call_timeout_ns),
       "The time of a call that has no deadline of its own.", MILLISECOND, YEAR, NULL, NULL },
     { "stop_timeout", BERTH_CONFIG_DURATION, INTO(berth_host_options, stop_timeout_ns),
-      "How long an unload or reload waits for calls to end.", MILLISECOND, YEAR, NULL, NULL },
+      "How long an unload, a reload, or the end of the host waits for calls to end.",
+      MILLISECOND, YEAR, NULL, NULL },
 };
 static const struct berth_config_object limits = KEYS(berth_host_options, limit_keys);
 

@@ -64,6 +64,100 @@ wait_for 'SIGTERM: stopping'
 kill -INT "$host" && finish
 tap_run "so does SIGINT" test "$status" = 130
 
+# ---- What needs others stops before them ----
+
+build_module base <<'C'
+#include <berth/module.h>
+#include <unistd.h>
+BERTH_MODULE("base", "1.0.0", "Is needed.");
+BERTH_PARALLEL;
+BERTH_EXPORT(void, sit, "Does not come back.")
+{
+    berth_log(ctx, BERTH_LOG_INFO, "sits");
+    sleep(600);
+}
+BERTH_STOP
+{
+    berth_log(ctx, BERTH_LOG_INFO, "stops");
+}
+C
+build_module top <<'C'
+#include <berth/module.h>
+BERTH_MODULE("top", "1.0.0", "Needs it.");
+BERTH_REQUIRES("base", "^1");
+BERTH_STOP
+{
+    berth_log(ctx, BERTH_LOG_INFO, "stops");
+}
+C
+build_module user <<'C'
+#include <berth/module.h>
+BERTH_MODULE("user", "1.0.0", "Uses it.");
+BERTH_IMPORT(void, base, sit);
+BERTH_STOP
+{
+    berth_log(ctx, BERTH_LOG_INFO, "stops");
+}
+C
+cat >quiet.conf <<'CONF'
+{"log": {"level": "info"}, "limits": {"stop_timeout": "200ms"}}
+CONF
+begin ./base.so ./user.so ./top.so
+kill -TERM "$host" && finish
+tap_run "in the order of their needs" test "$(grep -o '[a-z]*@.* stops' err | tr '\n' ' ')" = \
+    "top@1.0.0#1 stops user@1.0.0#1 stops base@1.0.0#1 stops "
+build_module later <<'C'
+#include <berth/module.h>
+#include <pthread.h>
+BERTH_MODULE("later", "1.0.0", "Has base loaded anew once all are there.");
+BERTH_IMPORT(void, host, unload, (string, module), (optional(bool), force));
+BERTH_IMPORT(string, host, load, (string, file), (optional(string), name), (optional(string), placement),
+             (optional(json), options));
+static void move(berth_ctx *ctx, void *user)
+{
+    (void)user;
+    host_unload(ctx, "base", (berth_optional(bool)){ true, true });
+    host_load(ctx, "./base.so", NULL, NULL, NULL);
+    berth_log(ctx, BERTH_LOG_INFO, "moved it: %s", berth_failed(ctx) ? berth_error_text(ctx) : "yes");
+}
+BERTH_START
+{
+    berth_timer(ctx, 0, 0, move, 0);
+}
+C
+start ./base.so ./user.so ./top.so ./later.so
+wait_for 'moved it: yes'
+: >moved && grep -n . err >moved
+kill -TERM "$host" && finish
+tap_run "also when what they need was loaded last" test \
+    "$(sed "1,$(wc -l <moved)d" err | grep -o '[a-z]*@.* stops' | tr '\n' ' ')" = \
+    "top@1.0.0#1 stops user@1.0.0#1 stops base@1.0.0#2 stops "
+
+# ---- What cannot be finished ----
+
+build_module sits <<'C'
+#include <berth/module.h>
+BERTH_MODULE("sits", "1.0.0", "Calls what does not come back.");
+BERTH_IMPORT(void, base, sit);
+static void call(berth_ctx *ctx, void *user)
+{
+    (void)user;
+    base_sit(ctx);
+}
+BERTH_START
+{
+    berth_timer(ctx, 0, 0, call, 0);
+}
+C
+start --config quiet.conf ./base.so ./sits.so ./top.so
+wait_for 'base@1.0.0#1 sits'
+kill -TERM "$host" && finish
+tap_run "the log tells which calls could not be finished" \
+    grep -qE ' error host at the end: sits: 1 calls were still inside after [0-9.]+ s$' err
+tap_run "and where they are" grep -qE ' error host at the end: base: 1 calls were still inside' err
+tap_run "what does not depend on them is stopped" grep -q ' top@1.0.0#1 stops$' err
+tap_run "and it ends nevertheless" test "$status" = 0
+
 fails "what cannot be loaded is an error" 1 "*berth: not_found: *nofile.so*" run nofile.so
 fails "all or none" 1 "*berth: not_found: *nofile.so*" run "$modules/math.so" nofile.so
 fails "a START that fails" 1 "*berth: *bad_start*" run "$modules/bad_start.so"
