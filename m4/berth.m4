@@ -200,3 +200,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) { (void)data; (void
 	AC_SUBST([FUZZER_LDFLAGS])
 	AM_CONDITIONAL([ENABLE_FUZZER], [test "$enable_fuzzer" = yes])
 ])
+
+# BERTH_ARG_SYSTEMD: where units are, below our own prefix, as nothing is installed elsewhere.
+AC_DEFUN([BERTH_ARG_SYSTEMD], [
+	AC_ARG_WITH([systemdsystemunitdir],
+		[AS_HELP_STRING([--with-systemdsystemunitdir=DIR], [where berth.service is installed])],
+		[],
+		[with_systemdsystemunitdir=`$PKG_CONFIG --variable=systemdsystemunitdir systemd 2>/dev/null |
+			$SED -n 's|^\(/usr\)*/lib/|${prefix}/lib/|p'`])
+	AS_CASE([$with_systemdsystemunitdir], [yes|no|""],
+		[with_systemdsystemunitdir='${datadir}/berth'])
+	AC_SUBST([systemdsystemunitdir], [$with_systemdsystemunitdir])
+])

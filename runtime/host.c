@@ -367,6 +367,16 @@ int berth_host_set_log_level(berth_host *host, const char *name, int level,
     return code;
 }
 
+int berth_host_check(berth_host *host, int timeout_ms, struct berth_error *error)
+{
+    int64_t patience = (int64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
+    const char *missing = berth_schedule_check(host, berth_now() + patience);
+    if (!missing)
+        return BERTH_OK;
+    return berth_error_set(error, BERTH_UNAVAILABLE, "the host %s did not answer within %d ms: %s",
+                           host->name, timeout_ms, missing);
+}
+
 int berth_host_fd(const berth_host *host)
 {
     return berth_loop_fd(host->loop);

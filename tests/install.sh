@@ -26,6 +26,9 @@ tap_run "bash finds how to complete" test -s "$(find "$dest" -path '*/share/bash
 tap_run "berth-module says where modules are installed" \
     grep -q '/berth/modules$' <<<"$("$pkg_config" --variable=moduledir berth-module)"
 
+unit=$(find "$dest" -name berth.service)
+tap_run "so is a unit for systemd, which runs what is installed" \
+    test -x "$dest$(sed -n 's/^ExecStart=\([^ ]*\) run .*/\1/p' "$unit")"
 tap_run "the manual and the schema are installed" \
     test "$(find "$dest" -name 'berth*.[135]*' -o -name berth.conf.schema.json | wc -l)" = 4
 

@@ -107,6 +107,13 @@ BERTH_PUBLIC int berth_host_set_log_level(berth_host *host, const char *module, 
                                           struct berth_error *error);
 
 /*
+ * Whether the host's threads still answer, within timeout_ms: the loop's, and one of those that run
+ * messages, timers and watches. Else unavailable, which says what does not: for a watchdog. Without
+ * threads nothing is asked.
+ */
+BERTH_PUBLIC int berth_host_check(berth_host *host, int timeout_ms, struct berth_error *error);
+
+/*
  * threads = 0: readable when there is something to do. It stays the host's; poll it for POLLIN.
  */
 BERTH_PUBLIC int berth_host_fd(const berth_host *host);

@@ -293,6 +293,8 @@ struct berth_host {
     pthread_cond_t runnable, idle;
     struct berth_list run_queue, jobs;
     size_t idle_threads, job_threads, active;
+    /* signs of life: the newest that is asked for, and the newest that each has given */
+    uint64_t pulse_asked, pool_pulse, loop_pulse;
     pthread_t *pool;
     size_t pool_size;
     pthread_t loop_thread;

@@ -89,11 +89,21 @@ int berth_thread_spawn(pthread_t *ret_thread, void *(*run)(void *), void *argume
     return number;
 }
 
+/* run_lock held */
+static void give_pulse(struct berth_host *host, uint64_t *pulse)
+{
+    if (*pulse == host->pulse_asked)
+        return;
+    *pulse = host->pulse_asked;
+    pthread_cond_broadcast(&host->idle);
+}
+
 static void *pool_main(void *argument)
 {
     struct berth_host *host = argument;
     pthread_mutex_lock(&host->run_lock);
     while (!host->ending) {
+        give_pulse(host, &host->pool_pulse);
         if (run_one(host))
             continue;
         host->idle_threads++;
@@ -107,9 +117,32 @@ static void *pool_main(void *argument)
 static void *loop_main(void *argument)
 {
     struct berth_host *host = argument;
-    while (!__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE))
+    while (!__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE)) {
         berth_loop_run(host->loop, BERTH_FOREVER);
+        pthread_mutex_lock(&host->run_lock);
+        give_pulse(host, &host->loop_pulse);
+        pthread_mutex_unlock(&host->run_lock);
+    }
     return NULL;
+}
+
+const char *berth_schedule_check(struct berth_host *host, int64_t deadline)
+{
+    const struct timespec at = { deadline / 1000000000, deadline % 1000000000 };
+    if (!host->pool_size)
+        return NULL;
+    pthread_mutex_lock(&host->run_lock);
+    uint64_t asked = ++host->pulse_asked;
+    pthread_cond_signal(&host->runnable);
+    berth_loop_wake(host->loop);
+    int number = 0;
+    while ((host->pool_pulse < asked || host->loop_pulse < asked) && number != ETIMEDOUT)
+        number = pthread_cond_timedwait(&host->idle, &host->run_lock, &at);
+    const char *missing = host->pool_pulse < asked   ? "no thread of the pool is free"
+                          : host->loop_pulse < asked ? "the loop does not turn"
+                                                     : NULL;
+    pthread_mutex_unlock(&host->run_lock);
+    return missing;
 }
 
 /* A thread for jobs: works as long as there are some. */

@@ -20,6 +20,11 @@ bool berth_schedule_cancel(struct berth_module *module);
 int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument);
 /* The same for what the host has to do, however many jobs modules have: it comes first. */
 int berth_schedule_own_job(struct berth_host *host, void (*run)(void *argument), void *argument);
+/*
+ * Waits until a thread of the pool and that of the loop have come by; what has not until the
+ * deadline, in words, else NULL. Without threads there is nothing to wait for.
+ */
+const char *berth_schedule_check(struct berth_host *host, int64_t deadline);
 /* What is to do now, on this thread, after waiting at most timeout ns for something. */
 int berth_schedule_run(struct berth_host *host, int64_t timeout);
 

@@ -6,6 +6,7 @@
 #include "runtime/shell/config.h"
 #include "runtime/shell/local.h"
 #include "runtime/shell/log.h"
+#include "runtime/shell/notify.h"
 #include "runtime/shell/options.h"
 #include "runtime/shell/output.h"
 #include "runtime/shell/place.h"
@@ -13,6 +14,7 @@
 #include "runtime/shell/shell.h"
 #include "runtime/shell/signals.h"
 #include "runtime/shell/terminal.h"
+#include "runtime/shell/watchdog.h"
 
 struct run {
     struct berth_options options;
@@ -25,6 +27,7 @@ struct run {
     struct berth_place place;
     bool hidden; /* --no-control: it listens nowhere */
     char path[PATH_MAX];
+    struct berth_notify notify;
 };
 
 /* SIGHUP. True: it is one of the signals that end the host. */
@@ -35,7 +38,10 @@ static bool hang_up(struct run *run)
 
     if (run->file) {
         berth_log_info("SIGHUP: reading %s again", run->file);
-        berth_reconfigure(&run->reconfigure, &applied, &error);
+        berth_notify_reloading(&run->notify, "reading %s again", run->file);
+        int code = berth_reconfigure(&run->reconfigure, &applied, &error);
+        berth_notify_ready(&run->notify, "%s is %sapplied", run->file,
+                           code == BERTH_OK ? "" : "not ");
         return false;
     }
     if (run->bound && berth_terminal_gone())
@@ -55,11 +61,14 @@ static bool is_end(struct run *run, int number)
 /* Waits for SIGTERM or SIGINT. From then on the next one ends the program at once. */
 static int wait_for_end(struct run *run)
 {
+    struct berth_watchdog watchdog;
     int got;
 
-    do
-        got = berth_signals_wait(-1);
-    while (!is_end(run, got));
+    berth_watchdog_init(&watchdog, &run->notify, run->local.host);
+    do {
+        got = berth_signals_wait(berth_watchdog_left(&watchdog));
+        berth_watchdog_turn(&watchdog);
+    } while (!is_end(run, got));
     berth_signals_release();
     return got;
 }
@@ -157,8 +166,10 @@ static int serve(struct run *run)
     }
     berth_reconfigure_started(&run->reconfigure);
     berth_log_info("ready, with %zu module%s", local->loaded, local->loaded == 1 ? "" : "s");
+    berth_notify_ready(&run->notify, "%zu module%s", local->loaded, local->loaded == 1 ? "" : "s");
     int signal_number = wait_for_end(run);
     berth_log_info("SIG%s: stopping", sigabbrev_np(signal_number));
+    berth_notify_stopping(&run->notify, "stopping after SIG%s", sigabbrev_np(signal_number));
     return BERTH_EXIT_OK;
 }
 
@@ -170,6 +181,8 @@ static int run_host(struct run *run)
     run->bound = berth_terminal_binds();
     if (prepare(run, &error) != BERTH_OK)
         return berth_output_error(false, &error);
+    berth_notify_init(&run->notify);
+    berth_notify_status(&run->notify, "loading modules");
     berth_signals_block();
     return serve(run);
 }
@@ -231,7 +244,8 @@ static int run(int argc, char **argv)
         BERTH_OPTION_HELP,
         { 0 },
     };
-    struct run run = { .options = { .command = &berth_command_run, .known = known } };
+    struct run run = { .notify = BERTH_NOTIFY_NOBODY,
+                       .options = { .command = &berth_command_run, .known = known } };
     int status;
 
     berth_local_init(&run.local);
@@ -239,6 +253,7 @@ static int run(int argc, char **argv)
     if (!berth_options_end(&run.options, &status))
         status = run_host(&run);
     berth_local_deinit(&run.local); /* modules' options lie in the configuration */
+    berth_notify_deinit(&run.notify);
     berth_log_close();
     berth_reconfigure_deinit(&run.reconfigure);
     berth_config_deinit(&run.config);

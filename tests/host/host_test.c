@@ -448,6 +448,20 @@ static void an_importer_comes_after_what_it_imports(void)
     berth_host_free(host);
 }
 
+static void its_threads_answer(void)
+{
+    berth_host *host = berth_test_host(NULL);
+    struct berth_error error;
+
+    for (int i = 0; i < 100; i++)
+        CHECK_CODE(berth_host_check(host, (int)(berth_test_patience() / 1000000), &error), BERTH_OK,
+                   &error);
+    berth_host_free(host);
+    host = host_with_threads(0);
+    CHECK_CODE(berth_host_check(host, 0, &error), BERTH_OK, &error); /* nobody to ask */
+    berth_host_free(host);
+}
+
 static void all_or_none_are_loaded(void)
 {
     static const struct {
@@ -907,6 +921,7 @@ static const struct berth_test tests[] = {
     { "dispatch_waits_for_work_of_other_threads", dispatch_waits_for_work_of_other_threads },
     { "modules_load_in_the_order_of_their_needs", modules_load_in_the_order_of_their_needs },
     { "an_importer_comes_after_what_it_imports", an_importer_comes_after_what_it_imports },
+    { "its_threads_answer", its_threads_answer },
     { "all_or_none_are_loaded", all_or_none_are_loaded },
     { "ranges_are_kept", ranges_are_kept },
     { "shorter_options_are_taken", shorter_options_are_taken },

@@ -4,6 +4,8 @@
 . "$(dirname "$0")/shell.sh"
 
 exec </dev/null
+unset BERTH_SOCKET
+export XDG_RUNTIME_DIR=$work
 build_module noisy <<'C'
 #include <berth/module.h>
 BERTH_MODULE("noisy", "1.2.3", "Says what happens.");
