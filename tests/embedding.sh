@@ -44,6 +44,7 @@ not_found
 not_found
 greet@1.0.0#1 is now greet@1.0.0#2
 greet.summary: {"guests":7}
+0 bytes
 TEXT
 
 # runs NAME: prints what is expected.

@@ -78,6 +78,12 @@ struct berth_host_options {
     size_t mailbox_bytes;    /* of each module; default 1 MiB */
     int64_t call_timeout_ns; /* of a call without a deadline of its own; 0, the default: none */
     int64_t stop_timeout_ns; /* how long an unload or reload waits for calls to end; default 5 s */
+    /*
+     * Called first on every thread that the host makes, all signals being blocked there; NULL: not.
+     * For an alternate signal stack, say. Must not call the host.
+     */
+    void (*thread)(void *user);
+    void *thread_user;
 };
 
 /* Fills in the defaults. */
@@ -433,6 +439,16 @@ typedef void (*berth_message_fn)(berth_ctx *ctx, const struct berth_message *mes
 BERTH_PUBLIC int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn fn,
                                       void *user, uint64_t *ret_id, struct berth_error *error);
 BERTH_PUBLIC void berth_host_unsubscribe(berth_host *host, uint64_t id);
+
+/* ---- crashes -------------------------------------------------------------------------------- */
+
+/*
+ * For a signal handler of the application's own: whose code the calling thread is in, as lines
+ * "math@1.2.0#1 divide\n", the innermost call first; "callback" is what has no name, as a timer.
+ * Whole lines, as many as fit into size bytes, without a NUL. Returns how many bytes that were; 0:
+ * no module's function runs on this thread. Async-signal-safe: no lock, no memory, no errno.
+ */
+BERTH_PUBLIC size_t berth_crash_describe(void *buffer, size_t size);
 
 /* ---- words ---------------------------------------------------------------------------------- */
 

@@ -25,7 +25,8 @@ struct berth_scope {
  * threads, which free them when they next look or end; the mutex orders that against threads that
  * end.
  */
-static _Thread_local struct berth_thread *own_threads;
+static _Thread_local struct berth_thread *own_threads
+    __attribute__((tls_model("initial-exec"))); /* handlers read it, and must not allocate it */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key;
 static bool have_exit_key;
@@ -277,6 +278,22 @@ bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintpt
                          void *user)
 {
     return frames_of(berth_thread_of(ctx), inside, user) > 0;
+}
+
+void berth_frames_visit(void (*visit)(void *user, const struct berth_threads *set, uintptr_t word),
+                        void *user)
+{
+    for (struct berth_thread *thread = own_threads; thread; thread = thread->sibling) {
+        const struct berth_threads *set = __atomic_load_n(&thread->set, __ATOMIC_ACQUIRE);
+        const berth_ctx *base = berth_thread_base(thread), *end = base;
+        if (!set)
+            continue;
+        while (end->frame && !berth_too_deep(end))
+            end++;
+        for (; end >= base; end--)
+            if (end->frame)
+                visit(user, set, BERTH_FRAME_WORD(end->frame));
+    }
 }
 
 /* ---- errors ---- */

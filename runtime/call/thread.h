@@ -110,6 +110,13 @@ bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintpt
                          void *user);
 
 /*
+ * Every frame of the calling thread, the innermost one of each host first. Takes no lock and no
+ * memory: a signal handler may call it.
+ */
+void berth_frames_visit(void (*visit)(void *user, const struct berth_threads *set, uintptr_t word),
+                        void *user);
+
+/*
  * "greet.hello → math.divide", innermost last, as far as it fits: what runs on ctx's thread (in a
  * worker, from its module's own function on). Returns how many names. Calls set->describe.
  */

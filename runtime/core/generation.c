@@ -5,6 +5,7 @@
 #include "runtime/core/generation.h"
 #include "runtime/core/alarm.h"
 #include "runtime/core/call.h"
+#include "runtime/core/crash.h"
 #include "runtime/core/handle.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
@@ -422,6 +423,8 @@ int berth_generation_open(struct berth_generation *generation, struct berth_erro
     pthread_mutex_lock(&host->lock);
     code = is_inline ? links_bind(generation, error) : imports_bind(generation, error);
     pthread_mutex_unlock(&host->lock);
+    if (is_inline)
+        berth_crash_publish(generation);
     return code == BERTH_OK && !is_inline ? berth_generation_carry(generation, error) : code;
 }
 
@@ -519,7 +522,7 @@ uint64_t berth_generation_thread(struct berth_generation *generation, const char
     pthread_mutex_lock(&host->lock);
     int number = generation->stopping
                      ? ECANCELED
-                     : berth_thread_spawn(&thread->thread, module_thread_main, thread,
+                     : berth_thread_spawn(host, &thread->thread, module_thread_main, thread,
                                           name && *name ? name : "berth-module");
     if (number == 0)
         berth_list_append(&generation->threads, &thread->link);
@@ -649,6 +652,7 @@ static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void generation_free(struct berth_generation *generation)
 {
+    berth_crash_withdraw(generation);
     pthread_mutex_lock(&generation->host->lock);
     berth_list_remove(&generation->all);
     pthread_mutex_unlock(&generation->host->lock);
@@ -707,7 +711,11 @@ bool berth_generation_free(struct berth_generation *generation, char *reason, si
         bool keep = host->options.flags & BERTH_HOST_KEEP_IMAGES;
         if (keep)
             snprintf(why, sizeof why, "the host keeps images (BERTH_HOST_KEEP_IMAGES)");
+        if (!keep)
+            berth_crash_withdraw(generation);
         if (keep || !berth_image_unmap(generation->image, why, sizeof why)) {
+            if (!keep)
+                berth_crash_publish(generation);
             if (reason)
                 snprintf(reason, size, "%s", why);
             /* its code may still be reached: what it points at stays, too, until the host's end */

@@ -73,13 +73,37 @@ static void block_signals(sigset_t *old)
     pthread_sigmask(SIG_SETMASK, &all, old);
 }
 
-int berth_thread_spawn(pthread_t *ret_thread, void *(*run)(void *), void *argument,
-                       const char *name)
+/* What a thread is to do, when the application has something to do on it first. */
+struct start {
+    void *(*run)(void *);
+    void *argument;
+    void (*thread)(void *user);
+    void *user;
+};
+
+static void *start_main(void *argument)
 {
+    struct start start = *(struct start *)argument;
+    free(argument);
+    start.thread(start.user);
+    return start.run(start.argument);
+}
+
+int berth_thread_spawn(struct berth_host *host, pthread_t *ret_thread, void *(*run)(void *),
+                       void *argument, const char *name)
+{
+    struct start *start = host->options.thread ? malloc(sizeof *start) : NULL;
     sigset_t old;
+    if (host->options.thread && !start)
+        return ENOMEM;
+    if (start)
+        *start = (struct start){ run, argument, host->options.thread, host->options.thread_user };
     block_signals(&old);
-    int number = pthread_create(ret_thread, NULL, run, argument);
+    int number = start ? pthread_create(ret_thread, NULL, start_main, start)
+                       : pthread_create(ret_thread, NULL, run, argument);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
+    if (number != 0)
+        free(start);
     if (number == 0) {
         char cut[16];
         strncpy(cut, name, sizeof cut - 1);
@@ -214,7 +238,7 @@ static int add_job(struct berth_host *host, void (*run)(void *argument), void *a
     if (host->pool_size && host->job_threads < most && too_few_idle(host)) {
         pthread_t thread;
         host->job_threads++;
-        if (berth_thread_spawn(&thread, job_main, host, "berth-job") == 0)
+        if (berth_thread_spawn(host, &thread, job_main, host, "berth-job") == 0)
             pthread_detach(thread);
         else
             host->job_threads--; /* a thread of the pool will come to it */
@@ -246,10 +270,11 @@ int berth_schedule_start(struct berth_host *host, struct berth_error *error)
     host->pool = calloc((size_t)wanted, sizeof *host->pool);
     if (!host->pool)
         return berth_error_nomem(error);
-    int number = berth_thread_spawn(&host->loop_thread, loop_main, host, "berth-loop");
+    int number = berth_thread_spawn(host, &host->loop_thread, loop_main, host, "berth-loop");
     host->loop_started = number == 0;
     while (number == 0 && host->pool_size < (size_t)wanted) {
-        number = berth_thread_spawn(&host->pool[host->pool_size], pool_main, host, "berth-pool");
+        number =
+            berth_thread_spawn(host, &host->pool[host->pool_size], pool_main, host, "berth-pool");
         if (number == 0)
             host->pool_size++;
     }

@@ -5,9 +5,9 @@
 
 #include "runtime/core/core.h"
 
-/* With all signals blocked. Returns an errno value. */
-int berth_thread_spawn(pthread_t *ret_thread, void *(*run)(void *), void *argument,
-                       const char *name);
+/* With all signals blocked, and the application's thread function first. Returns an errno value. */
+int berth_thread_spawn(struct berth_host *host, pthread_t *ret_thread, void *(*run)(void *),
+                       void *argument, const char *name);
 int berth_schedule_start(struct berth_host *host, struct berth_error *error);
 void berth_schedule_stop(struct berth_host *host);
 /* For a host that cannot be freed: nothing new is begun, and nothing waited for. */

@@ -65,6 +65,7 @@ struct berth_config {
     const char *log_target;           /* NULL: none is said. A file: from where the text is */
     int log_format;                   /* an index of berth_log_formats */
     struct berth_config_list levels;  /* struct berth_config_word of berth_log_levels */
+    int after_crash;                  /* enum berth_after_crash */
     const char *schema;
     const struct berth_node *root; /* of the text, or NULL */
     struct berth_problems problems;
@@ -73,6 +74,9 @@ struct berth_config {
     char *text; /* of malloc, or NULL */
     struct berth_arena arena;
 };
+
+/* What becomes of the module that the last run has crashed in. */
+enum berth_after_crash { BERTH_AFTER_CRASH_NOTHING, BERTH_AFTER_CRASH_ISOLATE };
 
 extern const char *const berth_placements[]; /* "inline", "process", NULL */
 extern const char *const berth_restarts[];   /* "always", "never", NULL */

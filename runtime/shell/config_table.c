@@ -42,6 +42,11 @@ static const char *check_restart(const void *values)
                ? "the first delay is longer than the last one, which is 30s if it is not given"
                : NULL;
 }
+static const char *const after_crash[] = {
+    [BERTH_AFTER_CRASH_NOTHING] = "nothing",
+    [BERTH_AFTER_CRASH_ISOLATE] = "isolate",
+    [BERTH_AFTER_CRASH_ISOLATE + 1] = NULL,
+};
 static const char *const log_targets[] = { "stderr", "journal", NULL };
 
 /* clang-format off */
@@ -123,6 +128,9 @@ static const struct berth_config_key root_keys[] = {
       "Limits of the host.", 0, 0, NULL, &limits },
     { "log", BERTH_CONFIG_OBJECT, 0,
       "What is logged.", 0, 0, NULL, &log_object },
+    { "after_crash", BERTH_CONFIG_WORD, INTO(berth_config, after_crash),
+      "What becomes of the module that the last run has crashed in: isolate loads it in a process.",
+      0, 0, after_crash, NULL },
 };
 /* clang-format on */
 const struct berth_config_object berth_config_root = KEYS(berth_config, root_keys);

@@ -93,6 +93,27 @@ int berth_local_find(struct berth_local *local, struct berth_error *error)
     return code;
 }
 
+bool berth_local_isolate(struct berth_local *local, const char *name, const char *version)
+{
+    bool isolated = false;
+
+    for (size_t i = 0; i < local->count; i++) {
+        struct berth_local_module *module = &local->modules[i];
+        struct berth_summary summary;
+        bool is_inline = !module->placement || strcmp(module->placement, "inline") == 0;
+        if (!is_inline || (module->name && strcmp(module->name, name) != 0) ||
+            berth_summary_init(&summary, module->file, NULL) != BERTH_OK)
+            continue;
+        if (strcmp(module->name ? module->name : summary.module, name) == 0 &&
+            strcmp(summary.version, version) == 0) {
+            module->placement = "process";
+            isolated = true;
+        }
+        berth_summary_deinit(&summary);
+    }
+    return isolated;
+}
+
 /*
  * The worker's program: BERTH_WORKER names it; a shell in a build tree takes the one that was built
  * with it; NULL leaves it to libberth, which knows the installed one.

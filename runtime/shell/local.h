@@ -43,6 +43,12 @@ int berth_local_add(struct berth_local *local, char *word, struct berth_error *e
 int berth_local_add_config(struct berth_local *local, const struct berth_config *config,
                            struct berth_error *error);
 
+/*
+ * After berth_local_find: has the module of this name run in a process of its own, if it is of this
+ * version. True: it would have run inline.
+ */
+bool berth_local_isolate(struct berth_local *local, const char *name, const char *version);
+
 /* Finds the file of each word, in the places that were added to the search. */
 int berth_local_find(struct berth_local *local, struct berth_error *error);
 

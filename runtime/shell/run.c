@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/shell/config.h"
+#include "runtime/shell/crash.h"
 #include "runtime/shell/local.h"
 #include "runtime/shell/log.h"
 #include "runtime/shell/notify.h"
@@ -28,6 +29,8 @@ struct run {
     bool hidden; /* --no-control: it listens nowhere */
     char path[PATH_MAX];
     struct berth_notify notify;
+    const char *crash_record; /* --crash-record */
+    struct berth_crash crash;
 };
 
 /* SIGHUP. True: it is one of the signals that end the host. */
@@ -132,6 +135,22 @@ static int name_host(struct run *run, struct berth_error *error)
     return berth_place_socket(&run->place, run->path, error);
 }
 
+/* Tells how the last run has ended, and has this one's end recorded. */
+static int look_at_crash(struct run *run, struct berth_error *error)
+{
+    struct berth_crash *crash = &run->crash;
+    int code = berth_crash_open(crash, run->crash_record, run->place.name, error);
+
+    if (code != BERTH_OK)
+        return code;
+    berth_crash_tell(crash);
+    if (*crash->module && run->config.after_crash == BERTH_AFTER_CRASH_ISOLATE &&
+        berth_local_isolate(&run->local, crash->module, crash->version))
+        berth_log_warning("%s %s is loaded in a process of its own", crash->module, crash->version);
+    berth_crash_arm(crash);
+    return BERTH_OK;
+}
+
 /* All that is to be known before there is a host. */
 static int prepare(struct run *run, struct berth_error *error)
 {
@@ -148,6 +167,8 @@ static int prepare(struct run *run, struct berth_error *error)
         code = berth_local_add_config(&run->local, &run->config, error);
     if (code == BERTH_OK)
         code = name_host(run, error);
+    if (code == BERTH_OK)
+        code = look_at_crash(run, error);
     return code;
 }
 
@@ -159,6 +180,8 @@ static int serve(struct run *run)
 
     options.name = run->place.name;
     options.log = berth_log_print;
+    if (run->crash.fd >= 0)
+        options.thread = berth_crash_thread;
     int status = berth_local_open(local, options, &error);
     if (status != BERTH_EXIT_OK) {
         berth_output_error(false, &error);
@@ -206,6 +229,9 @@ static void read_option(struct run *run, int option)
             berth_options_problem(&run->options, "--log: write stderr, journal or a file");
         run->log = optarg;
         break;
+    case 'r':
+        run->crash_record = optarg;
+        break;
     case 'n':
         run->place.name = optarg;
         break;
@@ -236,6 +262,7 @@ static int run(int argc, char **argv)
 {
     static const struct option known[] = {
         { "config", required_argument, NULL, 'c' },
+        { "crash-record", required_argument, NULL, 'r' },
         { "log", required_argument, NULL, 'l' },
         { "name", required_argument, NULL, 'n' },
         { "no-control", no_argument, NULL, 'C' },
@@ -245,6 +272,7 @@ static int run(int argc, char **argv)
         { 0 },
     };
     struct run run = { .notify = BERTH_NOTIFY_NOBODY,
+                       .crash = { .fd = -1 },
                        .options = { .command = &berth_command_run, .known = known } };
     int status;
 
@@ -253,6 +281,7 @@ static int run(int argc, char **argv)
     if (!berth_options_end(&run.options, &status))
         status = run_host(&run);
     berth_local_deinit(&run.local); /* modules' options lie in the configuration */
+    berth_crash_close(&run.crash);
     berth_notify_deinit(&run.notify);
     berth_log_close();
     berth_reconfigure_deinit(&run.reconfigure);
@@ -264,6 +293,7 @@ const struct berth_command berth_command_run = {
     .name = "run",
     .synopsis = "[--name NAME] [--socket PATH | --no-control]\n"
                 "          [--config CONFIG] [--path DIR]... [--log TARGET]\n"
+                "          [--crash-record FILE]\n"
                 "          [FILE|NAME[=inline|process]]...",
     .help = "Runs a host with these modules, in the foreground, until SIGTERM or SIGINT.\n"
             "\n"
@@ -274,6 +304,8 @@ const struct berth_command berth_command_run = {
             "                   named here as well\n"
             "  --path DIR       searches names here first; may be repeated\n"
             "  --log TARGET     where the log goes: stderr (the default), journal, or a file\n"
+            "  --crash-record FILE\n"
+            "                   where a crash of the host is recorded\n"
             "  --name NAME      the host's name, else \"berth\"\n"
             "  --socket PATH    listens there; else at $BERTH_SOCKET, or as NAME.sock in\n"
             "                   $XDG_RUNTIME_DIR/berth or, for root, in /run/berth\n"

@@ -56,6 +56,62 @@ static size_t count_of(const char *text, const char *part)
     return count;
 }
 
+/* ---- What a crash handler may ask ---- */
+
+static char described[256];
+
+static void describe(void)
+{
+    described[berth_crash_describe(described, sizeof(described) - 1)] = '\0';
+}
+
+static void describe_a_little(void)
+{
+    described[berth_crash_describe(described, 20)] = '\0';
+}
+
+static void frames_tell_whose_code_it_is(void)
+{
+    struct berth_error error;
+
+    make_host(0);
+    describe();
+    CHECK_STR(described, ""); /* no module's */
+    on_starting = describe;
+    LOAD(host, "starter", NULL);
+    CHECK_STR(described, "app@1.0.0#1 starting\nstarter@1.0.0#1 START\n");
+    CHECK_CODE(berth_host_reload(host, "starter", NULL, NULL, &error), BERTH_OK, &error);
+    on_holding = describe;
+    CALL(host, "host.call", "[\"starter.hold\"]");
+    CHECK_CONTAINS(described, "app@1.0.0#1 holding\nstarter@1.0.0#2 hold\nhost@");
+    CHECK_CONTAINS(described, "#1 call\n");
+    on_holding = describe_a_little;
+    CALL(host, "starter.hold", "[]");
+    CHECK_STR(described, "app@1.0.0#1 holding\n"); /* whole lines, and the innermost */
+    CHECK_CODE(berth_host_unload(host, "starter", &error), BERTH_OK, &error);
+    describe();
+    CHECK_STR(described, "");
+    berth_host_free(host);
+}
+
+static unsigned threads_begun; /* atomic */
+
+static void count_thread(void *user)
+{
+    __atomic_add_fetch((unsigned *)user, 1, __ATOMIC_RELAXED);
+}
+
+static void threads_begin_with_the_applications_own(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+
+    options.thread = count_thread;
+    options.thread_user = &threads_begun;
+    host = berth_test_host(&options);
+    berth_host_free(host); /* which waits for all of them */
+    CHECK_INT(threads_begun, options.threads + 1);
+}
+
 /* ---- While START runs ---- */
 
 static uint64_t heard; /* atomic */
@@ -471,6 +527,8 @@ static void a_host_may_end_in_a_callback(void)
 }
 
 static const struct berth_test tests[] = {
+    { "frames_tell_whose_code_it_is", frames_tell_whose_code_it_is },
+    { "threads_begin_with_the_applications_own", threads_begin_with_the_applications_own },
     { "subscribing_during_a_load_leaves_it_its_room",
       subscribing_during_a_load_leaves_it_its_room },
     { "publishers_do_not_keep_a_subscriber_out", publishers_do_not_keep_a_subscriber_out },
