@@ -70,7 +70,7 @@ _berth()
         [list]=$host [publish]=$host [reload]=$host
         [show]="--path $host"
         [call]="--with --path --args $host"
-        [run]="--name --socket --no-control --config --path --help"
+        [run]="--name --socket --no-control --log --crash-record --config --path --help"
         [check]="--path --schema --json --help"
         [load]="--as --placement --option --options $host"
         [unload]="--force $host"
@@ -84,7 +84,7 @@ _berth()
         return
     fi
     case $before in
-    --with | --socket | --path | --config) _berth_files ;;
+    --with | --socket | --path | --config | --log | --crash-record) _berth_files ;;
     --placement) _berth_from "inline process" ;;
     --host | --name | --timeout | --args | --as | --option | --options | --count) ;;
     *)
