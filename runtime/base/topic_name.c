@@ -58,3 +58,23 @@ bool berth_pattern_matches(const char *pattern, const char *topic)
             return *pattern == *topic;
     }
 }
+
+bool berth_pattern_covers(const char *wider, const char *pattern)
+{
+    if ((*wider == '*' || *wider == '>') && berth_topic_is_hosts(pattern))
+        return false;
+    for (;; wider++, pattern++) {
+        if (*wider == '>')
+            return true;
+        if (*pattern == '>')
+            return false;
+        size_t length = *pattern == '*' ? 1 : token_length(pattern);
+        size_t wanted = *wider == '*' ? 1 : token_length(wider);
+        if (*wider != '*' && (wanted != length || memcmp(wider, pattern, length) != 0))
+            return false;
+        wider += wanted;
+        pattern += length;
+        if (!*wider || !*pattern)
+            return *wider == *pattern;
+    }
+}

@@ -20,5 +20,7 @@ bool berth_topic_is_hosts(const char *topic);
  * host's own topics: a pattern that begins with a wildcard stands for none of them.
  */
 bool berth_pattern_matches(const char *pattern, const char *topic);
+/* Both valid. Whether the wider one stands for every topic that the pattern stands for. */
+bool berth_pattern_covers(const char *wider, const char *pattern);
 
 #endif

@@ -116,6 +116,23 @@ bool berth_function_name_valid(const char *text)
            berth_identifier_valid(text + length + 1);
 }
 
+bool berth_function_pattern_valid(const char *text)
+{
+    size_t length = strcspn(text, ".");
+    return strcmp(text, "*") == 0 || berth_function_name_valid(text) ||
+           (identifier_valid(text, length) && strcmp(text + length, ".*") == 0);
+}
+
+/* Who is allowed everything is not meant to unload, or to permit, as for topics below host. */
+bool berth_function_pattern_matches(const char *pattern, const char *name)
+{
+    if (*pattern == '*')
+        return strncmp(name, "host.", 5) != 0;
+    size_t length = strcspn(pattern, ".") + 1;
+    return pattern[length] == '*' ? strncmp(pattern, name, length) == 0
+                                  : strcmp(pattern, name) == 0;
+}
+
 static bool is_reserved(const char *name)
 {
     return find_built_in(name) || strcmp(name, "array") == 0 || strcmp(name, "optional") == 0;

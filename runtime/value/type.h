@@ -193,5 +193,9 @@ bool berth_identifier_valid(
 bool berth_c_identifier_valid(
     const char *text); /* [A-Za-z_][A-Za-z0-9_]{0,63}: parameters, fields */
 bool berth_function_name_valid(const char *text); /* module.function */
+/* A function's name, `module.*` for all of a module's, or `*` for all but those of `host`. */
+bool berth_function_pattern_valid(const char *text);
+/* Both valid. */
+bool berth_function_pattern_matches(const char *pattern, const char *name);
 
 #endif
