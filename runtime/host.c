@@ -8,6 +8,7 @@
 #include "runtime/core/generation.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
+#include "runtime/core/permit.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
 #include "runtime/core/services.h"
@@ -78,7 +79,10 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
         return berth_error_nomem(error);
     host->options.name = host->name;
     host->options.worker = host->worker;
-    int code = berth_events_init(host, error);
+    int code = berth_policy_read(host->options.permissions, &host->policy, error);
+    host->options.permissions = NULL; /* borrowed */
+    if (code == BERTH_OK)
+        code = berth_events_init(host, error);
     if (code == BERTH_OK)
         code = berth_loop_new(&host->loop, error);
     if (code == BERTH_OK)
@@ -313,6 +317,8 @@ void berth_host_free(berth_host *host)
     berth_loop_free(host->loop);
     berth_threads_deinit(&host->threads);
     berth_events_deinit(host);
+    berth_policy_deinit(&host->policy);
+    berth_grants_deinit(&host->needed);
     pthread_cond_destroy(&host->changed);
     pthread_cond_destroy(&host->runnable);
     pthread_cond_destroy(&host->idle);
@@ -764,5 +770,39 @@ int berth_host_provide(berth_host *host, const struct berth_entry *entry, struct
     }
     if (code != BERTH_OK && error)
         *error = why;
+    return code;
+}
+
+/* ---- permissions ---- */
+
+int berth_host_permit(berth_host *host, const char *policy_json, struct berth_error *error)
+{
+    struct berth_error why = { 0 };
+    struct berth_policy policy;
+    int code = berth_policy_read(policy_json, &policy, &why);
+    berth_ctx *admin =
+        code == BERTH_OK ? berth_admin_enter(host, "a change of permissions", &why) : NULL;
+    if (admin) {
+        berth_permit_change(host, &policy);
+        berth_admin_leave(host, admin);
+        return BERTH_OK;
+    }
+    if (code == BERTH_OK)
+        berth_policy_deinit(&policy);
+    if (error)
+        *error = why;
+    return why.code;
+}
+
+int berth_host_permissions(berth_host *host, char **ret_json, struct berth_error *error)
+{
+    struct berth_buffer buffer;
+    berth_buffer_init(&buffer, 0);
+    berth_permissions_print(host, &buffer);
+    int code = berth_buffer_check(&buffer, error);
+    char *text = code == BERTH_OK ? berth_buffer_take(&buffer, NULL) : NULL;
+    berth_buffer_deinit(&buffer);
+    if (code == BERTH_OK)
+        *ret_json = text;
     return code;
 }

@@ -38,8 +38,8 @@ int berth_publish_json(berth_ctx *ctx, const char *name, const char *fields)
     return code;
 }
 
-int berth_app_subscribe(berth_host *host, const char *pattern, bool lossy, berth_message_fn fn,
-                        void *user, uint64_t *ret_id, struct berth_error *error)
+static int subscribe(berth_host *host, const char *pattern, const struct berth_receiver *receiver,
+                     berth_message_fn fn, void *user, uint64_t *ret_id, struct berth_error *error)
 {
     if (!fn)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "a subscription needs a function");
@@ -48,8 +48,9 @@ int berth_app_subscribe(berth_host *host, const char *pattern, bool lossy, berth
         return berth_error_nomem(error);
     module->app_fn = fn;
     module->app_user = user;
-    int code = berth_subscription_new(host, module, pattern, "", NULL, lossy,
-                                      &module->app_subscription, error);
+    int code = berth_subscription_new(host, module, pattern, receiver ? receiver->function : NULL,
+                                      receiver && *receiver->holder ? receiver->holder : NULL,
+                                      receiver != NULL, &module->app_subscription, error);
     if (code == BERTH_OK) {
         pthread_mutex_lock(&host->lock);
         uint64_t id = berth_idmap_add(&host->app_subscriptions, module);
@@ -67,10 +68,17 @@ int berth_app_subscribe(berth_host *host, const char *pattern, bool lossy, berth
     return code;
 }
 
+int berth_receiver_subscribe(berth_host *host, const char *pattern,
+                             const struct berth_receiver *receiver, berth_message_fn fn, void *user,
+                             uint64_t *ret_id, struct berth_error *error)
+{
+    return subscribe(host, pattern, receiver, fn, user, ret_id, error);
+}
+
 int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn fn, void *user,
                          uint64_t *ret_id, struct berth_error *error)
 {
-    return berth_app_subscribe(host, pattern, false, fn, user, ret_id, error);
+    return subscribe(host, pattern, NULL, fn, user, ret_id, error);
 }
 
 void berth_host_unsubscribe(berth_host *host, uint64_t id)

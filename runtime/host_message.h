@@ -5,11 +5,16 @@
 
 #include "runtime/core/core.h"
 
+/* Who asked host.subscribe, "" for the application, and the function that it names. */
+struct berth_receiver {
+    const char *holder, *function;
+};
 /*
- * As berth_host_subscribe. lossy: when its mailbox is full the oldest message goes, so that nobody
- * who publishes is refused because of it.
+ * As berth_host_subscribe, but when its mailbox is full the oldest message goes, so that nobody who
+ * publishes is refused because of it; and it gets messages while the receiver may have them.
  */
-int berth_app_subscribe(berth_host *host, const char *pattern, bool lossy, berth_message_fn fn,
-                        void *user, uint64_t *ret_id, struct berth_error *error);
+int berth_receiver_subscribe(berth_host *host, const char *pattern,
+                             const struct berth_receiver *receiver, berth_message_fn fn, void *user,
+                             uint64_t *ret_id, struct berth_error *error);
 
 #endif

@@ -7,6 +7,7 @@
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
 #include "runtime/core/log.h"
+#include "runtime/core/permit.h"
 #include "runtime/core/registry.h"
 #include "runtime/host.h"
 #include "runtime/host_message.h"
@@ -107,6 +108,8 @@ FUNCTION(string, load, "Loads a module and starts it; returns its name.",
     };
     char loaded[BERTH_IDENTIFIER_MAX + 1];
     struct berth_error error;
+    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.load") != BERTH_OK)
+        return "";
     if (berth_host_load_as(berth_host_of(ctx), file, &how, loaded, &error) == BERTH_OK)
         return berth_printf(ctx, "%s", loaded);
     fail(ctx, &error);
@@ -117,6 +120,8 @@ FUNCTION(void, unload, "Ends a module: calls that are inside finish, then it sto
          (string, module), (optional(bool), force, "although others require it"))
 {
     struct berth_error error;
+    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.unload") != BERTH_OK)
+        return;
     if (berth_host_unload_as(berth_host_of(ctx), module, force.present && force.value, &error) !=
         BERTH_OK)
         fail(ctx, &error);
@@ -162,6 +167,8 @@ FUNCTION(json, reload,
     struct berth_reload_report report = { .size = sizeof report };
     struct berth_error error;
     struct berth_buffer buffer;
+    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.reload") != BERTH_OK)
+        return "null";
     if (berth_host_reload_with(berth_host_of(ctx), module, &how, &report, &error) != BERTH_OK) {
         berth_error_prefix(&error, "%s of %s failed, and it goes on as it was: ", report.step,
                            *report.from ? report.from : module);
@@ -173,6 +180,24 @@ FUNCTION(json, reload,
     return give_buffer(ctx, &buffer);
 }
 
+FUNCTION(void, permit, "Changes what modules may do, now and for those that are loaded later.",
+         (json, permissions, "as in a configuration: mode and grants"))
+{
+    struct berth_error error;
+    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.permit") == BERTH_OK &&
+        berth_host_permit(berth_host_of(ctx), permissions, &error) != BERTH_OK)
+        fail(ctx, &error);
+}
+
+FUNCTION(json, permissions,
+         "What modules may do: mode, grants, what of the manifests is allowed and what is missing.")
+{
+    char *text = NULL;
+    struct berth_error error;
+    int code = berth_host_permissions(berth_host_of(ctx), &text, &error);
+    return give(ctx, code, text, &error);
+}
+
 /* ---- calls and messages ---- */
 
 FUNCTION(json, call, "Calls a function by its name.", (string, function, "module.function"),
@@ -182,6 +207,8 @@ FUNCTION(json, call, "Calls a function by its name.", (string, function, "module
     struct berth_thread *thread = berth_thread_of(ctx);
     int64_t outer = thread->deadline, now = berth_now();
     char *text = NULL;
+    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, function) != BERTH_OK)
+        return "null";
     if (timeout_ms.present) {
         int64_t left = timeout_ms.value > 0 ? timeout_ms.value : 0;
         int64_t until =
@@ -198,7 +225,8 @@ FUNCTION(json, call, "Calls a function by its name.", (string, function, "module
 FUNCTION(void, publish, "Publishes to a topic that a loaded module declares.", (string, topic),
          (json, fields, "an object, or an array"))
 {
-    berth_publish_json(ctx, topic, fields);
+    if (berth_permit_ask(ctx, BERTH_RIGHT_PUBLISH, topic) == BERTH_OK)
+        berth_publish_json(ctx, topic, fields);
 }
 
 /* Messages to a pattern, handed to a function. */
@@ -278,12 +306,13 @@ static struct berth_cell *receiver_find(struct berth_host *host, const char *fun
 }
 
 static int subscription_add(struct berth_host_module *own, struct subscription *subscription,
-                            const char *pattern, struct berth_error *error)
+                            const char *pattern, const char *holder, struct berth_error *error)
 {
+    const struct berth_receiver receiver = { holder, subscription->cell->name };
     char key[24];
     pthread_mutex_lock(&own->lock); /* until it is in the map nobody ends it */
-    int code = berth_app_subscribe(subscription->host, pattern, true, deliver, subscription,
-                                   &subscription->id, error);
+    int code = berth_receiver_subscribe(subscription->host, pattern, &receiver, deliver,
+                                        subscription, &subscription->id, error);
     key_of(subscription->id, key);
     if (code == BERTH_OK && !berth_map_set(&own->subscriptions, key, subscription)) {
         berth_host_unsubscribe(subscription->host, subscription->id);
@@ -303,6 +332,9 @@ FUNCTION(
 {
     struct berth_host *host = berth_host_of(ctx);
     struct berth_error error;
+    if (berth_permit_ask(ctx, BERTH_RIGHT_SUBSCRIBE, pattern) != BERTH_OK ||
+        berth_permit_ask(ctx, BERTH_RIGHT_CALL, function) != BERTH_OK)
+        return 0;
     struct subscription *subscription = calloc(1, sizeof *subscription);
     int code = subscription ? BERTH_OK : berth_error_nomem(&error);
     if (code == BERTH_OK) {
@@ -311,7 +343,7 @@ FUNCTION(
         code = subscription->cell ? BERTH_OK : error.code;
     }
     if (code == BERTH_OK)
-        code = subscription_add(host->own, subscription, pattern, &error);
+        code = subscription_add(host->own, subscription, pattern, berth_permit_caller(ctx), &error);
     if (code == BERTH_OK)
         return subscription->id;
     free(subscription);
@@ -588,13 +620,34 @@ TOPIC(kept);
     }
 
 static const struct berth_image_part parts[] = {
-    RECORD(module),         RECORD(unit),          RECORD(parallel),     RECORD(member),
-    RECORD(parsed),         EXPORT(list),          EXPORT(show),         EXPORT(read),
-    EXPORT(load),           EXPORT(unload),        EXPORT(reload),       EXPORT(call),
-    EXPORT(publish),        EXPORT(subscribe),     EXPORT(unsubscribe),  EXPORT(events),
-    EXPORT(log_level),      EXPORT(parse),         TOPIC_RECORD(loaded), TOPIC_RECORD(unloaded),
-    TOPIC_RECORD(reloaded), TOPIC_RECORD(refused), TOPIC_RECORD(died),   TOPIC_RECORD(restarted),
-    TOPIC_RECORD(failed),   TOPIC_RECORD(kept),
+    RECORD(module),
+    RECORD(unit),
+    RECORD(parallel),
+    RECORD(member),
+    RECORD(parsed),
+    EXPORT(list),
+    EXPORT(show),
+    EXPORT(read),
+    EXPORT(load),
+    EXPORT(unload),
+    EXPORT(reload),
+    EXPORT(permit),
+    EXPORT(permissions),
+    EXPORT(call),
+    EXPORT(publish),
+    EXPORT(subscribe),
+    EXPORT(unsubscribe),
+    EXPORT(events),
+    EXPORT(log_level),
+    EXPORT(parse),
+    TOPIC_RECORD(loaded),
+    TOPIC_RECORD(unloaded),
+    TOPIC_RECORD(reloaded),
+    TOPIC_RECORD(refused),
+    TOPIC_RECORD(died),
+    TOPIC_RECORD(restarted),
+    TOPIC_RECORD(failed),
+    TOPIC_RECORD(kept),
 };
 
 static void module_free(struct berth_host_module *own)

@@ -84,6 +84,7 @@ struct berth_host_options {
      */
     void (*thread)(void *user);
     void *thread_user;
+    const char *permissions; /* what modules may do, see berth_host_permit; default: declared */
 };
 
 /* Fills in the defaults. */
@@ -242,6 +243,40 @@ BERTH_PUBLIC int berth_host_show(berth_host *host, const char *name, char **ret_
  */
 BERTH_PUBLIC int berth_manifest_read(const char *file, char **ret_json, char **ret_text,
                                      struct berth_error *error);
+
+/* ---- permissions ---------------------------------------------------------------------------- */
+
+/*
+ * What the host's modules may do, from now on; NULL is {"mode":"declared"}. JSON:
+ *
+ *     {"mode": "listed", "grants": {
+ *         "greet":    {"call": ["math.*", "audit.note"], "publish": ["greet.>"]},
+ *         "*":        {"subscribe": ["clock.>"]},
+ *         "control":  {"as": "operator", "call": ["host.call"]},
+ *         "operator": {"call": ["*", "host.reload"]}}}
+ *
+ * open: everything. declared: what a module's manifest declares, be it to call the module host. In
+ * a listed host that has to be granted as well, or the module is refused when it is loaded or
+ * reloaded (permission_denied, with the rules that are missing); so has all that it does through
+ * the module host. `*` as a caller is every module; as a function, all but those of host, as with
+ * topics. A module that acts "as" the operator needs grants of its own for its links, and what it
+ * does through the module host is asked in the operator's name. With "record": true the host notes
+ * which grants were needed.
+ *
+ * Links are bound anew: one that is not allowed any more is shut. A call or publication through it
+ * fails with permission_denied, naming the rule; a subscription gets no new messages. Calls that
+ * are inside go on. On failure nothing has changed. Not inside a load or reload. The application
+ * itself, its own module and BERTH_BOUND included, may do everything.
+ */
+BERTH_PUBLIC int berth_host_permit(berth_host *host, const char *policy_json,
+                                   struct berth_error *error);
+/*
+ * {"mode","grants","allowed","missing"}, the last two as grants: what the manifests of the loaded
+ * modules declare, and whether they may. "needed", likewise, is what has been noted. *ret_json is
+ * the caller's to free().
+ */
+BERTH_PUBLIC int berth_host_permissions(berth_host *host, char **ret_json,
+                                        struct berth_error *error);
 
 /* ---- calls ---------------------------------------------------------------------------------- */
 

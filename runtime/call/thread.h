@@ -37,6 +37,15 @@ struct berth_threads {
     void *user;
 };
 
+/*
+ * Whose call a frame is, where its word does not say so: code that lies outside of its module's
+ * image, or a worker's thread that nobody waits for.
+ */
+struct berth_acting {
+    const berth_ctx *frame;
+    const void *generation;
+};
+
 #define BERTH_THREAD_HEAD  256 /* bytes of a block before its frames */
 #define BERTH_NAMES_CACHED 1024
 
@@ -53,7 +62,8 @@ struct berth_thread {
     const berth_ctx *timed;      /* whose call the host's own timeout is of, or NULL */
     const char *topic;           /* of the message that is being handled, or "" */
     void **names;                /* cache of looked-up names, or NULL */
-    const bool *stopping;     /* what berth_stopping asks besides the deadline, or NULL; atomic */
+    const bool *stopping; /* what berth_stopping asks besides the deadline, or NULL; atomic */
+    struct berth_acting acting;
     unsigned turns;           /* mails that it is handling */
     struct berth_fault spare; /* for when there is no memory */
 };

@@ -7,6 +7,7 @@
 #include "runtime/core/alarm.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
+#include "runtime/core/permit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -187,11 +188,13 @@ void berth_alarm_run(berth_ctx *ctx, struct berth_alarm *alarm)
     struct berth_generation *generation = alarm->generation;
     uint64_t id = alarm->id;
     berth_frame_push(ctx, (uintptr_t)alarm->fn);
+    struct berth_acting outer = berth_permit_act(ctx + 1, generation);
     if (alarm->is_watch)
         ((berth_watch_fn)alarm->fn)(ctx + 1, alarm->source.fd, alarm->ready, alarm->user);
     else
         ((berth_timer_fn)alarm->fn)(ctx + 1, alarm->user);
     berth_frame_pop(ctx);
+    berth_thread_of(ctx)->acting = outer;
     if (__atomic_load_n(&alarm->cancelled, __ATOMIC_RELAXED)) /* by its own callback */
         return;
     if (alarm->is_watch)

@@ -29,6 +29,7 @@
 #include "runtime/call/thread.h"
 #include "runtime/carrier/carrier.h"
 #include "runtime/carrier/zygote.h"
+#include "runtime/core/policy.h"
 #include "runtime/core/upstream.h"
 #include "runtime/loop/restart.h"
 #include "runtime/value/invoke.h"
@@ -79,6 +80,7 @@ struct berth_edge {
     const struct berth_signature *signature;
     struct berth_types *types; /* BERTH_BOUND: own the signature; NULL: the application's do */
     bool mismatch;             /* the callee has another signature: refused */
+    bool denied;               /* by the policy; atomic */
     bool upstream;             /* goes to the host that this one serves */
 };
 
@@ -101,6 +103,8 @@ struct berth_subscription {
     char *pattern, *handler;
     char *identity;   /* of the handler's type; NULL: any */
     bool gone;        /* atomic; ended: queued messages for it are dropped */
+    char *holder;     /* the module that asked host.subscribe for it, handler being the function */
+    bool denied;      /* by the policy: gets nothing; under topic_lock */
     bool lossy;       /* a full mailbox drops its oldest message, and counts, instead of refusing */
     uint64_t dropped; /* so, and not told yet; atomic */
     size_t refs;      /* atomic: the host's, and queued messages' */
@@ -113,6 +117,7 @@ struct berth_publisher {
     struct berth_topic *topic; /* NULL in a worker */
     const struct berth_signature *signature;
     size_t index; /* in the manifest */
+    bool denied;  /* by the policy; under topic_lock */
 };
 
 /* An immutable message, shared by the mailboxes that it is in. */
@@ -287,6 +292,9 @@ struct berth_host {
     pthread_mutex_t event_lock;
     struct berth_buffer events;    /* JSON, a line each, the newest last */
     struct berth_host_module *own; /* what the built-in module holds; NULL in a worker */
+    struct berth_policy policy;    /* changed under topic_lock and lock: read under either */
+    struct berth_grants needed;    /* what was asked for while the policy records; under lock */
+    bool needed_lost;              /* and there was no memory for all of it */
 
     /* running */
     pthread_mutex_t run_lock;

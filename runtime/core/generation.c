@@ -10,6 +10,7 @@
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/option.h"
+#include "runtime/core/permit.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
 #include "runtime/core/services.h"
@@ -32,6 +33,7 @@ static uint64_t next_serial;
 struct upcall {
     berth_ctx *ctx;
     const berth_ctx *under, *outer_chain;
+    struct berth_acting outer_acting;
     uint64_t mark; /* whoever waits for the worker may wait long: nothing is left in its arena */
 };
 
@@ -51,7 +53,8 @@ static bool upcall_enter(struct berth_generation *generation, berth_ctx *under,
     }
     struct berth_thread *thread = berth_thread_of(ctx);
     *ret_upcall =
-        (struct upcall){ ctx, under, thread->chain_from, berth_arena_mark(&thread->arena) };
+        (struct upcall){ ctx, under, thread->chain_from, berth_permit_act(ctx, generation),
+                         berth_arena_mark(&thread->arena) };
     /* what is in front of this activation, the worker and its callers add on the way back */
     thread->chain_from = ctx + 1;
     if (!under) /* it stands for a thread of the worker's */
@@ -66,6 +69,7 @@ static int upcall_leave(const struct upcall *upcall, int code, struct berth_erro
     if (berth_failed(ctx))
         code = berth_fault_take(ctx, error);
     thread->chain_from = upcall->outer_chain;
+    thread->acting = upcall->outer_acting;
     berth_arena_rewind(&thread->arena, upcall->mark);
     if (!upcall->under) {
         __atomic_store_n(&thread->stopping, NULL, __ATOMIC_RELAXED);
@@ -102,6 +106,8 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
     if (code == BERTH_OK && !cell)
         code = berth_error_set(error, BERTH_UNAVAILABLE, "module %s is stopping and calls nobody",
                                generation->module->name);
+    if (code == BERTH_OK && __atomic_load_n(&edge->denied, __ATOMIC_RELAXED))
+        code = berth_permit_refuse_edge(upcall.ctx, edge);
     if (code == BERTH_OK)
         code = berth_cell_call(upcall.ctx, cell, edge->signature, values, value);
     if (code == BERTH_OK && value) {
@@ -130,10 +136,14 @@ static int upcall_publish(void *user, berth_ctx *under, size_t index, struct ber
     if (code == BERTH_OK) {
         pthread_rwlock_rdlock(&host->topic_lock);
         struct berth_topic *topic = berth_map_get(&host->topics, declared->topic);
-        if (topic)
+        bool denied = generation->publishers[index].denied;
+        if (topic && !denied)
             code = berth_topic_post(host, topic, generation->module->name, declared->signature,
                                     values, error);
         pthread_rwlock_unlock(&host->topic_lock);
+        if (denied)
+            berth_permit_refuse(upcall.ctx, generation->module->name, BERTH_RIGHT_PUBLISH,
+                                declared->topic);
     }
     return upcall_leave(&upcall, code, error);
 }
@@ -441,6 +451,7 @@ static void thread_run(struct berth_module_thread *thread)
     }
     __atomic_store_n(&berth_thread_of(ctx)->stopping, &generation->stopping, __ATOMIC_RELAXED);
     berth_frame_push(ctx, (uintptr_t)thread->fn);
+    berth_permit_act(ctx + 1, generation);
     thread->fn(ctx + 1, thread->user);
     berth_frame_pop(ctx);
     if (berth_failed(ctx)) {

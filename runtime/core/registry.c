@@ -108,7 +108,7 @@ void berth_edge_set(struct berth_edge *edge)
     const struct berth_host *host = edge->cell ? edge->cell->module->host : NULL;
     uintptr_t check = BERTH_CHECK_SLOW;
     void (*code)(void) = NULL;
-    if (item && item->code && !edge->mismatch && !edge->upstream &&
+    if (item && item->code && !edge->mismatch && !edge->denied && !edge->upstream &&
         !(host->options.flags & BERTH_HOST_CHECK_OWNERSHIP)) {
         code = item->code;
         check = item->generation->image->manifest->parallel

@@ -6,6 +6,7 @@
 #include "runtime/core/generation.h"
 #include "runtime/core/handle.h"
 #include "runtime/core/log.h"
+#include "runtime/core/permit.h"
 #include "runtime/core/topic.h"
 
 #include <stdio.h>
@@ -32,6 +33,10 @@ static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void
     if (!edge) {
         berth_fault_raise_format(ctx, BERTH_FAILED_PRECONDITION,
                                  "this import is not bound: its module is not loaded");
+        return BERTH_ENTER_REFUSED;
+    }
+    if (BERTH_I_UNLIKELY(__atomic_load_n(&edge->denied, __ATOMIC_RELAXED))) {
+        berth_permit_refuse_edge(ctx, edge);
         return BERTH_ENTER_REFUSED;
     }
     if (edge->upstream || (berth_host_of(ctx)->options.flags & BERTH_HOST_CHECK_OWNERSHIP))

@@ -5,6 +5,7 @@
  */
 #include "runtime/core/topic.h"
 #include "runtime/core/mailbox.h"
+#include "runtime/core/permit.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +27,7 @@ void berth_subscription_unref(struct berth_subscription *subscription)
     free(subscription->pattern);
     free(subscription->handler);
     free(subscription->identity);
+    free(subscription->holder);
     free(subscription);
 }
 
@@ -106,7 +108,7 @@ static struct berth_subscription *subscription_make(struct berth_module *module,
 }
 
 int berth_subscription_new(struct berth_host *host, struct berth_module *module,
-                           const char *pattern, const char *handler, const char *identity,
+                           const char *pattern, const char *function, const char *holder,
                            bool lossy, struct berth_subscription **ret_subscription,
                            struct berth_error *error)
 {
@@ -115,11 +117,18 @@ int berth_subscription_new(struct berth_host *host, struct berth_module *module,
             error, BERTH_INVALID_ARGUMENT,
             "\"%s\" is not a topic pattern: write tokens joined by dots, * for one, > for the rest",
             pattern);
-    struct berth_subscription *subscription = subscription_make(module, pattern, handler, identity);
+    struct berth_subscription *subscription =
+        subscription_make(module, pattern, function ? function : "", NULL);
     if (!subscription)
         return berth_error_nomem(error);
     subscription->lossy = lossy;
+    subscription->holder = holder ? strdup(holder) : NULL;
+    if (holder && !subscription->holder) {
+        berth_subscription_unref(subscription);
+        return berth_error_nomem(error);
+    }
     pthread_rwlock_wrlock(&host->topic_lock);
+    subscription->denied = holder && berth_permit_denies(host, subscription);
     bool room = topics_reserve(host, 1);
     if (room)
         subscription_insert(host, subscription);
@@ -370,7 +379,7 @@ static int parcel_new(const struct berth_topic *topic, const char *sender,
     }
     bool any = false;
     for (size_t i = 0; i < topic->count; i++)
-        any = any || !topic->subscriptions[i]->identity;
+        any = any || (!topic->subscriptions[i]->identity && !topic->subscriptions[i]->denied);
     if (code == BERTH_OK && any) {
         berth_buffer_reset(&buffer);
         code = berth_json_write_arguments(signature, arguments, &buffer, error);
@@ -403,7 +412,8 @@ int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const c
         return code;
     for (size_t i = 0; i < topic->count; i++) {
         struct berth_subscription *subscription = topic->subscriptions[i];
-        if (berth_mailbox_post(subscription->module, subscription, parcel) == BERTH_OK)
+        if (subscription->denied ||
+            berth_mailbox_post(subscription->module, subscription, parcel) == BERTH_OK)
             continue;
         const char *name =
             *subscription->module->name ? subscription->module->name : "the application";
@@ -442,10 +452,15 @@ void berth_publish(berth_ctx *ctx, struct berth_publisher *publisher, const void
          */
         struct berth_topic *topic = berth_map_get(
             &host->topics, publisher->generation->image->manifest->topics[publisher->index].topic);
-        code = topic ? berth_topic_post(host, topic, publisher->generation->module->name,
-                                        publisher->signature, arguments, &error)
-                     : BERTH_OK;
+        bool denied = publisher->denied;
+        code = topic && !denied ? berth_topic_post(host, topic, publisher->generation->module->name,
+                                                   publisher->signature, arguments, &error)
+                                : BERTH_OK;
         pthread_rwlock_unlock(&host->topic_lock);
+        if (denied)
+            berth_permit_refuse(
+                ctx, publisher->generation->module->name, BERTH_RIGHT_PUBLISH,
+                publisher->generation->image->manifest->topics[publisher->index].topic);
     }
     if (code != BERTH_OK)
         berth_fault_raise_format(ctx, code, "%s", error.text);

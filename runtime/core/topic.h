@@ -27,9 +27,12 @@ int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const c
 /* topic_lock is held. NULL: nobody declares it now. */
 const struct berth_signature *berth_topic_signature(const struct berth_topic *topic);
 
-/* identity: of the handler's type; NULL for a handler of any. */
+/*
+ * Of messages of any type. function and holder: what is to be called, and the module that asked
+ * host.subscribe for that; NULL: the application.
+ */
 int berth_subscription_new(struct berth_host *host, struct berth_module *module,
-                           const char *pattern, const char *handler, const char *identity,
+                           const char *pattern, const char *function, const char *holder,
                            bool lossy, struct berth_subscription **ret_subscription,
                            struct berth_error *error);
 void berth_subscription_end(struct berth_host *host, struct berth_subscription *subscription);

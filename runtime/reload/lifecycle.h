@@ -39,7 +39,8 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module,
 int berth_placement_find(const char *text, const struct berth_carrier_ops **ret_placement,
                          struct berth_error *error);
 /*
- * Whether next may be loaded as the module: what it requires and imports is there as it wants it.
+ * Whether next may be loaded as the module: what it requires and imports is there as it wants it,
+ * and granted.
  */
 int berth_generation_check(struct berth_generation *next, struct berth_error *error);
 /* Nothing is inside the generation any more, or the deadline has passed (false). */

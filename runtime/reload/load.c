@@ -5,6 +5,7 @@
 #include "runtime/core/generation.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
+#include "runtime/core/permit.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
 #include "runtime/core/topic.h"
@@ -125,7 +126,7 @@ int berth_generation_check(struct berth_generation *next, struct berth_error *er
     if (code == BERTH_OK)
         code = check_imports(next, error);
     pthread_mutex_unlock(&next->host->lock);
-    return code;
+    return code == BERTH_OK ? berth_permit_check(next, error) : code;
 }
 
 /* ---- the end of a generation ---- */
@@ -356,6 +357,11 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     if (code == BERTH_OK && !berth_identifier_valid(name))
         code = berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "\"%s\" cannot be a module's name: write [a-z][a-z0-9_]*", name);
+    if (code == BERTH_OK && strcmp(name, BERTH_CALLER_OPERATOR) == 0)
+        code = berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "\"%s\" cannot be a module's name: it stands for operators in "
+                               "permissions; load it under another name",
+                               name);
     if (code == BERTH_OK) {
         pthread_mutex_lock(&host->lock);
         setup.module = berth_module_obtain(host, name);

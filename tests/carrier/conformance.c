@@ -19,9 +19,10 @@ bool conformance_process(void)
 
 int main(int argc, char **argv)
 {
-    const struct berth_test *const parts[] = { conformance_calls,     conformance_errors,
-                                               conformance_services,  conformance_messages,
-                                               conformance_lifecycle, conformance_crashes };
+    const struct berth_test *const parts[] = { conformance_calls,      conformance_errors,
+                                               conformance_services,   conformance_messages,
+                                               conformance_lifecycle,  conformance_crashes,
+                                               conformance_permissions };
     static struct berth_test tests[256];
     size_t count = 0;
 

@@ -26,6 +26,7 @@ bool conformance_process(void);
 
 /* One table per part, ended by a NULL name. */
 extern const struct berth_test conformance_calls[], conformance_errors[], conformance_services[],
-    conformance_messages[], conformance_lifecycle[], conformance_crashes[];
+    conformance_messages[], conformance_lifecycle[], conformance_crashes[],
+    conformance_permissions[];
 
 #endif

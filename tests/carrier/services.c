@@ -129,6 +129,33 @@ static void modules_call_the_application(void)
     berth_host_free(host);
 }
 
+/* Its module, too, is whoever has made the host. */
+static void the_application_needs_no_grants(void)
+{
+    static const char policy[] =
+        "{\"mode\":\"listed\",\"grants\":{\"callback\":{\"call\":[\"app.twice\"],"
+        "\"subscribe\":[\"app.event\"]}}}";
+    static const char more[] =
+        "{\"mode\":\"listed\",\"grants\":{\"callback\":{\"call\":[\"app.*\"],"
+        "\"subscribe\":[\"app.*\"]}}}";
+    berth_host *host = conformance_host();
+    struct berth_error error;
+
+    CHECK_CODE(berth_host_permit(host, policy, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_test_load(host, "callback", conformance.placement, NULL, &error),
+               BERTH_PERMISSION_DENIED, &error);
+    CHECK_CONTAINS(error.text, "app.name");
+    CHECK_CODE(berth_host_permit(host, more, &error), BERTH_OK, &error);
+    LOAD(host, "callback", conformance.placement);
+    CHECK_CODE(berth_host_permit(host, policy, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "app.eight_times", "[2]", "16"); /* its import, and one that is granted */
+    CHECK_CALL(host, "app.announce", "[\"x\",1]", "null");
+    CHECK_FAILS(host, "callback.greet", "[]", BERTH_PERMISSION_DENIED,
+                "callback may not call app.name");
+    berth_host_free(host);
+}
+
 /* However many calls a module makes inside one of its own: nothing is left of them. */
 static void finished_calls_hold_no_memory(void)
 {
@@ -544,6 +571,7 @@ static void keepers_are_found_by_asan(void)
 
 const struct berth_test conformance_services[] = {
     { "modules_call_the_application", modules_call_the_application },
+    { "the_application_needs_no_grants", the_application_needs_no_grants },
     { "finished_calls_hold_no_memory", finished_calls_hold_no_memory },
     { "a_call_of_a_dead_worker_holds_up_nobody", a_call_of_a_dead_worker_holds_up_nobody },
     { "a_restart_has_a_thread_whatever_modules_do", a_restart_has_a_thread_whatever_modules_do },

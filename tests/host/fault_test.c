@@ -33,7 +33,7 @@ static int load(const char *fixture, const char *placement)
 
 /* ---- Operations; the paths of fixtures are made before memory runs out ---- */
 
-static const char *math_file, *counter_file, *options_file;
+static const char *math_file, *counter_file, *options_file, *chain_file;
 static const char *all_files[2];
 
 static int load_inline(void)
@@ -290,12 +290,103 @@ static int read_manifest(void)
     return code;
 }
 
+/* Rules for more modules than there are, so that there is much to remember. */
+static int permit(void)
+{
+    return berth_host_permit(host,
+                             "{\"mode\":\"listed\",\"record\":true,\"grants\":{\"x\":{\"call\":"
+                             "[\"y.*\"]},\"chain_b\":{\"call\":[\"chain_c.*\"]},\"*\":{"
+                             "\"publish\":[\">\"],\"subscribe\":[\"a\",\"news.>\"]}}}",
+                             &error);
+}
+
+static void permit_all(void)
+{
+    CHECK_CODE(berth_host_permit(host, NULL, &error), BERTH_OK, &error);
+}
+
+static int load_granted(void)
+{
+    return load(chain_file, "inline");
+}
+
+static void unload_granted(void)
+{
+    CHECK_CODE(unload("chain_a"), BERTH_OK, &error);
+    permit_all();
+}
+
+static void grant_chain(void)
+{
+    CHECK_CODE(berth_host_permit(host,
+                                 "{\"mode\":\"listed\",\"grants\":{\"*\":{\"call\":[\"*\"],"
+                                 "\"publish\":[\">\"],\"subscribe\":[\">\"]}}}",
+                                 &error),
+               BERTH_OK, &error);
+}
+
+/* A refusal has much to say; what it has no memory to say is that. */
+static int load_refused(void)
+{
+    int code = load(chain_file, "inline");
+    return code == BERTH_PERMISSION_DENIED ? BERTH_OK : code;
+}
+
+static void unload_refused(void) /* without the policy, which the first try does not have */
+{
+    berth_host_unload(host, "chain_a", NULL);
+    permit_all();
+}
+
+static void grant_nothing(void)
+{
+    CHECK_CODE(berth_host_permit(host,
+                                 "{\"mode\":\"listed\",\"grants\":{\"chain_b\":{\"call\":"
+                                 "[\"*\"]}}}",
+                                 &error),
+               BERTH_OK, &error);
+}
+
+static int make_host_call(berth_ctx *ctx)
+{
+    char *result = NULL;
+    int code = berth_call_json(ctx, "asker.call", "[\"chain_c.half\",[3]]", &result);
+    CHECK((result != NULL) == (code == BERTH_OK));
+    free(result);
+    return code;
+}
+
+static int call_through_host(void)
+{
+    return call(make_host_call);
+}
+
+static void grant_asker(void)
+{
+    CHECK_CODE(berth_host_permit(host,
+                                 "{\"mode\":\"listed\",\"record\":true,\"grants\":{\"asker\":{"
+                                 "\"call\":[\"host.*\",\"chain_c.half\"]},\"chain_b\":{\"call\":"
+                                 "[\"*\"]}}}",
+                                 &error),
+               BERTH_OK, &error);
+}
+
+static int permissions(void)
+{
+    char *json = NULL;
+    int code = berth_host_permissions(host, &json, &error);
+    CHECK((json != NULL) == (code == BERTH_OK));
+    free(json);
+    return code;
+}
+
 static int new_host(void)
 {
     struct berth_host_options options;
     berth_host *made = NULL;
     berth_host_options_init(&options);
     options.threads = 0;
+    options.permissions = "{\"mode\":\"listed\",\"grants\":{\"a\":{\"call\":[\"b.c\"]}}}";
     int code = berth_host_new(&options, &made, &error);
     CHECK((made != NULL) == (code == BERTH_OK));
     berth_host_free(made);
@@ -326,6 +417,7 @@ static void set_up(bool with_worker)
     math_file = berth_test_fixture("math");
     counter_file = berth_test_fixture("counter_v2");
     options_file = berth_test_fixture("options");
+    chain_file = berth_test_fixture("chain_a");
     all_files[0] = berth_test_fixture("requirer");
     all_files[1] = math_file;
     options.threads = 0;
@@ -338,6 +430,7 @@ static void set_up(bool with_worker)
     LOAD(host, "chain_c", "inline");
     LOAD(host, "publisher", "inline");
     LOAD(host, "subscriber", "inline");
+    LOAD(host, "asker", "inline");
     CHECK_CALL(host, "counter.add", "[7]", "7");
     if (with_worker)
         berth_test_load_as(host, "greet", "away", "process");
@@ -516,6 +609,18 @@ static void workers(void)
     try_operations(operations, COUNT(operations), true);
 }
 
+static void permitting(void)
+{
+    static const struct operation operations[] = {
+        { "permit", permit, permit_all, NULL },
+        { "load what is granted", load_granted, unload_granted, grant_chain },
+        { "refuse what is not", load_refused, unload_refused, grant_nothing },
+        { "permissions", permissions, permit_all, grant_nothing },
+        { "ask for a caller", call_through_host, permit_all, grant_asker },
+    };
+    try_operations(operations, COUNT(operations), false);
+}
+
 static void asking(void)
 {
     static const struct operation operations[] = {
@@ -585,15 +690,11 @@ static void errors_of_two_hosts(void)
 }
 
 static const struct berth_test tests[] = {
-    { "asking", asking },
-    { "loading", loading },
-    { "unloading", unloading },
-    { "calling", calling },
-    { "messages", messages },
-    { "reloading", reloading },
-    { "workers", workers },
-    { "nothing_leaks", nothing_leaks },
-    { "errors_of_two_hosts", errors_of_two_hosts },
+    { "asking", asking },         { "loading", loading },
+    { "unloading", unloading },   { "calling", calling },
+    { "messages", messages },     { "reloading", reloading },
+    { "workers", workers },       { "nothing_leaks", nothing_leaks },
+    { "permitting", permitting }, { "errors_of_two_hosts", errors_of_two_hosts },
 };
 
 int main(int argc, char **argv)
