@@ -9,6 +9,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
+#include "runtime/base/topic_name.h"
 #include "runtime/image/semver.h"
 #include "runtime/shell/file.h"
 #include "runtime/shell/quantity.h"
@@ -86,10 +87,15 @@ const char *berth_config_takes(const struct berth_config_key *key,
         return text;
     case BERTH_CONFIG_TARGET:
         return strcpy(text, "\"stderr\", \"journal\" or the name of a file");
+    case BERTH_CONFIG_FUNCTIONS:
+        return strcpy(text, "an array of functions: module.function, module.* or *");
+    case BERTH_CONFIG_TOPICS:
+        return strcpy(text, "an array of topics, in which * is one token and > the rest");
     case BERTH_CONFIG_OPTIONS:
     case BERTH_CONFIG_WORDS:
     case BERTH_CONFIG_OBJECT:
     case BERTH_CONFIG_ENTRIES:
+    case BERTH_CONFIG_CALLERS:
         break;
     }
     return strcpy(text, "an object");
@@ -265,6 +271,36 @@ static int read_directories(struct berth_config *config, const struct path *path
     return BERTH_OK;
 }
 
+static int read_patterns(struct berth_config *config, const struct path *path,
+                         const struct berth_config_key *key, const struct berth_node *node,
+                         void *into)
+{
+    bool functions = key->kind == BERTH_CONFIG_FUNCTIONS;
+    struct berth_config_list *list = into;
+    char where[PATH_ROOM], value[EXCERPT_MAX + 8];
+
+    if (node->kind != BERTH_NODE_ARRAY)
+        return refuse(config, path, key, node);
+    const char **items = berth_arena_alloc(&config->arena, node->count * sizeof(*items));
+    if (!items)
+        return BERTH_RESOURCE_EXHAUSTED;
+    list->items = items;
+    list->count = 0;
+    berth_node_each(node, element)
+    {
+        const char *text = berth_node_text(element);
+        if (text && (functions ? berth_function_pattern_valid(text) : berth_pattern_valid(text)))
+            items[list->count++] = text;
+        else
+            berth_problems_add(&config->problems, false, element->at, "%s: %s is not %s",
+                               print_path(path, where), print_value(element, value),
+                               functions ? "a function: write module.function, module.* or *"
+                                         : "a topic: write tokens joined by dots, * for one, > "
+                                           "for the rest");
+    }
+    return BERTH_OK;
+}
+
 const struct berth_node *berth_config_reference(const struct berth_node *node)
 {
     const struct berth_node *only = node->kind == BERTH_NODE_OBJECT ? node->first : NULL;
@@ -325,14 +361,15 @@ static int read_target(struct berth_config *config, const struct path *path,
 }
 
 /* Whether a key can be the name of a module. */
-static bool check_name(struct berth_config *config, const struct berth_node *member)
+/* every: `*` stands for all modules. */
+static bool check_name(struct berth_config *config, const struct berth_node *member, bool every)
 {
-    if (berth_identifier_valid(member->key))
+    if (berth_identifier_valid(member->key) || (every && berth_text_equal(member->key, "*")))
         return true;
     berth_problems_add(&config->problems, false, member->key_at,
                        "\"%.64s\" cannot be a module's name: write [a-z][a-z0-9_]*, at most 64 "
-                       "characters",
-                       member->key);
+                       "characters%s",
+                       member->key, every ? "; or * for every module" : "");
     return false;
 }
 
@@ -352,7 +389,7 @@ static int read_words(struct berth_config *config, const struct path *path,
     berth_node_each(node, member)
     {
         struct berth_config_word item = { { member->key, member }, -1 };
-        if (!check_name(config, member))
+        if (!check_name(config, member, false))
             continue;
         read_word(config, &(struct path){ path, member->key }, key, member, &item.word);
         if (item.word >= 0)
@@ -375,9 +412,10 @@ static int read_entries(struct berth_config *config, const struct path *path,
         return BERTH_RESOURCE_EXHAUSTED;
     list->items = items;
     list->count = 0;
+    bool every = key->kind == BERTH_CONFIG_CALLERS;
     berth_node_each(node, member)
     {
-        if (!check_name(config, member))
+        if (!check_name(config, member, every))
             continue;
         char *item = items + list->count++ * key->object->size;
         *(struct berth_config_entry *)(void *)item =
@@ -409,9 +447,13 @@ static int read_value(struct berth_config *config, const struct path *path,
         return read_number(config, path, key, node, into);
     case BERTH_CONFIG_DIRECTORIES:
         return read_directories(config, path, key, node, into);
+    case BERTH_CONFIG_FUNCTIONS:
+    case BERTH_CONFIG_TOPICS:
+        return read_patterns(config, path, key, node, into);
     case BERTH_CONFIG_OPTIONS:
         return read_options(config, path, key, node, into);
     case BERTH_CONFIG_ENTRIES:
+    case BERTH_CONFIG_CALLERS:
         return read_entries(config, path, key, node, into);
     case BERTH_CONFIG_CHOICE:
         return read_choice(config, path, key, node, into);
@@ -461,6 +503,7 @@ int berth_config_parse(struct berth_config *config, const char *file, const char
 {
     *config = (struct berth_config){ .file = file };
     berth_host_options_init(&config->host);
+    config->permissions.mode = 1; /* declared */
     berth_arena_init(&config->arena);
     berth_problems_init(&config->problems, file, text, size);
     int code = berth_document_read(&config->problems, true, &config->arena, &config->root,

@@ -58,6 +58,19 @@ struct berth_config_list {
     size_t count;
 };
 
+/* What a caller may do; the key is a module's name, "operator" or "*". */
+struct berth_config_grantee {
+    struct berth_config_entry entry;
+    int as;                                    /* an index of berth_config_actors */
+    struct berth_config_list call;             /* const char *: functions, module.*, * */
+    struct berth_config_list publish, listens; /* const char *: topics and patterns of them */
+};
+
+struct berth_config_permissions {
+    int mode;                        /* an index of berth_config_modes */
+    struct berth_config_list grants; /* struct berth_config_grantee */
+};
+
 struct berth_config {
     struct berth_host_options host;   /* what is not configured keeps its default */
     struct berth_config_list path;    /* const char *: directories */
@@ -66,6 +79,7 @@ struct berth_config {
     int log_format;                   /* an index of berth_log_formats */
     struct berth_config_list levels;  /* struct berth_config_word of berth_log_levels */
     int after_crash;                  /* enum berth_after_crash */
+    struct berth_config_permissions permissions;
     const char *schema;
     const struct berth_node *root; /* of the text, or NULL */
     struct berth_problems problems;
@@ -78,8 +92,10 @@ struct berth_config {
 /* What becomes of the module that the last run has crashed in. */
 enum berth_after_crash { BERTH_AFTER_CRASH_NOTHING, BERTH_AFTER_CRASH_ISOLATE };
 
-extern const char *const berth_placements[]; /* "inline", "process", NULL */
-extern const char *const berth_restarts[];   /* "always", "never", NULL */
+extern const char *const berth_config_modes[];  /* "open", "declared", "listed", NULL */
+extern const char *const berth_config_actors[]; /* "operator", NULL */
+extern const char *const berth_placements[];    /* "inline", "process", NULL */
+extern const char *const berth_restarts[];      /* "always", "never", NULL */
 
 /* What the core takes. */
 struct berth_restart_policy berth_config_policy(const struct berth_config_restart *restart);
@@ -97,12 +113,15 @@ enum berth_config_kind {
     BERTH_CONFIG_DURATION,    /* int64_t: nanoseconds, likewise */
     BERTH_CONFIG_RANGE,       /* const char *: a range of versions */
     BERTH_CONFIG_DIRECTORIES, /* struct berth_config_list of const char * */
+    BERTH_CONFIG_FUNCTIONS,   /* the same of functions, module.* and * */
+    BERTH_CONFIG_TOPICS,      /* the same of topics and patterns of them */
     BERTH_CONFIG_OPTIONS,     /* const struct berth_node *: an object, with references in it */
     BERTH_CONFIG_TARGET,      /* const char *: one of words, or a file */
     BERTH_CONFIG_WORDS,       /* struct berth_config_list of struct berth_config_word */
     BERTH_CONFIG_OBJECT,      /* the struct that its object describes */
     BERTH_CONFIG_CHOICE,      /* the same, which begins with an int: an index of words instead */
     BERTH_CONFIG_ENTRIES,     /* struct berth_config_list of such structs, each with a name */
+    BERTH_CONFIG_CALLERS,     /* the same; the name may be * */
 };
 
 struct berth_config_object;
@@ -152,6 +171,19 @@ void berth_config_deinit(struct berth_config *config);
  */
 int berth_config_check(struct berth_config *config, struct berth_search *search, bool start,
                        struct berth_error *error);
+
+struct berth_summary;
+/*
+ * Looks at the grants of a configuration, by the summaries of its modules, in their order. more:
+ * there may be modules that it does not name.
+ */
+void berth_config_check_grants(struct berth_config *config, const struct berth_summary *summaries,
+                               bool more);
+/*
+ * host.permissions by what the configuration says; to learn, the host is open and notes what is
+ * needed. It lives as long as the configuration.
+ */
+int berth_config_permit(struct berth_config *config, bool learn, struct berth_error *error);
 
 /*
  * All that is to be known before a host starts by a file: reads it, adds its path and the standard

@@ -21,7 +21,7 @@ static bool same_text(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static bool same_directories(const struct berth_config_list *a, const struct berth_config_list *b)
+static bool same_texts(const struct berth_config_list *a, const struct berth_config_list *b)
 {
     const char *const *left = a->items, *const *right = b->items;
 
@@ -45,6 +45,23 @@ static bool same_words(const struct berth_config_list *a, const struct berth_con
     return true;
 }
 
+static bool same_grants(const struct berth_config_list *a, const struct berth_config_list *b)
+{
+    const struct berth_config_grantee *left = a->items, *right = b->items;
+
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (!same_text(left[i].entry.key, right[i].entry.key) ||
+            !berth_node_find(left[i].entry.node, "as") !=
+                !berth_node_find(right[i].entry.node, "as") ||
+            !same_texts(&left[i].call, &right[i].call) ||
+            !same_texts(&left[i].publish, &right[i].publish) ||
+            !same_texts(&left[i].listens, &right[i].listens))
+            return false;
+    return true;
+}
+
 /* Whether both values of the key, each where it was read into, are equal. */
 static bool same_value(const struct berth_config_key *key, const void *a, const void *b)
 {
@@ -64,7 +81,11 @@ static bool same_value(const struct berth_config_key *key, const void *a, const 
     case BERTH_CONFIG_DURATION:
         return *(const int64_t *)a == *(const int64_t *)b;
     case BERTH_CONFIG_DIRECTORIES:
-        return same_directories(a, b);
+    case BERTH_CONFIG_FUNCTIONS:
+    case BERTH_CONFIG_TOPICS:
+        return same_texts(a, b);
+    case BERTH_CONFIG_CALLERS:
+        return same_grants(a, b);
     case BERTH_CONFIG_WORDS:
         return same_words(a, b);
     case BERTH_CONFIG_OPTIONS:

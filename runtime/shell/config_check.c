@@ -76,7 +76,7 @@ static int try_option(struct check *check, const struct berth_node *node,
 static void refuse_option(struct check *check, const struct berth_summary *summary,
                           const struct berth_node *node)
 {
-    const char *nearest = berth_summary_nearest(summary, node->key);
+    const char *nearest = berth_summary_nearest(summary->options, node->key);
 
     berth_problems_add(&check->config->problems, false, node->key_at,
                        "modules.%s: %s %s has no option \"%.64s\"%s%s%s", check->module->entry.key,
@@ -251,6 +251,8 @@ int berth_config_check(struct berth_config *config, struct berth_search *search,
             berth_node_each(check.summaries[i].requires, require)
                 check_requirement(&check, require);
     }
+    if (code == BERTH_OK)
+        berth_config_check_grants(config, check.summaries, start);
     for (size_t i = 0; i < count; i++)
         if (module_at(config, i)->found)
             berth_summary_deinit(&check.summaries[i]);

@@ -18,9 +18,13 @@
     "\\." NUMBER "\\." NUMBER SUFFIX ")"
 #define ANY        WILD "(?:\\." WILD "){0,2}"
 #define COMPARATOR "(?:(?:[~^=]|[<>]=?)? *" PARTIAL "|(?:[~^=]|[<>]=)? *" ANY ")"
+#define NAME       "[a-z][a-z0-9_]{0,63}"
+#define FUNCTION   "^(?:\\*|" NAME "\\.(?:\\*|" NAME "))$"
+#define TOKEN      "(?:[a-z0-9_-]+|\\*)"
+#define TOPIC      "^(?:" TOKEN "\\.)*(?:" TOKEN "|>)$"
 #define RANGE      "^ *" COMPARATOR "(?: +" COMPARATOR ")* *$"
 
-#define MODULE_NAME "{\"pattern\": \"^[a-z][a-z0-9_]{0,63}$\"}"
+#define MODULE_NAME "{\"pattern\": \"^" NAME "$\"}"
 
 struct writer {
     struct berth_buffer *buffer;
@@ -103,6 +107,16 @@ static void put_words(struct writer *writer, const struct berth_config_key *key)
     berth_buffer_text(writer->buffer, "]");
 }
 
+/* An array of texts that match. */
+static void put_texts(struct writer *writer, const char *pattern)
+{
+    put_json(writer, "type", "\"array\"");
+    open_object(writer, "items");
+    put_json(writer, "type", "\"string\"");
+    put_member(writer, "pattern", pattern);
+    close_object(writer);
+}
+
 /* The type is the caller's. */
 static void put_keys(struct writer *writer, const struct berth_config_object *object)
 {
@@ -167,13 +181,23 @@ static void put_kind(struct writer *writer, const struct berth_config_key *key)
         put_json(writer, "type", "\"array\"");
         put_json(writer, "items", "{\"type\": \"string\", \"minLength\": 1}");
         break;
+    case BERTH_CONFIG_FUNCTIONS:
+        put_texts(writer, FUNCTION);
+        break;
+    case BERTH_CONFIG_TOPICS:
+        put_texts(writer, TOPIC);
+        break;
     case BERTH_CONFIG_OPTIONS:
         put_json(writer, "type", "\"object\"");
         put_json(writer, "additionalProperties", "{\"$ref\": \"#/$defs/value\"}");
         break;
     case BERTH_CONFIG_ENTRIES:
+    case BERTH_CONFIG_CALLERS:
         put_json(writer, "type", "\"object\"");
-        put_json(writer, "propertyNames", MODULE_NAME);
+        open_object(writer, "propertyNames");
+        put_member(writer, "pattern",
+                   key->kind == BERTH_CONFIG_CALLERS ? "^(?:\\*|" NAME ")$" : "^" NAME "$");
+        close_object(writer);
         open_object(writer, "additionalProperties");
         put_object(writer, key->object);
         close_object(writer);

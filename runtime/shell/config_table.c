@@ -18,6 +18,8 @@
 #define GIB         (INT64_C(1) << 30)
 
 const char *const berth_placements[] = { "inline", "process", NULL };
+const char *const berth_config_modes[] = { "open", "declared", "listed", NULL };
+const char *const berth_config_actors[] = { "operator", NULL };
 const char *const berth_restarts[] = { "always", "never", NULL };
 
 struct berth_restart_policy berth_config_policy(const struct berth_config_restart *restart)
@@ -112,6 +114,30 @@ static const struct berth_config_key module_keys[] = {
 };
 static const struct berth_config_object module = KEYS(berth_config_module, module_keys);
 
+static const struct berth_config_key grantee_keys[] = {
+    { "as", BERTH_CONFIG_WORD, INTO(berth_config_grantee, as),
+      "In whose name it does what it does through the module host. Default: its own.",
+      0, 0, berth_config_actors, NULL },
+    { "call", BERTH_CONFIG_FUNCTIONS, INTO(berth_config_grantee, call),
+      "The functions that it may call.", 0, 0, NULL, NULL },
+    { "publish", BERTH_CONFIG_TOPICS, INTO(berth_config_grantee, publish),
+      "The topics that it may publish to.", 0, 0, NULL, NULL },
+    { "subscribe", BERTH_CONFIG_TOPICS, INTO(berth_config_grantee, listens),
+      "The topics that it may subscribe to.", 0, 0, NULL, NULL },
+};
+static const struct berth_config_object grantee = KEYS(berth_config_grantee, grantee_keys);
+
+static const struct berth_config_key permission_keys[] = {
+    { "mode", BERTH_CONFIG_WORD, INTO(berth_config_permissions, mode),
+      "open: everything; declared: what manifests declare; listed: of that, what is granted.",
+      0, 0, berth_config_modes, NULL },
+    { "grants", BERTH_CONFIG_CALLERS, INTO(berth_config_permissions, grants),
+      "What each module may do; * is every module, operator who operates the host.",
+      0, 0, NULL, &grantee },
+};
+static const struct berth_config_object permissions =
+    KEYS(berth_config_permissions, permission_keys);
+
 static const struct berth_config_key root_keys[] = {
     { "$schema", BERTH_CONFIG_TEXT, INTO(berth_config, schema),
       "Where an editor finds the JSON Schema; not used otherwise.", 0, 0, NULL, NULL },
@@ -124,6 +150,8 @@ static const struct berth_config_key root_keys[] = {
       "Directories where modules are searched.", 0, 0, NULL, NULL },
     { "modules", BERTH_CONFIG_ENTRIES, INTO(berth_config, modules),
       "The modules, each under its name in the host.", 0, 0, NULL, &module },
+    { "permissions", BERTH_CONFIG_OBJECT, INTO(berth_config, permissions),
+      "What modules may do.", 0, 0, NULL, &permissions },
     { "limits", BERTH_CONFIG_OBJECT, INTO(berth_config, host),
       "Limits of the host.", 0, 0, NULL, &limits },
     { "log", BERTH_CONFIG_OBJECT, 0,

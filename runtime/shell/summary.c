@@ -8,7 +8,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
 
-#define OPTIONS_NEAR 64 /* as many names are looked at for the nearest one */
+#define NAMES_NEAR 64 /* as many names are looked at for the nearest one */
 
 /* {"struct":[{"name","type","doc"},…]} */
 static int add_struct(struct berth_types *types, const char *name, const struct berth_node *fields,
@@ -72,6 +72,7 @@ static int read_json(struct berth_summary *summary, const char *file, struct ber
     summary->options = berth_node_find(root, "options");
     summary->requires = berth_node_find(root, "requires");
     summary->imports = berth_node_find(root, "imports");
+    summary->functions = berth_node_find(root, "functions");
     if (!summary->module || !summary->version ||
         !berth_semver_parse(summary->version, &summary->semver))
         return berth_error_set(error, BERTH_INTERNAL,
@@ -113,12 +114,11 @@ int berth_summary_option(const struct berth_summary *summary, const char *name,
     return berth_types_find(summary->types, text, ret_type, error);
 }
 
-const char *berth_summary_nearest(const struct berth_summary *summary, const char *name)
+const char *berth_summary_nearest(const struct berth_node *members, const char *name)
 {
-    const char *names[OPTIONS_NEAR];
+    const char *names[NAMES_NEAR];
     size_t count = 0;
 
-    berth_node_each(summary->options, option) if (count < OPTIONS_NEAR) names[count++] =
-        option->key;
+    berth_node_each(members, member) if (count < NAMES_NEAR) names[count++] = member->key;
     return berth_text_nearest(name, names, count);
 }

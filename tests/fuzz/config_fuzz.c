@@ -30,6 +30,17 @@ static void check_options(struct berth_config *config, const struct berth_node *
     berth_buffer_deinit(&buffer);
 }
 
+/* What the host is told is JSON, whatever the configuration says. */
+static void check_permissions(struct berth_config *config)
+{
+    struct berth_error error;
+
+    require(config->permissions.mode >= 0 && config->permissions.mode <= 2);
+    require(berth_config_permit(config, false, &error) == BERTH_OK);
+    require(berth_json_check(config->host.permissions, strlen(config->host.permissions), &error) ==
+            BERTH_OK);
+}
+
 static void check_values(struct berth_config *config)
 {
     const struct berth_config_module *modules = config->modules.items;
@@ -41,6 +52,7 @@ static void check_values(struct berth_config *config)
     for (size_t i = 0; i < config->modules.count; i++)
         if (modules[i].options)
             check_options(config, modules[i].options);
+    check_permissions(config);
 }
 
 static void check_problems(struct berth_config *config)

@@ -52,7 +52,7 @@ cat >bad.conf <<'CONF'
         "requirer": {"file": "lib/requirer.so"}
     },
     "limits": {"call_timeout": 5},
-    "permissions": {}
+    "permission": {}
 }
 CONF
 berth check bad.conf
@@ -66,7 +66,7 @@ bad.conf:6:61: modules.options: options 1.0.0 has no option "limt"; did you mean
 bad.conf:6:81: modules.options: option level is of type u8, and a reference stands for a string
 bad.conf:6:114: $file ./no: No such file or directory
 bad.conf:9:32: limits.call_timeout: 5 is not a time like "200ms", "5s" or "1m", from 1ms to 8760h
-bad.conf:10:5: unknown key "permissions"; the keys here are $schema, name, threads, path, modules, limits, log, after_crash
+bad.conf:10:5: unknown key "permission"; did you mean "permissions"?
 berth: invalid_argument: bad.conf: 10 errors
 '
 berth check bad.conf --json

@@ -180,9 +180,9 @@ static void problems_say_where_and_what_to_do(void)
         { "{\"nam\": 1}", "1:2: unknown key \"nam\"; did you mean \"name\"?\n" },
         { "{\"é\":1,\n \"xyzzy\": 1}",
           "1:2: unknown key \"é\"; the keys here are $schema, name, threads, path, modules, "
-          "limits, log, after_crash\n"
+          "permissions, limits, log, after_crash\n"
           "2:2: unknown key \"xyzzy\"; the keys here are $schema, name, threads, path, modules, "
-          "limits, log, after_crash\n" },
+          "permissions, limits, log, after_crash\n" },
         { "{\"modules\": {\"m\": {\"plcement\": \"x\"}}}",
           "1:20: modules.m: unknown key \"plcement\"; did you mean \"placement\"?\n" },
         { "{\"modules\": {\"m\": {\"placement\": \"inlne\"}}}",
@@ -561,7 +561,8 @@ static void modules_are_looked_at(void)
 static const char all_of_it[] =
     "{\"name\": \"a\\u0062\", \"path\": [\"x\"], \"nam\": 1, \"threads\": 0, /* x */"
     "\"modules\": {\"options\": {\"options\": {\"title\": \"\\n\", \"limt\": 1, \"words\": [\"x\"],"
-    " \"note\": {\"$env\": \"HOME\"}}}, \"none\": {}}}";
+    " \"note\": {\"$env\": \"HOME\"}}}, \"none\": {}}, \"permissions\": {\"mode\": \"listed\","
+    "\"grants\": {\"*\": {\"call\": [\"options.xyzzy\", \"a.*\"], \"publish\": [\">\"]}}}}";
 
 static int read_and_check(const char *place, size_t *ret_problems)
 {
@@ -576,6 +577,12 @@ static int read_and_check(const char *place, size_t *ret_problems)
         code = parsed;
     if (code == BERTH_OK)
         code = berth_config_check(&config, &search, true, &error);
+    if (code == BERTH_OK)
+        code = berth_config_permit(&config, false, &error);
+    if (code == BERTH_OK)
+        CHECK_STR(config.host.permissions,
+                  "{\"mode\":\"listed\",\"record\":false,\"grants\":{\"*\":{\"call\":"
+                  "[\"options.xyzzy\",\"a.*\"],\"publish\":[\">\"]}}}");
     *ret_problems = config.problems.count;
     berth_config_deinit(&config);
     berth_search_deinit(&search);
@@ -634,7 +641,7 @@ static void missing_memory_is_an_error(void)
     if (!berth_fault_works())
         berth_skip("no malloc of our own here");
     CHECK_CODE(read_and_check(place, &expected), BERTH_OK, NULL);
-    CHECK_INT(expected, 4);
+    CHECK_INT(expected, 5);
     for (unsigned long k = 1;; k++) {
         long before = berth_fault_live();
         berth_fault_arm(k, false);

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* What a configuration says of permissions: whom its grants name, and how the host is told. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/base/error.h"
+#include "runtime/base/text.h"
+#include "runtime/shell/config.h"
+#include "runtime/shell/summary.h"
+#include "runtime/value/json.h"
+#include "runtime/value/type.h"
+
+enum { LISTED = 2 }; /* in berth_config_modes */
+
+/* ---- whom they name ---- */
+
+static const struct berth_config_module *module_at(const struct berth_config *config, size_t i)
+{
+    return (const struct berth_config_module *)config->modules.items + i;
+}
+
+/* The module's number, or the count of them. */
+static size_t find_module(const struct berth_config *config, const char *name)
+{
+    size_t i = 0;
+    while (i < config->modules.count && !berth_text_equal(module_at(config, i)->entry.key, name))
+        i++;
+    return i;
+}
+
+static void warn_module(struct berth_config *config, const struct berth_node *grantee,
+                        const char *at, const char *name)
+{
+    const char **names = calloc(config->modules.count + 1, sizeof(*names));
+    for (size_t i = 0; names && i < config->modules.count; i++)
+        names[i] = module_at(config, i)->entry.key;
+    const char *nearest = names ? berth_text_nearest(name, names, config->modules.count) : NULL;
+
+    berth_problems_add(&config->problems, true, at,
+                       "permissions.grants.%s: no module \"%s\" is configured%s%s%s", grantee->key,
+                       name, nearest ? "; did you mean \"" : "", nearest ? nearest : "",
+                       nearest ? "\"?" : "");
+    free(names);
+}
+
+/* A function, or all of a module, that a module or the operator may call. */
+static void check_call(struct berth_config *config, const struct berth_summary *summaries,
+                       bool more, const struct berth_node *grantee, const struct berth_node *rule)
+{
+    char module[BERTH_IDENTIFIER_MAX + 1];
+    const char *text = berth_node_text(rule), *dot = text ? strchr(text, '.') : NULL;
+
+    if (!dot || !berth_function_pattern_valid(text) || strncmp(text, "host.", 5) == 0)
+        return;
+    memcpy(module, text, (size_t)(dot - text));
+    module[dot - text] = '\0';
+    size_t at = find_module(config, module);
+    if (at == config->modules.count) {
+        if (!more)
+            warn_module(config, grantee, rule->at, module);
+        return;
+    }
+    const struct berth_summary *summary = &summaries[at];
+    if (!module_at(config, at)->found || dot[1] == '*' ||
+        berth_node_find(summary->functions, dot + 1))
+        return;
+    const char *nearest = berth_summary_nearest(summary->functions, dot + 1);
+    berth_problems_add(&config->problems, true, rule->at,
+                       "permissions.grants.%s: %s %s has no function \"%s\"%s%s%s", grantee->key,
+                       module, summary->version, dot + 1, nearest ? "; did you mean \"" : "",
+                       nearest ? nearest : "", nearest ? "\"?" : "");
+}
+
+static void check_grantee(struct berth_config *config, const struct berth_summary *summaries,
+                          bool more, const struct berth_node *grantee)
+{
+    bool every = berth_text_equal(grantee->key, "*");
+    bool is_operator = berth_text_equal(grantee->key, berth_config_actors[0]);
+    const struct berth_node *as = berth_node_find(grantee, "as");
+
+    if (as && (every || is_operator))
+        berth_problems_add(&config->problems, false, as->key_at,
+                           "permissions.grants.%s: only a module can act for operators: name it",
+                           grantee->key);
+    if (!every && !is_operator && !more &&
+        find_module(config, grantee->key) == config->modules.count)
+        warn_module(config, grantee, grantee->key_at, grantee->key);
+    berth_node_each(berth_node_find(grantee, "call"), rule)
+        check_call(config, summaries, more, grantee, rule);
+}
+
+void berth_config_check_grants(struct berth_config *config, const struct berth_summary *summaries,
+                               bool more)
+{
+    const struct berth_config_permissions *permissions = &config->permissions;
+    const struct berth_config_grantee *grantees = permissions->grants.items;
+
+    for (size_t i = 0; i < permissions->grants.count; i++)
+        check_grantee(config, summaries, more, grantees[i].entry.node);
+    if (permissions->grants.count && permissions->mode != LISTED)
+        berth_problems_add(&config->problems, true, grantees[0].entry.node->key_at,
+                           "permissions.grants: a host whose mode is \"%s\" does not ask for "
+                           "grants; one that is \"listed\" does",
+                           berth_config_modes[permissions->mode]);
+}
+
+/* ---- how the host is told ---- */
+
+int berth_config_permit(struct berth_config *config, bool learn, struct berth_error *error)
+{
+    const struct berth_config_permissions *permissions = &config->permissions;
+    const struct berth_config_grantee *grantees = permissions->grants.items;
+    struct berth_buffer buffer;
+
+    berth_buffer_init(&buffer, 0);
+    berth_buffer_format(&buffer, "{\"mode\":\"%s\",\"record\":%s,\"grants\":{",
+                        berth_config_modes[learn ? 0 : permissions->mode],
+                        learn ? "true" : "false");
+    for (size_t i = 0; i < permissions->grants.count; i++) {
+        berth_buffer_format(&buffer, "%s\"%s\":", i ? "," : "", grantees[i].entry.key);
+        berth_config_write_options(config, grantees[i].entry.node, false, &buffer);
+    }
+    berth_buffer_text(&buffer, "}}");
+    int code = berth_buffer_check(&buffer, error);
+    if (code == BERTH_OK) {
+        config->host.permissions = berth_arena_string(&config->arena, buffer.data);
+        code = config->host.permissions ? BERTH_OK : berth_error_nomem(error);
+    }
+    berth_buffer_deinit(&buffer);
+    return code;
+}
