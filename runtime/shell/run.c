@@ -5,6 +5,7 @@
 
 #include "runtime/shell/config.h"
 #include "runtime/shell/crash.h"
+#include "runtime/shell/learn.h"
 #include "runtime/shell/local.h"
 #include "runtime/shell/log.h"
 #include "runtime/shell/notify.h"
@@ -27,6 +28,7 @@ struct run {
     bool bound;       /* to its terminal */
     struct berth_place place;
     bool hidden; /* --no-control: it listens nowhere */
+    bool learn;
     char path[PATH_MAX];
     struct berth_notify notify;
     const char *crash_record; /* --crash-record */
@@ -112,6 +114,8 @@ static int configure(struct run *run, struct berth_error *error)
         code = tell_problems(run, error);
     if (code == BERTH_OK)
         code = berth_reconfigure_init(&run->reconfigure, &run->local, &run->config, error);
+    if (code == BERTH_OK)
+        code = berth_config_permit(&run->config, run->learn, error);
     return code;
 }
 
@@ -179,6 +183,8 @@ static int serve(struct run *run)
     struct berth_error error = { 0 };
 
     options.name = run->place.name;
+    if (!run->file && run->learn)
+        options.permissions = BERTH_LEARN_PERMISSIONS;
     options.log = berth_log_print;
     if (run->crash.fd >= 0)
         options.thread = berth_crash_thread;
@@ -193,7 +199,7 @@ static int serve(struct run *run)
     int signal_number = wait_for_end(run);
     berth_log_info("SIG%s: stopping", sigabbrev_np(signal_number));
     berth_notify_stopping(&run->notify, "stopping after SIG%s", sigabbrev_np(signal_number));
-    return BERTH_EXIT_OK;
+    return run->learn ? berth_learn_print(local->host) : BERTH_EXIT_OK;
 }
 
 /* Prepares, and serves with the signals blocked that end it. */
@@ -241,6 +247,9 @@ static void read_option(struct run *run, int option)
     case 'C':
         run->hidden = true;
         break;
+    case 'L':
+        run->learn = true;
+        break;
     }
 }
 
@@ -263,6 +272,7 @@ static int run(int argc, char **argv)
     static const struct option known[] = {
         { "config", required_argument, NULL, 'c' },
         { "crash-record", required_argument, NULL, 'r' },
+        { "learn", no_argument, NULL, 'L' },
         { "log", required_argument, NULL, 'l' },
         { "name", required_argument, NULL, 'n' },
         { "no-control", no_argument, NULL, 'C' },
@@ -292,7 +302,7 @@ static int run(int argc, char **argv)
 const struct berth_command berth_command_run = {
     .name = "run",
     .synopsis = "[--name NAME] [--socket PATH | --no-control]\n"
-                "          [--config CONFIG] [--path DIR]... [--log TARGET]\n"
+                "          [--config CONFIG] [--learn] [--path DIR]... [--log TARGET]\n"
                 "          [--crash-record FILE]\n"
                 "          [FILE|NAME[=inline|process]]...",
     .help = "Runs a host with these modules, in the foreground, until SIGTERM or SIGINT.\n"
@@ -302,6 +312,8 @@ const struct berth_command berth_command_run = {
             "\n"
             "  --config CONFIG  starts what berth.conf(5) describes, and the modules that are\n"
             "                   named here as well\n"
+            "  --learn          allows everything, and prints at the end which permissions\n"
+            "                   were needed, for a configuration\n"
             "  --path DIR       searches names here first; may be repeated\n"
             "  --log TARGET     where the log goes: stderr (the default), journal, or a file\n"
             "  --crash-record FILE\n"
