@@ -181,9 +181,14 @@ void berth_config_check_grants(struct berth_config *config, const struct berth_s
                                bool more);
 /*
  * host.permissions by what the configuration says; to learn, the host is open and notes what is
- * needed. It lives as long as the configuration.
+ * needed. When the host listens, the module control acts for operators, who may do everything,
+ * unless the configuration has grants of theirs. It lives as long as the configuration, which may
+ * be zeroed instead of read.
  */
-int berth_config_permit(struct berth_config *config, bool learn, struct berth_error *error);
+int berth_config_permit(struct berth_config *config, bool learn, bool listens,
+                        struct berth_error *error);
+/* Whether it has grants of that caller. */
+bool berth_config_has_grants(const struct berth_config *config, const char *caller);
 
 /*
  * All that is to be known before a host starts by a file: reads it, adds its path and the standard

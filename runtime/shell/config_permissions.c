@@ -82,7 +82,7 @@ static void check_grantee(struct berth_config *config, const struct berth_summar
         berth_problems_add(&config->problems, false, as->key_at,
                            "permissions.grants.%s: only a module can act for operators: name it",
                            grantee->key);
-    if (!every && !is_operator && !more &&
+    if (!every && !is_operator && !more && strcmp(grantee->key, "control") != 0 &&
         find_module(config, grantee->key) == config->modules.count)
         warn_module(config, grantee, grantee->key_at, grantee->key);
     berth_node_each(berth_node_find(grantee, "call"), rule)
@@ -106,10 +106,39 @@ void berth_config_check_grants(struct berth_config *config, const struct berth_s
 
 /* ---- how the host is told ---- */
 
-int berth_config_permit(struct berth_config *config, bool learn, struct berth_error *error)
+bool berth_config_has_grants(const struct berth_config *config, const char *caller)
+{
+    const struct berth_config_grantee *grantees = config->permissions.grants.items;
+
+    for (size_t i = 0; i < config->permissions.grants.count; i++)
+        if (berth_text_equal(grantees[i].entry.key, caller))
+            return true;
+    return false;
+}
+
+/* Those of berth run's own socket: who can reach that operates the host. */
+static void put_own(const struct berth_config *config, const char **comma,
+                    struct berth_buffer *buffer)
+{
+    static const char *const own[][2] = {
+        { "control", "{\"as\":\"operator\",\"call\":[\"host.*\"]}" },
+        { "operator", "{\"call\":[\"*\",\"host.*\"],\"publish\":[\">\"],"
+                      "\"subscribe\":[\">\",\"host.>\"]}" },
+    };
+
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (!berth_config_has_grants(config, own[i][0])) {
+            berth_buffer_format(buffer, "%s\"%s\":%s", *comma, own[i][0], own[i][1]);
+            *comma = ",";
+        }
+}
+
+int berth_config_permit(struct berth_config *config, bool learn, bool listens,
+                        struct berth_error *error)
 {
     const struct berth_config_permissions *permissions = &config->permissions;
     const struct berth_config_grantee *grantees = permissions->grants.items;
+    const char *comma = "";
     struct berth_buffer buffer;
 
     berth_buffer_init(&buffer, 0);
@@ -117,9 +146,12 @@ int berth_config_permit(struct berth_config *config, bool learn, struct berth_er
                         berth_config_modes[learn ? 0 : permissions->mode],
                         learn ? "true" : "false");
     for (size_t i = 0; i < permissions->grants.count; i++) {
-        berth_buffer_format(&buffer, "%s\"%s\":", i ? "," : "", grantees[i].entry.key);
+        berth_buffer_format(&buffer, "%s\"%s\":", comma, grantees[i].entry.key);
         berth_config_write_options(config, grantees[i].entry.node, false, &buffer);
+        comma = ",";
     }
+    if (listens)
+        put_own(config, &comma, &buffer);
     berth_buffer_text(&buffer, "}}");
     int code = berth_buffer_check(&buffer, error);
     if (code == BERTH_OK) {

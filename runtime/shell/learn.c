@@ -84,12 +84,24 @@ static void put_member(struct berth_buffer *buffer, const struct berth_node *mem
     berth_buffer_text(buffer, "]");
 }
 
-static void put_grants(struct berth_buffer *buffer, const struct berth_node *grants)
+static bool is_given(const struct berth_config *listening, const char *caller)
 {
+    return listening && !berth_config_has_grants(listening, caller) &&
+           (!strcmp(caller, "control") || !strcmp(caller, "operator"));
+}
+
+static void put_grants(struct berth_buffer *buffer, const struct berth_node *grants,
+                       const struct berth_config *listening)
+{
+    bool first = true;
+
     berth_buffer_text(buffer, "\"permissions\": {\n    \"mode\": \"listed\",\n    \"grants\": {");
     berth_node_each(grants, grantee)
     {
-        berth_buffer_text(buffer, grantee == grants->first ? "\n        " : ",\n        ");
+        if (is_given(listening, grantee->key))
+            continue;
+        berth_buffer_text(buffer, first ? "\n        " : ",\n        ");
+        first = false;
         put_text(buffer, grantee->key);
         berth_buffer_text(buffer, ": {");
         berth_node_each(grantee, member)
@@ -99,10 +111,10 @@ static void put_grants(struct berth_buffer *buffer, const struct berth_node *gra
         }
         berth_buffer_text(buffer, "}");
     }
-    berth_buffer_text(buffer, grants && grants->first ? "\n    }\n}\n" : "}\n}\n");
+    berth_buffer_text(buffer, first ? "}\n}\n" : "\n    }\n}\n");
 }
 
-int berth_learn_print(berth_host *host)
+int berth_learn_print(berth_host *host, const struct berth_config *listening)
 {
     struct berth_error error = { 0 };
     struct berth_buffer buffer;
@@ -112,7 +124,7 @@ int berth_learn_print(berth_host *host)
     berth_buffer_init(&buffer, 0);
     int code = answer_read(&answer, host, berth_host_permissions, &error);
     if (code == BERTH_OK) {
-        put_grants(&buffer, berth_node_find(answer.root, "needed"));
+        put_grants(&buffer, berth_node_find(answer.root, "needed"), listening);
         code = berth_buffer_check(&buffer, &error);
     }
     int status = code == BERTH_OK ? berth_output_text(false, buffer.data)

@@ -5,13 +5,14 @@
 
 #include <berth/host.h>
 
-/* For a host without a configuration: open, and noting what is needed. */
-#define BERTH_LEARN_PERMISSIONS "{\"mode\":\"open\",\"record\":true}"
+#include "runtime/shell/config.h"
 
 /*
  * Ends the modules, whose STOP may need something as well, and prints what was needed, as the key
- * "permissions" of a configuration. Returns an exit status.
+ * "permissions" of a configuration. listening: the configuration of a host that listens by itself,
+ * or NULL; unless it has grants of control and of operators, berth run gives them, and they are
+ * left out. Returns an exit status.
  */
-int berth_learn_print(berth_host *host);
+int berth_learn_print(berth_host *host, const struct berth_config *listening);
 
 #endif

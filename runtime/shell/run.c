@@ -114,8 +114,6 @@ static int configure(struct run *run, struct berth_error *error)
         code = tell_problems(run, error);
     if (code == BERTH_OK)
         code = berth_reconfigure_init(&run->reconfigure, &run->local, &run->config, error);
-    if (code == BERTH_OK)
-        code = berth_config_permit(&run->config, run->learn, error);
     return code;
 }
 
@@ -171,6 +169,8 @@ static int prepare(struct run *run, struct berth_error *error)
         code = berth_local_add_config(&run->local, &run->config, error);
     if (code == BERTH_OK)
         code = name_host(run, error);
+    if (code == BERTH_OK && (run->file || run->learn))
+        code = berth_config_permit(&run->config, run->learn, run->local.socket != NULL, error);
     if (code == BERTH_OK)
         code = look_at_crash(run, error);
     return code;
@@ -183,8 +183,7 @@ static int serve(struct run *run)
     struct berth_error error = { 0 };
 
     options.name = run->place.name;
-    if (!run->file && run->learn)
-        options.permissions = BERTH_LEARN_PERMISSIONS;
+    options.permissions = run->config.host.permissions;
     options.log = berth_log_print;
     if (run->crash.fd >= 0)
         options.thread = berth_crash_thread;
@@ -199,7 +198,8 @@ static int serve(struct run *run)
     int signal_number = wait_for_end(run);
     berth_log_info("SIG%s: stopping", sigabbrev_np(signal_number));
     berth_notify_stopping(&run->notify, "stopping after SIG%s", sigabbrev_np(signal_number));
-    return run->learn ? berth_learn_print(local->host) : BERTH_EXIT_OK;
+    return run->learn ? berth_learn_print(local->host, local->socket ? &run->config : NULL)
+                      : BERTH_EXIT_OK;
 }
 
 /* Prepares, and serves with the signals blocked that end it. */

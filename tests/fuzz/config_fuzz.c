@@ -36,7 +36,7 @@ static void check_permissions(struct berth_config *config)
     struct berth_error error;
 
     require(config->permissions.mode >= 0 && config->permissions.mode <= 2);
-    require(berth_config_permit(config, false, &error) == BERTH_OK);
+    require(berth_config_permit(config, false, false, &error) == BERTH_OK);
     require(berth_json_check(config->host.permissions, strlen(config->host.permissions), &error) ==
             BERTH_OK);
 }

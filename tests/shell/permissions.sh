@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # What modules may do: berth run refuses, berth run --learn tells what to grant, berth check what is mistyped.
-. "$(dirname "$0")/shell.sh"
+. "$(dirname "$0")/hosts.sh"
 
-exec </dev/null
 export HOME=$work/home
 unset BERTH_PATH
 build_module busy <<'C'
@@ -30,11 +29,13 @@ BERTH_STOP
 }
 C
 
+where=(--no-control)
+
 # host ARG...: runs one until it is ready (or has ended), and ends it; out, err and status are its.
 host()
 {
     : >err
-    "$berth" run "$@" >out 2>err &
+    "$berth" run "${where[@]}" "$@" >out 2>err &
     local host=$!
     for _ in $(seq 1200); do
         grep -q ' info host ready' err && break
@@ -109,6 +110,38 @@ tap_run "who acts for operators needs it for them" diff wanted out
 host --learn
 tap_run "of a host without modules there is nothing to grant" \
     diff <(printf '"permissions": {\n    "mode": "listed",\n    "grants": {}\n}\n') out
+
+# ---- Operators, where berth run listens by itself ----
+
+# on ARG...: what an operator's command says to the running host.
+on()
+{
+    berth call --socket "$work/socket" "$@"
+}
+
+configure "$(cat learnt)"
+"$berth" run --socket "$work/socket" --config listed.conf >listening 2>log &
+host=$!
+started+=("$host")
+until_so has_line log " info host ready"
+on math.negate 7
+tap_run "an operator may do everything" test "$status" = 0 -a "$(cat out)" = -7
+on busy.nothing
+tap_run "even be told what is not there" grep -q not_found err
+on host.permit '{"mode":"listed","grants":{"control":{"as":"operator","call":["host.*"]},"operator":{"call":["host.show","host.permissions"]}}}'
+tap_run "and take that away" test "$status" = 0
+on math.negate 7
+tap_run "from then on he may not" grep -qF 'operator may not call math.negate: add to the grants' err
+on host.permissions
+tap_run "but see why" grep -q '"mode": *"listed"' out
+kill -TERM "$host"
+wait "$host"
+tap_run "such a host ends as others do" test "$?" = 0
+where=(--socket "$work/socket")
+configure "$(cat learnt)"
+host --config listed.conf --learn
+tap_run "what berth run grants by itself is not learnt" diff learnt out
+where=(--no-control)
 
 # ---- Checks ----
 

@@ -578,7 +578,7 @@ static int read_and_check(const char *place, size_t *ret_problems)
     if (code == BERTH_OK)
         code = berth_config_check(&config, &search, true, &error);
     if (code == BERTH_OK)
-        code = berth_config_permit(&config, false, &error);
+        code = berth_config_permit(&config, false, false, &error);
     if (code == BERTH_OK)
         CHECK_STR(config.host.permissions,
                   "{\"mode\":\"listed\",\"record\":false,\"grants\":{\"*\":{\"call\":"
