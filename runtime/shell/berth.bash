@@ -70,7 +70,7 @@ _berth()
         [list]=$host [publish]=$host [reload]=$host
         [show]="--path $host"
         [call]="--with --path --args $host"
-        [run]="--name --socket --no-control --log --crash-record --config --path --help"
+        [run]="--name --socket --no-control --log --crash-record --config --learn --path --help"
         [check]="--path --schema --json --help"
         [load]="--as --placement --option --options $host"
         [unload]="--force $host"

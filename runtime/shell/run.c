@@ -183,7 +183,6 @@ static int serve(struct run *run)
     struct berth_error error = { 0 };
 
     options.name = run->place.name;
-    options.permissions = run->config.host.permissions;
     options.log = berth_log_print;
     if (run->crash.fd >= 0)
         options.thread = berth_crash_thread;
