@@ -19,7 +19,7 @@ read -ra library <<<"-L$BERTH_TOP_BUILDDIR/.libs -lberth -Wl,-rpath,$BERTH_TOP_B
 declare -A sources=(
     [elf]="$(echo runtime/{base,value,image}/*.c)"
     [config]="$(echo runtime/base/*.c runtime/value/*.c runtime/image/semver.c \
-        runtime/shell/{config,config_check,config_options,config_schema,config_table}.c \
+        runtime/shell/config{,_check,_options,_permissions,_schema,_table}.c \
         runtime/shell/{document,file,journal,line,log,log_file,output,problem,quantity,search,summary}.c) ${library[*]}"
 )
 
