@@ -53,7 +53,7 @@ ask_once()
 ask()
 {
     local before
-    before=$(grep -c 'has asked' "$1")
+    before=$(cat "$1" 2>/dev/null | grep -c 'has asked') # which may not be there yet
     : >go
     for _ in $(seq 1200); do
         [ "$(grep -c 'has asked' "$1")" -gt "$before" ] && return

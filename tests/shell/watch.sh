@@ -113,14 +113,14 @@ done
 # ---- A host that does not answer, or goes ----
 
 "$berth" load sleeper.so --placement process >/dev/null
-env --default-signal=INT "$berth" call sleeper.nap 20000 >seen 2>said &
-process=$!
-started+=("$process")
-until_so is_connected "$process"
+background call sleeper.hold "$work/held"
+until_so test -e held
 background_end INT
 check "Ctrl-C gives a call up" 130 "" ""
+rm held
 ok "which harms nobody" $'1\n' call sleeper.nap 1
-fails "so does --timeout" 1 "berth: deadline_exceeded: *" call --timeout 50ms sleeper.nap 20000
+fails "so does --timeout" 1 "berth: deadline_exceeded: *" call --timeout 50ms sleeper.hold "$work/held"
+until_so rm held 2>/dev/null
 
 kill -STOP "$host"
 fails "a host that does not answer" 1 "berth: deadline_exceeded: the host at $work/berth/berth.sock has not answered in time*" \
@@ -138,10 +138,10 @@ ok "it goes on" $'1\n' call sleeper.nap 1
 
 background subscribe 'news.>'
 first_news
-"$berth" call sleeper.nap 20000 >called 2>call_said &
+"$berth" call sleeper.hold "$work/held" >called 2>call_said &
 calling=$!
 started+=("$calling")
-until_so eval '! "$berth" call --timeout 50ms sleeper.most_inside >/dev/null 2>&1' # it is inside
+until_so test -e held
 kill -KILL "$host"
 until_so is_gone "$host"
 wait "$host" 2>/dev/null
