@@ -82,7 +82,8 @@ kill "$listener" && wait "$listener" 2>/dev/null
 
 NOTIFY_SOCKET=$work/none begin
 kill -TERM "$host" && finish
-tap_run "a manager that is not there is no error" test "$status" = 0 -a "$(grep -c warning err)" = 0
+tap_run "a manager that is not there is no error" test "$status" = 0 -a \
+    "$(grep warning err | grep -vc 'stays mapped: images stay mapped under a sanitizer')" = 0
 
 # ---- The watchdog ----
 
