@@ -270,19 +270,21 @@ static bool is_gone(const struct berth_cell *cell)
 
 static void deliver(berth_ctx *ctx, const struct berth_message *message, void *user)
 {
-    struct subscription *subscription = user;
+    struct subscription *subscription = user; /* until the call: it may be the one that ends it */
+    struct berth_host_module *own = subscription->host->own;
+    const struct berth_cell *cell = subscription->cell;
+    const uint64_t id = subscription->id;
     const struct berth_value arguments[] = {
-        { .kind = BERTH_VALUE_U64, .as.u64 = subscription->id },
+        { .kind = BERTH_VALUE_U64, .as.u64 = id },
         { .kind = BERTH_VALUE_STRING, .as.string = message->topic },
         { .kind = BERTH_VALUE_STRING, .as.string = message->sender },
         { .kind = BERTH_VALUE_JSON, .as.string = message->fields },
         { .kind = BERTH_VALUE_U64, .as.u64 = message->dropped },
     };
-    berth_call(ctx, subscription->cell->name, arguments, sizeof arguments / sizeof *arguments,
-               NULL);
+    berth_call(ctx, cell->name, arguments, sizeof arguments / sizeof *arguments, NULL);
     berth_clear(ctx); /* a receiver that fails has lost this message */
-    if (is_gone(subscription->cell) &&
-        subscription_take(subscription->host->own, subscription->id) == subscription)
+    subscription = is_gone(cell) ? subscription_take(own, id) : NULL;
+    if (subscription)
         subscription_free(subscription);
 }
 
@@ -306,7 +308,8 @@ static struct berth_cell *receiver_find(struct berth_host *host, const char *fun
 }
 
 static int subscription_add(struct berth_host_module *own, struct subscription *subscription,
-                            const char *pattern, const char *holder, struct berth_error *error)
+                            const char *pattern, const char *holder, uint64_t *ret_id,
+                            struct berth_error *error)
 {
     const struct berth_receiver receiver = { holder, subscription->cell->name };
     char key[24];
@@ -318,6 +321,8 @@ static int subscription_add(struct berth_host_module *own, struct subscription *
         berth_host_unsubscribe(subscription->host, subscription->id);
         code = berth_error_nomem(error);
     }
+    if (code == BERTH_OK) /* after this it may end at any time */
+        *ret_id = subscription->id;
     pthread_mutex_unlock(&own->lock);
     return code;
 }
@@ -332,6 +337,7 @@ FUNCTION(
 {
     struct berth_host *host = berth_host_of(ctx);
     struct berth_error error;
+    uint64_t id;
     if (berth_permit_ask(ctx, BERTH_RIGHT_SUBSCRIBE, pattern) != BERTH_OK ||
         berth_permit_ask(ctx, BERTH_RIGHT_CALL, function) != BERTH_OK)
         return 0;
@@ -343,9 +349,10 @@ FUNCTION(
         code = subscription->cell ? BERTH_OK : error.code;
     }
     if (code == BERTH_OK)
-        code = subscription_add(host->own, subscription, pattern, berth_permit_caller(ctx), &error);
+        code = subscription_add(host->own, subscription, pattern, berth_permit_caller(ctx), &id,
+                                &error);
     if (code == BERTH_OK)
-        return subscription->id;
+        return id;
     free(subscription);
     fail(ctx, &error);
     return 0;

@@ -254,6 +254,22 @@ static void a_subscription_ends_with_its_module(void)
                     (CALL(host, "publisher.ring", "[]"), false));
 }
 
+/* While it is handed a message, a receiver ends the subscription that the message is from. */
+static void a_receiver_ends_its_own_subscription(void)
+{
+    begin();
+    LOAD(host, "publisher", NULL);
+    LOAD(host, "observer", NULL);
+    CALL(host, "observer.hear_once", "[]");
+    const char *id = CALL(host, "observer.listen", "[\"news.>\"]");
+    CALL(host, "publisher.ring", "[]");
+    UNTIL(host, CALL_INT(host, "observer.count", "[]") == 1);
+    CALL(host, "publisher.ring", "[]");
+    CHECK_FAILS(host, "observer.deafen", berth_test_format("[%s]", id), BERTH_NOT_FOUND,
+                "there is no subscription");
+    CHECK_INT(CALL_INT(host, "observer.count", "[]"), 1);
+}
+
 /* ---- events ---- */
 
 static size_t event_count(const char *event)
@@ -425,6 +441,7 @@ static const struct berth_test tests[] = {
     { "a_receiver_must_fit", a_receiver_must_fit },
     { "a_full_mailbox_loses_the_oldest", a_full_mailbox_loses_the_oldest },
     { "a_subscription_ends_with_its_module", a_subscription_ends_with_its_module },
+    { "a_receiver_ends_its_own_subscription", a_receiver_ends_its_own_subscription },
     { "events_tell_what_happened", events_tell_what_happened },
     { "events_tell_of_deaths", events_tell_of_deaths },
     { "json_is_taken_apart", json_is_taken_apart },
