@@ -180,13 +180,18 @@ static void on_crash(int number, siginfo_t *info, void *context)
 {
     int saved = errno;
 
-    for (size_t i = 0; i < CRASHES; i++) /* it does what it would have done, when this returns */
-        if (crashes[i] == number)
-            sigaction(number, &the_record.old[i], NULL);
     if (!__atomic_exchange_n(&the_record.taken, 1, __ATOMIC_ACQ_REL))
         berth_crash_write(the_record.fd, info, context);
     else
         sleep(LONG_ENOUGH); /* another thread's crash is being recorded, and ends this */
+    /*
+     * It does what it would have done, when this returns. Not before: the same signal of another
+     * thread would end the process in the middle of the record. One of this thread's own is
+     * blocked, and does.
+     */
+    for (size_t i = 0; i < CRASHES; i++)
+        if (crashes[i] == number)
+            sigaction(number, &the_record.old[i], NULL);
     errno = saved;
     if (info->si_code <= 0) /* somebody has sent it: it will not come again by itself */
         raise(number);

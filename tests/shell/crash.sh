@@ -25,6 +25,16 @@ __attribute__((noinline)) static int fall(int by)
     memset((char *)room, by, sizeof room);
     return by < 0 ? room[0] : fall(by + 1) + room[1] + depth;
 }
+static int threads, crashing;
+static void other(berth_ctx *ctx, void *user)
+{
+    (void)ctx;
+    __atomic_add_fetch(&threads, 1, __ATOMIC_ACQ_REL);
+    while (!__atomic_load_n(&crashing, __ATOMIC_ACQUIRE))
+        ;
+    usleep((unsigned)(uintptr_t)user); /* while the other crash is being recorded */
+    *nowhere = 1;
+}
 static void crash(berth_ctx *ctx)
 {
     const char *way = option_way(ctx);
@@ -38,6 +48,14 @@ static void crash(berth_ctx *ctx)
         fall(0);
     if (!strcmp(way, "kill"))
         kill(getpid(), SIGSEGV);
+    if (!strcmp(way, "several")) {
+        for (uintptr_t delay = 50; delay < 300; delay += 50)
+            berth_thread(ctx, "other", other, (void *)delay);
+        while (__atomic_load_n(&threads, __ATOMIC_ACQUIRE) < 5)
+            usleep(1000);
+        __atomic_store_n(&crashing, 1, __ATOMIC_RELEASE);
+        *nowhere = 1;
+    }
 }
 BERTH_EXPORT(void, boom, "Crashes.")
 {
@@ -85,6 +103,9 @@ else
 fi
 mv record first
 
+crash several
+tap_run "of several threads at once one is recorded, and whole" test "$status" = 139 -a \
+    "$(grep -c '^signal SIGSEGV$' record) $(tail -n 1 record)" = "1 end"
 crash abort
 tap_run "abort" test "$status" = 134 -a "$(grep -c '^signal SIGABRT$' record)" = 1
 crash fpe
