@@ -143,6 +143,7 @@ static void refuse(struct connection *connection, int code, const char *words)
     put(connection, &line);
     text_free(&line);
     connection->ended = true;
+    connection->line_since = 0; /* it is told once, though it may have to wait for an answer */
 }
 
 /* ---- the end -------------------------------------------------------------------------------- */

@@ -211,6 +211,24 @@ static void half_a_line_ends_in_time(void)
     check_serves();
 }
 
+/* One that waits for an answer meanwhile is told once, whatever else is looked after. */
+static void half_a_line_is_told_once(void)
+{
+    begin("\"line_seconds\":1");
+    client_send(client,
+                "{\"jsonrpc\":\"2.0\",\"method\":\"sleeper_parallel.nap\",\"params\":[2500],"
+                "\"id\":1}\n");
+    UNTIL(host, CALL_INT(host, "sleeper_parallel.most_inside", "[]") == 1);
+    client_send(client, "{\"jso");
+    CHECK_CONTAINS(client_line(client), "half a line, and no more");
+    struct client *other = client_new();
+    client_send(other, "{\"jso");
+    CHECK_CONTAINS(client_line(other), "half a line, and no more");
+    client_free(other);
+    CHECK_CONTAINS(client_line(client), "\"result\":");
+    CHECK(client_is_at_end(client));
+}
+
 /* ---- clients that do not read --------------------------------------------------------------- */
 
 static const char long_answer[] = "{\"jsonrpc\":\"2.0\",\"method\":\"host.list\",\"id\":1}\n";
@@ -531,6 +549,7 @@ static const struct berth_test tests[] = {
     { "who_has_said_all_still_gets_answers", who_has_said_all_still_gets_answers },
     { "requests_of_who_is_gone_are_executed", requests_of_who_is_gone_are_executed },
     { "half_a_line_ends_in_time", half_a_line_ends_in_time },
+    { "half_a_line_is_told_once", half_a_line_is_told_once },
     { "who_does_not_read_is_not_read", who_does_not_read_is_not_read },
     { "who_never_reads_is_closed", who_never_reads_is_closed },
     { "who_never_reads_its_last_answers_is_closed", who_never_reads_its_last_answers_is_closed },
