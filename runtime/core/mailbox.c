@@ -53,7 +53,10 @@ static bool is_full(const struct berth_module *module, const struct berth_parcel
            (module->mail_messages && module->mail_bytes + parcel->size > options->mailbox_bytes);
 }
 
-/* Makes room in a mailbox that holds nothing but this subscription's messages. */
+/*
+ * Makes room in a mailbox that holds nothing but this subscription's messages. When none is left
+ * that waits there is room for one, whatever the message that is being handled takes.
+ */
 static void drop_oldest(struct berth_module *module, struct berth_subscription *subscription,
                         const struct berth_parcel *parcel)
 {
@@ -79,7 +82,8 @@ int berth_mailbox_post(struct berth_module *module, struct berth_subscription *s
     pthread_mutex_lock(&module->mail_lock);
     if (subscription->lossy)
         drop_oldest(module, subscription, parcel);
-    bool full = is_full(module, parcel);
+    bool alone = subscription->lossy && berth_list_empty(&module->mails);
+    bool full = !alone && is_full(module, parcel);
     if (!full) {
         __atomic_add_fetch(&parcel->refs, 1, __ATOMIC_RELAXED);
         __atomic_add_fetch(&subscription->refs, 1, __ATOMIC_RELAXED);

@@ -234,6 +234,25 @@ static void a_full_mailbox_loses_the_oldest(void)
     CHECK_CONTAINS(CALL(host, "observer.last", "[]"), "\\\"number\\\":24");
 }
 
+/* Nor does the one message that it is handling, although that alone fills the mailbox. */
+static void a_busy_receiver_costs_nothing(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+
+    options.threads = 0;
+    options.mailbox_messages = 1;
+    host = berth_test_host(&options);
+    LOAD(host, "publisher", NULL);
+    LOAD(host, "observer", NULL);
+    CALL(host, "observer.listen", "[\"news.>\"]");
+    CALL(host, "observer.call_next", "[\"publisher.ring\"]");
+    CALL(host, "publisher.ring", "[]");
+    while (berth_host_dispatch(host, 0) > 0)
+        ;
+    CHECK_INT(CALL_INT(host, "observer.count", "[]"), 2);
+    CHECK_INT(CALL_INT(host, "observer.lost", "[]"), 0);
+}
+
 static void a_subscription_ends_with_its_module(void)
 {
     begin();
@@ -440,6 +459,7 @@ static const struct berth_test tests[] = {
     { "messages_to_a_worker", messages_to_a_worker },
     { "a_receiver_must_fit", a_receiver_must_fit },
     { "a_full_mailbox_loses_the_oldest", a_full_mailbox_loses_the_oldest },
+    { "a_busy_receiver_costs_nothing", a_busy_receiver_costs_nothing },
     { "a_subscription_ends_with_its_module", a_subscription_ends_with_its_module },
     { "a_receiver_ends_its_own_subscription", a_receiver_ends_its_own_subscription },
     { "events_tell_what_happened", events_tell_what_happened },
