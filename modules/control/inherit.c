@@ -196,6 +196,7 @@ bool inherit_end(void)
 int inherit_begin(berth_ctx *ctx)
 {
     const berth_optional_i64 patience = { true, PATIENCE_MS };
+    const struct timeval limit = { PATIENCE_MS / 1000, 0 };
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     const char *json = call_host(ctx, berth_printf(ctx, "%s.heir", own_name), "[]", patience);
     const char *name = berth_failed(ctx) ? NULL : json_string(ctx, json);
@@ -205,6 +206,9 @@ int inherit_begin(berth_ctx *ctx)
         return -1;
     memcpy(address.sun_path + 1, name, length);
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    if (fd >=
+        0) /* the name is anybody's to connect to, and the queue of those who do may be full */
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     if (fd < 0 || connect(fd, (struct sockaddr *)&address,
                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)))
         close_one(&fd);
