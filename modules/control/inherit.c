@@ -206,8 +206,8 @@ int inherit_begin(berth_ctx *ctx)
         return -1;
     memcpy(address.sun_path + 1, name, length);
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd >=
-        0) /* the name is anybody's to connect to, and the queue of those who do may be full */
+    /* the name is anybody's to connect to, and the queue of those who do may be full */
+    if (fd >= 0)
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
     if (fd < 0 || connect(fd, (struct sockaddr *)&address,
                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)))

@@ -167,8 +167,8 @@ static void reap_due(struct berth_timer *timer)
 /* Looks again in a while, and less and less often. Under admin. */
 static void reap_later(struct berth_host *host)
 {
-    host->reap_timer.owner = host;
-    host->reap_timer.fire = reap_due;
+    if (!host->reap_timer.fire) /* else it may be running */
+        host->reap_timer = (struct berth_timer){ .fire = reap_due, .owner = host };
     berth_timer_add(host->loop, &host->reap_timer, berth_now() + host->reap_delay, NULL);
     if (host->reap_delay < REAP_LAST_NS)
         host->reap_delay *= 2;
