@@ -170,8 +170,9 @@ FUNCTION(json, reload,
     if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.reload") != BERTH_OK)
         return "null";
     if (berth_host_reload_with(berth_host_of(ctx), module, &how, &report, &error) != BERTH_OK) {
-        berth_error_prefix(&error, "%s of %s failed, and it goes on as it was: ", report.step,
-                           *report.from ? report.from : module);
+        if (*report.from) /* it is there */
+            berth_error_prefix(&error, "%s of %s failed, and it goes on as it was: ", report.step,
+                               report.from);
         fail(ctx, &error);
         return "null";
     }

@@ -83,6 +83,8 @@ static void refusals_say_why(void)
                 BERTH_INVALID_ARGUMENT, "\"moon\" is no placement");
     CHECK_FAILS(host, "host.unload", "[\"math\"]", BERTH_NOT_FOUND, "no module math is loaded");
     CHECK_FAILS(host, "host.show", "[\"math\"]", BERTH_NOT_FOUND, "no module math is loaded");
+    CHECK_FAILS(host, "host.reload", "[\"math\"]", BERTH_NOT_FOUND,
+                "host.reload: no module math is loaded");
     LOAD(host, "math", NULL);
     CHECK_FAILS(host, "host.reload", berth_test_format("[\"math\",\"%s\"]", fixture("counter")),
                 BERTH_FAILED_PRECONDITION,
