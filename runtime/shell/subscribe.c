@@ -9,8 +9,9 @@
 
 struct subscribe {
     struct berth_remote remote;
-    uint64_t left; /* messages, UINT64_MAX: no end */
-    int status;    /* of printing */
+    uint64_t count; /* messages, UINT64_MAX: no end */
+    uint64_t left;  /* of these */
+    int status;     /* of printing */
 };
 
 static void add_member(struct berth_buffer *line, const char *name, struct berth_piece piece)
@@ -42,6 +43,16 @@ static void print(void *user, struct berth_piece message)
         subscribe->left--;
 }
 
+/* The host has answered: it is the messages that were awaited in vain. */
+static void tell_missing(const struct subscribe *subscribe, struct berth_error *error)
+{
+    if (error->code == BERTH_DEADLINE_EXCEEDED)
+        berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
+                        "%llu of %llu messages came within the time of --timeout",
+                        (unsigned long long)(subscribe->count - subscribe->left),
+                        (unsigned long long)subscribe->count);
+}
+
 static int follow(struct subscribe *subscribe, const char *const *topics, size_t count)
 {
     struct berth_client *client = &subscribe->remote.client;
@@ -58,6 +69,8 @@ static int follow(struct subscribe *subscribe, const char *const *topics, size_t
         code = berth_client_wait(client, &message, &error);
         if (code == BERTH_OK)
             print(subscribe, message);
+        else
+            tell_missing(subscribe, &error);
     }
     return code == BERTH_OK ? subscribe->status : berth_watch_end(&subscribe->remote, &error);
 }
@@ -72,7 +85,7 @@ static void read_count(struct subscribe *subscribe, const char *text)
         berth_options_problem(&subscribe->remote.options, "--count %s: write a number from 1 on",
                               text);
     else
-        subscribe->left = count;
+        subscribe->count = subscribe->left = count;
 }
 
 static int run(int argc, char **argv)
@@ -84,6 +97,7 @@ static int run(int argc, char **argv)
     };
     struct subscribe subscribe = {
         .remote = { .options = { .command = &berth_command_subscribe, .known = known } },
+        .count = UINT64_MAX,
         .left = UINT64_MAX,
     };
     struct berth_remote *remote = &subscribe.remote;
