@@ -30,7 +30,10 @@ const struct berth_command *berth_command_find(const char *name)
             names[count++] = (*each)->name;
     }
     const char *nearest = berth_text_nearest(name, names, count);
-    if (nearest)
+    if (*name == '-')
+        berth_output_usage(false, NULL, "%s: no such option here: those of a command follow it",
+                           name);
+    else if (nearest)
         berth_output_usage(false, NULL, "%s: no such command; did you mean \"%s\"?", name, nearest);
     else
         berth_output_usage(false, NULL, "%s: no such command", name);

@@ -28,6 +28,7 @@ done
 fails "nothing at all" 2 "berth: invalid_argument: which command? (see: berth help)"
 fails "a mistyped command" 2 'berth: invalid_argument: *did you mean "show"?*' shwo
 fails "help for a mistyped command" 2 'berth: invalid_argument: *did you mean "call"?*' help cal
+fails "an option before the command" 2 "berth: invalid_argument: --json: no such option here: those of a command follow it (see: berth help)" --json list
 fails "what is no command at all" 2 "berth: invalid_argument: xyzzy: no such command (see: berth help)" xyzzy
 fails "two commands" 2 "berth: invalid_argument: help: one command at a time*" help show call
 "$berth" help >/dev/full 2>err
