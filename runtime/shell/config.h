@@ -174,8 +174,9 @@ int berth_config_check(struct berth_config *config, struct berth_search *search,
 
 struct berth_summary;
 /*
- * Looks at the grants of a configuration, by the summaries of its modules, in their order. more:
- * there may be modules that it does not name.
+ * Looks at the grants of a configuration, by the summaries of its modules, in their order, and at
+ * what those want. more: there may be modules that it does not name, and the host itself refuses
+ * those that want too much.
  */
 void berth_config_check_grants(struct berth_config *config, const struct berth_summary *summaries,
                                bool more);

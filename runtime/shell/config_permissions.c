@@ -1,16 +1,20 @@
 /* SPDX-License-Identifier: MIT */
-/* What a configuration says of permissions: whom its grants name, and how the host is told. */
+/* Permissions in a configuration: whom grants name, what they lack, and how the host is told. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
+#include "runtime/base/topic_name.h"
 #include "runtime/shell/config.h"
 #include "runtime/shell/summary.h"
 #include "runtime/value/json.h"
 #include "runtime/value/type.h"
 
-enum { LISTED = 2 }; /* in berth_config_modes */
+enum {
+    LISTED = 2,        /* in berth_config_modes */
+    RULES_SHOWN = 700, /* bytes of them in a problem, which has some words around them */
+};
 
 /* ---- whom they name ---- */
 
@@ -89,6 +93,89 @@ static void check_grantee(struct berth_config *config, const struct berth_summar
         check_call(config, summaries, more, grantee, rule);
 }
 
+/* ---- what they lack ---- */
+
+struct lack {
+    const struct berth_config *config;
+    const char *module;
+    const char *right; /* of the last one, or NULL */
+    struct berth_buffer rules;
+};
+
+static bool rule_allows(bool call, const char *rule, const char *what)
+{
+    if (call)
+        return berth_function_pattern_valid(rule) && berth_function_pattern_matches(rule, what);
+    return berth_pattern_valid(rule) && berth_pattern_covers(rule, what);
+}
+
+static bool rules_allow(const struct berth_node *rules, bool call, const char *what)
+{
+    const struct berth_node *rule = rules ? rules->first : NULL;
+
+    while (rule && !(berth_node_text(rule) && rule_allows(call, berth_node_text(rule), what)))
+        rule = rule->next;
+    return rule;
+}
+
+static bool is_granted(const struct lack *lack, const char *right, const char *what)
+{
+    const struct berth_config_grantee *grantees = lack->config->permissions.grants.items;
+    bool call = strcmp(right, "call") == 0;
+    size_t length = strlen(lack->module);
+
+    if (call && strncmp(what, lack->module, length) == 0 && what[length] == '.')
+        return true; /* its own */
+    for (size_t i = 0; i < lack->config->permissions.grants.count; i++) {
+        const struct berth_config_entry *caller = &grantees[i].entry;
+        if ((berth_text_equal(caller->key, lack->module) || berth_text_equal(caller->key, "*")) &&
+            rules_allow(berth_node_find(caller->node, right), call, what))
+            return true;
+    }
+    return false;
+}
+
+static void want(struct lack *lack, const char *right, const char *what)
+{
+    if (!what || is_granted(lack, right, what))
+        return;
+    if (lack->right == right)
+        berth_buffer_text(&lack->rules, ", ");
+    else
+        berth_buffer_format(&lack->rules, "%s\"%s\": [", lack->right ? "], " : "", right);
+    berth_json_write_string(what, strlen(what), &lack->rules);
+    lack->right = right;
+}
+
+/* A listed host would refuse it, in the same words. */
+static void check_wants(struct berth_config *config, const struct berth_config_module *module,
+                        const struct berth_summary *summary)
+{
+    static const char call[] = "call", publish[] = "publish", subscribe[] = "subscribe";
+    const struct berth_node *entry = module->entry.node;
+    struct lack lack = { .config = config, .module = module->entry.key };
+
+    berth_buffer_init(&lack.rules, 0);
+    berth_node_each(summary->imports, import)
+        want(&lack, call, berth_node_text(berth_node_find(import, "function")));
+    berth_node_each(summary->topics, topic) want(&lack, publish, topic->key);
+    berth_node_each(summary->subscribes, pattern)
+        want(&lack, subscribe, berth_node_text(berth_node_find(pattern, "topic")));
+    if (lack.rules.failed)
+        config->problems.failed = true;
+    else if (lack.right && lack.rules.size > RULES_SHOWN)
+        berth_problems_add(&config->problems, module->optional, entry->key_at,
+                           "modules.%s: it wants more than it is granted; berth run --learn "
+                           "tells what",
+                           lack.module);
+    else if (lack.right)
+        berth_problems_add(&config->problems, module->optional, entry->key_at,
+                           "modules.%s: it wants more than it is granted: add to the grants "
+                           "\"%s\": {%s]}",
+                           lack.module, lack.module, lack.rules.data);
+    berth_buffer_deinit(&lack.rules);
+}
+
 void berth_config_check_grants(struct berth_config *config, const struct berth_summary *summaries,
                                bool more)
 {
@@ -102,6 +189,9 @@ void berth_config_check_grants(struct berth_config *config, const struct berth_s
                            "permissions.grants: a host whose mode is \"%s\" does not ask for "
                            "grants; one that is \"listed\" does",
                            berth_config_modes[permissions->mode]);
+    for (size_t i = 0; i < config->modules.count && permissions->mode == LISTED && !more; i++)
+        if (module_at(config, i)->found)
+            check_wants(config, module_at(config, i), &summaries[i]);
 }
 
 /* ---- how the host is told ---- */

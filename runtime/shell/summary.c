@@ -73,6 +73,8 @@ static int read_json(struct berth_summary *summary, const char *file, struct ber
     summary->requires = berth_node_find(root, "requires");
     summary->imports = berth_node_find(root, "imports");
     summary->functions = berth_node_find(root, "functions");
+    summary->topics = berth_node_find(root, "topics");
+    summary->subscribes = berth_node_find(root, "subscribes");
     if (!summary->module || !summary->version ||
         !berth_semver_parse(summary->version, &summary->semver))
         return berth_error_set(error, BERTH_INTERNAL,

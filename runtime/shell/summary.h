@@ -13,13 +13,15 @@
 struct berth_summary {
     const char *module, *version;
     struct berth_semver semver;
-    const struct berth_node *options;   /* {"name":{"type":…},…}, or NULL */
-    const struct berth_node *requires;  /* {"module":"range",…}, or NULL */
-    const struct berth_node *imports;   /* [{"function":"module.function",…},…], or NULL */
-    const struct berth_node *functions; /* {"name":{…},…}, or NULL */
-    struct berth_types *types;          /* those that the options' types may name */
-    struct berth_arena arena;           /* all of it */
-    char *json;                         /* the manifest; of malloc */
+    const struct berth_node *options;    /* {"name":{"type":…},…}, or NULL */
+    const struct berth_node *requires;   /* {"module":"range",…}, or NULL */
+    const struct berth_node *imports;    /* [{"function":"module.function",…},…], or NULL */
+    const struct berth_node *functions;  /* {"name":{…},…}, or NULL */
+    const struct berth_node *topics;     /* {"topic":{…},…}, or NULL */
+    const struct berth_node *subscribes; /* [{"topic":"pattern",…},…], or NULL */
+    struct berth_types *types;           /* those that the options' types may name */
+    struct berth_arena arena;            /* all of it */
+    char *json;                          /* the manifest; of malloc */
 };
 
 /* On failure there is nothing to deinit. */

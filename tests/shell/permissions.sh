@@ -147,7 +147,7 @@ where=(--no-control)
 
 cat >typos.conf <<CONF
 {
-    "modules": {"math": {"file": "$modules/math.so"}, "busy": {"file": "./busy.so"}},
+    "modules": {"busy": {"file": "./busy.so"}, "math": {"file": "$modules/math.so"}},
     "permissions": {
         "mode": "listed",
         "grants": {
@@ -160,17 +160,25 @@ cat >typos.conf <<CONF
 CONF
 berth check typos.conf
 tap_run "check tells what grants name that is not there, and what was meant" diff - err <<'TEXT'
+typos.conf:2:17: modules.busy: it wants more than it is granted: add to the grants "busy": {"call": ["host.call", "math.add"], "publish": ["busy.news"], "subscribe": ["clock.>"]}
 typos.conf:6:13: warning: permissions.grants.bussy: no module "bussy" is configured; did you mean "busy"?
 typos.conf:6:32: warning: permissions.grants.bussy: math 1.2.0 has no function "ad"; did you mean "add"?
 typos.conf:6:43: warning: permissions.grants.bussy: no module "maths" is configured; did you mean "math"?
 typos.conf:7:19: permissions.grants.*: only a module can act for operators: name it
 typos.conf:8:35: warning: permissions.grants.operator: no module "nobody" is configured
-berth: invalid_argument: typos.conf: 1 error
+berth: invalid_argument: typos.conf: 2 errors
 TEXT
 tap_run "an error it is only where the host would not begin" test "$status" = 1
 configure '"permissions": {"mode": "open", "grants": {"busy": {"call": ["math.*"]}}}'
 berth check listed.conf
 tap_run "grants that nobody asks for are a warning" grep -qF \
     'listed.conf:3:48: warning: permissions.grants: a host whose mode is "open" does not ask for grants' err
+
+configure '"permissions": {"mode": "listed", "grants": {"busy": {"call": ["host.call"], "publish": ["busy.>"]}, "*": {"call": ["*"], "subscribe": [">"]}}}'
+ok "what the manifests want is granted" $'listed.conf: fine (2 modules)\n' check listed.conf
+configure '"permissions": {"mode": "listed", "grants": {"busy": {"call": ["*"], "publish": ["busy.*.x"]}, "math": {"subscribe": [">"]}}}'
+fails "check tells what they lack, as the host would" 1 \
+    '*: modules.busy: it wants more than it is granted: add to the grants "busy": {"call": \["host.call"\], "publish": \["busy.news"\], "subscribe": \["clock.>"\]}*' \
+    check listed.conf
 
 tap_done
