@@ -191,6 +191,8 @@ static int as_nobody(gid_t group)
     static const char line[] = "{\"jsonrpc\":\"2.0\",\"method\":\"math.add\",\"params\":[1,2],"
                                "\"id\":1}\n";
     const char *path = control_path();
+    if (berth_test_valgrind())
+        berth_skip("a child ends with what its parent has not freed");
     pid_t child = fork();
     if (child == 0) {
         if (setgroups(0, NULL) || setresgid(group, group, group) ||
