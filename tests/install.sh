@@ -30,7 +30,7 @@ unit=$(find "$dest" -name berth.service)
 tap_run "so is a unit for systemd, which runs what is installed" \
     test -x "$dest$(sed -n 's/^ExecStart=\([^ ]*\) run .*/\1/p' "$unit")"
 tap_run "the manual and the schema are installed" \
-    test "$(find "$dest" -name 'berth*.[135]*' -o -name berth.conf.schema.json | wc -l)" = 4
+    test "$(find "$dest" -type f '(' -name 'berth*.[135]*' -o -name berth.conf.schema.json ')' | wc -l)" = 4
 
 # ---- A module, by the one line that the manual gives ----
 
