@@ -423,6 +423,10 @@ static void reloads_under_load(const char *placement)
         CHECK_STR(client_call(askers[i].client, "math.add", "[1,2]"), result_line("3", "1"));
     }
     reload();
+    /* once all of them are served again, none of their sockets is on its way */
+    CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
+    for (size_t i = 0; i < COUNT(askers); i++)
+        CHECK_STR(client_call(askers[i].client, "math.add", "[1,2]"), result_line("3", "1"));
     descriptors = berth_test_descriptors();
     for (size_t i = 0; i < COUNT(askers); i++)
         REQUIRE(pthread_create(&askers[i].thread, NULL, ask_on, &askers[i]) == 0);
