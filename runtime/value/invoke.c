@@ -14,7 +14,8 @@ struct description {
     ffi_cif cif;
     size_t pointers; /* bytes of the array of arguments */
     size_t narrow; /* the result's size, when it is smaller than the register that libffi writes */
-    ffi_type *types[1 + BERTH_PARAMETERS_MAX];
+    size_t halved; /* the argument that goes as two (halve_sixth), counted from 1; 0: none does */
+    ffi_type *types[2 + BERTH_PARAMETERS_MAX];
     struct berth_arena arena; /* the descriptions of structs */
 };
 
@@ -100,6 +101,89 @@ static ffi_type *describe(struct berth_arena *arena, const struct berth_type *ty
     }
 }
 
+/* ---- libffi's sixth register ---- */
+
+/*
+ * On x86-64, libffi up to 3.4.6 lets a struct of which the first half travels in the sixth general
+ * register and the second in a vector register overwrite the first vector register (its issue 574).
+ * Such a struct is described as its two halves, which travel in just these registers. At most one
+ * argument can be in that place.
+ */
+#ifdef __x86_64__
+#define HALF 8
+struct registers {
+    unsigned general, vector;
+};
+
+/* Whether anything but decimals lies in this half of a value, of which the type begins at offset. */
+static bool is_general(const struct berth_type *type, size_t offset, size_t half)
+{
+    switch (type->kind) {
+    case BERTH_KIND_F32:
+    case BERTH_KIND_F64:
+        return false;
+    case BERTH_KIND_BYTES:
+    case BERTH_KIND_ARRAY:
+        return true; /* both halves */
+    case BERTH_KIND_OPTIONAL:
+        return offset / HALF == half ||
+               (!berth_optional_is_pointer(type) &&
+                is_general(type->element, offset + type->element->align, half));
+    case BERTH_KIND_STRUCT:
+        for (size_t i = 0; i < type->field_count; i++)
+            if (is_general(type->fields[i].type, offset + type->fields[i].offset, half))
+                return true;
+        return false;
+    default:
+        return offset / HALF == half;
+    }
+}
+
+/* The registers in which a value travels when enough are left; none: in memory. */
+static struct registers needs(const struct berth_type *type)
+{
+    struct registers needed = { 0 };
+
+    for (size_t half = 0; half * HALF < type->size && type->size <= 2 * HALF; half++)
+        if (is_general(type, 0, half))
+            needed.general++;
+        else
+            needed.vector++;
+    return needed;
+}
+
+/* In the types as they stand, with one place more. */
+static void halve_sixth(struct description *description, const struct berth_signature *signature)
+{
+    struct registers used = { .general = signature->result->size > 2 * HALF ? 2 : 1 };
+
+    for (size_t i = 0; i < signature->count; i++) {
+        const struct berth_type *type = signature->parameters[i].type;
+        struct registers needed = needs(type);
+        if (used.general + needed.general > 6 || used.vector + needed.vector > 8)
+            continue; /* on the stack, and a later one may still fit */
+        if (used.general == 5 && needed.general == 1 && needed.vector == 1 &&
+            is_general(type, 0, 0)) {
+            ffi_type **at = description->types + 1 + i;
+            memmove(at + 2, at + 1, (signature->count - i - 1) * sizeof(*at));
+            at[0] = &ffi_type_uint64;
+            at[1] = type->size == 2 * HALF ? &ffi_type_double : &ffi_type_float;
+            description->halved = 1 + i;
+            return;
+        }
+        used.general += needed.general;
+        used.vector += needed.vector;
+    }
+}
+#else
+static void halve_sixth(struct description *description, const struct berth_signature *signature)
+{
+    (void)description;
+    (void)signature;
+}
+#define HALF 0
+#endif
+
 /* ---- the plan ---- */
 
 static int prepare(struct description *description, const struct berth_signature *signature,
@@ -116,11 +200,13 @@ static int prepare(struct description *description, const struct berth_signature
             return berth_error_nomem(error);
     }
     description->pointers = signature->count * sizeof(void *);
+    halve_sixth(description, signature);
     if (signature->result->kind >= BERTH_KIND_BOOL && signature->result->kind <= BERTH_KIND_U64 &&
         signature->result->size < sizeof(ffi_arg))
         description->narrow = signature->result->size;
     ffi_status status = ffi_prep_cif(&description->cif, FFI_DEFAULT_ABI,
-                                     (unsigned)(1 + signature->count), result, description->types);
+                                     (unsigned)(1 + signature->count + (description->halved > 0)),
+                                     result, description->types);
     if (status != FFI_OK)
         return berth_error_set(error, BERTH_INTERNAL, "libffi refuses the signature %.200s: %d",
                                signature->identity, (int)status);
@@ -165,11 +251,17 @@ static void call_described(const struct description *description, void (*code)(v
                            berth_ctx *ctx, const void *const *arguments, void *result)
 {
     ffi_cif *cif = (ffi_cif *)&description->cif; /* ffi_call does not write to it */
-    const void *values[1 + BERTH_PARAMETERS_MAX];
+    const void *values[2 + BERTH_PARAMETERS_MAX];
+    size_t halved = description->halved;
 
     values[0] = &ctx;
     if (description->pointers > 0)
         memcpy(values + 1, arguments, description->pointers);
+    if (halved > 0) {
+        memcpy(values + 1 + halved, arguments + halved - 1,
+               description->pointers - (halved - 1) * sizeof(void *));
+        values[1 + halved] = (const char *)arguments[halved - 1] + HALF;
+    }
     if (result && description->narrow > 0) {
         ffi_arg wide;
         ffi_call(cif, code, &wide, (void **)values);

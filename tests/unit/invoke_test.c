@@ -37,6 +37,7 @@ STRUCT(three, (i8, a), (i8, b), (i8, c));
 STRUCT(floats, (f32, a), (f32, b));
 STRUCT(floats3, (f32, a), (f32, b), (f32, c));
 STRUCT(mixed, (f32, a), (i32, b), (f64, c));
+STRUCT(short_mixed, (f32, a), (i32, b), (f32, c));
 STRUCT(doubles, (f64, a), (f64, b));
 STRUCT(doubles3, (f64, a), (f64, b), (f64, c));
 STRUCT(crossed, (i64, a), (f64, b));
@@ -59,6 +60,7 @@ static struct berth_types *make_types(void)
     ADD(floats);
     ADD(floats3);
     ADD(mixed);
+    ADD(short_mixed);
     ADD(doubles);
     ADD(doubles3);
     ADD(crossed);
@@ -148,6 +150,14 @@ CALLEE(struct_nested, nested, (nested, a), (string, b), (nested, c));
 CALLEE(struct_deep, deep, (deep, a), (i8, b), (deep, c));
 /* Registers that run out in the middle of something. */
 CALLEE(late_struct, crossed, (i64, a), (i64, b), (i64, c), (i64, d), (bytes, e), (i8, f));
+/* The sixth general register, and vector registers that are in use by then. */
+CALLEE(sixth_crossed, f64, (f64, a), (i64, b), (bytes, c), (u8, d), (crossed, e), (f32, f));
+CALLEE(sixth_crossed_of_memory, deep, (bytes, a), (f32, b), (i8, c), (crossed, d), (crossed, e));
+CALLEE(sixth_optional, json, (i32, a), (array(bytes), b), (optional(f64), c), (optional(f64), d),
+       (i64, e), (i32, f), (optional(bytes), g), (deep, h), (i16, i));
+CALLEE(sixth_mixed, mixed, (f64, a), (u8, b), (u8, c), (u8, d), (u8, e), (mixed, f), (mixed, g));
+CALLEE(sixth_short, crossed, (f32, a), (bytes, b), (bytes, c), (short_mixed, d), (f32, e), (i8, f));
+CALLEE(sixth_late, f32, (f64, a), (i64, b), (bytes, c), (i8, d), (bytes, e), (crossed, f), (i8, g));
 CALLEE(late_bytes, i64, (i8, a), (i16, b), (i32, c), (u8, d), (u16, e), (bytes, f), (u32, g));
 CALLEE(many_integers, i8, (i8, a), (u8, b), (i16, c), (u16, d), (i32, e), (u32, f), (i64, g),
        (u64, h), (bool, i), (i8, j), (i16, k), (bool, l), (u8, m), (i32, n), (i64, o), (i8, p));
@@ -220,6 +230,12 @@ static const struct callee *const callees[] = {
     &callee_struct_nested,
     &callee_struct_deep,
     &callee_late_struct,
+    &callee_sixth_crossed,
+    &callee_sixth_crossed_of_memory,
+    &callee_sixth_optional,
+    &callee_sixth_mixed,
+    &callee_sixth_short,
+    &callee_sixth_late,
     &callee_late_bytes,
     &callee_many_integers,
     &callee_many_decimals,
