@@ -5,6 +5,7 @@
 #include "runtime/base/text.h"
 #include "runtime/carrier/wire.h"
 #include "runtime/core/event.h"
+#include "runtime/core/flow.h"
 #include "runtime/core/generation.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
@@ -110,6 +111,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     if (!host)
         return berth_error_nomem(error);
     host->upstream = upstream;
+    host->since = berth_now();
     if (berth_threads_init(&host->threads, &berth_services) != BERTH_OK) {
         free(host);
         return berth_error_set(
@@ -117,6 +119,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
             "membarrier(PRIVATE_EXPEDITED) is missing or denied: Berth needs Linux 4.14");
     }
     host->threads.describe = berth_registry_describe;
+    host->threads.ends = berth_flow_thread_ends;
     host->threads.user = host;
     host->died = berth_module_died;
     pthread_condattr_init(&host->cond_clock);
@@ -130,12 +133,14 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     pthread_cond_init(&host->runnable, &host->cond_clock);
     pthread_cond_init(&host->idle, &host->cond_clock);
     struct berth_list *lists[] = { &host->order,     &host->subscriptions, &host->bound,
-                                   &host->run_queue, &host->jobs,          &host->generations };
+                                   &host->run_queue, &host->jobs,          &host->generations,
+                                   &host->sampled };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         berth_list_init(lists[i]);
     berth_map_init(&host->modules);
     berth_map_init(&host->cells);
     berth_map_init(&host->topics);
+    berth_map_init(&host->flows);
     berth_idmap_init(&host->handles);
     berth_idmap_init(&host->alarms);
     berth_idmap_init(&host->app_subscriptions);
@@ -277,7 +282,7 @@ static void registry_free(struct berth_host *host)
     for (size_t i = 0; berth_map_next(&host->topics, &i, &entry);) {
         struct berth_topic *topic = entry->value;
         free(topic->name);
-        free(topic->subscriptions);
+        free(topic->routes);
         free(topic);
     }
     berth_map_deinit(&host->topics);
@@ -311,11 +316,13 @@ void berth_host_free(berth_host *host)
     unbind_all(host);
     berth_schedule_stop(host);
     berth_timer_remove(&host->reap_timer);
+    berth_timer_remove(&host->sample_timer);
     berth_generations_finish(host);
     berth_zygote_free(host->zygote);
     registry_free(host);
     berth_loop_free(host->loop);
     berth_threads_deinit(&host->threads);
+    berth_flows_free(host);
     berth_events_deinit(host);
     berth_policy_deinit(&host->policy);
     berth_grants_deinit(&host->needed);

@@ -11,6 +11,9 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
 /* As berth_host_load; ret_name: what it is called now. */
 int berth_host_load_as(berth_host *host, const char *file, const struct berth_load_options *options,
                        char ret_name[BERTH_IDENTIFIER_MAX + 1], struct berth_error *error);
+/* As berth_call_json; caller: the module that asked for it, "" is the application. */
+int berth_call_json_as(berth_ctx *ctx, const char *caller, const char *name, const char *arguments,
+                       char **ret_result);
 /* As berth_host_unload; force: although others require it. */
 int berth_host_unload_as(berth_host *host, const char *name, bool force, struct berth_error *error);
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/core/flow.h"
 #include "runtime/core/registry.h"
 
 /* The types that the application may name: those of its own module, if it has provided one. */
@@ -87,6 +88,9 @@ static int bind_edge(berth_host *host, struct berth_edge *edge, const char *name
                                "%s is bound, but the module has %s",
                                berth_signature_print(edge->signature, name, wants, sizeof wants),
                                berth_signature_print(signature, name, has, sizeof has));
+    edge->flow = berth_flow_obtain(host, "", NULL, cell->name);
+    if (!edge->flow)
+        return berth_error_nomem(error);
     edge->cell = cell;
     berth_list_append(&cell->edges, &edge->of_cell);
     berth_list_append(&host->bound, &edge->of_owner);

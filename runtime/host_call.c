@@ -4,7 +4,9 @@
 
 #include "runtime/base/text.h"
 #include "runtime/core/call.h"
+#include "runtime/core/flow.h"
 #include "runtime/core/registry.h"
+#include "runtime/host.h"
 #include "runtime/host_value.h"
 #include "runtime/value/words.h"
 
@@ -95,8 +97,8 @@ static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct ber
     } rooms[BERTH_PARAMETERS_MAX], scalar;
     const void *places[BERTH_PARAMETERS_MAX];
     struct berth_error error;
-    bool gated;
-    struct berth_item *item = berth_cell_begin(ctx, cell, &gated);
+    struct berth_visit visit = { .cell = cell, .flow = berth_flow_of("", cell) };
+    struct berth_item *item = berth_visit_begin(ctx, &visit);
     if (!item)
         return berth_fault_get(ctx, NULL);
     const struct berth_signature *signature = item->signature;
@@ -133,7 +135,7 @@ static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct ber
         if (code == BERTH_OK)
             berth_value_to(signature->result, result, ret_result);
     }
-    return berth_cell_leave(ctx, cell, item, gated, code, NULL);
+    return berth_visit_leave(ctx, &visit, code, NULL);
 }
 
 int berth_call(berth_ctx *ctx, const char *name, const struct berth_value *arguments, size_t count,
@@ -214,8 +216,8 @@ int berth_function_invoke(berth_function *function, berth_ctx *ctx, const void *
                           void *result)
 {
     struct berth_cell *cell = function->cell;
-    bool gated;
-    struct berth_item *item = berth_cell_begin(ctx, cell, &gated);
+    struct berth_visit visit = { .cell = cell, .flow = berth_flow_of("", cell) };
+    struct berth_item *item = berth_visit_begin(ctx, &visit);
     if (!item)
         return berth_fault_get(ctx, NULL);
     int code;
@@ -227,7 +229,7 @@ int berth_function_invoke(berth_function *function, berth_ctx *ctx, const void *
                                  "%s has another signature than when it was found: find it again",
                                  cell->name);
     }
-    return berth_cell_leave(ctx, cell, item, gated, code, result);
+    return berth_visit_leave(ctx, &visit, code, result);
 }
 
 /* ---- calls by text ---- */
@@ -237,6 +239,7 @@ int berth_function_invoke(berth_function *function, berth_ctx *ctx, const void *
  * pinned.
  */
 struct text_call {
+    const char *caller; /* a module, or "": the application */
     int (*read)(void *user, const struct berth_signature *signature, struct berth_arena *arena,
                 const void ***ret_arguments, struct berth_error *error);
     int (*write)(void *user, const struct berth_type *type, const void *result,
@@ -251,10 +254,10 @@ static int call_text(berth_ctx *ctx, const char *name, const struct text_call *c
     struct berth_error error = { 0 };
     const void **arguments = NULL;
     void *result = NULL;
-    bool gated;
     if (!is_there(cell))
         return not_found(ctx, name);
-    struct berth_item *item = berth_cell_begin(ctx, cell, &gated);
+    struct berth_visit visit = { .cell = cell, .flow = berth_flow_of(call->caller, cell) };
+    struct berth_item *item = berth_visit_begin(ctx, &visit);
     if (!item)
         return berth_fault_get(ctx, NULL);
     const struct berth_type *type = item->signature->result;
@@ -273,7 +276,7 @@ static int call_text(berth_ctx *ctx, const char *name, const struct text_call *c
         if (returned && code != BERTH_OK)
             refuse(ctx, name, &error);
     }
-    return berth_cell_leave(ctx, cell, item, gated, code, NULL);
+    return berth_visit_leave(ctx, &visit, code, NULL);
 }
 
 struct json_call {
@@ -306,9 +309,15 @@ static int json_write(void *user, const struct berth_type *type, const void *res
 
 int berth_call_json(berth_ctx *ctx, const char *name, const char *arguments, char **ret_result)
 {
+    return berth_call_json_as(ctx, "", name, arguments, ret_result);
+}
+
+int berth_call_json_as(berth_ctx *ctx, const char *caller, const char *name, const char *arguments,
+                       char **ret_result)
+{
     size_t limit = berth_host_of(ctx)->options.max_message;
     struct json_call call = { .arguments = arguments, .limit = limit };
-    const struct text_call text = { json_read, json_write, &call };
+    const struct text_call text = { caller, json_read, json_write, &call };
     berth_buffer_init(&call.result, limit);
     int code = call_text(ctx, name, &text);
     char *result = code == BERTH_OK ? berth_buffer_take(&call.result, NULL) : NULL;
@@ -369,7 +378,7 @@ int berth_call_words(berth_ctx *ctx, const char *name, const struct berth_words_
                      struct berth_words_result *ret_result)
 {
     struct words_call call = { .given = words, .limit = berth_host_of(ctx)->options.max_message };
-    const struct text_call text = { words_read, words_write, &call };
+    const struct text_call text = { "", words_read, words_write, &call };
     berth_buffer_init(&call.result, 0);
     berth_buffer_text(&call.result, "");
     int code = call_text(ctx, name, &text);

@@ -216,7 +216,7 @@ FUNCTION(json, call, "Calls a function by its name.", (string, function, "module
             left < (BERTH_FOREVER - now) / 1000000 ? now + left * 1000000 : BERTH_FOREVER;
         thread->deadline = until < outer ? until : outer;
     }
-    int code = berth_call_json(ctx, function, arguments, &text);
+    int code = berth_call_json_as(ctx, berth_permit_caller(ctx), function, arguments, &text);
     thread->deadline = outer;
     if (code != BERTH_OK) /* ctx is marked already */
         return "null";
@@ -368,6 +368,26 @@ FUNCTION(void, unsubscribe, "Ends a subscription: its function is not called any
     else
         berth_fail(ctx, BERTH_NOT_FOUND, "there is no subscription %llu",
                    (unsigned long long)subscription);
+}
+
+FUNCTION(json, stats,
+         "What has been counted: calls and messages by who makes them and who gets them, failures, "
+         "times; and what modules have used.")
+{
+    char *text = NULL;
+    struct berth_error error;
+    int code = berth_host_stats(berth_host_of(ctx), &text, &error);
+    return give(ctx, code, text, &error);
+}
+
+FUNCTION(
+    void, count_all,
+    "Whether every bound call is counted, also those that are made so often that it makes them "
+    "slower; else these are sampled.",
+    (bool, all))
+{
+    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.count_all") == BERTH_OK)
+        berth_host_count_all(berth_host_of(ctx), all);
 }
 
 FUNCTION(json, events,
@@ -628,19 +648,13 @@ TOPIC(kept);
     }
 
 static const struct berth_image_part parts[] = {
-    RECORD(module),         RECORD(unit),
-    RECORD(parallel),       RECORD(member),
-    RECORD(parsed),         EXPORT(list),
-    EXPORT(show),           EXPORT(read),
-    EXPORT(load),           EXPORT(unload),
-    EXPORT(reload),         EXPORT(permit),
-    EXPORT(permissions),    EXPORT(call),
-    EXPORT(publish),        EXPORT(subscribe),
-    EXPORT(unsubscribe),    EXPORT(events),
-    EXPORT(log_level),      EXPORT(parse),
-    TOPIC_RECORD(loaded),   TOPIC_RECORD(unloaded),
-    TOPIC_RECORD(reloaded), TOPIC_RECORD(refused),
-    TOPIC_RECORD(died),     TOPIC_RECORD(restarted),
+    RECORD(module),         RECORD(unit),          RECORD(parallel),     RECORD(member),
+    RECORD(parsed),         EXPORT(list),          EXPORT(show),         EXPORT(read),
+    EXPORT(load),           EXPORT(unload),        EXPORT(reload),       EXPORT(permit),
+    EXPORT(permissions),    EXPORT(call),          EXPORT(publish),      EXPORT(subscribe),
+    EXPORT(unsubscribe),    EXPORT(stats),         EXPORT(count_all),    EXPORT(events),
+    EXPORT(log_level),      EXPORT(parse),         TOPIC_RECORD(loaded), TOPIC_RECORD(unloaded),
+    TOPIC_RECORD(reloaded), TOPIC_RECORD(refused), TOPIC_RECORD(died),   TOPIC_RECORD(restarted),
     TOPIC_RECORD(failed),   TOPIC_RECORD(kept),
 };
 

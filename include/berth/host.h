@@ -238,6 +238,22 @@ BERTH_PUBLIC int berth_host_list(berth_host *host, char **ret_json, struct berth
 BERTH_PUBLIC int berth_host_show(berth_host *host, const char *name, char **ret_json,
                                  struct berth_error *error);
 /*
+ * What has been counted since the host was made, as JSON: {"host":{"counting","uptime_ns","pid",
+ * "cpu_ns","memory"},"modules":[{"name","calls","messages","failed","dropped","mailbox",…}],
+ * "calls":[{"from","to","calls","estimated","errors","p50_ns",…}],"messages":[{"from","topic","to",
+ * "messages","dropped","errors","p50_ns",…}]}. "calls" and "messages" have one entry for each pair
+ * that has had any ("from" is "" for the application); doc/host-module.md tells what each member
+ * means. Any thread; does not block. *ret_json is the caller's to free().   since 0.1
+ */
+BERTH_PUBLIC int berth_host_stats(berth_host *host, char **ret_json, struct berth_error *error);
+/*
+ * Bound calls that are made very often are sampled, and their number is an estimate, so that they
+ * stay as fast as they are. With all every call is counted, which makes such a bound call several
+ * times slower; without it, as at the beginning, they are sampled again. Any thread; does not
+ * block.   since 0.1
+ */
+BERTH_PUBLIC void berth_host_count_all(berth_host *host, bool all);
+/*
  * The manifest of a file, as JSON; with text also as `berth show` prints it. No code of the file
  * runs.
  */

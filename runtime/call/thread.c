@@ -90,6 +90,14 @@ static void faults_drop(struct berth_thread *thread, const berth_ctx *from)
     }
 }
 
+/* set->lock held, but at the set's end */
+static void thread_ends(struct berth_threads *set, struct berth_thread *thread)
+{
+    if (set->ends)
+        set->ends(set->user, thread);
+    berth_list_remove(&thread->link);
+}
+
 /* Everything but the block itself. */
 static void thread_clear(struct berth_thread *thread)
 {
@@ -110,7 +118,7 @@ static void thread_free(struct berth_thread *thread)
     struct berth_threads *set = thread->set;
     if (set) {
         pthread_mutex_lock(&set->lock);
-        berth_list_remove(&thread->link);
+        thread_ends(set, thread);
         pthread_mutex_unlock(&set->lock);
     }
     pthread_mutex_unlock(&orphan_lock);
@@ -124,7 +132,7 @@ void berth_threads_deinit(struct berth_threads *set)
     pthread_mutex_lock(&orphan_lock);
     berth_list_each_safe(&set->list, link) {
         struct berth_thread *thread = berth_container(link, struct berth_thread, link);
-        berth_list_remove(link);
+        thread_ends(set, thread);
         thread_clear(thread);
         __atomic_store_n(&thread->set, NULL, __ATOMIC_RELEASE);
     }

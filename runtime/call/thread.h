@@ -13,6 +13,8 @@
 #include <pthread.h>
 
 struct berth_scope;
+struct berth_tally;
+struct berth_thread;
 
 /*
  * An error that is not handled yet. level: the innermost activation that still has to deal with it.
@@ -34,6 +36,8 @@ struct berth_threads {
      * lock.
      */
     const char *(*describe)(void *user, uintptr_t word, char *buffer, size_t size);
+    /* One of the threads ends, or the set does; or NULL. Called with the lock. */
+    void (*ends)(void *user, struct berth_thread *thread);
     void *user;
 };
 
@@ -62,6 +66,7 @@ struct berth_thread {
     const berth_ctx *timed;      /* whose call the host's own timeout is of, or NULL */
     const char *topic;           /* of the message that is being handled, or "" */
     void **names;                /* cache of looked-up names, or NULL */
+    struct berth_tally *tally;   /* what it has counted, or NULL; changed under the set's lock */
     const bool *stopping; /* what berth_stopping asks besides the deadline, or NULL; atomic */
     struct berth_acting acting;
     unsigned turns;           /* mails that it is handling */

@@ -4,6 +4,7 @@
  * module the hard way, to a worker, and the calls that the host itself makes.
  */
 #include "runtime/core/call.h"
+#include "runtime/core/flow.h"
 #include "runtime/core/registry.h"
 
 #include <errno.h>
@@ -153,20 +154,22 @@ static void timeout_end(struct berth_thread *thread)
     thread->deadline = BERTH_FOREVER;
 }
 
-struct berth_item *berth_cell_begin(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated)
+struct berth_item *berth_visit_begin(berth_ctx *ctx, struct berth_visit *visit)
 {
-    const struct berth_host *host = cell->module->host;
-    if (!BERTH_I_UNLIKELY(host->options.call_timeout_ns > 0))
-        return berth_cell_enter(ctx, cell, ret_gated);
+    const struct berth_host *host = visit->cell->module->host;
     struct berth_thread *thread = berth_thread_of(ctx);
-    if (thread->deadline == BERTH_FOREVER) {
+    berth_flow_begin(ctx, visit->flow);
+    if (BERTH_I_UNLIKELY(host->options.call_timeout_ns > 0) && thread->deadline == BERTH_FOREVER) {
         thread->timed = ctx;
         thread->deadline = berth_deadline(ctx, host);
     }
-    struct berth_item *item = berth_cell_enter(ctx, cell, ret_gated);
-    if (!item && thread->timed == ctx)
-        timeout_end(thread);
-    return item;
+    visit->item = berth_cell_enter(ctx, visit->cell, &visit->gated);
+    if (BERTH_I_UNLIKELY(!visit->item)) {
+        if (thread->timed == ctx)
+            timeout_end(thread);
+        berth_flow_end(ctx, visit->flow, berth_fault_get(ctx, NULL));
+    }
+    return visit->item;
 }
 
 /* What the caller must do about a callee's failure; the frame is still pushed. */
@@ -237,23 +240,23 @@ int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic
     return BERTH_OK;
 }
 
-int berth_cell_leave(berth_ctx *ctx, struct berth_cell *cell, const struct berth_item *item,
-                     bool gated, int code, void *result)
+int berth_visit_leave(berth_ctx *ctx, const struct berth_visit *visit, int code, void *result)
 {
     int64_t deadline = berth_thread_of(ctx)->deadline;
     if (BERTH_I_UNLIKELY(deadline != BERTH_FOREVER) && code == BERTH_OK && berth_now() > deadline) {
         code =
             /* inline, the thread is the callee: it is answered when it returns */
             BERTH_DEADLINE_EXCEEDED;
-        berth_fault_raise_format(ctx, code, "%s: answered after the deadline", cell->name);
+        berth_fault_raise_format(ctx, code, "%s: answered after the deadline", visit->cell->name);
         if (result)
-            berth_value_zero(item->signature->result, result);
+            berth_value_zero(visit->item->signature->result, result);
     }
     if (BERTH_I_UNLIKELY(berth_thread_of(ctx)->timed == ctx))
         timeout_end(berth_thread_of(ctx));
     berth_frame_pop(ctx);
-    if (gated)
-        berth_gate_unlock(&cell->module->gate);
+    if (visit->gated)
+        berth_gate_unlock(&visit->cell->module->gate);
+    berth_flow_end(ctx, visit->flow, code);
     return code;
 }
 
@@ -268,11 +271,12 @@ int berth_cell_mismatch(berth_ctx *ctx, struct berth_cell *cell,
     return BERTH_FAILED_PRECONDITION;
 }
 
-int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, const struct berth_signature *expected,
-                    const void *const *arguments, void *result)
+int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, struct berth_flow *flow,
+                    const struct berth_signature *expected, const void *const *arguments,
+                    void *result)
 {
-    bool gated;
-    struct berth_item *item = berth_cell_begin(ctx, cell, &gated);
+    struct berth_visit visit = { .cell = cell, .flow = flow };
+    struct berth_item *item = berth_visit_begin(ctx, &visit);
     if (result)
         berth_value_zero(expected->result, result);
     if (!item)
@@ -280,7 +284,7 @@ int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, const struct berth_
     int code = strcmp(expected->identity, item->signature->identity) == 0
                    ? berth_item_invoke(ctx, item, "", arguments, result)
                    : berth_cell_mismatch(ctx, cell, expected, item);
-    return berth_cell_leave(ctx, cell, item, gated, code, result);
+    return berth_visit_leave(ctx, &visit, code, result);
 }
 
 /* Where the cache keeps a name. Only for that: whoever makes names collide slows down himself. */

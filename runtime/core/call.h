@@ -10,21 +10,32 @@
 
 /*
  * Waits until the cell has something to call, pins it in ctx[1], and takes its gate. NULL: ctx is
- * marked. Then invoke, and leave with what that returned.
+ * marked.
  */
 struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated);
-/* The same, with the host's own timeout from now on if there is no deadline; leave ends that. */
-struct berth_item *berth_cell_begin(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated);
-int berth_cell_leave(berth_ctx *ctx, struct berth_cell *cell, const struct berth_item *item,
-                     bool gated, int code, void *result);
+
+/*
+ * A call from its begin to its end: enters the cell, with the host's own timeout from now on if
+ * there is no deadline, and counts. NULL: ctx is marked, and the call is over. Then invoke, and
+ * leave with what that returned; it returns the call's code.
+ */
+struct berth_visit {
+    struct berth_cell *cell;
+    struct berth_flow *flow; /* NULL: it is not counted */
+    struct berth_item *item; /* begin's, and gated */
+    bool gated;
+};
+struct berth_item *berth_visit_begin(berth_ctx *ctx, struct berth_visit *visit);
+int berth_visit_leave(berth_ctx *ctx, const struct berth_visit *visit, int code, void *result);
 /* enter without the gate; the frame is to be popped. */
 struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell);
 /* Marks ctx: the item has another signature. */
 int berth_cell_mismatch(berth_ctx *ctx, struct berth_cell *cell,
                         const struct berth_signature *expected, const struct berth_item *item);
-/* All of it at once. */
-int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, const struct berth_signature *expected,
-                    const void *const *arguments, void *result);
+/* A visit as a whole. */
+int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, struct berth_flow *flow,
+                    const struct berth_signature *expected, const void *const *arguments,
+                    void *result);
 /* By the thread's cache, then the registry. NULL: nobody has ever had or imported it. */
 struct berth_cell *berth_cell_lookup(berth_ctx *ctx, const char *name);
 

@@ -36,6 +36,7 @@
 #include "runtime/value/json.h"
 #include <berth/host.h>
 
+struct berth_flow;
 struct berth_generation;
 struct berth_module;
 
@@ -67,7 +68,8 @@ struct berth_cell {
     const char *function;
     struct berth_item *item; /* atomic; NULL: nothing to call now (absent, or being replaced) */
     struct berth_list edges;
-    size_t functions; /* berth_function handles */
+    struct berth_flow *from_application; /* atomic; NULL before its first call */
+    size_t functions;                    /* berth_function handles */
 };
 
 /* One bound call site: an import of a module, or a BERTH_BOUND of the application. */
@@ -75,6 +77,7 @@ struct berth_edge {
     struct berth_list of_cell, of_owner;
     struct berth_link *link, own; /* own: for an import of a worker, which has no link here */
     struct berth_cell *cell;
+    struct berth_flow *flow;           /* that its calls belong to; NULL in a worker */
     struct berth_generation *importer; /* NULL: BERTH_BOUND */
     size_t import;                     /* index in the importer's manifest */
     const struct berth_signature *signature;
@@ -84,13 +87,19 @@ struct berth_edge {
     bool upstream;             /* goes to the host that this one serves */
 };
 
+/* Where a topic's messages go. */
+struct berth_route {
+    struct berth_subscription *subscription;
+    struct berth_flow *flow; /* of the last sender; atomic; NULL before the first message */
+};
+
 /* A topic that is, or was, declared: for the host's life. */
 struct berth_topic {
     char *name;
     struct berth_list
         publishers; /* that declare it now; its type is theirs, and the same for all */
     size_t count, capacity;
-    struct berth_subscription **subscriptions; /* that match, in order of subscribing */
+    struct berth_route *routes; /* of subscriptions that match, in order of subscribing */
 };
 
 /*
@@ -136,6 +145,7 @@ struct berth_mail {
     enum berth_mail_kind kind;
     struct berth_parcel *parcel; /* message */
     struct berth_subscription *subscription;
+    struct berth_flow *flow;   /* of the message; may be NULL */
     struct berth_alarm *alarm; /* timer, watch: the mail is part of it */
 };
 
@@ -292,9 +302,14 @@ struct berth_host {
     pthread_mutex_t event_lock;
     struct berth_buffer events;    /* JSON, a line each, the newest last */
     struct berth_host_module *own; /* what the built-in module holds; NULL in a worker */
-    struct berth_policy policy;    /* changed under topic_lock and lock: read under either */
-    struct berth_grants needed;    /* what was asked for while the policy records; under lock */
-    bool needed_lost;              /* and there was no memory for all of it */
+    struct berth_map flows;        /* from, topic and to, joined -> struct berth_flow */
+    struct berth_list sampled;     /* those that are; under lock, and so are the next two */
+    struct berth_timer sample_timer;
+    bool count_all;             /* none is to be; atomic */
+    int64_t since;              /* when this host was made */
+    struct berth_policy policy; /* changed under topic_lock and lock: read under either */
+    struct berth_grants needed; /* what was asked for while the policy records; under lock */
+    bool needed_lost;           /* and there was no memory for all of it */
 
     /* running */
     pthread_mutex_t run_lock;

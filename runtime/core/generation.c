@@ -6,6 +6,7 @@
 #include "runtime/core/alarm.h"
 #include "runtime/core/call.h"
 #include "runtime/core/crash.h"
+#include "runtime/core/flow.h"
 #include "runtime/core/handle.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
@@ -109,7 +110,7 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
     if (code == BERTH_OK && __atomic_load_n(&edge->denied, __ATOMIC_RELAXED))
         code = berth_permit_refuse_edge(upcall.ctx, edge);
     if (code == BERTH_OK)
-        code = berth_cell_call(upcall.ctx, cell, edge->signature, values, value);
+        code = berth_cell_call(upcall.ctx, cell, edge->flow, edge->signature, values, value);
     if (code == BERTH_OK && value) {
         berth_handles_hold(edge, value);
         code = berth_value_pack(type, value, result, NULL, error);
@@ -305,7 +306,10 @@ static int edge_init(struct berth_generation *generation, struct berth_edge *edg
     berth_list_init(&edge->of_owner);
     if (!edge->upstream) {
         edge->cell = berth_cell_obtain(generation->host, declared->name);
-        if (!edge->cell)
+        edge->flow = edge->cell ? berth_flow_obtain(generation->host, generation->module->name,
+                                                    NULL, declared->name)
+                                : NULL;
+        if (!edge->flow)
             return berth_error_nomem(error);
         const struct berth_item *item = edge->cell->item;
         edge->mismatch = item && strcmp(item->signature->identity, edge->signature->identity) != 0;

@@ -6,6 +6,7 @@
 #include "runtime/core/mailbox.h"
 #include "runtime/core/alarm.h"
 #include "runtime/core/call.h"
+#include "runtime/core/flow.h"
 #include "runtime/core/log.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
@@ -65,17 +66,22 @@ static void drop_oldest(struct berth_module *module, struct berth_subscription *
         berth_list_remove(&oldest->link);
         module->mail_messages--;
         module->mail_bytes -= oldest->parcel->size;
+        berth_flow_dropped(oldest->flow);
         mail_free(oldest);
         __atomic_add_fetch(&subscription->dropped, 1, __ATOMIC_RELAXED);
     }
 }
 
-int berth_mailbox_post(struct berth_module *module, struct berth_subscription *subscription,
-                       struct berth_parcel *parcel)
+int berth_mailbox_post(struct berth_subscription *subscription, struct berth_parcel *parcel,
+                       struct berth_flow *flow)
 {
+    struct berth_module *module = subscription->module;
     struct berth_mail *mail = calloc(1, sizeof *mail);
-    if (!mail)
+    if (!mail) {
+        berth_flow_refused(flow, BERTH_RESOURCE_EXHAUSTED);
         return BERTH_RESOURCE_EXHAUSTED;
+    }
+    mail->flow = flow;
     mail->kind = BERTH_MAIL_MESSAGE;
     mail->parcel = parcel;
     mail->subscription = subscription;
@@ -93,9 +99,13 @@ int berth_mailbox_post(struct berth_module *module, struct berth_subscription *s
         schedule(module);
     }
     pthread_mutex_unlock(&module->mail_lock);
-    if (full)
-        free(mail);
-    return full ? BERTH_RESOURCE_EXHAUSTED : BERTH_OK;
+    if (!full) {
+        berth_flow_message(flow);
+        return BERTH_OK;
+    }
+    berth_flow_refused(flow, BERTH_RESOURCE_EXHAUSTED);
+    free(mail);
+    return BERTH_RESOURCE_EXHAUSTED;
 }
 
 void berth_mailbox_alarm(struct berth_module *module, struct berth_alarm *alarm)
@@ -227,6 +237,7 @@ static void run_message(berth_ctx *ctx, struct berth_generation *generation,
     int code = message_arguments(ctx, mail, &generation->image->manifest->subscribes[item->index],
                                  &arguments, &error);
     thread->topic = mail->parcel->topic;
+    berth_flow_turn_begin(ctx, mail->flow);
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     if (code != BERTH_OK)
         berth_fault_raise_format(ctx, code, "%s", error.text);
@@ -234,6 +245,7 @@ static void run_message(berth_ctx *ctx, struct berth_generation *generation,
         berth_item_invoke(ctx, item, mail->parcel->topic, arguments, NULL);
     berth_frame_pop(ctx);
     thread->topic = "";
+    berth_flow_end(ctx, mail->flow, berth_error_code(ctx));
     if (berth_failed(ctx)) {
         char what[300];
         snprintf(what, sizeof what, "a message to %s", mail->parcel->topic);
@@ -253,7 +265,9 @@ static void run_app_message(berth_ctx *ctx, struct berth_module *module, struct 
         .sender = parcel->sender,
         .dropped = __atomic_exchange_n(&mail->subscription->dropped, 0, __ATOMIC_RELAXED),
     };
+    berth_flow_turn_begin(ctx, mail->flow);
     module->app_fn(ctx, &message, module->app_user);
+    berth_flow_end(ctx, mail->flow, berth_error_code(ctx));
     berth_fault_clear(ctx);
 }
 

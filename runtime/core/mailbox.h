@@ -5,9 +5,9 @@
 
 #include "runtime/core/core.h"
 
-/* resource_exhausted when it is full, or without memory. */
-int berth_mailbox_post(struct berth_module *module, struct berth_subscription *subscription,
-                       struct berth_parcel *parcel);
+/* resource_exhausted when it is full, or without memory. flow: what counts it, or NULL. */
+int berth_mailbox_post(struct berth_subscription *subscription, struct berth_parcel *parcel,
+                       struct berth_flow *flow);
 void berth_mailbox_alarm(struct berth_module *module, struct berth_alarm *alarm);
 /* The alarm has no mail and no turn any more, but for the turn that this is called from. */
 void berth_mailbox_forget(struct berth_module *module, struct berth_alarm *alarm);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Names and what is behind them: modules, cells, and the call sites that are bound to cells. */
 #include "runtime/core/registry.h"
+#include "runtime/core/flow.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,7 @@ struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name)
     return NULL;
 }
 
-/* What an edge may do without asking: nothing, call under the gate, or call. */
+/* What an edge may do without asking: nothing (or be counted), call under the gate, or call. */
 void berth_edge_set(struct berth_edge *edge)
 {
     struct berth_link *link = edge->link;
@@ -111,9 +112,10 @@ void berth_edge_set(struct berth_edge *edge)
     if (item && item->code && !edge->mismatch && !edge->denied && !edge->upstream &&
         !(host->options.flags & BERTH_HOST_CHECK_OWNERSHIP)) {
         code = item->code;
-        check = item->generation->image->manifest->parallel
-                    ? (uintptr_t)code
-                    : (uintptr_t)&edge->cell->module->gate | BERTH_CHECK_SLOW;
+        if (!berth_flow_asks(edge->flow))
+            check = item->generation->image->manifest->parallel
+                        ? (uintptr_t)code
+                        : (uintptr_t)&edge->cell->module->gate | BERTH_CHECK_SLOW;
     }
     __atomic_store_n(&link->code, code, __ATOMIC_RELEASE);
     __atomic_store_n(&link->check, check, __ATOMIC_RELEASE);

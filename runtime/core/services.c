@@ -3,6 +3,7 @@
 #include "runtime/core/services.h"
 #include "runtime/core/alarm.h"
 #include "runtime/core/call.h"
+#include "runtime/core/flow.h"
 #include "runtime/core/generation.h"
 #include "runtime/core/handle.h"
 #include "runtime/core/log.h"
@@ -36,30 +37,36 @@ static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void
         return BERTH_ENTER_REFUSED;
     }
     if (BERTH_I_UNLIKELY(__atomic_load_n(&edge->denied, __ATOMIC_RELAXED))) {
+        berth_flow_refused(edge->flow, BERTH_PERMISSION_DENIED);
         berth_permit_refuse_edge(ctx, edge);
         return BERTH_ENTER_REFUSED;
     }
+    berth_flow_begin_bound(ctx, edge); /* leave, call, or a refusal ends it */
     if (edge->upstream || (berth_host_of(ctx)->options.flags & BERTH_HOST_CHECK_OWNERSHIP))
         return BERTH_ENTER_GENERAL;
     bool gated;
     struct berth_item *item = berth_cell_enter(ctx, edge->cell, &gated);
-    if (!item)
-        return BERTH_ENTER_REFUSED;
-    if (item->code && !item_refused(ctx, edge, item)) {
+    if (item && item->code && !item_refused(ctx, edge, item)) {
         *ret_code = item->code;
         __atomic_store_n(&ctx[1].frame, (uintptr_t)item->code, __ATOMIC_RELEASE);
         return BERTH_ENTER_CALL;
     }
-    int answer = item->code ? BERTH_ENTER_REFUSED : BERTH_ENTER_GENERAL;
-    berth_frame_pop(ctx);
-    if (gated)
-        berth_gate_unlock(&edge->cell->module->gate);
+    int answer = item && !item->code ? BERTH_ENTER_GENERAL : BERTH_ENTER_REFUSED;
+    if (item) {
+        berth_frame_pop(ctx);
+        if (gated)
+            berth_gate_unlock(&edge->cell->module->gate);
+    }
+    if (answer == BERTH_ENTER_REFUSED)
+        berth_flow_end(ctx, edge->flow, berth_fault_get(ctx, NULL));
     return answer;
 }
 
 static void leave(berth_ctx *ctx, struct berth_link *link)
 {
     struct berth_edge *edge = link->edge;
+    int code = ctx[1].frame & BERTH_FRAME_FAILED ? berth_fault_get(ctx, NULL) : BERTH_OK;
+    berth_flow_end(ctx, edge->flow, code);
     berth_frame_pop(ctx);
     /* a chain is never inside a serial module twice: if it owns the gate, this call has taken it */
     if (berth_gate_owned(&edge->cell->module->gate, berth_block(ctx)->chain))
@@ -109,7 +116,9 @@ static void call(berth_ctx *ctx, struct berth_link *link, const void *const *arg
             berth_fault_pass_on(ctx, code, error.text);
         return;
     }
-    if (berth_cell_call(ctx, edge->cell, edge->signature, arguments, result) == BERTH_OK && result)
+    int code = berth_cell_call(ctx, edge->cell, NULL, edge->signature, arguments, result);
+    berth_flow_end(ctx, edge->flow, code);
+    if (code == BERTH_OK && result)
         berth_handles_hold(edge, result);
 }
 

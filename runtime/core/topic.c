@@ -4,6 +4,7 @@
  * so that publishing costs by them alone.
  */
 #include "runtime/core/topic.h"
+#include "runtime/core/flow.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/permit.h"
 
@@ -40,10 +41,10 @@ static bool topic_reserve(const struct berth_host *host, struct berth_topic *top
     if (wanted <= topic->capacity)
         return true;
     size_t capacity = wanted * 2;
-    struct berth_subscription **grown = realloc(topic->subscriptions, capacity * sizeof *grown);
+    struct berth_route *grown = realloc(topic->routes, capacity * sizeof *grown);
     if (!grown)
         return false;
-    topic->subscriptions = grown;
+    topic->routes = grown;
     topic->capacity = capacity;
     return true;
 }
@@ -61,7 +62,7 @@ static bool topics_reserve(struct berth_host *host, size_t more)
 static void topic_add(struct berth_topic *topic, struct berth_subscription *subscription)
 {
     if (berth_pattern_matches(subscription->pattern, topic->name))
-        topic->subscriptions[topic->count++] = subscription;
+        topic->routes[topic->count++] = (struct berth_route){ .subscription = subscription };
 }
 
 static void subscription_insert(struct berth_host *host, struct berth_subscription *subscription)
@@ -79,8 +80,8 @@ static void subscription_remove(struct berth_host *host, struct berth_subscripti
         struct berth_topic *topic = entry->value;
         size_t kept = 0;
         for (size_t k = 0; k < topic->count; k++)
-            if (topic->subscriptions[k] != subscription)
-                topic->subscriptions[kept++] = topic->subscriptions[k];
+            if (topic->routes[k].subscription != subscription)
+                topic->routes[kept++] = topic->routes[k];
         topic->count = kept;
     }
     berth_list_remove(&subscription->link);
@@ -247,7 +248,7 @@ static struct berth_topic *topic_obtain(struct berth_host *host, const char *nam
     if (!topic->name || !topic_reserve(host, topic, count) ||
         !berth_map_set(&host->topics, name, topic)) {
         free(topic->name);
-        free(topic->subscriptions);
+        free(topic->routes);
         free(topic);
         return NULL;
     }
@@ -379,7 +380,8 @@ static int parcel_new(const struct berth_topic *topic, const char *sender,
     }
     bool any = false;
     for (size_t i = 0; i < topic->count; i++)
-        any = any || (!topic->subscriptions[i]->identity && !topic->subscriptions[i]->denied);
+        any = any ||
+              (!topic->routes[i].subscription->identity && !topic->routes[i].subscription->denied);
     if (code == BERTH_OK && any) {
         berth_buffer_reset(&buffer);
         code = berth_json_write_arguments(signature, arguments, &buffer, error);
@@ -397,6 +399,26 @@ static int parcel_new(const struct berth_topic *topic, const char *sender,
     return code;
 }
 
+/* Of the sender's messages on a route. topic_lock held for reading. */
+static struct berth_flow *route_flow(struct berth_host *host, const struct berth_topic *topic,
+                                     struct berth_route *route, const char *sender)
+{
+    const struct berth_subscription *subscription = route->subscription;
+    struct berth_flow *flow = __atomic_load_n(&route->flow, __ATOMIC_ACQUIRE);
+    char to[2 * BERTH_IDENTIFIER_MAX + 2];
+    if (flow && strcmp(flow->from, sender) == 0)
+        return flow;
+    if (*subscription->module->name)
+        snprintf(to, sizeof to, "%s.%s", subscription->module->name, subscription->handler);
+    else /* the application, or a function that gets what host.subscribe was asked for */
+        snprintf(to, sizeof to, "%s", subscription->handler);
+    pthread_mutex_lock(&host->lock);
+    flow = berth_flow_obtain(host, sender, topic->name, to);
+    pthread_mutex_unlock(&host->lock);
+    __atomic_store_n(&route->flow, flow, __ATOMIC_RELEASE);
+    return flow;
+}
+
 int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const char *sender,
                      const struct berth_signature *signature, const void *const *arguments,
                      struct berth_error *error)
@@ -411,9 +433,11 @@ int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const c
     if (code != BERTH_OK)
         return code;
     for (size_t i = 0; i < topic->count; i++) {
-        struct berth_subscription *subscription = topic->subscriptions[i];
-        if (subscription->denied ||
-            berth_mailbox_post(subscription->module, subscription, parcel) == BERTH_OK)
+        struct berth_subscription *subscription = topic->routes[i].subscription;
+        if (subscription->denied)
+            continue;
+        struct berth_flow *flow = route_flow(host, topic, &topic->routes[i], sender);
+        if (berth_mailbox_post(subscription, parcel, flow) == BERTH_OK)
             continue;
         const char *name =
             *subscription->module->name ? subscription->module->name : "the application";

@@ -115,7 +115,7 @@ struct registers {
     unsigned general, vector;
 };
 
-/* Whether anything but decimals lies in this half of a value, of which the type begins at offset. */
+/* Whether anything but decimals lies in this half of a value; the type begins at offset in it. */
 static bool is_general(const struct berth_type *type, size_t offset, size_t half)
 {
     switch (type->kind) {

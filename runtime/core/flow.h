@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who calls and publishes to whom, how often, how long that takes and how it fails. A flow is all
+ * calls from one module to one function, or all messages from one module on one topic to one
+ * handler; it is kept for the host's life, whatever is loaded anew meanwhile.
+ *
+ * What passes through the host is counted, each time. A bound call does not pass through it, so as
+ * long as a flow is counted its call sites ask the host first (berth_edge_set). That costs several
+ * times as much as the call, which nobody notices a few thousand times a second. A flow that gets
+ * more is sampled: its call sites are direct, and for a few calls out of each period they ask; what
+ * was in between is estimated. An idle host has no sampled flow, and so no timer for it.
+ */
+#ifndef RUNTIME_CORE_FLOW_H
+#define RUNTIME_CORE_FLOW_H
+
+#include "runtime/base/histogram.h"
+#include "runtime/core/core.h"
+
+#define BERTH_CODES (BERTH_UNAUTHENTICATED + 1)
+
+enum berth_flow_state {
+    BERTH_FLOW_COUNTED, /* every call */
+    BERTH_FLOW_DIRECT,  /* sampled: no call, just now */
+    BERTH_FLOW_WINDOW,  /* sampled: the next few */
+};
+
+struct berth_flow {
+    const char *from;  /* a module; "": the application */
+    const char *topic; /* NULL: calls */
+    const char *to;    /* module.function or module.handler; "": the application */
+    uint32_t id;
+    enum berth_flow_state state; /* atomic; changed under lock */
+    struct berth_cell *cell;     /* of calls */
+    /* atomic, all of them */
+    uint64_t calls;     /* or messages; threads have the newest ones (struct berth_tally) */
+    uint64_t estimated; /* and these come on top: under lock */
+    uint64_t dropped;   /* messages, by a mailbox that was full */
+    uint64_t errors[BERTH_CODES];
+    struct berth_histogram *times; /* NULL before the first one */
+    /* while it is sampled; under lock, but for left */
+    struct berth_list sampled;
+    uint32_t left;                       /* calls until the window closes; atomic */
+    uint32_t windows;                    /* so far; atomic */
+    uint32_t threads;                    /* that have called in this window; atomic */
+    double detour_ns;                    /* what asking takes */
+    int64_t direct_since;                /* what is to be estimated begins there, */
+    int64_t window_opened;               /* ends here, */
+    int64_t window_since;                /* and is judged by what comes from here on; atomic */
+    uint64_t errors_before[BERTH_CODES]; /* the window */
+};
+
+/* NULL without memory. host->lock held. */
+struct berth_flow *berth_flow_obtain(struct berth_host *host, const char *from, const char *topic,
+                                     const char *to);
+/* Of calls by a module, or ("") the application, to the cell. Takes the lock, as a rule. */
+struct berth_flow *berth_flow_of(const char *from, struct berth_cell *cell);
+void berth_flows_free(struct berth_host *host);
+
+/*
+ * One call, of which ctx is the caller's; end with its code. No lock is held; flow may be NULL,
+ * which counts nothing.
+ */
+void berth_flow_begin(berth_ctx *ctx, struct berth_flow *flow);
+void berth_flow_end(berth_ctx *ctx, struct berth_flow *flow, int code);
+/* As begin, for a bound call, which need not always pass through the host. */
+void berth_flow_begin_bound(berth_ctx *ctx, struct berth_edge *edge);
+/* A message was put into a mailbox. Its handler's turn has a time and a code of its own. */
+void berth_flow_message(struct berth_flow *flow);
+/* A call or a message that never came there. */
+void berth_flow_refused(struct berth_flow *flow, int code);
+/* A message that was there already, and has made room for a newer one. */
+void berth_flow_dropped(struct berth_flow *flow);
+/* The turn of a handler: its time, and its code. */
+void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow);
+/* Whether the call sites of a flow ask first. */
+static inline bool berth_flow_asks(const struct berth_flow *flow)
+{
+    return flow && __atomic_load_n(&flow->state, __ATOMIC_RELAXED) != BERTH_FLOW_DIRECT;
+}
+
+/* Every call is counted from now on, or (false) as it is said above. Takes the lock. */
+void berth_flows_count_all(struct berth_host *host, bool all);
+
+/* What one has, at one moment. */
+struct berth_flow_count {
+    const struct berth_flow *flow;
+    uint64_t calls, estimated; /* calls: those that are estimated, too */
+};
+/* All of them, in the order in which they came up; to be freed. NULL: no memory. Takes the lock. */
+struct berth_flow_count *berth_flows_read(struct berth_host *host, size_t *ret_count);
+
+/* For struct berth_threads: what the thread has counted is kept. */
+void berth_flow_thread_ends(void *host, struct berth_thread *thread);
+
+#endif
