@@ -2,8 +2,7 @@
 #include "runtime/core/flow.h"
 
 #include "runtime/core/call.h"
-#include "runtime/core/registry.h"
-#include "runtime/core/services.h"
+#include "runtime/core/sample.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,8 +76,9 @@ void berth_flows_free(struct berth_host *host)
  * numbers for the flows that it used last, and writes them without a locked instruction; whoever
  * reads adds them up. What a slot was used for is changed, and read, under the threads' lock.
  */
-#define SLOTS      128
-#define TIMED_MASK 15 /* one of 16 calls is timed: the clock costs more than a call */
+#define SLOTS       128
+#define TIMED_MASK  15 /* the first of 16 calls is timed: the clock costs more than a call */
+#define TIMED_DEPTH 8
 struct berth_tally {
     struct {
         struct berth_flow *flow;
@@ -86,11 +86,13 @@ struct berth_tally {
         int64_t since;   /* when the last RATE_CALLS of them began */
         uint32_t window; /* the last one in which the thread has called */
     } slots[SLOTS];
-    uint32_t ticks;
-    /* the call that is being timed */
-    const berth_ctx *timed;
-    const struct berth_flow *timed_flow;
-    int64_t began;
+    /* calls that are being timed, each further in than the one before */
+    size_t timed;
+    struct {
+        const berth_ctx *ctx;
+        const struct berth_flow *flow;
+        int64_t began;
+    } timings[TIMED_DEPTH];
 };
 
 static void slot_keep(struct berth_tally *tally, size_t slot)
@@ -121,6 +123,13 @@ __attribute__((noinline)) static void slot_take(struct berth_thread *thread,
     pthread_mutex_unlock(&thread->set->lock);
 }
 
+void berth_flow_take_slot(berth_ctx *ctx, struct berth_flow *flow)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    if (thread->tally)
+        slot_take(thread, thread->tally, flow->id % SLOTS, flow);
+}
+
 __attribute__((noinline)) static struct berth_tally *tally_new(struct berth_thread *thread)
 {
     struct berth_tally *tally = calloc(1, sizeof *tally);
@@ -130,7 +139,7 @@ __attribute__((noinline)) static struct berth_tally *tally_new(struct berth_thre
     return tally;
 }
 
-/* Returns how many this thread has counted in a row, or 0. */
+/* Returns how many the thread has counted since it began to count this flow, or 0. */
 static inline uint64_t count(struct berth_thread *thread, struct berth_flow *flow,
                              struct berth_tally **ret_tally)
 {
@@ -147,15 +156,18 @@ static inline uint64_t count(struct berth_thread *thread, struct berth_flow *flo
     return calls;
 }
 
-/* One that is timed already, in front of this one, goes on; what is left of others is old. */
+/* What is left of calls that did not end, a longjmp's, is not in front of this one. */
 static void time_begin(struct berth_tally *tally, const berth_ctx *ctx,
                        const struct berth_flow *flow)
 {
-    if (tally->timed && tally->timed < ctx)
+    while (tally->timed > 0 && tally->timings[tally->timed - 1].ctx >= ctx)
+        tally->timed--;
+    if (tally->timed == TIMED_DEPTH)
         return;
-    tally->timed = ctx;
-    tally->timed_flow = flow;
-    tally->began = berth_now();
+    tally->timings[tally->timed].ctx = ctx;
+    tally->timings[tally->timed].flow = flow;
+    tally->timings[tally->timed].began = berth_now();
+    tally->timed++;
 }
 
 static inline struct berth_tally *begin(struct berth_thread *thread, const berth_ctx *ctx,
@@ -163,7 +175,7 @@ static inline struct berth_tally *begin(struct berth_thread *thread, const berth
 {
     struct berth_tally *tally;
     *ret_calls = count(thread, flow, &tally);
-    if (tally && BERTH_I_UNLIKELY((tally->ticks++ & TIMED_MASK) == 0))
+    if (BERTH_I_UNLIKELY((*ret_calls & TIMED_MASK) == 1))
         time_begin(tally, ctx, flow);
     return tally;
 }
@@ -185,7 +197,7 @@ void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow)
 static void time_end(struct berth_tally *tally, struct berth_flow *flow)
 {
     struct berth_histogram *times = __atomic_load_n(&flow->times, __ATOMIC_ACQUIRE);
-    tally->timed = NULL;
+    int64_t took = berth_now() - tally->timings[--tally->timed].began;
     if (!times) {
         struct berth_histogram *made = calloc(1, sizeof *made);
         if (!made)
@@ -196,7 +208,14 @@ static void time_end(struct berth_tally *tally, struct berth_flow *flow)
         else
             free(made);
     }
-    berth_histogram_add(times, berth_now() - tally->began);
+    berth_histogram_add(times, took);
+}
+
+static bool is_timed(const struct berth_tally *tally, const berth_ctx *ctx,
+                     const struct berth_flow *flow)
+{
+    return tally->timings[tally->timed - 1].ctx == ctx &&
+           tally->timings[tally->timed - 1].flow == flow;
 }
 
 void berth_flow_end(berth_ctx *ctx, struct berth_flow *flow, int code)
@@ -204,7 +223,7 @@ void berth_flow_end(berth_ctx *ctx, struct berth_flow *flow, int code)
     struct berth_tally *tally = berth_thread_of(ctx)->tally;
     if (!flow)
         return;
-    if (tally && BERTH_I_UNLIKELY(tally->timed == ctx) && tally->timed_flow == flow)
+    if (tally && BERTH_I_UNLIKELY(tally->timed > 0) && is_timed(tally, ctx, flow))
         time_end(tally, flow);
     if (BERTH_I_UNLIKELY(code > BERTH_OK && code < BERTH_CODES))
         __atomic_fetch_add(&flow->errors[code], 1, __ATOMIC_RELAXED);
@@ -229,166 +248,19 @@ void berth_flow_dropped(struct berth_flow *flow)
         __atomic_fetch_add(&flow->dropped, 1, __ATOMIC_RELAXED);
 }
 
-/* ---- sampling ---- */
+/* ---- bound calls ---- */
 
-#define RATE_CALLS   1024
-#define RATE_NS      10000000 /* a thread that makes so many calls in this time has them sampled */
-#define PERIOD_NS    50000000
-#define WINDOW_CALLS 512 /* that are looked at, */
-#define WARMUP_CALLS 64  /* after those that bring the code to do so back into the caches */
-
-/* host->lock held */
-static void set_state(struct berth_flow *flow, enum berth_flow_state state)
-{
-    __atomic_store_n(&flow->state, state, __ATOMIC_RELAXED);
-    berth_list_each(&flow->cell->edges, link) {
-        struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
-        if (edge->flow == flow)
-            berth_edge_set(edge);
-    }
-}
-
-/*
- * How much longer a call takes that asks: the best of some that call nothing, and are counted
- * elsewhere. Else a function that is done in no time would seem to be called far less often than it
- * is. 0: it cannot be told now.
- */
-static double detour(berth_ctx *ctx, const struct berth_edge *edge, struct berth_tally *tally)
-{
-    struct berth_flow nobodys = { .from = "", .to = "", .id = edge->flow->id };
-    struct berth_edge copy = *edge;
-    struct berth_link link = { .edge = &copy };
-    void (*code)(void);
-    int64_t best = INT64_MAX;
-    copy.flow = &nobodys;
-    for (int round = 0; round < 8 && best > 0; round++) {
-        int64_t began = berth_now();
-        for (int i = 0; i < 32 && best > 0; i++) {
-            if (berth_services.enter(ctx, &link, &code) == BERTH_ENTER_CALL)
-                berth_services.leave(ctx, &link);
-            else
-                best = 0; /* the call itself will tell why */
-        }
-        int64_t took = berth_now() - began;
-        best = took < best ? took : best;
-    }
-    slot_take(berth_thread_of(ctx), tally, edge->flow->id % SLOTS, edge->flow);
-    free(nobodys.times);
-    berth_clear(ctx);
-    return (double)best / 32;
-}
-
-/* The calls of a time that was like the window: of so many threads at once, without the detour. */
-static double estimate(const struct berth_flow *flow, int64_t time, int64_t span, uint32_t seen)
-{
-    uint32_t threads = __atomic_load_n(&flow->threads, __ATOMIC_RELAXED);
-    if (seen == 0 || span <= 0)
-        return 0;
-    double each = (double)span * threads / seen, least = each / 32;
-    each = each - flow->detour_ns > least ? each - flow->detour_ns : least;
-    return (double)time * threads / each;
-}
-
-static void window_close(struct berth_flow *flow, int64_t now)
-{
-    uint32_t left = __atomic_load_n(&flow->left, __ATOMIC_RELAXED);
-    uint32_t seen = left < WINDOW_CALLS ? WINDOW_CALLS - left : 0;
-    int64_t since = __atomic_load_n(&flow->window_since, __ATOMIC_RELAXED);
-    double calls = estimate(flow, flow->window_opened - flow->direct_since, now - since, seen);
-    flow->estimated += (uint64_t)calls;
-    for (size_t i = 0; i < BERTH_CODES; i++) {
-        uint64_t errors =
-            __atomic_load_n(&flow->errors[i], __ATOMIC_RELAXED) - flow->errors_before[i];
-        if (errors > 0)
-            __atomic_fetch_add(
-                &flow->errors[i],
-                (uint64_t)((double)errors * calls / (WARMUP_CALLS + WINDOW_CALLS - left)),
-                __ATOMIC_RELAXED);
-    }
-    flow->direct_since = now;
-}
-
-static void window_open(struct berth_flow *flow, int64_t now)
-{
-    for (size_t i = 0; i < BERTH_CODES; i++)
-        flow->errors_before[i] = __atomic_load_n(&flow->errors[i], __ATOMIC_RELAXED);
-    flow->window_opened = now;
-    __atomic_store_n(&flow->window_since, now, __ATOMIC_RELAXED);
-    __atomic_store_n(&flow->threads, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&flow->left, WARMUP_CALLS + WINDOW_CALLS, __ATOMIC_RELAXED);
-    __atomic_store_n(&flow->windows, flow->windows + 1, __ATOMIC_RELAXED);
-    set_state(flow, BERTH_FLOW_WINDOW);
-}
-
-/* A window that has seen too few calls by now: the flow can be counted again. */
-static void sample(struct berth_timer *timer)
-{
-    struct berth_host *host = timer->owner;
-    pthread_mutex_lock(&host->lock);
-    int64_t now = berth_now();
-    berth_list_each_safe(&host->sampled, link) {
-        struct berth_flow *flow = berth_container(link, struct berth_flow, sampled);
-        if (flow->state == BERTH_FLOW_DIRECT) {
-            window_open(flow, now);
-        } else {
-            window_close(flow, now);
-            berth_list_remove(&flow->sampled);
-            set_state(flow, BERTH_FLOW_COUNTED);
-        }
-    }
-    if (!berth_list_empty(&host->sampled))
-        berth_timer_add(host->loop, timer, now + PERIOD_NS, NULL);
-    pthread_mutex_unlock(&host->lock);
-}
-
-__attribute__((noinline)) static void sample_begin(berth_ctx *ctx, struct berth_edge *edge,
-                                                   struct berth_tally *tally)
-{
-    struct berth_host *host = berth_host_of(ctx);
-    struct berth_flow *flow = edge->flow;
-    double detour_ns = detour(ctx, edge, tally);
-    pthread_mutex_lock(&host->lock);
-    int64_t now = berth_now();
-    bool first = berth_list_empty(&host->sampled);
-    host->sample_timer.fire = sample;
-    host->sample_timer.owner = host;
-    if (flow->state == BERTH_FLOW_COUNTED && detour_ns > 0 && !host->count_all &&
-        (!first ||
-         berth_timer_add(host->loop, &host->sample_timer, now + PERIOD_NS, NULL) == BERTH_OK)) {
-        flow->detour_ns = detour_ns;
-        flow->direct_since = now;
-        berth_list_append(&host->sampled, &flow->sampled);
-        set_state(flow, BERTH_FLOW_DIRECT);
-    }
-    pthread_mutex_unlock(&host->lock);
-}
-
-__attribute__((noinline)) static void window_is_full(struct berth_host *host,
-                                                     struct berth_flow *flow)
-{
-    pthread_mutex_lock(&host->lock);
-    if (flow->state == BERTH_FLOW_WINDOW && flow->left == 0) {
-        window_close(flow, berth_now());
-        set_state(flow, BERTH_FLOW_DIRECT);
-    }
-    pthread_mutex_unlock(&host->lock);
-}
+#define RATE_CALLS 1024
+#define RATE_NS    10000000 /* a thread that makes so many in this time has them sampled */
 
 static void window_count(berth_ctx *ctx, struct berth_flow *flow, struct berth_tally *tally)
 {
     uint32_t number = __atomic_load_n(&flow->windows, __ATOMIC_RELAXED);
-    uint32_t left = __atomic_load_n(&flow->left, __ATOMIC_RELAXED);
-    if (tally && tally->slots[flow->id % SLOTS].window != number) {
-        tally->slots[flow->id % SLOTS].window = number;
-        __atomic_fetch_add(&flow->threads, 1, __ATOMIC_RELAXED);
-    }
-    while (left > 0 && !__atomic_compare_exchange_n(&flow->left, &left, left - 1, true,
-                                                    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        ;
-    if (left == WINDOW_CALLS + 1)
-        __atomic_store_n(&flow->window_since, berth_now(), __ATOMIC_RELAXED);
-    if (left == 1)
-        window_is_full(berth_host_of(ctx), flow);
+    size_t slot = flow->id % SLOTS;
+    bool first = tally && tally->slots[slot].window != number;
+    if (first)
+        tally->slots[slot].window = number;
+    berth_sample_count(berth_host_of(ctx), flow, first);
 }
 
 /*
@@ -411,7 +283,7 @@ void berth_flow_begin_bound(berth_ctx *ctx, struct berth_edge *edge)
                __atomic_load_n(&edge->link->code, __ATOMIC_RELAXED)) {
         int64_t now = berth_now(), *since = &tally->slots[flow->id % SLOTS].since;
         if (now - *since < RATE_NS && !berth_failed(ctx))
-            sample_begin(ctx, edge, tally);
+            berth_sample_begin(ctx, edge);
         *since = now;
     }
 }
@@ -419,17 +291,9 @@ void berth_flow_begin_bound(berth_ctx *ctx, struct berth_edge *edge)
 void berth_flows_count_all(struct berth_host *host, bool all)
 {
     pthread_mutex_lock(&host->lock);
-    int64_t now = berth_now();
     __atomic_store_n(&host->count_all, all, __ATOMIC_RELAXED);
-    berth_list_each_safe(&host->sampled, link) {
-        struct berth_flow *flow = berth_container(link, struct berth_flow, sampled);
-        if (!all)
-            break;
-        if (flow->state == BERTH_FLOW_WINDOW)
-            window_close(flow, now);
-        berth_list_remove(&flow->sampled);
-        set_state(flow, BERTH_FLOW_COUNTED);
-    }
+    if (all)
+        berth_samples_end(host);
     pthread_mutex_unlock(&host->lock);
 }
 

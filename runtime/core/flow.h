@@ -42,7 +42,8 @@ struct berth_flow {
     uint32_t left;                       /* calls until the window closes; atomic */
     uint32_t windows;                    /* so far; atomic */
     uint32_t threads;                    /* that have called in this window; atomic */
-    double detour_ns;                    /* what asking takes */
+    double detour_ns;                    /* what asking takes, */
+    double least_ns;                     /* and a call that does not ask, at least */
     int64_t direct_since;                /* what is to be estimated begins there, */
     int64_t window_opened;               /* ends here, */
     int64_t window_since;                /* and is judged by what comes from here on; atomic */
@@ -64,6 +65,8 @@ void berth_flow_begin(berth_ctx *ctx, struct berth_flow *flow);
 void berth_flow_end(berth_ctx *ctx, struct berth_flow *flow, int code);
 /* As begin, for a bound call, which need not always pass through the host. */
 void berth_flow_begin_bound(berth_ctx *ctx, struct berth_edge *edge);
+/* The thread counts this flow where it has counted another one of the same id. */
+void berth_flow_take_slot(berth_ctx *ctx, struct berth_flow *flow);
 /* A message was put into a mailbox. Its handler's turn has a time and a code of its own. */
 void berth_flow_message(struct berth_flow *flow);
 /* A call or a message that never came there. */

@@ -60,7 +60,7 @@ _berth_operand()
     esac
 }
 
-_berth_commands="show call run list load unload reload publish subscribe events check help"
+_berth_commands="show call run list load unload reload publish subscribe events stats check help"
 
 _berth()
 {
@@ -76,6 +76,7 @@ _berth()
         [unload]="--force $host"
         [subscribe]="--count $host"
         [events]="--follow $host"
+        [stats]="--watch --prometheus --count $host"
         [help]="--help"
     )
     COMPREPLY=()

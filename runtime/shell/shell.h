@@ -31,6 +31,7 @@ extern const struct berth_command berth_command_publish;
 extern const struct berth_command berth_command_reload;
 extern const struct berth_command berth_command_run;
 extern const struct berth_command berth_command_show;
+extern const struct berth_command berth_command_stats;
 extern const struct berth_command berth_command_subscribe;
 extern const struct berth_command berth_command_unload;
 

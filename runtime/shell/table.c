@@ -83,6 +83,12 @@ void berth_table_add(struct berth_table *table, const char *cell)
         table->width[column] = width;
 }
 
+void berth_table_drop(struct berth_table *table)
+{
+    for (size_t i = 0; i < table->columns && table->count > 0; i++)
+        free(table->cells[--table->count]);
+}
+
 static void print_aligned(const struct berth_table *table, const char *const *cells)
 {
     size_t blanks = 0; /* owed by the cells before, so that none is at a line's end */

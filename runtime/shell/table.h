@@ -26,6 +26,8 @@ void berth_table_init(struct berth_table *table, const char *const *heads);
 void berth_table_deinit(struct berth_table *table);
 /* The next cell of the row. Control characters in it become visible. */
 void berth_table_add(struct berth_table *table, const char *cell);
+/* Takes the row that was added last away again. Its widths stay. */
+void berth_table_drop(struct berth_table *table);
 /*
  * Prints the rows so far, and forgets them; the widths stay for more rows. Returns an exit status.
  */
