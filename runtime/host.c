@@ -11,6 +11,7 @@
 #include "runtime/core/mailbox.h"
 #include "runtime/core/permit.h"
 #include "runtime/core/registry.h"
+#include "runtime/core/sample.h"
 #include "runtime/core/schedule.h"
 #include "runtime/core/services.h"
 #include "runtime/host.h"
@@ -122,6 +123,8 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     host->threads.ends = berth_flow_thread_ends;
     host->threads.user = host;
     host->died = berth_module_died;
+    host->sample_timer.fire = berth_sample_fire;
+    host->sample_timer.owner = host;
     pthread_condattr_init(&host->cond_clock);
     pthread_condattr_setclock(&host->cond_clock, CLOCK_MONOTONIC);
     pthread_mutex_init(&host->admin, NULL);

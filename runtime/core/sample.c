@@ -135,7 +135,7 @@ static void window_open(struct berth_flow *flow, int64_t now)
 }
 
 /* A window that has seen too few calls by now: the flow can be counted again. */
-static void sample(struct berth_timer *timer)
+void berth_sample_fire(struct berth_timer *timer)
 {
     struct berth_host *host = timer->owner;
     pthread_mutex_lock(&host->lock);
@@ -165,8 +165,6 @@ void berth_sample_begin(berth_ctx *ctx, struct berth_edge *edge)
     pthread_mutex_lock(&host->lock);
     int64_t now = berth_now();
     bool first = berth_list_empty(&host->sampled);
-    host->sample_timer.fire = sample;
-    host->sample_timer.owner = host;
     if (flow->state == BERTH_FLOW_COUNTED && !host->count_all &&
         (!first ||
          berth_timer_add(host->loop, &host->sample_timer, now + PERIOD_NS, NULL) == BERTH_OK)) {

@@ -14,6 +14,8 @@
 void berth_sample_begin(berth_ctx *ctx, struct berth_edge *edge);
 /* A call in a window; the first one of its thread. No lock held. */
 void berth_sample_count(struct berth_host *host, struct berth_flow *flow, bool first);
+/* host->sample_timer's, whose owner is the host. */
+void berth_sample_fire(struct berth_timer *timer);
 /* Every flow is counted again. host->lock held. */
 void berth_samples_end(struct berth_host *host);
 
