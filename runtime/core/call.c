@@ -154,11 +154,10 @@ static void timeout_end(struct berth_thread *thread)
     thread->deadline = BERTH_FOREVER;
 }
 
-struct berth_item *berth_visit_begin(berth_ctx *ctx, struct berth_visit *visit)
+struct berth_item *berth_visit_begin_slowly(berth_ctx *ctx, struct berth_visit *visit)
 {
     const struct berth_host *host = visit->cell->module->host;
     struct berth_thread *thread = berth_thread_of(ctx);
-    berth_flow_begin(ctx, visit->flow);
     if (BERTH_I_UNLIKELY(host->options.call_timeout_ns > 0) && thread->deadline == BERTH_FOREVER) {
         thread->timed = ctx;
         thread->deadline = berth_deadline(ctx, host);
@@ -240,7 +239,8 @@ int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic
     return BERTH_OK;
 }
 
-int berth_visit_leave(berth_ctx *ctx, const struct berth_visit *visit, int code, void *result)
+int berth_visit_leave_slowly(berth_ctx *ctx, const struct berth_visit *visit, int code,
+                             void *result)
 {
     int64_t deadline = berth_thread_of(ctx)->deadline;
     if (BERTH_I_UNLIKELY(deadline != BERTH_FOREVER) && code == BERTH_OK && berth_now() > deadline) {

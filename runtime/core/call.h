@@ -7,6 +7,7 @@
 #define RUNTIME_CORE_CALL_H
 
 #include "runtime/core/core.h"
+#include "runtime/core/flow.h"
 
 /*
  * Waits until the cell has something to call, pins it in ctx[1], and takes its gate. NULL: ctx is
@@ -25,8 +26,39 @@ struct berth_visit {
     struct berth_item *item; /* begin's, and gated */
     bool gated;
 };
-struct berth_item *berth_visit_begin(berth_ctx *ctx, struct berth_visit *visit);
-int berth_visit_leave(berth_ctx *ctx, const struct berth_visit *visit, int code, void *result);
+/* When there is something to wait for, to give up at, to tell or to time. */
+struct berth_item *berth_visit_begin_slowly(berth_ctx *ctx, struct berth_visit *visit);
+int berth_visit_leave_slowly(berth_ctx *ctx, const struct berth_visit *visit, int code,
+                             void *result);
+
+static inline struct berth_item *berth_visit_begin(berth_ctx *ctx, struct berth_visit *visit)
+{
+    struct berth_item *item = __atomic_load_n(&visit->cell->item, __ATOMIC_ACQUIRE);
+    berth_flow_begin(ctx, visit->flow);
+    if (BERTH_I_UNLIKELY(!item) || BERTH_I_UNLIKELY(berth_too_deep(ctx)))
+        return berth_visit_begin_slowly(ctx, visit);
+    berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
+    if (BERTH_I_UNLIKELY(__atomic_load_n(&visit->cell->item, __ATOMIC_ACQUIRE) != item) ||
+        BERTH_I_UNLIKELY(item->gated) ||
+        BERTH_I_UNLIKELY(visit->cell->module->host->options.call_timeout_ns > 0)) {
+        berth_frame_pop(ctx);
+        return berth_visit_begin_slowly(ctx, visit);
+    }
+    visit->item = item;
+    visit->gated = false;
+    return item;
+}
+
+static inline int berth_visit_leave(berth_ctx *ctx, const struct berth_visit *visit, int code,
+                                    void *result)
+{
+    const struct berth_thread *thread = berth_thread_of(ctx);
+    if (BERTH_I_UNLIKELY(code != BERTH_OK || visit->gated || thread->deadline != BERTH_FOREVER ||
+                         (thread->tally && thread->tally->timed > 0)))
+        return berth_visit_leave_slowly(ctx, visit, code, result);
+    berth_frame_pop(ctx);
+    return BERTH_OK;
+}
 /* enter without the gate; the frame is to be popped. */
 struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell);
 /* Marks ctx: the item has another signature. */

@@ -76,18 +76,13 @@ void berth_flows_free(struct berth_host *host)
  * numbers for the flows that it used last, and writes them without a locked instruction; whoever
  * reads adds them up. What a slot was used for is changed, and read, under the threads' lock.
  */
-#define SLOTS       128
-#define TIMED_MASK  15 /* the first of 16 calls is timed: the clock costs more than a call */
+#define CHUNKS      16
+#define CHUNK       64
 #define TIMED_DEPTH 8
-struct berth_tally {
-    struct {
-        struct berth_flow *flow;
-        uint64_t calls;  /* atomic; written by the thread alone */
-        int64_t since;   /* when the last RATE_CALLS of them began */
-        uint32_t window; /* the last one in which the thread has called */
-    } slots[SLOTS];
-    /* calls that are being timed, each further in than the one before */
-    size_t timed;
+
+struct tally {
+    struct berth_tally head;
+    struct berth_flow_slot *chunks[CHUNKS]; /* made when they are needed */
     struct {
         const berth_ctx *ctx;
         const struct berth_flow *flow;
@@ -95,109 +90,106 @@ struct berth_tally {
     } timings[TIMED_DEPTH];
 };
 
-static void slot_keep(struct berth_tally *tally, size_t slot)
+static struct tally *tally_of(const struct berth_thread *thread)
 {
-    if (!tally->slots[slot].flow)
+    return (struct tally *)thread->tally;
+}
+
+static void slot_keep(struct berth_flow_slot *slot)
+{
+    if (!slot->flow)
         return;
-    __atomic_fetch_add(&tally->slots[slot].flow->calls, tally->slots[slot].calls, __ATOMIC_RELAXED);
-    __atomic_store_n(&tally->slots[slot].calls, 0, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&slot->flow->calls, slot->calls, __ATOMIC_RELAXED);
+    __atomic_store_n(&slot->calls, 0, __ATOMIC_RELAXED);
 }
 
 void berth_flow_thread_ends(void *host, struct berth_thread *thread)
 {
+    struct tally *tally = tally_of(thread);
     (void)host;
-    for (size_t i = 0; thread->tally && i < SLOTS; i++)
-        slot_keep(thread->tally, i);
-    free(thread->tally);
+    for (size_t i = 0; tally && i < CHUNKS; i++) {
+        for (size_t k = 0; tally->chunks[i] && k < CHUNK; k++)
+            slot_keep(&tally->chunks[i][k]);
+        free(tally->chunks[i]);
+    }
+    free(tally);
     thread->tally = NULL;
 }
 
-__attribute__((noinline)) static void slot_take(struct berth_thread *thread,
-                                                struct berth_tally *tally, size_t slot,
-                                                struct berth_flow *flow)
+/* The thread's place for a flow, which another one has or nobody yet. NULL: no memory. */
+__attribute__((noinline)) static struct berth_flow_slot *slot_take(struct berth_thread *thread,
+                                                                   struct berth_flow *flow)
 {
     pthread_mutex_lock(&thread->set->lock);
-    slot_keep(tally, slot);
-    tally->slots[slot].flow = flow;
-    tally->slots[slot].since = 0;
+    struct tally *tally = tally_of(thread);
+    if (!tally && (tally = calloc(1, sizeof *tally)))
+        thread->tally = &tally->head;
+    struct berth_flow_slot **chunk = tally ? &tally->chunks[flow->id / CHUNK % CHUNKS] : NULL;
+    if (chunk && !*chunk)
+        *chunk = calloc(CHUNK, sizeof **chunk);
+    struct berth_flow_slot *slot = chunk && *chunk ? &(*chunk)[flow->id % CHUNK] : NULL;
+    if (slot) {
+        slot_keep(slot);
+        slot->flow = flow;
+        slot->since = 0;
+    }
     pthread_mutex_unlock(&thread->set->lock);
+    return slot;
 }
 
 void berth_flow_take_slot(berth_ctx *ctx, struct berth_flow *flow)
 {
-    struct berth_thread *thread = berth_thread_of(ctx);
-    if (thread->tally)
-        slot_take(thread, thread->tally, flow->id % SLOTS, flow);
-}
-
-__attribute__((noinline)) static struct berth_tally *tally_new(struct berth_thread *thread)
-{
-    struct berth_tally *tally = calloc(1, sizeof *tally);
-    pthread_mutex_lock(&thread->set->lock);
-    thread->tally = tally;
-    pthread_mutex_unlock(&thread->set->lock);
-    return tally;
-}
-
-/* Returns how many the thread has counted since it began to count this flow, or 0. */
-static inline uint64_t count(struct berth_thread *thread, struct berth_flow *flow,
-                             struct berth_tally **ret_tally)
-{
-    struct berth_tally *tally = *ret_tally = thread->tally;
-    if (BERTH_I_UNLIKELY(!tally) && !(tally = *ret_tally = tally_new(thread))) {
-        __atomic_fetch_add(&flow->calls, 1, __ATOMIC_RELAXED);
-        return 0;
-    }
-    size_t slot = flow->id % SLOTS;
-    if (BERTH_I_UNLIKELY(tally->slots[slot].flow != flow))
-        slot_take(thread, tally, slot, flow);
-    uint64_t calls = tally->slots[slot].calls + 1;
-    __atomic_store_n(&tally->slots[slot].calls, calls, __ATOMIC_RELAXED);
-    return calls;
+    slot_take(berth_thread_of(ctx), flow);
 }
 
 /* What is left of calls that did not end, a longjmp's, is not in front of this one. */
-static void time_begin(struct berth_tally *tally, const berth_ctx *ctx,
-                       const struct berth_flow *flow)
+static void time_begin(struct tally *tally, const berth_ctx *ctx, const struct berth_flow *flow)
 {
-    while (tally->timed > 0 && tally->timings[tally->timed - 1].ctx >= ctx)
-        tally->timed--;
-    if (tally->timed == TIMED_DEPTH)
+    while (tally->head.timed > 0 && tally->timings[tally->head.timed - 1].ctx >= ctx)
+        tally->head.timed--;
+    if (tally->head.timed == TIMED_DEPTH)
         return;
-    tally->timings[tally->timed].ctx = ctx;
-    tally->timings[tally->timed].flow = flow;
-    tally->timings[tally->timed].began = berth_now();
-    tally->timed++;
+    tally->timings[tally->head.timed].ctx = ctx;
+    tally->timings[tally->head.timed].flow = flow;
+    tally->timings[tally->head.timed].began = berth_now();
+    tally->head.timed++;
 }
 
-static inline struct berth_tally *begin(struct berth_thread *thread, const berth_ctx *ctx,
-                                        struct berth_flow *flow, uint64_t *ret_calls)
+struct berth_flow_slot *berth_flow_count_elsewhere(berth_ctx *ctx, struct berth_flow *flow)
 {
-    struct berth_tally *tally;
-    *ret_calls = count(thread, flow, &tally);
-    if (BERTH_I_UNLIKELY((*ret_calls & TIMED_MASK) == 1))
-        time_begin(tally, ctx, flow);
-    return tally;
+    struct berth_thread *thread = berth_thread_of(ctx);
+    struct tally *tally = tally_of(thread);
+    struct berth_flow_slot *chunk = tally ? tally->chunks[flow->id / CHUNK % CHUNKS] : NULL;
+    struct berth_flow_slot *slot = chunk ? &chunk[flow->id % CHUNK] : NULL;
+    if (!slot || slot->flow != flow)
+        slot = slot_take(thread, flow);
+    if (!slot) {
+        __atomic_fetch_add(&flow->calls, 1, __ATOMIC_RELAXED);
+        return NULL;
+    }
+    thread->tally->last = slot;
+    __atomic_store_n(&slot->calls, slot->calls + 1, __ATOMIC_RELAXED);
+    return slot;
 }
 
-void berth_flow_begin(berth_ctx *ctx, struct berth_flow *flow)
+void berth_flow_time(berth_ctx *ctx, struct berth_flow *flow, const struct berth_flow_slot *slot)
 {
-    uint64_t calls;
-    if (flow)
-        begin(berth_thread_of(ctx), ctx, flow, &calls);
+    if (slot->calls % BERTH_TIMED_EACH == 0 ||
+        __atomic_load_n(&flow->calls, __ATOMIC_RELAXED) < BERTH_TIMED_FIRST)
+        time_begin(tally_of(berth_thread_of(ctx)), ctx, flow);
 }
 
 void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
-    if (flow && (thread->tally || tally_new(thread)))
-        time_begin(thread->tally, ctx, flow);
+    if (flow && (thread->tally || slot_take(thread, flow)))
+        time_begin(tally_of(thread), ctx, flow);
 }
 
-static void time_end(struct berth_tally *tally, struct berth_flow *flow)
+static void time_end(struct tally *tally, struct berth_flow *flow)
 {
     struct berth_histogram *times = __atomic_load_n(&flow->times, __ATOMIC_ACQUIRE);
-    int64_t took = berth_now() - tally->timings[--tally->timed].began;
+    int64_t took = berth_now() - tally->timings[--tally->head.timed].began;
     if (!times) {
         struct berth_histogram *made = calloc(1, sizeof *made);
         if (!made)
@@ -211,21 +203,18 @@ static void time_end(struct berth_tally *tally, struct berth_flow *flow)
     berth_histogram_add(times, took);
 }
 
-static bool is_timed(const struct berth_tally *tally, const berth_ctx *ctx,
-                     const struct berth_flow *flow)
+static bool is_timed(const struct tally *tally, const berth_ctx *ctx, const struct berth_flow *flow)
 {
-    return tally->timings[tally->timed - 1].ctx == ctx &&
-           tally->timings[tally->timed - 1].flow == flow;
+    return tally->timings[tally->head.timed - 1].ctx == ctx &&
+           tally->timings[tally->head.timed - 1].flow == flow;
 }
 
-void berth_flow_end(berth_ctx *ctx, struct berth_flow *flow, int code)
+void berth_flow_end_with(berth_ctx *ctx, struct berth_flow *flow, int code)
 {
-    struct berth_tally *tally = berth_thread_of(ctx)->tally;
-    if (!flow)
-        return;
-    if (tally && BERTH_I_UNLIKELY(tally->timed > 0) && is_timed(tally, ctx, flow))
+    struct tally *tally = tally_of(berth_thread_of(ctx));
+    if (tally && tally->head.timed > 0 && is_timed(tally, ctx, flow))
         time_end(tally, flow);
-    if (BERTH_I_UNLIKELY(code > BERTH_OK && code < BERTH_CODES))
+    if (code > BERTH_OK && code < BERTH_CODES)
         __atomic_fetch_add(&flow->errors[code], 1, __ATOMIC_RELAXED);
 }
 
@@ -253,16 +242,6 @@ void berth_flow_dropped(struct berth_flow *flow)
 #define RATE_CALLS 1024
 #define RATE_NS    10000000 /* a thread that makes so many in this time has them sampled */
 
-static void window_count(berth_ctx *ctx, struct berth_flow *flow, struct berth_tally *tally)
-{
-    uint32_t number = __atomic_load_n(&flow->windows, __ATOMIC_RELAXED);
-    size_t slot = flow->id % SLOTS;
-    bool first = tally && tally->slots[slot].window != number;
-    if (first)
-        tally->slots[slot].window = number;
-    berth_sample_count(berth_host_of(ctx), flow, first);
-}
-
 /*
  * A direct one may come here all the same, when a gate is taken or a module replaced: it is among
  * those that are estimated.
@@ -270,21 +249,24 @@ static void window_count(berth_ctx *ctx, struct berth_flow *flow, struct berth_t
 void berth_flow_begin_bound(berth_ctx *ctx, struct berth_edge *edge)
 {
     struct berth_flow *flow = edge->flow;
-    uint64_t calls;
     if (!flow)
         return;
     enum berth_flow_state state = __atomic_load_n(&flow->state, __ATOMIC_RELAXED);
     if (state == BERTH_FLOW_DIRECT)
         return;
-    struct berth_tally *tally = begin(berth_thread_of(ctx), ctx, flow, &calls);
+    struct berth_flow_slot *slot = berth_flow_begin(ctx, flow);
     if (BERTH_I_UNLIKELY(state == BERTH_FLOW_WINDOW)) {
-        window_count(ctx, flow, tally);
-    } else if (BERTH_I_UNLIKELY(calls > 0 && calls % RATE_CALLS == 0) &&
+        uint32_t number = __atomic_load_n(&flow->windows, __ATOMIC_RELAXED);
+        bool first = slot && slot->window != number;
+        if (first)
+            slot->window = number;
+        berth_sample_count(berth_host_of(ctx), flow, first);
+    } else if (slot && BERTH_I_UNLIKELY(slot->calls % RATE_CALLS == 0) &&
                __atomic_load_n(&edge->link->code, __ATOMIC_RELAXED)) {
-        int64_t now = berth_now(), *since = &tally->slots[flow->id % SLOTS].since;
-        if (now - *since < RATE_NS && !berth_failed(ctx))
+        int64_t now = berth_now();
+        if (now - slot->since < RATE_NS && !berth_failed(ctx))
             berth_sample_begin(ctx, edge);
-        *since = now;
+        slot->since = now;
     }
 }
 
@@ -299,6 +281,17 @@ void berth_flows_count_all(struct berth_host *host, bool all)
 
 /* ---- reading ---- */
 
+/* One that measures what asking takes is nobody's (runtime/core/sample.c). */
+static void add_tally(const struct tally *tally, struct berth_flow_count *counts)
+{
+    for (size_t i = 0; i < CHUNKS; i++)
+        for (size_t k = 0; tally->chunks[i] && k < CHUNK; k++) {
+            const struct berth_flow_slot *slot = &tally->chunks[i][k];
+            if (slot->flow && counts[slot->flow->id].flow == slot->flow)
+                counts[slot->flow->id].calls += __atomic_load_n(&slot->calls, __ATOMIC_RELAXED);
+        }
+}
+
 struct berth_flow_count *berth_flows_read(struct berth_host *host, size_t *ret_count)
 {
     struct berth_map_entry *entry;
@@ -312,12 +305,9 @@ struct berth_flow_count *berth_flows_read(struct berth_host *host, size_t *ret_c
         };
     }
     berth_list_each(&host->threads.list, link) {
-        const struct berth_tally *tally = berth_container(link, struct berth_thread, link)->tally;
-        for (size_t i = 0; counts && tally && i < SLOTS; i++)
-            if (tally->slots[i].flow &&
-                counts[tally->slots[i].flow->id].flow == tally->slots[i].flow)
-                counts[tally->slots[i].flow->id].calls +=
-                    __atomic_load_n(&tally->slots[i].calls, __ATOMIC_RELAXED);
+        const struct tally *tally = tally_of(berth_container(link, struct berth_thread, link));
+        if (counts && tally)
+            add_tally(tally, counts);
     }
     *ret_count = host->flows.count;
     pthread_mutex_unlock(&host->threads.lock);

@@ -57,12 +57,54 @@ struct berth_flow *berth_flow_obtain(struct berth_host *host, const char *from, 
 struct berth_flow *berth_flow_of(const char *from, struct berth_cell *cell);
 void berth_flows_free(struct berth_host *host);
 
+/* ---- counting ---- */
+
+/* What one thread has counted of a flow. */
+struct berth_flow_slot {
+    struct berth_flow *flow; /* changed under the threads' lock */
+    uint64_t calls;          /* atomic; written by the thread alone */
+    int64_t since;           /* when the last of its many calls began (berth_flow_begin_bound) */
+    uint32_t window;         /* the last one in which the thread has called */
+};
+/* The head of what a thread counts. */
+struct berth_tally {
+    struct berth_flow_slot *last; /* used; or NULL */
+    uint32_t timed;               /* calls that are being timed */
+};
+
+/* Calls that are timed, for the clock takes longer than many a call: the first, then one of many. */
+#define BERTH_TIMED_FIRST 16
+#define BERTH_TIMED_EACH  64
+
+/* The parts of what follows that are seldom done. */
+struct berth_flow_slot *berth_flow_count_elsewhere(berth_ctx *ctx, struct berth_flow *flow);
+void berth_flow_time(berth_ctx *ctx, struct berth_flow *flow, const struct berth_flow_slot *slot);
+void berth_flow_end_with(berth_ctx *ctx, struct berth_flow *flow, int code);
+
 /*
  * One call, of which ctx is the caller's; end with its code. No lock is held; flow may be NULL,
- * which counts nothing.
+ * which counts nothing. Returns where it is counted; NULL: in the flow itself, without memory.
  */
-void berth_flow_begin(berth_ctx *ctx, struct berth_flow *flow);
-void berth_flow_end(berth_ctx *ctx, struct berth_flow *flow, int code);
+static inline struct berth_flow_slot *berth_flow_begin(berth_ctx *ctx, struct berth_flow *flow)
+{
+    const struct berth_tally *tally = berth_thread_of(ctx)->tally;
+    struct berth_flow_slot *slot = tally ? tally->last : NULL;
+    if (!flow)
+        return NULL;
+    if (slot && slot->flow == flow)
+        __atomic_store_n(&slot->calls, slot->calls + 1, __ATOMIC_RELAXED);
+    else if (!(slot = berth_flow_count_elsewhere(ctx, flow)))
+        return NULL;
+    if (BERTH_I_UNLIKELY(slot->calls % BERTH_TIMED_EACH == 0 || slot->calls < BERTH_TIMED_FIRST))
+        berth_flow_time(ctx, flow, slot);
+    return slot;
+}
+static inline void berth_flow_end(berth_ctx *ctx, struct berth_flow *flow, int code)
+{
+    const struct berth_tally *tally = berth_thread_of(ctx)->tally;
+    if (flow && BERTH_I_UNLIKELY(code != BERTH_OK || (tally && tally->timed > 0)))
+        berth_flow_end_with(ctx, flow, code);
+}
 /* As begin, for a bound call, which need not always pass through the host. */
 void berth_flow_begin_bound(berth_ctx *ctx, struct berth_edge *edge);
 /* The thread counts this flow where it has counted another one of the same id. */
