@@ -72,7 +72,7 @@ struct berth_tally {
     uint32_t timed;               /* calls that are being timed */
 };
 
-/* Calls that are timed, for the clock takes longer than many a call: the first, then one of many. */
+/* Calls that are timed, as the clock takes longer than many a call: the first, then one of many. */
 #define BERTH_TIMED_FIRST 16
 #define BERTH_TIMED_EACH  64
 

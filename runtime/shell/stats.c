@@ -23,7 +23,7 @@ struct stats {
     int64_t interval;  /* --watch, ns; 0: once */
 };
 
-/* A screen of its own each time, in one piece: what is behind the text is cleared, not all before. */
+/* On a terminal each is a screen of its own, elsewhere a blank line comes after it. */
 static int print_screen(struct stats *stats, struct berth_piece what)
 {
     bool terminal = isatty(STDOUT_FILENO);
