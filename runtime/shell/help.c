@@ -11,10 +11,11 @@
 static const char head[] = "berth: loads modules, calls their functions and keeps them running.\n"
                            "\n";
 
-static const char foot[] = "  berth --version\n"
-                           "\n"
-                           "\"berth help COMMAND\" tells more of one, berth(1) all of it.\n"
-                           "Exit status: 0 fine, 1 it failed, 2 wrong usage, 3 no host.\n";
+static const char foot[] =
+    "  berth --version\n"
+    "\n"
+    "\"berth help COMMAND\" tells more of one, \"man berth-COMMAND\" all of it.\n"
+    "Exit status: 0 fine, 1 it failed, 2 wrong usage, 3 no host.\n";
 
 enum { NAMES_MAX = 32 };
 
@@ -54,7 +55,8 @@ static void print_list(void)
 int berth_help_print(const struct berth_command *command)
 {
     if (command)
-        printf("berth %s %s\n\n%s", command->name, command->synopsis, command->help);
+        printf("berth %s %s\n\n%s\n\"man berth-%s\" tells all of it.\n", command->name,
+               command->synopsis, command->help, command->name);
     else
         print_list();
     return berth_output_text(false, "");

@@ -204,7 +204,8 @@ static int run(int argc, char **argv)
 
 const struct berth_command berth_command_show = {
     .name = "show",
-    .synopsis = "FILE|NAME [--path DIR]... [--host NAME | --socket PATH] [--json]",
+    .synopsis = "FILE|NAME [--path DIR]...\n"
+                "           " BERTH_REMOTE_SYNOPSIS,
     .help = "Shows what a module says of itself: functions, topics, options, needs.\n"
             "\n"
             "A FILE has a / in its name, or ends with .so. No code of it runs, so any file\n"
