@@ -33,10 +33,5 @@ reported()
 reported python3 "$here/client.py" "$work/socket" "$BERTH_TOP_SRCDIR/doc/berth-rpc.7"
 reported python3 "$here/client.py" "$work/socket"
 tap_run "the page has examples" [ "$(grep -c '^--> ' "$BERTH_TOP_SRCDIR/doc/berth-rpc.7")" -gt 10 ]
-if command -v mandoc >/dev/null; then
-    tap_run "the page is well-formed" mandoc -T lint -W warning "$BERTH_TOP_SRCDIR/doc/berth-rpc.7"
-else
-    tap_skip "the page is well-formed" "no mandoc"
-fi
 
 tap_done

@@ -27,6 +27,7 @@ offers "values" "process" load ./math.so --placement p
 offers "files" "math.so" load ma
 offers "commands of help" "events" help ev
 offers "nothing without a host" "" unload ma
+offers "every command" "$("$berth" help | sed -n 's/^  berth \([a-z][a-z]*\) .*/\1/p' | xargs) --help --version" ""
 for command in $("$berth" help | sed -n 's/^  berth \([a-z][a-z]*\) .*/\1/p'); do
     missing=$("$berth" help "$command" | grep -oE '(^|[[| ])--[a-z][a-z-]*' | grep -oE -- '--[a-z-]*' | sort -u |
         while read -r option; do

@@ -282,10 +282,5 @@ for example in page/example*.conf; do
     tap_run "${example##*/} of the manual is fine" test "$?" = 0 -a -z "$(grep -v warning err)"
 done
 tap_run "there are examples" test -e page/example3.conf
-if command -v groff >/dev/null; then
-    tap_empty "groff has nothing against berth.conf.5" "$(groff -mdoc -ww -Tutf8 -z "$page" 2>&1)"
-else
-    tap_skip "groff has nothing against berth.conf.5" "no groff"
-fi
 
 tap_done

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: MIT
+# The examples of documents, as tests: `. "${BERTH_TOP_SRCDIR:?}/tests/support/examples.sh"` after tap.sh.
+#
+# A line that begins with "$ " is a command, and what stands below it is all that it prints, on a
+# terminal. There
+#   ...   stands for anything, over lines as well;
+#   ^C    at the start of a line has Ctrl-C pressed once what stands above it has been printed;
+# and what differs from run to run counts by its shape only: times and durations, three numbers with
+# dots (versions), a pid that is a cell of a table, and how many blanks align the cells.
+# A command that ends with & goes on in the background, and the next one waits until what stands
+# below this one has been printed. Each command has a shell of its own.
+
+examples_started=()
+examples_status=0
+
+# examples_end: ends what goes on in the background.
+examples_end()
+{
+    [ -z "${examples_started[*]}" ] || kill "${examples_started[@]}" 2>/dev/null
+    wait "${examples_started[@]}" 2>/dev/null
+    examples_started=()
+}
+
+# examples_pattern TEXT: the extended regular expression that what is printed has to match.
+examples_pattern()
+{
+    sed -E 's/[][\\.*^$(){}?+|]/\\&/g
+        s/\\\.\\\.\\\./.*/g
+        s/^\\\^C/(\\^C)?/
+        s/[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\\.[0-9]{3}Z/[0-9:.TZ-]+/g
+        s/[0-9]+(\\\.[0-9]+)? (ms|us|s)( |$)/[0-9.]+ (ms|us|s)\3/g
+        s/[0-9]+\\\.[0-9]+\\\.[0-9]+/[0-9]+\\.[0-9]+\\.[0-9]+/g
+        s/  [0-9]{4,7}  /  [0-9]+  /g
+        s/ +$//
+        s/ +/ +/g' <<<"$1"
+}
+
+# examples_match FILE PATTERN: whether all of what has been printed is so; blanks at the ends of lines do not count.
+examples_match()
+{
+    local said
+    said=$(tr -d '\r' <"$1" | sed 's/ *$//')
+    [[ $said =~ ^$2$ ]]
+}
+
+# examples_await FILE PATTERN PROCESS: until it is so, or the process has ended, or a minute or so is over.
+examples_await()
+{
+    for _ in $(seq 1200); do
+        examples_match "$1" "$2" && return
+        kill -0 "$3" 2>/dev/null || break
+        sleep 0.05
+    done
+    examples_match "$1" "$2"
+}
+
+# example COMMAND EXPECTED: runs it in the working directory. Sets examples_status. Prints what was
+# printed if that is not what it should be.
+example()
+{
+    local command=$1 said before='' pattern wrong=0
+    said=$(mktemp -p "$work")
+    pattern=$(examples_pattern "$2")
+    case $command in
+    *'&')
+        eval "$command" >"$said" 2>&1 </dev/null
+        examples_started+=("$!")
+        examples_await "$said" "$pattern" "$!" || wrong=1
+        ;;
+    *)
+        [[ $2 != *$'\n^C'* ]] || before=$(examples_pattern "${2%%$'\n^C'*}")
+        [ "$command" != 'echo $?' ] || command="(exit $examples_status); $command"
+        examples_on_terminal "$command" "$said" "$before"
+        examples_match "$said" "$pattern" || wrong=1
+        ;;
+    esac
+    [ "$wrong" = 0 ] || { printf 'expected:\n%s\nprinted:\n' "$2"; tr -d '\r' <"$said"; }
+    return "$wrong"
+}
+
+# examples_on_terminal COMMAND FILE BEFORE: its output in the file, with Ctrl-C after BEFORE unless that is empty.
+examples_on_terminal()
+{
+    local keys process
+    mkfifo "$2.keys"
+    exec {keys}<>"$2.keys"
+    SHELL=$BASH timeout -k 5 120 script -qefc "$1" /dev/null <&"$keys" >"$2" &
+    process=$!
+    if [ "$3" ] && examples_await "$2" "$3" "$process"; then
+        printf '\003' >&"$keys"
+    fi
+    wait "$process"
+    examples_status=$?
+    exec {keys}>&-
+}
+
+# examples_of_page FILE: the commands of a man page, each with what it prints and then a line "%%". Two kinds of comments
+# in the page are for this test: one that begins with "$ " is a command, too, and further ones what it
+# prints; "file NAME" has the literal text that follows be that file in the working directory.
+examples_of_page()
+{
+    sed -E 's/\\-/-/g; s/\\\(dq/"/g; s/\\\(aq/'\''/g; s/\\\(ha/^/g; s/\\\(ti/~/g; s/\\\(em/—/g; s/\\&//g; s/\\e/\\/g' "$1" |
+        awk '
+        function end() { if (open) print "%%"; open = 0 }
+        /^\.\\" file / { end(); file = $NF; next }
+        { hidden = sub(/^\.\\" ?/, "") }
+        hidden && /^\$ / { end(); open = 1; print; next }
+        hidden { if (open) print; next }
+        /^\.Bd -literal/ { end(); literal = 1; next }
+        /^\.Ed/ { end(); literal = 0; file = ""; next }
+        literal && file { print >file; next }
+        literal && /^\$ / { end(); open = 1; print; next }
+        literal { if (open) print; next }
+        { end() }
+        END { end() }'
+}
