@@ -269,18 +269,4 @@ for file in "$corpus"/*; do
 done >wrong
 tap_empty "so does berth check" "$(cat wrong)"
 
-# ---- berth.conf(5) ----
-
-page=$BERTH_TOP_SRCDIR/doc/berth.conf.5
-mkdir page page/modules && cp "$modules/greet.so" page/ && cp "$modules"/{math,options}.so page/modules/
-mkdir page/secrets && cp secrets/title page/secrets/
-awk '/^\.Bd -literal/ { open = 1; name = "page/example" ++n ".conf"; next }
-    /^\.Ed/ { open = 0 }
-    open { print >name }' "$page"
-for example in page/example*.conf; do
-    "$berth" check --path page/modules "$example" >out 2>err
-    tap_run "${example##*/} of the manual is fine" test "$?" = 0 -a -z "$(grep -v warning err)"
-done
-tap_run "there are examples" test -e page/example3.conf
-
 tap_done

@@ -8,7 +8,6 @@
 berth=$BERTH_TOP_BUILDDIR/berth
 fixtures=$BERTH_TOP_BUILDDIR/tests/fixtures
 [ -x "$berth" ] || tap_skip_all "no $berth"
-export BERTH_WORKER="${BERTH_WORKER:-$BERTH_TOP_BUILDDIR/berth-worker}"
 work=$(mktemp -d)
 trap 'examples_end; rm -rf "$work"' EXIT
 cd "$work" || exit
@@ -81,36 +80,15 @@ done
 
 command -v script >/dev/null || { tap_skip "the examples" "no script(1), which makes a terminal"; tap_done; }
 [ -e "$BERTH_TOP_BUILDDIR/modules/control/control.so" ] || { tap_skip "the examples" "no module control"; tap_done; }
-mkdir bin && printf '#!/bin/sh\nexec "%s" "$@"\n' "$berth" >bin/berth && chmod +x bin/berth
-export PATH=$work/bin:$PATH HOME=$work
-unset BERTH_SOCKET BERTH_PATH XDG_STATE_HOME
+examples_install || { tap_skip "the examples" "no pkg-config"; tap_done; }
 
-# play PAGE: its examples, in a directory with some modules and sockets of its own.
-play()
-{
-    local name=${1##*/} command='' expected=''
+# Each in a directory with some modules, and sockets, of its own.
+for page in "${pages[@]}"; do
+    name=${page##*/}
     mkdir "$work/$name" && cd "$work/$name" || exit
     export XDG_RUNTIME_DIR=$PWD
     cp "$fixtures"/{counter,counter_v2,greet,math,options,publisher}.so .
-    examples_of_page "$1" >"$work/commands"
-    while IFS= read -r line <&3; do
-        case $line in
-        '$ '*) command=${line#'$ '} expected='' ;;
-        '%%') example_tap "$name: $command" "$command" "${expected%$'\n'}" ;;
-        *) expected+=$line$'\n' ;;
-        esac
-    done 3<"$work/commands"
-    examples_end
-}
-
-# example_tap NAME COMMAND EXPECTED: not by tap_run, whose subshell would keep the background to itself.
-example_tap()
-{
-    example "$2" "$3" >"$work/wrong"
-    tap_result "$?" "$1" <"$work/wrong"
-}
-
-for page in "${pages[@]}"; do
-    play "$page"
+    examples_of_page "$page" >../commands
+    examples_play "$name" <../commands
 done
 tap_done

@@ -3,7 +3,7 @@
 #
 # A line that begins with "$ " is a command, and what stands below it is all that it prints, on a
 # terminal. There
-#   ...   stands for anything, over lines as well;
+#   ...   stands for anything, alone in a line for any lines, or none;
 #   ^C    at the start of a line has Ctrl-C pressed once what stands above it has been printed;
 # and what differs from run to run counts by its shape only: times and durations, three numbers with
 # dots (versions), a pid that is a cell of a table, and how many blanks align the cells.
@@ -12,6 +12,20 @@
 
 examples_started=()
 examples_status=0
+
+# examples_install: has commands find berth, and pkg-config what an installed berth-module.pc says, of a build whose
+# headers lie in two places. Everything is below $work. False: there is no pkg-config.
+examples_install()
+{
+    mkdir -p "$work/bin" "$work/include/berth"
+    ln -s "$BERTH_TOP_SRCDIR"/include/berth/*.h "$BERTH_TOP_BUILDDIR"/include/berth/*.h "$work/include/berth/" 2>/dev/null
+    ln -s "$BERTH_TOP_BUILDDIR/berth" "$work/bin/berth"
+    sed "s|^includedir=.*|includedir=$work/include|" "$BERTH_TOP_BUILDDIR/berth-module.pc" >"$work/berth-module.pc"
+    export PATH=$work/bin:$PATH PKG_CONFIG_PATH=$work HOME=$work
+    export BERTH_WORKER="${BERTH_WORKER:-$BERTH_TOP_BUILDDIR/berth-worker}"
+    unset BERTH_SOCKET BERTH_PATH XDG_STATE_HOME
+    "${PKG_CONFIG:-pkg-config}" --exists berth-module
+}
 
 # examples_end: ends what goes on in the background.
 examples_end()
@@ -32,7 +46,7 @@ examples_pattern()
         s/[0-9]+\\\.[0-9]+\\\.[0-9]+/[0-9]+\\.[0-9]+\\.[0-9]+/g
         s/  [0-9]{4,7}  /  [0-9]+  /g
         s/ +$//
-        s/ +/ +/g' <<<"$1"
+        s/ +/ +/g' <<<"$1" | sed -Ez 's/\n$//; s/\n\.\*(\n|$)/(\n.*)?\1/g; s/^\.\*\n/(.*\n)?/'
 }
 
 # examples_match FILE PATTERN: whether all of what has been printed is so; blanks at the ends of lines do not count.
@@ -92,6 +106,45 @@ examples_on_terminal()
     wait "$process"
     examples_status=$?
     exec {keys}>&-
+}
+
+# examples_play NAME: runs the commands that come on standard input, each with what it prints and then a
+# line "%%", in the working directory. Ends what still runs in the background, as a line "%% end" does.
+examples_play()
+{
+    local command='' expected='' line
+    while IFS= read -r line <&3; do
+        case $line in
+        '$ '*) command=${line#'$ '} expected='' ;;
+        '%% end') examples_end ;;
+        '%%')
+            # Not by tap_run, whose subshell would keep the background to itself.
+            example "$command" "${expected%$'\n'}" >"$work/wrong"
+            tap_result "$?" "$1: $command" <"$work/wrong"
+            ;;
+        *) expected+=$line$'\n' ;;
+        esac
+    done 3<&0
+    examples_end
+}
+
+# examples_of_markdown FILE...: the commands of the blocks in the language "console". What goes on in the background
+# ends with the block. Blocks in the languages c, cpp and json become files in the working directory: the first word in the first line that ends with
+# .LANGUAGE names it.
+examples_of_markdown()
+{
+    awk '
+        function end() { if (open) print "%%"; open = 0 }
+        /^```console$/ { console = 1; next }
+        /^```(c|cpp|json)$/ { code = substr($0, 4); next }
+        /^```/ { end(); if (console) print "%% end"; console = 0; code = file = ""; next }
+        code && file == "" {
+            if (!match($0, /[a-z_]+\.(c|cc|conf)/)) { print "a block without a name: " $0 >"/dev/stderr"; exit 1 }
+            file = substr($0, RSTART, RLENGTH)
+        }
+        code { print >file }
+        console && /^\$ / { end(); open = 1 }
+        console { print }' "$@"
 }
 
 # examples_of_page FILE: the commands of a man page, each with what it prints and then a line "%%". Two kinds of comments
