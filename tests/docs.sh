@@ -25,60 +25,17 @@ tap_empty "no document names a place on somebody's machine" "$foreign"
 
 # ---- The README's five minutes ----
 
-if [ ! -x "$BERTH_TOP_BUILDDIR/berth" ] || ! command -v "${PKG_CONFIG:-pkg-config}" >/dev/null; then
-    tap_skip "the README's five minutes" "no program to run, or no pkg-config"
+. "$BERTH_TOP_SRCDIR/tests/support/examples.sh"
+if [ ! -x "$BERTH_TOP_BUILDDIR/berth" ] || ! command -v script >/dev/null; then
+    tap_skip "the README's five minutes" "no program to run, or no script(1), which makes a terminal"
     tap_done
 fi
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit
-mkdir -p bin include/berth home
-
-# What an installation would have, in this place.
-ln -s "$BERTH_TOP_SRCDIR"/include/berth/*.h "$BERTH_TOP_BUILDDIR"/include/berth/*.h include/berth/ 2>/dev/null
-sed "s|^includedir=.*|includedir=$work/include|" "$BERTH_TOP_BUILDDIR/berth-module.pc" >berth-module.pc
-printf '#!/bin/sh\nexec "%s" "$@"\n' "$BERTH_TOP_BUILDDIR/berth" >bin/berth && chmod +x bin/berth
-export PATH=$work/bin:$PATH PKG_CONFIG_PATH=$work
-export BERTH_WORKER="${BERTH_WORKER:-$BERTH_TOP_BUILDDIR/berth-worker}"
-
-# block LANGUAGE: the lines of the README's blocks in that language.
-block()
-{
-    sed -n "/^\`\`\`$1\$/,/^\`\`\`\$/p" "$BERTH_TOP_SRCDIR/README.md" | grep -v '^```'
-}
-
-block c >home/greet.c
-block json >home/berth.conf
-cd home || exit
-tap_run "its module is built by its line" bash -c "$(block sh | grep '^cc ')"
-tap_run "and shown" bash -c "$(block sh | grep '^berth show')"
-
-# The host that it has in another terminal.
+trap 'examples_end; rm -rf "$work"' EXIT
+examples_install || { tap_skip "the README's five minutes" "no pkg-config"; tap_done; }
+mkdir "$work/try" && cd "$work/try" || exit
 export XDG_RUNTIME_DIR=$work
-unset BERTH_SOCKET
-berth run greet.so 2>../log &
-host=$!
-trap 'kill $host; wait $host; rm -rf "$work"' EXIT
-for _ in $(seq 600); do
-    grep -q ' info host ready' ../log && break
-    sleep 0.05
-done
-
-# Each line that begins with a prompt is run; what it prints is what follows.
-played()
-{
-    local last=0
-    block console | while IFS= read -r line; do
-        case $line in
-        '$ echo $?') printf '%s\n%s\n' "$line" "$last" ;;
-        '$ '*)
-            said=$(bash -c "${line#'$ '}" 2>&1)
-            last=$?
-            printf '%s\n%s\n' "$line" "$said"
-            ;;
-        esac
-    done
-}
-tap_run "what it shows is what is printed" diff <(block console) <(played)
+examples_of_markdown "$BERTH_TOP_SRCDIR/README.md" >../commands
+examples_play README <../commands
 
 tap_done
