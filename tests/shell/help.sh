@@ -79,7 +79,7 @@ run_example()
         [[ $line == *berth\ load* ]] && loaded=()
         host_begin "${loaded[@]}"
     fi
-    if [[ $line == *berth\ subscribe* || $line == *--follow* ]]; then
+    if [[ $line == *berth\ subscribe* || $line == *--follow* || $line == *--watch* ]]; then
         run_until_seen "$line"
     else
         PATH=$work/bin:$PATH timeout 60 bash -c "set -o pipefail; $line"

@@ -87,7 +87,7 @@ for page in "${pages[@]}"; do
     name=${page##*/}
     mkdir "$work/$name" && cd "$work/$name" || exit
     export XDG_RUNTIME_DIR=$PWD
-    cp "$fixtures"/{counter,counter_v2,greet,math,options,publisher}.so .
+    cp "$fixtures"/{counter,counter_v2,greet,hammer,math,options,publisher}.so .
     examples_of_page "$page" >../commands
     examples_play "$name" <../commands
 done
