@@ -2,6 +2,7 @@
 /* The embedding application's door: <berth/host.h>. */
 #include <berth/host.h>
 
+#include "runtime/base/memory.h"
 #include "runtime/base/text.h"
 #include "runtime/carrier/wire.h"
 #include "runtime/core/event.h"
@@ -19,7 +20,6 @@
 #include "runtime/reload/lifecycle.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -75,8 +75,8 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
     if (host->options.max_message > LARGEST_MESSAGE)
         host->options.max_message = LARGEST_MESSAGE;
     host->ready_timeout = READY_TIMEOUT;
-    host->name = strdup(host->options.name ? host->options.name : "berth");
-    host->worker = strdup(host->options.worker ? host->options.worker : BERTH_WORKER_PATH);
+    host->name = berth_strdup(host->options.name ? host->options.name : "berth");
+    host->worker = berth_strdup(host->options.worker ? host->options.worker : BERTH_WORKER_PATH);
     if (!host->name || !host->worker)
         return berth_error_nomem(error);
     host->options.name = host->name;
@@ -108,13 +108,13 @@ static void topic_lock_init(pthread_rwlock_t *lock)
 int berth_host_make(const struct berth_host_options *options, const struct berth_upstream *upstream,
                     berth_host **ret_host, struct berth_error *error)
 {
-    struct berth_host *host = calloc(1, sizeof *host);
+    struct berth_host *host = berth_calloc(1, sizeof *host);
     if (!host)
         return berth_error_nomem(error);
     host->upstream = upstream;
     host->since = berth_now();
     if (berth_threads_init(&host->threads, &berth_services) != BERTH_OK) {
-        free(host);
+        berth_free(host);
         return berth_error_set(
             error, BERTH_UNIMPLEMENTED,
             "membarrier(PRIVATE_EXPEDITED) is missing or denied: Berth needs Linux 4.14");
@@ -284,9 +284,9 @@ static void registry_free(struct berth_host *host)
     }
     for (size_t i = 0; berth_map_next(&host->topics, &i, &entry);) {
         struct berth_topic *topic = entry->value;
-        free(topic->name);
-        free(topic->routes);
-        free(topic);
+        berth_free(topic->name);
+        berth_free(topic->routes);
+        berth_free(topic);
     }
     berth_map_deinit(&host->topics);
     for (size_t i = 0; berth_map_next(&host->modules, &i, &entry);)
@@ -337,9 +337,9 @@ void berth_host_free(berth_host *host)
     pthread_rwlock_destroy(&host->topic_lock);
     pthread_mutex_destroy(&host->lock);
     pthread_mutex_destroy(&host->run_lock);
-    free(host->worker);
-    free(host->name);
-    free(host);
+    berth_free(host->worker);
+    berth_free(host->name);
+    berth_free(host);
 }
 
 /* Those that the host's own level is for, or the one module. host->lock held. */
@@ -618,8 +618,8 @@ int berth_host_load_all(berth_host *host, const char *const *files,
                         struct berth_error *error)
 {
     struct berth_error why = { 0 };
-    struct berth_load *loads = calloc(count + 1, sizeof *loads);
-    bool *done = calloc(count + 1, sizeof *done);
+    struct berth_load *loads = berth_calloc(count + 1, sizeof *loads);
+    bool *done = berth_calloc(count + 1, sizeof *done);
     int code = loads && done ? BERTH_OK : berth_error_nomem(&why);
     for (size_t i = 0; i < count && code == BERTH_OK; i++) {
         code = load_fields(options, i, &loads[i], &why);
@@ -630,8 +630,8 @@ int berth_host_load_all(berth_host *host, const char *const *files,
         code = load_staged(host, loads, done, count, &why);
     for (size_t i = 0; loads && i < count; i++)
         berth_image_free(loads[i].image);
-    free(loads);
-    free(done);
+    berth_free(loads);
+    berth_free(done);
     if (code != BERTH_OK)
         refused(host, "", &why);
     if (code != BERTH_OK && error)

@@ -2,9 +2,9 @@
 /* The application's bound calls: BERTH_BOUND of <berth/host.h>. */
 #include <berth/host.h>
 
-#include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/memory.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/registry.h"
 
@@ -24,7 +24,7 @@ static int signature_read(struct berth_types *types, const char *text, size_t si
                           const struct berth_signature **ret_signature, struct berth_error *error)
 {
     struct berth_text_parameter parameters[BERTH_PARAMETERS_MAX];
-    char *copy = malloc(size + 1), *result = NULL;
+    char *copy = berth_malloc(size + 1), *result = NULL;
     size_t count = 0;
     if (!copy)
         return berth_error_nomem(error);
@@ -46,14 +46,14 @@ static int signature_read(struct berth_types *types, const char *text, size_t si
     int code = result ? berth_signature_new(types, result, parameters, count, ret_signature, error)
                       : berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                         "this is not a signature of BERTH_BOUND");
-    free(copy);
+    berth_free(copy);
     return code;
 }
 
 static void edge_free(struct berth_edge *edge)
 {
     berth_types_free(edge->types);
-    free(edge);
+    berth_aligned_free(edge);
 }
 
 /* The edge of a bound object, or NULL. Its link may not be looked at before it is bound. */
@@ -101,11 +101,11 @@ int berth_host_bind(berth_host *host, const char *name, const char *signature, s
                     struct berth_link *link, struct berth_error *error)
 {
     /* Not by calloc, which does not know the alignment of the link in an edge. */
-    struct berth_edge *edge = aligned_alloc(_Alignof(struct berth_edge), sizeof *edge);
+    struct berth_edge *edge = berth_aligned_alloc(_Alignof(struct berth_edge), sizeof *edge);
     if (edge)
         memset(edge, 0, sizeof *edge);
     if (!edge || !(edge->types = berth_types_new())) {
-        free(edge);
+        berth_aligned_free(edge);
         return berth_error_nomem(error);
     }
     edge->link = link;

@@ -2,6 +2,7 @@
 /* The application's calls, by values, handle, JSON or words: <berth/host.h>. */
 #include <berth/host.h>
 
+#include "runtime/base/memory.h"
 #include "runtime/base/text.h"
 #include "runtime/core/call.h"
 #include "runtime/core/flow.h"
@@ -11,7 +12,6 @@
 #include "runtime/value/words.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 berth_ctx *berth_host_enter(berth_host *host)
@@ -40,12 +40,12 @@ static const char *nearest_function(const struct berth_module *module, const cha
 {
     const struct berth_manifest *manifest =
         module && module->current ? module->current->image->manifest : NULL;
-    const char **names = manifest ? calloc(manifest->export_count + 1, sizeof *names) : NULL;
+    const char **names = manifest ? berth_calloc(manifest->export_count + 1, sizeof *names) : NULL;
     for (size_t i = 0; names && i < manifest->export_count; i++)
         names[i] = manifest->exports[i].name;
     const char *nearest =
         names ? berth_text_nearest(function, names, manifest->export_count) : NULL;
-    free(names);
+    berth_free(names);
     return nearest;
 }
 
@@ -165,7 +165,7 @@ int berth_function_find(berth_host *host, const char *name, berth_function **ret
         code = why.code;
     } else {
         const char *identity = berth_cell_signature(cell)->identity;
-        function = malloc(sizeof *function + strlen(identity) + 1);
+        function = berth_malloc(sizeof *function + strlen(identity) + 1);
         if (function) {
             function->cell = cell;
             function->serial = cell->item ? cell->item->serial : 0;
@@ -191,7 +191,7 @@ void berth_function_free(berth_function *function)
     pthread_mutex_lock(&host->lock);
     function->cell->functions--;
     pthread_mutex_unlock(&host->lock);
-    free(function);
+    berth_free(function);
 }
 
 int berth_function_call(berth_function *function, berth_ctx *ctx,
@@ -329,7 +329,7 @@ int berth_call_json_as(berth_ctx *ctx, const char *caller, const char *name, con
     if (code == BERTH_OK && ret_result)
         *ret_result = result;
     else
-        free(result);
+        berth_free(result);
     return code;
 }
 

@@ -2,13 +2,13 @@
 /* The application's messages, and what it can see of the host: <berth/host.h>. */
 #include <berth/host.h>
 
+#include "runtime/base/memory.h"
 #include "runtime/core/call.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/topic.h"
 #include "runtime/host_message.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 int berth_publish_json(berth_ctx *ctx, const char *name, const char *fields)
@@ -214,10 +214,10 @@ int berth_manifest_read(const char *file, char **ret_json, char **ret_text,
     if (code == BERTH_OK && ret_json)
         *ret_json = json;
     else
-        free(json);
+        berth_free(json);
     if (code == BERTH_OK && ret_text)
         *ret_text = text;
     else
-        free(text);
+        berth_free(text);
     return code;
 }

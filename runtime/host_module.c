@@ -4,6 +4,7 @@
 #include <berth/host.h>
 
 #include "runtime/base/error.h"
+#include "runtime/base/memory.h"
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
 #include "runtime/core/log.h"
@@ -16,7 +17,6 @@
 #include "runtime/value/scan.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct berth_host_module {
@@ -53,7 +53,7 @@ static const char *give(berth_ctx *ctx, int code, char *text, struct berth_error
     const char *result = NULL;
     if (code == BERTH_OK) {
         result = berth_arena_string(&berth_thread_of(ctx)->arena, text);
-        free(text);
+        berth_free(text);
         if (!result)
             berth_error_nomem(error);
     }
@@ -257,7 +257,7 @@ static struct subscription *subscription_take(struct berth_host_module *own, uin
 static void subscription_free(struct subscription *subscription)
 {
     berth_host_unsubscribe(subscription->host, subscription->id);
-    free(subscription);
+    berth_free(subscription);
 }
 
 /* Nothing of that name is loaded any more; a module that is being restarted comes back. */
@@ -342,7 +342,7 @@ FUNCTION(
     if (berth_permit_ask(ctx, BERTH_RIGHT_SUBSCRIBE, pattern) != BERTH_OK ||
         berth_permit_ask(ctx, BERTH_RIGHT_CALL, function) != BERTH_OK)
         return 0;
-    struct subscription *subscription = calloc(1, sizeof *subscription);
+    struct subscription *subscription = berth_calloc(1, sizeof *subscription);
     int code = subscription ? BERTH_OK : berth_error_nomem(&error);
     if (code == BERTH_OK) {
         subscription->host = host;
@@ -354,7 +354,7 @@ FUNCTION(
                                 &error);
     if (code == BERTH_OK)
         return id;
-    free(subscription);
+    berth_free(subscription);
     fail(ctx, &error);
     return 0;
 }
@@ -664,10 +664,10 @@ static void module_free(struct berth_host_module *own)
     if (!own)
         return;
     for (size_t i = 0; berth_map_next(&own->subscriptions, &i, &entry);)
-        free(entry->value);
+        berth_free(entry->value);
     berth_map_deinit(&own->subscriptions);
     pthread_mutex_destroy(&own->lock);
-    free(own);
+    berth_free(own);
 }
 
 static int load(struct berth_host *host, struct berth_image *image, struct berth_error *error)
@@ -687,7 +687,7 @@ int berth_host_module_load(struct berth_host *host, struct berth_error *error)
 {
     struct berth_error why = { 0 };
     struct berth_image *image = NULL;
-    struct berth_host_module *own = calloc(1, sizeof *own);
+    struct berth_host_module *own = berth_calloc(1, sizeof *own);
     int code = own ? berth_image_builtin(parts, sizeof parts / sizeof *parts, &image, &why)
                    : berth_error_nomem(&why);
     if (own) {

@@ -2,11 +2,11 @@
 /* What has been counted, as JSON: <berth/host.h>. */
 #include <berth/host.h>
 
+#include "runtime/base/memory.h"
 #include "runtime/base/usage.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/registry.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,7 +32,7 @@ static bool rows_take(struct berth_host *host, struct rows *rows)
     pthread_mutex_lock(&host->lock);
     berth_list_each(&host->order, link)
         room++;
-    rows->rows = calloc(room + 1, sizeof *rows->rows);
+    rows->rows = berth_calloc(room + 1, sizeof *rows->rows);
     rows->count = 0;
     ok = rows->rows != NULL;
     for (struct berth_list *link = host->order.next; ok && link != &host->order;
@@ -56,7 +56,7 @@ static bool rows_take(struct berth_host *host, struct rows *rows)
 static void rows_deinit(struct rows *rows)
 {
     berth_map_deinit(&rows->by_name);
-    free(rows->rows);
+    berth_free(rows->rows);
 }
 
 static uint64_t errors_of(const struct berth_flow *flow)
@@ -205,7 +205,7 @@ int berth_host_stats(berth_host *host, char **ret_json, struct berth_error *erro
     print_flows(&buffer, counts, count, true);
     berth_buffer_text(&buffer, "]}");
     rows_deinit(&rows);
-    free(counts);
+    berth_free(counts);
     char *json = counts ? berth_buffer_take(&buffer, NULL) : NULL;
     berth_buffer_deinit(&buffer);
     if (!json)

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "runtime/base/error.h"
+#include "runtime/base/memory.h"
 #include "runtime/base/text.h"
 #include "runtime/carrier/nursery.h"
 #include "runtime/carrier/peer.h"
@@ -72,7 +73,7 @@ static int call_upstream(void *user, berth_ctx *ctx, size_t import, int64_t dead
     struct berth_reader reader = berth_received_reader(reply);
     if (result)
         code = berth_value_unpack(signature->result, &reader, arena, result, NULL, error);
-    free(reply);
+    berth_free(reply);
     return code;
 }
 
@@ -85,7 +86,7 @@ static int publish_upstream(void *user, berth_ctx *ctx, size_t topic,
 
     int code = ask(user, &wire, ctx, BERTH_FOREVER, signature, arguments, &reply, error);
     if (code == BERTH_OK)
-        free(reply);
+        berth_free(reply);
     return code;
 }
 

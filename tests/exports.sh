@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# What libberth.so exports, what runtime/libberth.map lists and what include/berth/ declares are one set.
+# What libberth.so exports, what runtime/libberth.map lists and what include/berth/ declares are one set;
+# and memory comes into it by one door, which an application may have set its own allocator behind.
 . "$(dirname "$0")/support/tap.sh"
 
 library=$BERTH_TOP_BUILDDIR/.libs/libberth.so
@@ -31,5 +32,17 @@ tap_empty "every name begins with berth_" "$(grep -v '^berth_' <<<"$listed")"
 public=$(tr '\n' ' ' <<<"$headers" | grep -oE 'BERTH_PUBLIC[^;{]*' | grep -oE '\bberth_[a-z0-9_]+[[:space:]]*\(' |
     tr -d ' (\t' | sort -u)
 tap_empty "the map lists all that a header marks BERTH_PUBLIC" "$(comm -13 <(echo "$listed") <(echo "$public"))"
+
+# Functions of the C library whose memory is the caller's. realpath and getcwd are called with a buffer.
+takes_memory='malloc|calloc|realloc|reallocarray|free|memalign|aligned_alloc|posix_memalign|valloc|strdup|strndup
+    |v?asprintf|__v?asprintf_chk|getline|getdelim|open_memstream|fopen|fdopen|opendir|fdopendir|scandir|glob'
+objects=$(cd "$BERTH_TOP_BUILDDIR" && find runtime -path '*/.libs/*.o' ! -path 'runtime/shell/*')
+stray=$(cd "$BERTH_TOP_BUILDDIR" && for object in $objects; do
+    [ "$object" = runtime/base/.libs/memory.o ] && continue
+    ${NM:-nm} --undefined-only "$object" | grep -wE "${takes_memory//[$'\n ']/}" |
+        sed "s|^ *U|${object/.libs\//}:|; s|$| (runtime/base/memory.h has one)|"
+done)
+tap_run "there are objects to look at" [ -n "$objects" ]
+tap_empty "all memory of the library comes through runtime/base/memory.c" "$stray"
 
 tap_done

@@ -30,6 +30,35 @@ extern "C" {
 
 typedef struct berth_host berth_host;
 
+/* ---- memory --------------------------------------------------------------------------------- */
+
+/*
+ * Where the library takes its memory from, in the whole process, instead of malloc. All three are
+ * called from any thread, several at once, and until the process ends: a thread that ends gives
+ * memory back. They must not call the library.
+ */
+struct berth_allocator {
+    size_t size; /* sizeof(struct berth_allocator) */
+    /* size is never 0. Aligned for any type; NULL: there is none, which is an error of the call. */
+    void *(*allocate)(void *user, size_t size);
+    /* As realloc. memory is never NULL; on failure it stays as it is. */
+    void *(*reallocate)(void *user, void *memory, size_t size);
+    void (*release)(void *user, void *memory); /* memory is never NULL */
+    void *user;
+};
+
+/*
+ * Once, before the first host is made and any manifest read; else failed_precondition. Modules have
+ * their own malloc; doc/embedding.md says what else does not come through here.
+ */
+BERTH_PUBLIC int berth_set_allocator(const struct berth_allocator *allocator,
+                                     struct berth_error *error);
+/*
+ * Gives back what a function of this header has made "the caller's to berth_free()". NULL does
+ * nothing. Without an allocator of the application's own it is free().
+ */
+BERTH_PUBLIC void berth_free(void *memory);
+
 /* ---- a host --------------------------------------------------------------------------------- */
 
 /* One line of a log. Everything is borrowed, for the time of the callback. */
@@ -232,7 +261,7 @@ BERTH_PUBLIC int berth_host_provide(berth_host *host, const struct berth_entry *
 /*
  * What is there, as JSON:
  * {"modules":[{"name","version","generation","placement","state","pid","file",…}]}, or one
- * module's manifest when name is given. *ret_json is the caller's to free().
+ * module's manifest when name is given. *ret_json is the caller's to berth_free().
  */
 BERTH_PUBLIC int berth_host_list(berth_host *host, char **ret_json, struct berth_error *error);
 BERTH_PUBLIC int berth_host_show(berth_host *host, const char *name, char **ret_json,
@@ -289,7 +318,7 @@ BERTH_PUBLIC int berth_host_permit(berth_host *host, const char *policy_json,
 /*
  * {"mode","grants","allowed","missing"}, the last two as grants: what the manifests of the loaded
  * modules declare, and whether they may. "needed", likewise, is what has been noted. *ret_json is
- * the caller's to free().
+ * the caller's to berth_free().
  */
 BERTH_PUBLIC int berth_host_permissions(berth_host *host, char **ret_json,
                                         struct berth_error *error);
@@ -426,7 +455,7 @@ BERTH_PUBLIC int berth_function_invoke(berth_function *function, berth_ctx *ctx,
 
 /*
  * Arguments as a JSON array or object (NULL: none), the result as a JSON text, "null" for void,
- * that is the caller's to free().
+ * that is the caller's to berth_free().
  */
 BERTH_PUBLIC int berth_call_json(berth_ctx *ctx, const char *name, const char *arguments,
                                  char **ret_result);
@@ -457,7 +486,7 @@ struct berth_words_call {
 };
 struct berth_words_result {
     enum berth_value_kind kind; /* BERTH_VALUE_STRING, _BYTES, _VOID or _JSON */
-    char *data;                 /* NUL-ended beyond size; the caller's to free() */
+    char *data;                 /* NUL-ended beyond size; the caller's to berth_free() */
     size_t size;
 };
 BERTH_PUBLIC int berth_call_words(berth_ctx *ctx, const char *name,

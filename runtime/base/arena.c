@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/base/arena.h"
 
+#include "runtime/base/memory.h"
+
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #if defined __SANITIZE_ADDRESS__
@@ -48,7 +49,7 @@ static void block_release(struct berth_arena_block *block)
 {
     unpoison(block, block->size);
     if (!block->lent)
-        free(block);
+        berth_free(block);
 }
 
 /* Makes the newest block, with `used` bytes of it handed out, the place to allocate from. */
@@ -105,7 +106,7 @@ static bool grow(struct berth_arena *arena, size_t needed)
         size = BLOCK_MAX;
     if (size < HEAD + needed)
         size = HEAD + needed;
-    struct berth_arena_block *block = malloc(size);
+    struct berth_arena_block *block = berth_malloc(size);
     if (!block)
         return false;
     push(arena, block, size, false);

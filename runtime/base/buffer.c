@@ -2,10 +2,10 @@
 #include "runtime/base/buffer.h"
 
 #include "runtime/base/error.h"
+#include "runtime/base/memory.h"
 
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define CAPACITY_MIN ((size_t)64)
@@ -17,7 +17,7 @@ void berth_buffer_init(struct berth_buffer *buffer, size_t limit)
 
 void berth_buffer_deinit(struct berth_buffer *buffer)
 {
-    free(buffer->data);
+    berth_free(buffer->data);
     berth_buffer_init(buffer, buffer->limit);
 }
 
@@ -50,7 +50,7 @@ bool berth_buffer_reserve(struct berth_buffer *buffer, size_t more)
         capacity = needed;
     if (capacity < CAPACITY_MIN)
         capacity = CAPACITY_MIN;
-    char *data = realloc(buffer->data, capacity);
+    char *data = berth_realloc(buffer->data, capacity);
     if (!data) {
         buffer->failed = true;
         return false;

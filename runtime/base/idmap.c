@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/base/idmap.h"
 
-#include <stdlib.h>
+#include "runtime/base/memory.h"
 
 #define CAPACITY_MIN 16U
 
@@ -32,7 +32,7 @@ void berth_idmap_init(struct berth_idmap *map)
 
 void berth_idmap_deinit(struct berth_idmap *map)
 {
-    free(map->slots);
+    berth_free(map->slots);
     berth_idmap_init(map);
 }
 
@@ -41,7 +41,7 @@ static int grow(struct berth_idmap *map)
     if (map->capacity > UINT32_MAX / 2)
         return -1;
     uint32_t capacity = map->capacity ? map->capacity * 2 : CAPACITY_MIN;
-    struct berth_idmap_slot *slots = reallocarray(map->slots, capacity, sizeof(*slots));
+    struct berth_idmap_slot *slots = berth_reallocarray(map->slots, capacity, sizeof(*slots));
     if (!slots)
         return -1;
     for (uint32_t i = map->capacity; i < capacity; i++)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/base/map.h"
 
+#include "runtime/base/memory.h"
+
 #include <pthread.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
@@ -22,7 +23,7 @@ static void make_seed(void)
         struct timespec now = { 0 };
         clock_gettime(CLOCK_MONOTONIC, &now);
         seed[0] = (uint64_t)(uintptr_t)&now * UINT64_C(0x9e3779b97f4a7c15);
-        seed[1] = (uint64_t)now.tv_nsec * UINT64_C(0xbf58476d1ce4e5b9) ^ (uintptr_t)&malloc;
+        seed[1] = (uint64_t)now.tv_nsec * UINT64_C(0xbf58476d1ce4e5b9) ^ (uintptr_t)&seeded;
     }
     __atomic_store_n(&seeded, true, __ATOMIC_RELEASE);
 }
@@ -92,9 +93,9 @@ void berth_map_init(struct berth_map *map)
 void berth_map_deinit(struct berth_map *map)
 {
     for (size_t i = 0; i < map->used; i++)
-        free(map->entries[i].key);
-    free(map->entries);
-    free(map->index);
+        berth_free(map->entries[i].key);
+    berth_free(map->entries);
+    berth_free(map->index);
     berth_map_init(map);
 }
 
@@ -131,11 +132,11 @@ static bool rebuild(struct berth_map *map)
         fresh.capacity *= 2;
     if (fresh.capacity > CAPACITY_MAX)
         return false;
-    fresh.entries = malloc(fresh.capacity / 2 * sizeof(*fresh.entries));
-    fresh.index = calloc(fresh.capacity, sizeof(*fresh.index));
+    fresh.entries = berth_malloc(fresh.capacity / 2 * sizeof(*fresh.entries));
+    fresh.index = berth_calloc(fresh.capacity, sizeof(*fresh.index));
     if (!fresh.entries || !fresh.index) {
-        free(fresh.entries);
-        free(fresh.index);
+        berth_free(fresh.entries);
+        berth_free(fresh.index);
         return false;
     }
     for (size_t i = 0; i < map->used; i++) {
@@ -145,8 +146,8 @@ static bool rebuild(struct berth_map *map)
         fresh.entries[fresh.used++] = map->entries[i];
     }
     fresh.count = fresh.used;
-    free(map->entries);
-    free(map->index);
+    berth_free(map->entries);
+    berth_free(map->index);
     *map = fresh;
     return true;
 }
@@ -174,9 +175,9 @@ bool berth_map_set(struct berth_map *map, const char *key, void *value)
         entry->value = value;
         return true;
     }
-    char *copy = malloc(length + 1);
+    char *copy = berth_malloc(length + 1);
     if (!copy || (map->used == map->capacity / 2 && !rebuild(map))) {
-        free(copy);
+        berth_free(copy);
         return false;
     }
     memcpy(copy, key, length + 1);
@@ -194,7 +195,7 @@ void *berth_map_remove(struct berth_map *map, const char *key)
 
     if (!entry)
         return NULL;
-    free(entry->key);
+    berth_free(entry->key);
     entry->key = NULL;
     map->count--;
     return entry->value;

@@ -2,11 +2,11 @@
 #include "runtime/call/thread.h"
 
 #include "runtime/base/error.h"
+#include "runtime/base/memory.h"
 #include "runtime/base/text.h"
 
 #include <linux/membarrier.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -83,7 +83,7 @@ static void faults_drop(struct berth_thread *thread, const berth_ctx *from)
         if (fault->level >= from) {
             *place = fault->next;
             if (fault != &thread->spare)
-                free(fault);
+                berth_free(fault);
         } else {
             place = &fault->next;
         }
@@ -104,11 +104,11 @@ static void thread_clear(struct berth_thread *thread)
     faults_drop(thread, NULL);
     while (thread->scope) {
         struct berth_scope *outer = thread->scope->outer;
-        free(thread->scope);
+        berth_free(thread->scope);
         thread->scope = outer;
     }
     berth_arena_deinit(&thread->arena);
-    free(thread->names);
+    berth_free(thread->names);
     thread->names = NULL;
 }
 
@@ -124,7 +124,7 @@ static void thread_free(struct berth_thread *thread)
     pthread_mutex_unlock(&orphan_lock);
     if (set)
         thread_clear(thread);
-    free(thread);
+    berth_aligned_free(thread);
 }
 
 void berth_threads_deinit(struct berth_threads *set)
@@ -142,7 +142,7 @@ void berth_threads_deinit(struct berth_threads *set)
 
 static struct berth_thread *thread_new(struct berth_threads *set)
 {
-    struct berth_thread *thread = aligned_alloc(BERTH_BLOCK, BERTH_BLOCK);
+    struct berth_thread *thread = berth_aligned_alloc(BERTH_BLOCK, BERTH_BLOCK);
     if (!thread)
         return NULL;
     memset(thread, 0, BERTH_BLOCK);
@@ -157,7 +157,7 @@ static struct berth_thread *thread_new(struct berth_threads *set)
     thread->topic = "";
     berth_arena_init(&thread->arena);
     if (pthread_setspecific(exit_key, thread) != 0) {
-        free(thread);
+        berth_aligned_free(thread);
         return NULL;
     }
     thread->sibling = own_threads;
@@ -204,9 +204,9 @@ berth_ctx *berth_thread_enter(struct berth_threads *set)
     if (!thread)
         return NULL;
     berth_ctx *ctx = first_free(thread);
-    struct berth_scope *scope = malloc(sizeof *scope);
+    struct berth_scope *scope = berth_malloc(sizeof *scope);
     if (!scope || berth_too_deep(ctx)) {
-        free(scope);
+        berth_free(scope);
         return NULL;
     }
     *scope = (struct berth_scope){ thread->scope, ctx, thread->deadline };
@@ -224,7 +224,7 @@ void berth_thread_leave(berth_ctx *ctx)
         struct berth_scope *scope = thread->scope;
         thread->deadline = scope->deadline;
         thread->scope = scope->outer;
-        free(scope);
+        berth_free(scope);
     }
     __atomic_store_n(&ctx->frame, 0, __ATOMIC_RELEASE);
     if (ctx == berth_thread_base(thread)) {
@@ -378,7 +378,7 @@ static void fault_add(berth_ctx *ctx, int code, const char *text, const char *jo
                   (cause ? strlen(cause) + 16 : 0) + 1;
     if (size > 4096)
         size = 4096;
-    struct berth_fault *fault = malloc(sizeof *fault + size);
+    struct berth_fault *fault = berth_malloc(sizeof *fault + size);
     if (!fault) {
         faults_drop(thread, ctx);
         for (struct berth_fault *other = thread->faults; other; other = other->next)

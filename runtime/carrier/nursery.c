@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/carrier/nursery.h"
 
+#include "runtime/base/memory.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
@@ -96,7 +97,7 @@ static bool reserve_child(struct nursery *nursery)
 
     if (nursery->count < nursery->capacity)
         return true;
-    struct child *children = reallocarray(nursery->children, capacity, sizeof(*children));
+    struct child *children = berth_reallocarray(nursery->children, capacity, sizeof(*children));
     if (!children)
         return false;
     nursery->children = children;
@@ -121,7 +122,7 @@ static bool spawn(struct nursery *nursery, const struct berth_nursery_packet *as
     if (pid == 0) {
         *ret_newborn = *passed;
         settle(nursery, asked->name, ret_newborn);
-        free(nursery->children);
+        berth_free(nursery->children);
         return true;
     }
     int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1; /* not reaped yet, so surely this one's */
@@ -256,6 +257,6 @@ int berth_nursery_run(struct berth_newborn *ret_newborn)
     }
     if (heard > 0)
         return 1;
-    free(nursery.children);
+    berth_free(nursery.children);
     return 0;
 }

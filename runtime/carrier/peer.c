@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -13,6 +12,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/idmap.h"
+#include "runtime/base/memory.h"
 #include "runtime/base/text.h"
 #include "runtime/carrier/stream.h"
 
@@ -80,7 +80,7 @@ static void finish_serving(struct berth_peer *peer, struct berth_received *reque
 static void pending_free(struct pending *pending)
 {
     pthread_cond_destroy(&pending->changed);
-    free(pending);
+    berth_free(pending);
 }
 
 /* ---- life ---- */
@@ -90,7 +90,7 @@ static void on_ready(struct berth_source *source, uint32_t events);
 int berth_peer_new(const struct berth_peer_setup *setup, int socket, struct berth_peer **ret_peer,
                    struct berth_error *error)
 {
-    struct berth_peer *peer = calloc(1, sizeof(*peer));
+    struct berth_peer *peer = berth_calloc(1, sizeof(*peer));
 
     if (!peer) {
         close(socket);
@@ -100,7 +100,7 @@ int berth_peer_new(const struct berth_peer_setup *setup, int socket, struct bert
                                  setup->max_message + BERTH_WIRE_EXTRA, error);
     if (code != BERTH_OK) {
         close(socket);
-        free(peer);
+        berth_free(peer);
         return code;
     }
     peer->refs = 1;
@@ -151,7 +151,7 @@ void berth_peer_unref(struct berth_peer *peer)
     berth_stream_deinit(&peer->stream);
     pthread_cond_destroy(&peer->quiet);
     pthread_mutex_destroy(&peer->lock);
-    free(peer);
+    berth_free(peer);
 }
 
 /* Nothing comes or goes any more; whoever waits is told. With the lock held. */
@@ -280,7 +280,7 @@ void berth_peer_begin(const struct berth_peer *peer, struct berth_buffer *buffer
 /* Makes a frame of the buffer, which is taken. */
 static struct berth_outgoing *make_outgoing(struct berth_buffer *buffer)
 {
-    struct berth_outgoing *outgoing = calloc(1, sizeof(*outgoing));
+    struct berth_outgoing *outgoing = berth_calloc(1, sizeof(*outgoing));
 
     if (outgoing)
         outgoing->data = berth_buffer_take(buffer, &outgoing->size);
@@ -288,7 +288,7 @@ static struct berth_outgoing *make_outgoing(struct berth_buffer *buffer)
         berth_list_init(&outgoing->link);
         return outgoing;
     }
-    free(outgoing);
+    berth_free(outgoing);
     berth_buffer_deinit(buffer);
     return NULL;
 }
@@ -368,7 +368,7 @@ static void serve(struct berth_peer *peer, berth_ctx *under, struct berth_receiv
     pthread_mutex_lock(&peer->lock);
     if (peer->ended) {
         pthread_mutex_unlock(&peer->lock);
-        free(request);
+        berth_free(request);
         return;
     }
     berth_list_append(&peer->serving, &serving.link);
@@ -424,7 +424,7 @@ static void finish_serving(struct berth_peer *peer, struct berth_received *reque
     size_t cost = BERTH_WIRE_HEAD + request->wire.size;
     uint64_t id = request->wire.id;
 
-    free(request);
+    berth_free(request);
     struct berth_outgoing *outgoing = make_reply(peer, &code, result, error);
     if (!outgoing) {
         end(peer, "cannot get a reply: out of memory");
@@ -449,12 +449,12 @@ static void run_work(void *argument)
 
     serve(work->peer, NULL, work->request);
     berth_peer_unref(work->peer);
-    free(work);
+    berth_free(work);
 }
 
 static void submit(struct berth_peer *peer, struct berth_received *request)
 {
-    struct work *work = malloc(sizeof(*work));
+    struct work *work = berth_malloc(sizeof(*work));
     int code = BERTH_RESOURCE_EXHAUSTED;
 
     if (work) {
@@ -466,7 +466,7 @@ static void submit(struct berth_peer *peer, struct berth_received *request)
         refuse(peer, request, code, "there is no thread for it");
         if (work)
             berth_peer_unref(peer);
-        free(work);
+        berth_free(work);
     }
 }
 
@@ -480,7 +480,7 @@ static const char *take_reply(struct berth_peer *peer, struct berth_received *re
         (reply->wire.size >= sizeof(((struct berth_error *)0)->text) ||
          strlen((const char *)reply->data) != reply->wire.size ||
          !berth_utf8_valid(reply->data, reply->wire.size, &bad))) {
-        free(reply);
+        berth_free(reply);
         return "an error without words";
     }
 
@@ -488,7 +488,7 @@ static const char *take_reply(struct berth_peer *peer, struct berth_received *re
     struct pending *pending = berth_idmap_get(&peer->pendings, reply->wire.id);
     if (!pending || pending->outgoing) {
         pthread_mutex_unlock(&peer->lock);
-        free(reply);
+        berth_free(reply);
         return "a reply to nothing";
     }
     berth_idmap_remove(&peer->pendings, reply->wire.id);
@@ -496,7 +496,7 @@ static const char *take_reply(struct berth_peer *peer, struct berth_received *re
     if (pending->state == GIVEN_UP) {
         peer->late++;
         pending_free(pending);
-        free(reply);
+        berth_free(reply);
     } else {
         pending->reply = reply;
         pending->state = ANSWERED;
@@ -541,7 +541,7 @@ static const char *take_request(struct berth_peer *peer, struct berth_received *
     pthread_mutex_unlock(&peer->lock);
 
     if (wrong)
-        free(request);
+        berth_free(request);
     else if (under && !waits)
         refuse(peer, request, BERTH_DEADLINE_EXCEEDED, "the call that it belongs to was given up");
     else if (!under)
@@ -558,7 +558,7 @@ static const char *take(struct berth_peer *peer, struct berth_received *frame)
         return take_request(peer, frame);
     if (!wrong && !frame->dropped)
         peer->ops->note(peer->user, frame);
-    free(frame);
+    berth_free(frame);
     return wrong;
 }
 
@@ -783,7 +783,7 @@ static int take_answer(struct pending *pending, struct berth_received **ret_repl
     if (code == BERTH_OK)
         *ret_reply = reply;
     else
-        free(reply);
+        berth_free(reply);
     return code;
 }
 
@@ -828,7 +828,7 @@ int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
                     struct berth_received **ret_reply, struct berth_error *error)
 {
     struct berth_outgoing *outgoing = make_outgoing(buffer);
-    struct pending *pending = outgoing ? calloc(1, sizeof(*pending)) : NULL;
+    struct pending *pending = outgoing ? berth_calloc(1, sizeof(*pending)) : NULL;
     int code;
 
     if (!pending) {

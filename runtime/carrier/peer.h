@@ -87,7 +87,7 @@ void berth_peer_begin(const struct berth_peer *peer, struct berth_buffer *buffer
 /*
  * Makes a request (type, kind and index of wire; the buffer is taken) and waits for its reply. ctx
  * is what ops->serve gets for requests that come back under this one. Returns the reply's code,
- * with its words in *error; for BERTH_OK *ret_reply is the caller's to free(). A reply that comes
+ * with its words in *error; for BERTH_OK *ret_reply is the caller's to berth_free(). A reply that comes
  * after the deadline is dropped, and counted.
  */
 int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,

@@ -20,6 +20,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/list.h"
+#include "runtime/base/memory.h"
 #include "runtime/base/text.h"
 #include "runtime/carrier/carrier.h"
 #include "runtime/carrier/peer.h"
@@ -249,8 +250,8 @@ static void process_fini(struct berth_carrier *carrier)
     berth_peer_unref(self->peer);
     berth_worker_free(self->worker);
     pthread_mutex_destroy(&self->lock);
-    free(self->name);
-    free(self);
+    berth_free(self->name);
+    berth_free(self);
 }
 
 /* The worker, and the connection to it. */
@@ -306,7 +307,7 @@ static int open_image(struct process_carrier *self, const char *options_json, in
     berth_wire_put_text(&buffer, options_json ? options_json : "{}");
     int code = berth_peer_call(self->peer, &wire, &buffer, NULL, deadline, &reply, error);
     if (code == BERTH_OK)
-        free(reply);
+        berth_free(reply);
     if (code == BERTH_PEER_ENDED)
         code = fail_ended(self, deadline, error);
     if (code == BERTH_PEER_EXPIRED)
@@ -320,12 +321,12 @@ static int open_image(struct process_carrier *self, const char *options_json, in
 static int process_open(const struct berth_carrier_setup *setup, int64_t deadline,
                         struct berth_carrier **ret_carrier, struct berth_error *error)
 {
-    struct process_carrier *self = calloc(1, sizeof(*self));
+    struct process_carrier *self = berth_calloc(1, sizeof(*self));
 
     if (self)
-        self->name = strdup(setup->name);
+        self->name = berth_strdup(setup->name);
     if (!self || !self->name) {
-        free(self);
+        berth_free(self);
         return berth_error_nomem(error);
     }
     self->carrier = (struct berth_carrier){ &berth_carrier_process, setup->image };
@@ -490,7 +491,7 @@ static int call_worker(struct process_carrier *self, const struct berth_place *p
     code = berth_peer_call(self->peer, wire, &buffer, place->ctx, place->deadline, &reply, error);
     if (code == BERTH_OK) {
         code = take_result(self, signature->result, reply, place->arena, result, error);
-        free(reply);
+        berth_free(reply);
     }
     if (code == BERTH_PEER_ENDED)
         code = fail_ended(self, place->deadline, error);

@@ -2,7 +2,6 @@
 #include "runtime/carrier/stream.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include "runtime/base/error.h"
+#include "runtime/base/memory.h"
 
 #define BATCH 16 /* frames in one write */
 
@@ -66,7 +66,7 @@ static void drop_queue(struct berth_stream *stream)
 void berth_stream_deinit(struct berth_stream *stream)
 {
     drop_queue(stream);
-    free(stream->incoming);
+    berth_free(stream->incoming);
     close(stream->epoll);
     close(stream->socket);
 }
@@ -76,8 +76,8 @@ void berth_stream_deinit(struct berth_stream *stream)
 void berth_outgoing_free(struct berth_outgoing *outgoing)
 {
     berth_list_remove(&outgoing->link);
-    free(outgoing->data);
-    free(outgoing);
+    berth_free(outgoing->data);
+    berth_free(outgoing);
 }
 
 static void watch_out(struct berth_stream *stream, bool watch)
@@ -204,11 +204,11 @@ int berth_stream_fill(struct berth_stream *stream)
  */
 static struct berth_received *receive(const struct berth_wire *wire)
 {
-    struct berth_received *incoming = malloc(sizeof(*incoming) + wire->size + 1);
+    struct berth_received *incoming = berth_malloc(sizeof(*incoming) + wire->size + 1);
     bool dropped = !incoming;
 
     if (dropped)
-        incoming = malloc(sizeof(*incoming) + 1);
+        incoming = berth_malloc(sizeof(*incoming) + 1);
     if (!incoming)
         return NULL;
     *incoming = (struct berth_received){ .wire = *wire, .dropped = dropped };

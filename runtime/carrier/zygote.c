@@ -9,7 +9,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -22,6 +21,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/list.h"
+#include "runtime/base/memory.h"
 #include "runtime/carrier/nursery.h"
 
 #define STACK_SIZE ((size_t)32 << 10)
@@ -77,12 +77,12 @@ static void on_ready(struct berth_source *source, uint32_t events)
 int berth_zygote_new(struct berth_loop *loop, const char *program, struct berth_zygote **ret_zygote,
                      struct berth_error *error)
 {
-    struct berth_zygote *zygote = calloc(1, sizeof(*zygote));
+    struct berth_zygote *zygote = berth_calloc(1, sizeof(*zygote));
 
     if (zygote)
-        zygote->program = strdup(program);
+        zygote->program = berth_strdup(program);
     if (!zygote || !zygote->program) {
-        free(zygote);
+        berth_free(zygote);
         return berth_error_nomem(error);
     }
     zygote->loop = loop;
@@ -135,8 +135,8 @@ void berth_zygote_free(struct berth_zygote *zygote)
     }
     pthread_cond_destroy(&zygote->changed);
     pthread_mutex_destroy(&zygote->lock);
-    free(zygote->program);
-    free(zygote);
+    berth_free(zygote->program);
+    berth_free(zygote);
 }
 
 pid_t berth_zygote_pid(struct berth_zygote *zygote)
@@ -333,7 +333,7 @@ static void tell_owner(struct berth_zygote *zygote, struct berth_worker *worker)
     worker->telling = false;
     worker->told = true;
     if (worker->freed)
-        free(worker);
+        berth_free(worker);
     pthread_cond_broadcast(&zygote->changed);
 }
 
@@ -580,7 +580,7 @@ int berth_zygote_spawn(struct berth_zygote *zygote, const char *name, int socket
                        struct berth_worker **ret_worker, struct berth_error *error)
 {
     const int descriptors[2] = { socket, image };
-    struct berth_worker *worker = calloc(1, sizeof(*worker));
+    struct berth_worker *worker = berth_calloc(1, sizeof(*worker));
     struct berth_error reason;
 
     if (!worker)
@@ -601,7 +601,7 @@ int berth_zygote_spawn(struct berth_zygote *zygote, const char *name, int socket
     if (code == BERTH_OK)
         *ret_worker = worker;
     else
-        free(worker);
+        berth_free(worker);
     return code;
 }
 
@@ -648,6 +648,6 @@ void berth_worker_free(struct berth_worker *worker)
     if (worker->telling)
         worker->freed = true; /* by the one that tells: this thread, further up */
     else
-        free(worker);
+        berth_free(worker);
     pthread_mutex_unlock(&zygote->lock);
 }

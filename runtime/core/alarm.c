@@ -5,11 +5,11 @@
  * under way.
  */
 #include "runtime/core/alarm.h"
+#include "runtime/base/memory.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/permit.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -33,7 +33,7 @@ static void watch_ready(struct berth_source *source, uint32_t events)
 static struct berth_alarm *alarm_new(struct berth_generation *generation, void *user,
                                      struct berth_error *error)
 {
-    struct berth_alarm *alarm = calloc(1, sizeof *alarm);
+    struct berth_alarm *alarm = berth_calloc(1, sizeof *alarm);
     if (!alarm) {
         berth_error_nomem(error);
         return NULL;
@@ -77,7 +77,7 @@ static uint64_t alarm_add(struct berth_alarm *alarm, int64_t due, struct berth_e
     pthread_mutex_unlock(&host->lock);
     if (code == BERTH_OK)
         return id;
-    free(alarm);
+    berth_free(alarm);
     return 0;
 }
 
@@ -101,7 +101,7 @@ static void alarm_end(struct berth_alarm *alarm)
 void berth_alarm_unref(struct berth_alarm *alarm)
 {
     if (__atomic_sub_fetch(&alarm->refs, 1, __ATOMIC_ACQ_REL) == 0)
-        free(alarm);
+        berth_free(alarm);
 }
 
 uint64_t berth_alarm_timer(struct berth_generation *generation, int64_t delay, int64_t period,

@@ -4,12 +4,12 @@
  * module the hard way, to a worker, and the calls that the host itself makes.
  */
 #include "runtime/core/call.h"
+#include "runtime/base/memory.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/registry.h"
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 int64_t berth_deadline(const berth_ctx *ctx, const struct berth_host *host)
@@ -212,7 +212,7 @@ static int invoke_checked(berth_ctx *ctx, struct berth_item *item, const char *t
     size_t made = 0;
     for (; made < signature->count && code == BERTH_OK; made++) {
         const struct berth_type *type = signature->parameters[made].type;
-        copies[made] = calloc(1, type->size);
+        copies[made] = berth_calloc(1, type->size);
         code = copies[made] ? berth_value_copy_malloc(type, copies[made], arguments[made], &error)
                             : berth_error_nomem(&error);
     }
@@ -221,7 +221,7 @@ static int invoke_checked(berth_ctx *ctx, struct berth_item *item, const char *t
     for (size_t i = 0; i < made; i++) {
         if (copies[i])
             berth_value_free(signature->parameters[i].type, copies[i]);
-        free(copies[i]);
+        berth_free(copies[i]);
     }
     return code;
 }
@@ -308,7 +308,7 @@ struct berth_cell *berth_cell_lookup(berth_ctx *ctx, const char *name)
     size_t length = strlen(name);
     void **place = NULL;
     if (!thread->names)
-        thread->names = calloc(BERTH_NAMES_CACHED, sizeof *thread->names);
+        thread->names = berth_calloc(BERTH_NAMES_CACHED, sizeof *thread->names);
     if (thread->names) {
         place = &thread->names[cache_place(name, length)];
         struct berth_cell *cell = *place; /* cells stay for the host's life */

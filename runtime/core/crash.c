@@ -2,9 +2,9 @@
 #include "runtime/core/crash.h"
 
 #include <berth/host.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/memory.h"
 #include "runtime/core/registry.h"
 
 /* Never freed, so that a handler may walk the list at any time. */
@@ -21,7 +21,7 @@ static struct slot *slot_free(void)
     for (struct slot *slot = slots; slot; slot = slot->next)
         if (!slot->generation)
             return slot;
-    struct slot *slot = calloc(1, sizeof *slot);
+    struct slot *slot = berth_calloc(1, sizeof *slot);
     if (slot) {
         slot->next = slots;
         __atomic_store_n(&slots, slot, __ATOMIC_RELEASE);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/core/flow.h"
 
+#include "runtime/base/memory.h"
 #include "runtime/core/call.h"
 #include "runtime/core/sample.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- the flows of a host ---- */
@@ -20,7 +20,7 @@ struct berth_flow *berth_flow_obtain(struct berth_host *host, const char *from, 
     struct berth_flow *flow = berth_map_get(&host->flows, key);
     if (flow)
         return flow;
-    flow = calloc(1, sizeof *flow + (size_t)length + 1);
+    flow = berth_calloc(1, sizeof *flow + (size_t)length + 1);
     if (!flow)
         return NULL;
     char *names = memcpy(flow + 1, key, (size_t)length + 1);
@@ -36,7 +36,7 @@ struct berth_flow *berth_flow_obtain(struct berth_host *host, const char *from, 
     berth_list_init(&flow->sampled);
     if (berth_map_set(&host->flows, key, flow))
         return flow;
-    free(flow);
+    berth_free(flow);
     return NULL;
 }
 
@@ -63,8 +63,8 @@ void berth_flows_free(struct berth_host *host)
     struct berth_map_entry *entry;
     for (size_t i = 0; berth_map_next(&host->flows, &i, &entry);) {
         struct berth_flow *flow = entry->value;
-        free(flow->times);
-        free(flow);
+        berth_free(flow->times);
+        berth_free(flow);
     }
     berth_map_deinit(&host->flows);
 }
@@ -110,9 +110,9 @@ void berth_flow_thread_ends(void *host, struct berth_thread *thread)
     for (size_t i = 0; tally && i < CHUNKS; i++) {
         for (size_t k = 0; tally->chunks[i] && k < CHUNK; k++)
             slot_keep(&tally->chunks[i][k]);
-        free(tally->chunks[i]);
+        berth_free(tally->chunks[i]);
     }
-    free(tally);
+    berth_free(tally);
     thread->tally = NULL;
 }
 
@@ -122,11 +122,11 @@ __attribute__((noinline)) static struct berth_flow_slot *slot_take(struct berth_
 {
     pthread_mutex_lock(&thread->set->lock);
     struct tally *tally = tally_of(thread);
-    if (!tally && (tally = calloc(1, sizeof *tally)))
+    if (!tally && (tally = berth_calloc(1, sizeof *tally)))
         thread->tally = &tally->head;
     struct berth_flow_slot **chunk = tally ? &tally->chunks[flow->id / CHUNK % CHUNKS] : NULL;
     if (chunk && !*chunk)
-        *chunk = calloc(CHUNK, sizeof **chunk);
+        *chunk = berth_calloc(CHUNK, sizeof **chunk);
     struct berth_flow_slot *slot = chunk && *chunk ? &(*chunk)[flow->id % CHUNK] : NULL;
     if (slot) {
         slot_keep(slot);
@@ -191,14 +191,14 @@ static void time_end(struct tally *tally, struct berth_flow *flow)
     struct berth_histogram *times = __atomic_load_n(&flow->times, __ATOMIC_ACQUIRE);
     int64_t took = berth_now() - tally->timings[--tally->head.timed].began;
     if (!times) {
-        struct berth_histogram *made = calloc(1, sizeof *made);
+        struct berth_histogram *made = berth_calloc(1, sizeof *made);
         if (!made)
             return;
         if (__atomic_compare_exchange_n(&flow->times, &times, made, false, __ATOMIC_ACQ_REL,
                                         __ATOMIC_ACQUIRE))
             times = made;
         else
-            free(made);
+            berth_free(made);
     }
     berth_histogram_add(times, took);
 }
@@ -296,7 +296,7 @@ struct berth_flow_count *berth_flows_read(struct berth_host *host, size_t *ret_c
 {
     struct berth_map_entry *entry;
     pthread_mutex_lock(&host->lock);
-    struct berth_flow_count *counts = calloc(host->flows.count + 1, sizeof *counts);
+    struct berth_flow_count *counts = berth_calloc(host->flows.count + 1, sizeof *counts);
     pthread_mutex_lock(&host->threads.lock);
     for (size_t i = 0; counts && berth_map_next(&host->flows, &i, &entry);) {
         struct berth_flow *flow = entry->value;

@@ -3,6 +3,7 @@
  * A generation: one image of a module, made ready to run somewhere, with all that it holds on to.
  */
 #include "runtime/core/generation.h"
+#include "runtime/base/memory.h"
 #include "runtime/core/alarm.h"
 #include "runtime/core/call.h"
 #include "runtime/core/crash.h"
@@ -19,7 +20,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -227,7 +227,7 @@ static int cells_make(struct berth_generation *generation, struct berth_error *e
 int berth_generation_new(struct berth_host *host, const struct berth_generation_setup *setup,
                          struct berth_generation **ret_generation, struct berth_error *error)
 {
-    struct berth_generation *generation = calloc(1, sizeof *generation + ARENA_ROOM);
+    struct berth_generation *generation = berth_calloc(1, sizeof *generation + ARENA_ROOM);
     if (!generation) {
         berth_image_free(setup->image);
         return berth_error_nomem(error);
@@ -405,13 +405,13 @@ static int sites_new(struct berth_generation *generation, size_t edges, size_t p
 {
     size_t size = edges * sizeof *generation->edges;
     if (edges) { /* not by calloc, which does not know the alignment of the link in an edge */
-        generation->edges = aligned_alloc(_Alignof(struct berth_edge), size);
+        generation->edges = berth_aligned_alloc(_Alignof(struct berth_edge), size);
         if (!generation->edges)
             return berth_error_nomem(error);
         memset(generation->edges, 0, size);
     }
     if (publishers) {
-        generation->publishers = calloc(publishers, sizeof *generation->publishers);
+        generation->publishers = berth_calloc(publishers, sizeof *generation->publishers);
         if (!generation->publishers)
             return berth_error_nomem(error);
     }
@@ -478,7 +478,7 @@ static void *module_thread_main(void *argument)
     pthread_cond_broadcast(&host->changed);
     pthread_mutex_unlock(&host->lock);
     if (alone)
-        free(thread);
+        berth_free(thread);
     return NULL;
 }
 
@@ -506,7 +506,7 @@ static void threads_collect(struct berth_generation *generation)
         if (!thread)
             return;
         pthread_join(thread->thread, NULL);
-        free(thread);
+        berth_free(thread);
     }
 }
 
@@ -527,7 +527,7 @@ uint64_t berth_generation_thread(struct berth_generation *generation, const char
                                  berth_thread_fn fn, void *user, struct berth_error *error)
 {
     struct berth_host *host = generation->host;
-    struct berth_module_thread *thread = calloc(1, sizeof *thread);
+    struct berth_module_thread *thread = berth_calloc(1, sizeof *thread);
     if (!thread) {
         berth_error_nomem(error);
         return 0;
@@ -544,7 +544,7 @@ uint64_t berth_generation_thread(struct berth_generation *generation, const char
     pthread_mutex_unlock(&host->lock);
     if (number == 0)
         return (uint64_t)(uintptr_t)thread;
-    free(thread);
+    berth_free(thread);
     if (number == ECANCELED)
         berth_error_set(error, BERTH_FAILED_PRECONDITION, "module %s is stopping",
                         generation->module->name);
@@ -587,7 +587,7 @@ void berth_generations_leave(struct berth_host *host)
             pthread_detach(thread->thread);
             berth_list_remove(link);
             if (thread->ended)
-                free(thread);
+                berth_free(thread);
         }
     }
     pthread_mutex_unlock(&host->lock);
@@ -674,12 +674,12 @@ static void generation_free(struct berth_generation *generation)
     for (size_t i = 0; i < generation->handler_count && generation->subscriptions; i++)
         berth_subscription_unref(generation->subscriptions[i]);
     berth_image_free(generation->image);
-    free(generation->edges);
-    free(generation->publishers);
+    berth_aligned_free(generation->edges);
+    berth_free(generation->publishers);
     if (generation->stopping_fd >= 0)
         close(generation->stopping_fd);
     berth_arena_deinit(&generation->arena);
-    free(generation);
+    berth_free(generation);
 }
 
 void berth_generations_finish(struct berth_host *host)
@@ -699,7 +699,7 @@ void berth_generation_forget(struct berth_generation *generation)
         if (image->links[i].kind == BERTH_ITEM_UNIT)
             image->links[i].link->code = NULL;
     }
-    struct kept_image *kept = malloc(sizeof *kept);
+    struct kept_image *kept = berth_malloc(sizeof *kept);
     pthread_mutex_lock(&kept_lock);
     if (kept) {
         *kept = (struct kept_image){ kept_images, image };

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/core/grants.h"
 
+#include "runtime/base/memory.h"
 #include "runtime/base/topic_name.h"
 #include "runtime/value/json.h"
 #include "runtime/value/type.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static const char *const right_names[BERTH_RIGHTS] = { "call", "publish", "subscribe" };
@@ -43,7 +43,7 @@ static bool grow(void *items, size_t count, size_t *room, size_t size)
     if (count < *room)
         return true;
     memcpy(&old, items, sizeof old);
-    grown = realloc(old, wanted * size);
+    grown = berth_realloc(old, wanted * size);
     if (!grown)
         return false;
     memcpy(items, &grown, sizeof grown);
@@ -77,9 +77,9 @@ static bool texts_add(struct berth_texts *texts, const char *text)
     size_t at = place_of(texts, text, &there);
     if (there)
         return true;
-    char *copy = strdup(text);
+    char *copy = berth_strdup(text);
     if (!copy || !grow(&texts->items, texts->count, &texts->room, sizeof *texts->items)) {
-        free(copy);
+        berth_free(copy);
         return false;
     }
     memmove(texts->items + at + 1, texts->items + at, (texts->count - at) * sizeof *texts->items);
@@ -95,17 +95,17 @@ static void grantee_deinit(struct berth_grantee *grantee)
     for (size_t right = 0; right < BERTH_RIGHTS; right++) {
         struct berth_texts *texts = &grantee->rights[right];
         for (size_t i = 0; i < texts->count; i++)
-            free(texts->items[i]);
-        free(texts->items);
+            berth_free(texts->items[i]);
+        berth_free(texts->items);
     }
-    free(grantee->name);
+    berth_free(grantee->name);
 }
 
 void berth_grants_deinit(struct berth_grants *grants)
 {
     for (size_t i = 0; i < grants->count; i++)
         grantee_deinit(&grants->items[i]);
-    free(grants->items);
+    berth_free(grants->items);
     *grants = (struct berth_grants){ 0 };
 }
 
@@ -135,9 +135,9 @@ struct berth_grantee *berth_grants_obtain(struct berth_grants *grants, const cha
     struct berth_grantee *found = berth_grants_find(grants, caller);
     if (found)
         return found;
-    char *name = strdup(caller);
+    char *name = berth_strdup(caller);
     if (!name || !grow(&grants->items, grants->count, &grants->room, sizeof *grants->items)) {
-        free(name);
+        berth_free(name);
         return NULL;
     }
     size_t at = rank_of(grants, caller);

@@ -5,8 +5,9 @@
  */
 #include "runtime/core/handle.h"
 
+#include "runtime/base/memory.h"
+
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define KEY_SIZE 40
@@ -21,14 +22,14 @@ static void by_id_key(const struct berth_generation *generation, const void *obj
 
 static void handle_free(struct berth_handle *handle)
 {
-    free(handle->holder);
-    free(handle);
+    berth_free(handle->holder);
+    berth_free(handle);
 }
 
 /* host->lock held */
 static uint64_t handle_insert(struct berth_generation *generation, const char *kind, void *object)
 {
-    struct berth_handle *handle = calloc(1, sizeof *handle);
+    struct berth_handle *handle = berth_calloc(1, sizeof *handle);
     if (!handle)
         return 0;
     *handle = (struct berth_handle){ generation->module, NULL, object, generation, NULL };
@@ -121,8 +122,8 @@ static int hold(void *user, const struct berth_type *type, uint64_t *id, struct 
     pthread_mutex_lock(&host->lock);
     struct berth_handle *handle = berth_idmap_get(&host->handles, *id);
     if (handle && (!handle->holder || strcmp(handle->holder, holder) != 0)) {
-        free(handle->holder);
-        handle->holder = strdup(holder); /* without memory it is held by nobody known */
+        berth_free(handle->holder);
+        handle->holder = berth_strdup(holder); /* without memory it is held by nobody known */
     }
     pthread_mutex_unlock(&host->lock);
     return BERTH_OK;

@@ -4,6 +4,7 @@
  * taken one after the other, so that order holds for each sender and receiver.
  */
 #include "runtime/core/mailbox.h"
+#include "runtime/base/memory.h"
 #include "runtime/core/alarm.h"
 #include "runtime/core/call.h"
 #include "runtime/core/flow.h"
@@ -13,18 +14,17 @@
 #include "runtime/core/topic.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 void berth_parcel_unref(struct berth_parcel *parcel)
 {
     if (!parcel || __atomic_sub_fetch(&parcel->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
-    free(parcel->topic);
-    free(parcel->sender);
-    free(parcel->packed);
-    free(parcel->json);
-    free(parcel);
+    berth_free(parcel->topic);
+    berth_free(parcel->sender);
+    berth_free(parcel->packed);
+    berth_free(parcel->json);
+    berth_free(parcel);
 }
 
 /* A message's mail is its own block; an alarm's is part of the alarm. */
@@ -34,7 +34,7 @@ static void mail_free(struct berth_mail *mail)
         return;
     berth_parcel_unref(mail->parcel);
     berth_subscription_unref(mail->subscription);
-    free(mail);
+    berth_free(mail);
 }
 
 /* mail_lock held */
@@ -76,7 +76,7 @@ int berth_mailbox_post(struct berth_subscription *subscription, struct berth_par
                        struct berth_flow *flow)
 {
     struct berth_module *module = subscription->module;
-    struct berth_mail *mail = calloc(1, sizeof *mail);
+    struct berth_mail *mail = berth_calloc(1, sizeof *mail);
     if (!mail) {
         berth_flow_refused(flow, BERTH_RESOURCE_EXHAUSTED);
         return BERTH_RESOURCE_EXHAUSTED;
@@ -104,7 +104,7 @@ int berth_mailbox_post(struct berth_subscription *subscription, struct berth_par
         return BERTH_OK;
     }
     berth_flow_refused(flow, BERTH_RESOURCE_EXHAUSTED);
-    free(mail);
+    berth_free(mail);
     return BERTH_RESOURCE_EXHAUSTED;
 }
 

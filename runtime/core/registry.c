@@ -3,8 +3,9 @@
 #include "runtime/core/registry.h"
 #include "runtime/core/flow.h"
 
+#include "runtime/base/memory.h"
+
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 int berth_wait_changed(struct berth_host *host, int64_t deadline)
@@ -22,11 +23,11 @@ struct berth_module *berth_module_find(struct berth_host *host, const char *name
 
 struct berth_module *berth_module_new(struct berth_host *host, const char *name)
 {
-    struct berth_module *module = calloc(1, sizeof *module);
+    struct berth_module *module = berth_calloc(1, sizeof *module);
     if (!module)
         return NULL;
     module->host = host;
-    module->name = strdup(name);
+    module->name = berth_strdup(name);
     berth_list_init(&module->link);
     berth_list_init(&module->mails);
     berth_list_init(&module->run_link);
@@ -62,16 +63,16 @@ void berth_module_free(struct berth_module *module)
     struct berth_map_entry *entry;
     for (size_t i = 0; berth_map_next(&module->cells, &i, &entry);) {
         struct berth_cell *cell = entry->value;
-        free(cell->name);
-        free(cell);
+        berth_free(cell->name);
+        berth_free(cell);
     }
     berth_map_deinit(&module->cells);
     berth_map_deinit(&module->handles_by_id);
     pthread_cond_destroy(&module->turn_ended);
     pthread_mutex_destroy(&module->mail_lock);
-    free(module->file);
-    free(module->name);
-    free(module);
+    berth_free(module->file);
+    berth_free(module->name);
+    berth_free(module);
 }
 
 struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name)
@@ -84,11 +85,11 @@ struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name)
     memcpy(module_name, name, (size_t)(dot - name));
     module_name[dot - name] = '\0';
     struct berth_module *module = berth_module_obtain(host, module_name);
-    cell = module ? calloc(1, sizeof *cell) : NULL;
+    cell = module ? berth_calloc(1, sizeof *cell) : NULL;
     if (!cell)
         return NULL;
     cell->module = module;
-    cell->name = strdup(name);
+    cell->name = berth_strdup(name);
     berth_list_init(&cell->edges);
     if (cell->name && berth_map_set(&module->cells, dot + 1, cell)) {
         cell->function = cell->name + (dot - name) + 1;
@@ -96,8 +97,8 @@ struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name)
             return cell;
         berth_map_remove(&module->cells, dot + 1);
     }
-    free(cell->name);
-    free(cell);
+    berth_free(cell->name);
+    berth_free(cell);
     return NULL;
 }
 

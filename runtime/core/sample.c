@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/core/sample.h"
 
+#include "runtime/base/memory.h"
 #include "runtime/core/call.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/services.h"
-
-#include <stdlib.h>
 
 #define PERIOD_NS    50000000
 #define WINDOW_CALLS 512 /* that are looked at, */
@@ -88,7 +87,7 @@ static bool measure_detour(berth_ctx *ctx, const struct berth_edge *edge, double
     *ret_least = trial.gated ? best_of(pass_gate, ctx, &trial) : 1;
     *ret_detour = asking - *ret_least;
     berth_flow_take_slot(ctx, edge->flow);
-    free(nobodys.times);
+    berth_free(nobodys.times);
     berth_clear(ctx);
     return asking > 0 && *ret_least > 0;
 }

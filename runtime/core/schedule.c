@@ -6,11 +6,11 @@
  * threads does all of it in berth_host_dispatch.
  */
 #include "runtime/core/schedule.h"
+#include "runtime/base/memory.h"
 #include "runtime/core/mailbox.h"
 
 #include <errno.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -55,7 +55,7 @@ static bool run_one(struct berth_host *host)
     pthread_mutex_unlock(&host->run_lock);
     if (job) {
         job->run(job->argument);
-        free(job);
+        berth_free(job);
     } else {
         run_module(module);
     }
@@ -84,7 +84,7 @@ struct start {
 static void *start_main(void *argument)
 {
     struct start start = *(struct start *)argument;
-    free(argument);
+    berth_free(argument);
     start.thread(start.user);
     return start.run(start.argument);
 }
@@ -92,7 +92,7 @@ static void *start_main(void *argument)
 int berth_thread_spawn(struct berth_host *host, pthread_t *ret_thread, void *(*run)(void *),
                        void *argument, const char *name)
 {
-    struct start *start = host->options.thread ? malloc(sizeof *start) : NULL;
+    struct start *start = host->options.thread ? berth_malloc(sizeof *start) : NULL;
     sigset_t old;
     if (host->options.thread && !start)
         return ENOMEM;
@@ -103,7 +103,7 @@ int berth_thread_spawn(struct berth_host *host, pthread_t *ret_thread, void *(*r
                        : pthread_create(ret_thread, NULL, run, argument);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (number != 0)
-        free(start);
+        berth_free(start);
     if (number == 0) {
         char cut[16];
         strncpy(cut, name, sizeof cut - 1);
@@ -179,7 +179,7 @@ static void *job_main(void *argument)
         host->active++;
         pthread_mutex_unlock(&host->run_lock);
         job->run(job->argument);
-        free(job);
+        berth_free(job);
         pthread_mutex_lock(&host->run_lock);
         host->active--;
     }
@@ -228,7 +228,7 @@ static bool too_few_idle(const struct berth_host *host)
 static int add_job(struct berth_host *host, void (*run)(void *argument), void *argument, bool own)
 {
     size_t most = JOB_THREADS + (own ? OWN_THREADS : 0);
-    struct berth_job *job = calloc(1, sizeof *job);
+    struct berth_job *job = berth_calloc(1, sizeof *job);
     if (!job)
         return BERTH_RESOURCE_EXHAUSTED;
     job->run = run;
@@ -267,7 +267,7 @@ int berth_schedule_start(struct berth_host *host, struct berth_error *error)
     }
     if (wanted == 0)
         return BERTH_OK;
-    host->pool = calloc((size_t)wanted, sizeof *host->pool);
+    host->pool = berth_calloc((size_t)wanted, sizeof *host->pool);
     if (!host->pool)
         return berth_error_nomem(error);
     int number = berth_thread_spawn(host, &host->loop_thread, loop_main, host, "berth-loop");
@@ -295,13 +295,13 @@ void berth_schedule_stop(struct berth_host *host)
     }
     for (size_t i = 0; i < host->pool_size; i++)
         pthread_join(host->pool[i], NULL);
-    free(host->pool);
+    berth_free(host->pool);
     host->pool = NULL;
     host->pool_size = 0;
     struct berth_job *job;
     while ((job = take_job(host))) { /* their work is void: run() sees that its module has gone */
         job->run(job->argument);
-        free(job);
+        berth_free(job);
     }
 }
 

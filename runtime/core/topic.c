@@ -4,12 +4,12 @@
  * so that publishing costs by them alone.
  */
 #include "runtime/core/topic.h"
+#include "runtime/base/memory.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/permit.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 const struct berth_signature *berth_topic_signature(const struct berth_topic *topic)
@@ -25,11 +25,11 @@ void berth_subscription_unref(struct berth_subscription *subscription)
 {
     if (!subscription || __atomic_sub_fetch(&subscription->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
-    free(subscription->pattern);
-    free(subscription->handler);
-    free(subscription->identity);
-    free(subscription->holder);
-    free(subscription);
+    berth_free(subscription->pattern);
+    berth_free(subscription->handler);
+    berth_free(subscription->identity);
+    berth_free(subscription->holder);
+    berth_free(subscription);
 }
 
 /*
@@ -41,7 +41,7 @@ static bool topic_reserve(const struct berth_host *host, struct berth_topic *top
     if (wanted <= topic->capacity)
         return true;
     size_t capacity = wanted * 2;
-    struct berth_route *grown = realloc(topic->routes, capacity * sizeof *grown);
+    struct berth_route *grown = berth_realloc(topic->routes, capacity * sizeof *grown);
     if (!grown)
         return false;
     topic->routes = grown;
@@ -93,14 +93,14 @@ static struct berth_subscription *subscription_make(struct berth_module *module,
                                                     const char *pattern, const char *handler,
                                                     const char *identity)
 {
-    struct berth_subscription *subscription = calloc(1, sizeof *subscription);
+    struct berth_subscription *subscription = berth_calloc(1, sizeof *subscription);
     if (!subscription)
         return NULL;
     subscription->refs = 1;
     subscription->module = module;
-    subscription->pattern = strdup(pattern);
-    subscription->handler = strdup(handler);
-    subscription->identity = identity ? strdup(identity) : NULL;
+    subscription->pattern = berth_strdup(pattern);
+    subscription->handler = berth_strdup(handler);
+    subscription->identity = identity ? berth_strdup(identity) : NULL;
     berth_list_init(&subscription->link);
     if (subscription->pattern && subscription->handler && (!identity || subscription->identity))
         return subscription;
@@ -123,7 +123,7 @@ int berth_subscription_new(struct berth_host *host, struct berth_module *module,
     if (!subscription)
         return berth_error_nomem(error);
     subscription->lossy = lossy;
-    subscription->holder = holder ? strdup(holder) : NULL;
+    subscription->holder = holder ? berth_strdup(holder) : NULL;
     if (holder && !subscription->holder) {
         berth_subscription_unref(subscription);
         return berth_error_nomem(error);
@@ -237,19 +237,19 @@ static struct berth_topic *topic_obtain(struct berth_host *host, const char *nam
     struct berth_topic *topic = berth_map_get(&host->topics, name);
     if (topic)
         return topic;
-    topic = calloc(1, sizeof *topic);
+    topic = berth_calloc(1, sizeof *topic);
     if (!topic)
         return NULL;
     berth_list_init(&topic->publishers);
-    topic->name = strdup(name);
+    topic->name = berth_strdup(name);
     size_t count = 0;
     berth_list_each(&host->subscriptions, link)
         count++;
     if (!topic->name || !topic_reserve(host, topic, count) ||
         !berth_map_set(&host->topics, name, topic)) {
-        free(topic->name);
-        free(topic->routes);
-        free(topic);
+        berth_free(topic->name);
+        berth_free(topic->routes);
+        berth_free(topic);
         return NULL;
     }
     berth_list_each(&host->subscriptions, link)
@@ -363,12 +363,12 @@ static int parcel_new(const struct berth_topic *topic, const char *sender,
                       size_t limit, struct berth_parcel **ret_parcel, struct berth_error *error)
 {
     struct berth_buffer buffer;
-    struct berth_parcel *parcel = calloc(1, sizeof *parcel);
+    struct berth_parcel *parcel = berth_calloc(1, sizeof *parcel);
     if (!parcel)
         return berth_error_nomem(error);
     parcel->refs = 1;
-    parcel->topic = strdup(topic->name);
-    parcel->sender = strdup(sender);
+    parcel->topic = berth_strdup(topic->name);
+    parcel->sender = berth_strdup(sender);
     berth_buffer_init(&buffer, limit);
     size_t json_size = 0;
     int code = berth_arguments_check(signature, arguments, error);

@@ -3,14 +3,13 @@
 #include "runtime/image/image.h"
 
 #include "runtime/base/error.h"
-
-#include <stdlib.h>
+#include "runtime/base/memory.h"
 
 /* Records are told apart by their addresses, in memory as in a file. */
 static int read_manifest(struct berth_image *image, const struct berth_image_part *parts,
                          size_t count, struct berth_error *error)
 {
-    struct berth_record *records = calloc(count, sizeof(*records));
+    struct berth_record *records = berth_calloc(count, sizeof(*records));
 
     if (!records)
         return berth_error_nomem(error);
@@ -20,7 +19,7 @@ static int read_manifest(struct berth_image *image, const struct berth_image_par
                                             .text = parts[i].record,
                                             .size = parts[i].size };
     int code = berth_manifest_new(records, count, &image->manifest, error);
-    free(records);
+    berth_free(records);
     return code;
 }
 
@@ -29,8 +28,8 @@ static int make_links(struct berth_image *image, const struct berth_image_part *
                       struct berth_error *error)
 {
     image->own_links =
-        aligned_alloc(_Alignof(struct berth_link), count * sizeof(*image->own_links));
-    image->links = calloc(count, sizeof(*image->links));
+        berth_aligned_alloc(_Alignof(struct berth_link), count * sizeof(*image->own_links));
+    image->links = berth_calloc(count, sizeof(*image->links));
     if (!image->own_links || !image->links)
         return berth_error_nomem(error);
     for (size_t i = 0; i < count; i++) {

@@ -6,11 +6,11 @@
  * that.
  */
 #include "runtime/base/error.h"
+#include "runtime/base/memory.h"
 #include "runtime/image/elf.h"
 #include "runtime/image/elf_sections.h"
 #include "runtime/image/elf_view.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -677,7 +677,7 @@ static int check_relocations(struct check *check)
 {
     int code = BERTH_OK;
 
-    check->claimed = calloc(check->view->size / 64 + 1, 1);
+    check->claimed = berth_calloc(check->view->size / 64 + 1, 1);
     if (!check->claimed)
         return berth_error_nomem(check->error);
     if (has(check, BERTH_DT_RELA))
@@ -687,7 +687,7 @@ static int check_relocations(struct check *check)
         code = check_relocation_table(check, BERTH_DT_JMPREL, BERTH_DT_PLTRELSZ, 0);
     if (!code && has(check, BERTH_DT_RELR))
         code = check_relative_table(check);
-    free(check->claimed);
+    berth_free(check->claimed);
     return code;
 }
 

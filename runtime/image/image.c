@@ -2,11 +2,12 @@
 #include "runtime/image/image.h"
 
 #include "runtime/base/error.h"
+#include "runtime/base/memory.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -20,35 +21,34 @@
 #define ROOM  ((size_t)512) /* for what is kept of the ELF file; mostly enough */
 
 /* The directory of a relative path is asked for now: it may change. */
-static char *absolute_path(const char *file)
+static int absolute_path(const char *file, char **ret_path, struct berth_error *error)
 {
-    char *path = NULL, *directory;
+    char directory[PATH_MAX];
 
-    if (file[0] == '/')
-        return strdup(file);
-    directory = getcwd(NULL, 0);
-    if (directory && asprintf(&path, "%s/%s", directory, file) < 0)
-        path = NULL;
-    free(directory);
-    return path;
+    if (!file || file[0] == '/')
+        *ret_path = berth_strdup(file ? file : "");
+    else if (getcwd(directory, sizeof(directory)))
+        *ret_path = berth_text_format("%s/%s", directory, file);
+    else
+        return berth_error_errno(error, errno, "the working directory has no name");
+    return *ret_path ? BERTH_OK : berth_error_nomem(error);
 }
 
 int berth_image_new(const char *file, struct berth_image **ret_image, struct berth_error *error)
 {
-    struct berth_image *image = calloc(1, sizeof(*image) + ROOM);
+    struct berth_image *image = berth_calloc(1, sizeof(*image) + ROOM);
 
     if (!image)
         return berth_error_nomem(error);
     image->fd = -1;
     berth_arena_init(&image->arena);
     berth_arena_lend(&image->arena, image + 1, ROOM);
-    image->file = file ? absolute_path(file) : strdup("");
-    if (!image->file) {
+    int code = absolute_path(file, &image->file, error);
+    if (code)
         berth_image_free(image);
-        return berth_error_nomem(error);
-    }
-    *ret_image = image;
-    return BERTH_OK;
+    else
+        *ret_image = image;
+    return code;
 }
 
 /* ---- Reading ---- */
@@ -91,7 +91,7 @@ static int read_open_file(int fd, unsigned char **ret_bytes, size_t *ret_size,
         return berth_error_set(error, BERTH_OUT_OF_RANGE, "%lld bytes; at most %zu are possible",
                                (long long)before.st_size, BERTH_IMAGE_SIZE_MAX);
     size_t size = (size_t)before.st_size;
-    unsigned char *bytes = malloc(size + 1);
+    unsigned char *bytes = berth_malloc(size + 1);
     if (!bytes)
         return berth_error_nomem(error);
     int code = read_bytes(fd, bytes, size, error);
@@ -99,7 +99,7 @@ static int read_open_file(int fd, unsigned char **ret_bytes, size_t *ret_size,
         code = berth_error_set(error, BERTH_ABORTED,
                                "changed while it was read: load it once it is written");
     if (code) {
-        free(bytes);
+        berth_free(bytes);
         return code;
     }
     *ret_bytes = bytes;
@@ -198,12 +198,9 @@ static int examine(struct berth_image *image, const void *bytes, size_t size,
 
 static int make_label(struct berth_image *image, unsigned generation, struct berth_error *error)
 {
-    if (asprintf(&image->label, "%s@%s#%u", image->manifest->name, image->manifest->version,
-                 generation) < 0) {
-        image->label = NULL;
-        return berth_error_nomem(error);
-    }
-    return BERTH_OK;
+    image->label =
+        berth_text_format("%s@%s#%u", image->manifest->name, image->manifest->version, generation);
+    return image->label ? BERTH_OK : berth_error_nomem(error);
 }
 
 /* ---- The sealed copy ---- */
@@ -275,7 +272,7 @@ int berth_image_stage(const char *file, unsigned generation, struct berth_image 
         code = make_label(image, generation, error);
     if (!code)
         code = make_copy(image, bytes, error);
-    free(bytes);
+    berth_free(bytes);
     if (code) {
         berth_image_free(image);
         berth_error_prefix(error, "%s: ", file);
@@ -314,7 +311,7 @@ int berth_image_stage_fd(int fd, const char *file, unsigned generation,
         code = examine(image, bytes, size, error);
     if (!code)
         code = make_label(image, generation, error);
-    free(bytes);
+    berth_free(bytes);
     if (code) {
         berth_image_free(image);
         berth_error_prefix(error, "%s: ", file);

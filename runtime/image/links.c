@@ -2,8 +2,8 @@
 #include "runtime/image/links.h"
 
 #include "runtime/base/error.h"
+#include "runtime/base/memory.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -113,8 +113,9 @@ int berth_image_read_links(struct berth_image *image, const struct berth_place *
 
     if (code)
         return code;
-    struct berth_image_link *links = malloc((count + 1) * sizeof(*links));
-    unsigned char *lines = calloc(manifest->item_count + 1, 1); /* how many each has; 2 for more */
+    struct berth_image_link *links = berth_malloc((count + 1) * sizeof(*links));
+    unsigned char *lines =
+        berth_calloc(manifest->item_count + 1, 1); /* how many each has; 2 for more */
     if (!links || !lines)
         code = berth_error_nomem(error);
     for (size_t i = 0; i < count && !code; i++) {
@@ -127,9 +128,9 @@ int berth_image_read_links(struct berth_image *image, const struct berth_place *
     }
     if (!code)
         code = check_whole(manifest, lines, error);
-    free(lines);
+    berth_free(lines);
     if (code) {
-        free(links);
+        berth_free(links);
         return code;
     }
     image->links = links;

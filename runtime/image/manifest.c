@@ -7,6 +7,7 @@
 #include "runtime/image/manifest.h"
 
 #include "runtime/base/error.h"
+#include "runtime/base/memory.h"
 #include "runtime/base/text.h"
 #include "runtime/value/json.h"
 
@@ -723,8 +724,8 @@ static int take_structs(struct parse *parse)
 {
     const struct entry *structs = &parse->entries[parse->first[KIND_STRUCT]];
     size_t count = parse->counts[KIND_STRUCT], left = count, stuck = 0;
-    struct values *values = calloc(count + 1, sizeof(*values));
-    bool *taken = calloc(count + 1, sizeof(*taken));
+    struct values *values = berth_calloc(count + 1, sizeof(*values));
+    bool *taken = berth_calloc(count + 1, sizeof(*taken));
     int code = values && taken ? BERTH_OK : berth_error_nomem(parse->error);
 
     for (size_t i = 0; i < count && !code; i++)
@@ -749,8 +750,8 @@ static int take_structs(struct parse *parse)
         code = wrong(parse, &structs[stuck],
                      "it contains itself, or structs within structs more than %d deep",
                      BERTH_TYPE_DEPTH_MAX);
-    free(values);
-    free(taken);
+    berth_free(values);
+    berth_free(taken);
     return code;
 }
 
@@ -895,7 +896,7 @@ static int allocate(struct parse *parse)
                   counts[KIND_SUBSCRIBE] * sizeof(*manifest->subscribes) +
                   others * sizeof(*manifest->others) + parse->count * sizeof(*manifest->items) +
                   names;
-    manifest = calloc(1, size);
+    manifest = berth_calloc(1, size);
     if (!manifest)
         return berth_error_nomem(parse->error);
     char *memory = (char *)(manifest + 1);
@@ -926,8 +927,8 @@ static int read_records(struct parse *parse, const struct berth_record *records,
                                    "its records are more than %zu bytes", TEXT_MAX);
         size += records[i].size;
     }
-    parse->spare = *ret_text = malloc(size + 1);
-    parse->entries = calloc(count, sizeof(*parse->entries));
+    parse->spare = *ret_text = berth_malloc(size + 1);
+    parse->entries = berth_calloc(count, sizeof(*parse->entries));
     if (!parse->spare || !parse->entries)
         return berth_error_nomem(parse->error);
     for (; parse->count < count && !code; parse->count++)
@@ -953,10 +954,10 @@ int berth_manifest_new(const struct berth_record *records, size_t count,
     if (parse.manifest)
         parse.manifest->memory = text;
     else
-        free(text);
+        berth_free(text);
     if (!code)
         code = take_all(&parse);
-    free(parse.entries);
+    berth_free(parse.entries);
     if (code)
         berth_manifest_free(parse.manifest);
     else
@@ -969,10 +970,10 @@ void berth_manifest_free(struct berth_manifest *manifest)
     if (!manifest)
         return;
     for (size_t i = 0; i < manifest->other_count; i++)
-        free(manifest->others[i].text);
+        berth_free(manifest->others[i].text);
     berth_types_free(manifest->types);
-    free(manifest->memory);
-    free(manifest);
+    berth_free(manifest->memory);
+    berth_free(manifest);
 }
 
 /* ---- Finding ---- */

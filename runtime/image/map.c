@@ -3,9 +3,11 @@
 #include "runtime/image/image.h"
 
 #include "runtime/base/error.h"
+#include "runtime/base/memory.h"
 #include "runtime/image/links.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -163,10 +165,8 @@ static bool find_library(const struct berth_image *image, const char *library, c
 
     if (search(paths, image->file, library, path, size))
         return true;
-    char *real = realpath(image->file, NULL);
-    bool found = real && search(paths, real, library, path, size);
-    free(real);
-    return found;
+    char real[PATH_MAX];
+    return realpath(image->file, real) && search(paths, real, library, path, size);
 }
 
 static int open_dependency(struct berth_image *image, const char *library,
@@ -199,7 +199,7 @@ static int open_dependencies(struct berth_image *image, struct berth_error *erro
 
     if (!paths || !strstr(paths, "ORIGIN"))
         return BERTH_OK;
-    image->dependencies = calloc(elf->needed_count + 1, sizeof(*image->dependencies));
+    image->dependencies = berth_calloc(elf->needed_count + 1, sizeof(*image->dependencies));
     if (!image->dependencies)
         return berth_error_nomem(error);
     for (size_t i = 0; i < elf->needed_count && !code; i++)
@@ -212,7 +212,7 @@ static void close_dependencies(struct berth_image *image)
 {
     while (image->dependency_count)
         dlclose(image->dependencies[--image->dependency_count]);
-    free(image->dependencies);
+    berth_free(image->dependencies);
     image->dependencies = NULL;
 }
 
@@ -365,7 +365,7 @@ bool berth_image_unmap(struct berth_image *image, char *reason, size_t size)
         snprintf(reason, size, "%s", why);
         return false;
     }
-    free(image->links);
+    berth_free(image->links);
     image->links = NULL;
     image->link_count = 0;
     close_dependencies(image);
@@ -393,14 +393,14 @@ void berth_image_free(struct berth_image *image)
             __atomic_add_fetch(&stuck_count, 1, __ATOMIC_SEQ_CST); /* before its number is free */
         close(image->fd);
     }
-    free(image->links);
-    free(image->own_links);
-    free(image->dependencies); /* those of an image that is stuck stay open */
+    berth_free(image->links);
+    berth_aligned_free(image->own_links);
+    berth_free(image->dependencies); /* those of an image that is stuck stay open */
     berth_manifest_free(image->manifest);
     berth_arena_deinit(&image->arena);
-    free(image->file);
-    free(image->label);
-    free(image);
+    berth_free(image->file);
+    berth_free(image->label);
+    berth_free(image);
 }
 
 /* ---- The application ---- */
@@ -463,7 +463,7 @@ static int read_manifest(struct berth_image *image, const struct object *object,
 {
     size_t count;
     int code = read_notes(object, NULL, &count, error);
-    struct berth_record *records = code ? NULL : calloc(count + 1, sizeof(*records));
+    struct berth_record *records = code ? NULL : berth_calloc(count + 1, sizeof(*records));
 
     if (!code && !records)
         code = berth_error_nomem(error);
@@ -471,7 +471,7 @@ static int read_manifest(struct berth_image *image, const struct object *object,
         code = read_notes(object, records, &count, error);
     if (!code)
         code = berth_manifest_new(records, count, &image->manifest, error);
-    free(records);
+    berth_free(records);
     return code;
 }
 

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
@@ -14,6 +13,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/idmap.h"
+#include "runtime/base/memory.h"
 
 #define NS_PER_S  INT64_C(1000000000)
 #define NS_PER_MS INT64_C(1000000)
@@ -72,7 +72,7 @@ static int open_descriptors(struct berth_loop *loop)
 
 int berth_loop_new(struct berth_loop **ret_loop, struct berth_error *error)
 {
-    struct berth_loop *loop = calloc(1, sizeof(*loop));
+    struct berth_loop *loop = berth_calloc(1, sizeof(*loop));
     pthread_condattr_t attributes;
 
     if (!loop)
@@ -109,8 +109,8 @@ void berth_loop_free(struct berth_loop *loop)
     pthread_cond_destroy(&loop->ended);
     pthread_mutex_destroy(&loop->lock);
     berth_idmap_deinit(&loop->sources);
-    free(loop->heap);
-    free(loop);
+    berth_free(loop->heap);
+    berth_free(loop);
 }
 
 int berth_loop_fd(const struct berth_loop *loop)
@@ -272,7 +272,7 @@ static bool timer_reserve(struct berth_loop *loop)
 
     if (loop->timers + 1 < loop->capacity)
         return true;
-    struct berth_timer **heap = reallocarray(loop->heap, capacity, sizeof(*heap));
+    struct berth_timer **heap = berth_reallocarray(loop->heap, capacity, sizeof(*heap));
     if (!heap)
         return false;
     loop->heap = heap;

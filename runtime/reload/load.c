@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Loading and unloading. */
+#include "runtime/base/memory.h"
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
 #include "runtime/core/generation.h"
@@ -12,7 +13,6 @@
 #include "runtime/reload/lifecycle.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -375,7 +375,7 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
                 "a module %s is loaded already: reload it, or load this one under another name",
                 name);
     }
-    char *file = code == BERTH_OK ? strdup(image->file) : NULL;
+    char *file = code == BERTH_OK ? berth_strdup(image->file) : NULL;
     if (code == BERTH_OK && !file)
         code = berth_error_nomem(error);
     if (code != BERTH_OK) {
@@ -390,10 +390,10 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
             berth_generation_end(admin, generation, berth_stop_deadline(host), NULL, 0);
     }
     if (code != BERTH_OK) {
-        free(file);
+        berth_free(file);
         return code;
     }
-    free(setup.module->file);
+    berth_free(setup.module->file);
     setup.module->file = file;
     if (!host->upstream)
         berth_topics_switch(generation, NULL);

@@ -3,6 +3,7 @@
  * Reload, a transaction: stage → compare → start → hand over → switch → drain. Until the switch
  * everything can be undone, and the old generation serves; from the switch on nothing can fail.
  */
+#include "runtime/base/memory.h"
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
 #include "runtime/core/generation.h"
@@ -13,7 +14,6 @@
 #include "runtime/reload/lifecycle.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct transaction {
@@ -258,7 +258,7 @@ static void switch_over(struct transaction *t, char *file)
     module->why[0] = '\0';
     berth_restart_init(&module->restart, &t->restart);
     if (file) {
-        free(module->file);
+        berth_free(module->file);
         module->file = file;
     }
     berth_module_open(module, t->next);
@@ -318,11 +318,11 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module,
     struct transaction t = {
         .admin = admin, .host = host, .module = module, .old = module->current, .report = report
     };
-    char *file = strdup(reload->image->file);
+    char *file = berth_strdup(reload->image->file);
     t.was_running = t.old->carrier != NULL && module->state == BERTH_MODULE_RUNNING;
     if (!file || berth_generation_inside(admin, t.old)) {
         berth_image_free(reload->image);
-        free(file);
+        berth_free(file);
         return file ? berth_error_set(error, BERTH_ABORTED,
                                       "%s cannot be reloaded from inside of a call of its own",
                                       module->name)
@@ -330,7 +330,7 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module,
     }
     int code = make_next(&t, reload, error);
     if (code != BERTH_OK) {
-        free(file);
+        berth_free(file);
         return code;
     }
     berth_module_label(t.next, report->to, sizeof report->to);
@@ -341,7 +341,7 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module,
         code = hand_over(&t, error);
     if (code != BERTH_OK) {
         undo(&t);
-        free(file);
+        berth_free(file);
         return code;
     }
     switch_over(&t, file);

@@ -3,10 +3,10 @@
 
 #include "runtime/base/arena.h"
 #include "runtime/base/error.h"
+#include "runtime/base/memory.h"
 #include "runtime/value/registers.h"
 
 #include <ffi.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* What libffi needs. */
@@ -216,13 +216,13 @@ static int prepare(struct description *description, const struct berth_signature
 int berth_invoke_new(const struct berth_signature *signature, struct berth_invoke **ret_invoke,
                      struct berth_error *error)
 {
-    struct berth_invoke *invoke = calloc(1, sizeof(*invoke));
+    struct berth_invoke *invoke = berth_calloc(1, sizeof(*invoke));
     int code = BERTH_OK;
 
     if (!invoke)
         return berth_error_nomem(error);
     if (!berth_registers_plan(&invoke->registers, signature)) {
-        invoke->description = calloc(1, sizeof(*invoke->description));
+        invoke->description = berth_calloc(1, sizeof(*invoke->description));
         if (invoke->description) {
             berth_arena_init(&invoke->description->arena);
             code = prepare(invoke->description, signature, error);
@@ -243,8 +243,8 @@ void berth_invoke_free(struct berth_invoke *invoke)
         return;
     if (invoke->description)
         berth_arena_deinit(&invoke->description->arena);
-    free(invoke->description);
-    free(invoke);
+    berth_free(invoke->description);
+    berth_free(invoke);
 }
 
 static void call_described(const struct description *description, void (*code)(void),

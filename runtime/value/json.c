@@ -12,13 +12,13 @@
 #include "runtime/base/base64.h"
 #include "runtime/base/error.h"
 #include "runtime/base/map.h"
+#include "runtime/base/memory.h"
 #include "runtime/base/text.h"
 #include "runtime/value/number.h"
 
 #include <cJSON.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define READ_ROOM   ((uint64_t)64 << 20)
@@ -147,7 +147,7 @@ static int check_keys(const struct reader *reader, size_t start)
     }
     while (slots < 2 * count)
         slots *= 2;
-    size_t *table = calloc(slots, sizeof(*table)); /* number + 1 */
+    size_t *table = berth_calloc(slots, sizeof(*table)); /* number + 1 */
     if (!table)
         return berth_error_nomem(reader->error);
     int code = BERTH_OK;
@@ -160,7 +160,7 @@ static int check_keys(const struct reader *reader, size_t start)
             }
         table[slot] = i + 1;
     }
-    free(table);
+    berth_free(table);
     return code;
 }
 

@@ -5,10 +5,10 @@
 #include "runtime/base/buffer.h"
 #include "runtime/base/error.h"
 #include "runtime/base/map.h"
+#include "runtime/base/memory.h"
 #include "runtime/base/text.h"
 
 #include <berth/call.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define TYPES_MEMORY_MAX ((uint64_t)64 << 20)
@@ -144,7 +144,7 @@ static bool is_reserved(const char *name)
 
 struct berth_types *berth_types_new(void)
 {
-    struct berth_types *types = malloc(sizeof(*types) + TYPES_ROOM);
+    struct berth_types *types = berth_malloc(sizeof(*types) + TYPES_ROOM);
 
     if (!types)
         return NULL;
@@ -162,7 +162,7 @@ void berth_types_free(struct berth_types *types)
         return;
     berth_map_deinit(&types->names);
     berth_arena_deinit(&types->arena);
-    free(types);
+    berth_free(types);
 }
 
 const struct berth_type *berth_types_declared(const struct berth_types *types)
@@ -184,7 +184,7 @@ static int unknown_type(const struct berth_types *types, const char *name,
                         struct berth_error *error)
 {
     size_t count = 0, most = BUILT_IN_COUNT + types->names.count;
-    const char **names = error ? malloc(most * sizeof(*names)) : NULL;
+    const char **names = error ? berth_malloc(most * sizeof(*names)) : NULL;
     const char *nearest = NULL;
 
     if (names) {
@@ -196,7 +196,7 @@ static int unknown_type(const struct berth_types *types, const char *name,
     }
     berth_error_set(error, BERTH_INVALID_ARGUMENT, "unknown type \"%s\"%s%s%s", name,
                     nearest ? "; did you mean " : "", nearest ? nearest : "", nearest ? "?" : "");
-    free(names);
+    berth_free(names);
     return BERTH_INVALID_ARGUMENT;
 }
 

@@ -2,10 +2,10 @@
 #include "runtime/value/value.h"
 
 #include "runtime/base/error.h"
+#include "runtime/base/memory.h"
 #include "runtime/base/text.h"
 #include "runtime/value/json.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* ---- the walk ---- */
@@ -240,7 +240,7 @@ static int copy_piece_malloc(struct visitor *visitor, const struct berth_type *t
     *data = NULL;
     if (!from || visitor->failed)
         return BERTH_OK;
-    void *copy = malloc(size);
+    void *copy = berth_malloc(size);
     if (!copy) {
         visitor->failed = true;
         return BERTH_OK;
@@ -269,7 +269,7 @@ static int free_piece(struct visitor *visitor, const struct berth_type *type, co
                       size_t size)
 {
     (void)visitor, (void)type, (void)size;
-    free((void *)*data);
+    berth_free((void *)*data);
     *data = NULL;
     return BERTH_OK;
 }

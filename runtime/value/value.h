@@ -47,7 +47,7 @@ int berth_value_walk(const struct berth_type *type, void *value,
 int berth_value_copy(const struct berth_type *type, void *to, const void *from,
                      struct berth_arena *arena, bool keep, struct berth_error *error);
 /*
- * The same in memory from malloc, one block of exact size per piece, for the mode that finds
+ * The same on the heap, one block of exact size per piece, for the mode that finds
  * keepers; freed by berth_value_free. After a failure there is nothing to free.
  */
 int berth_value_copy_malloc(const struct berth_type *type, void *to, const void *from,

@@ -133,7 +133,7 @@ int berth_test_try(berth_host *host, const char *function, const char *arguments
         if (ret_result)
             *ret_result = berth_test_format("%s", result);
     }
-    free(result);
+    berth_free(result);
     berth_leave(ctx);
     return code;
 }
@@ -221,6 +221,6 @@ const char *berth_test_module(berth_host *host, const char *module, const char *
         }
     }
     cJSON_Delete(list);
-    free(json);
+    berth_free(json);
     return found;
 }
