@@ -16,6 +16,7 @@
 #include "runtime/core/schedule.h"
 #include "runtime/core/services.h"
 #include "runtime/host.h"
+#include "runtime/host_message.h"
 #include "runtime/host_module.h"
 #include "runtime/reload/lifecycle.h"
 
@@ -219,10 +220,13 @@ static bool unload_all(struct berth_host *host)
 {
     struct berth_error error;
     bool all = true;
-    berth_ctx *admin = berth_admin_enter(host, "the end of the host", &error);
+    int64_t deadline = berth_stop_deadline(host);
+    berth_ctx *admin = berth_admin_enter_until(host, "the end of the host", deadline, &error);
+    if (!admin && error.code == BERTH_DEADLINE_EXCEEDED)
+        berth_host_log(host, NULL, BERTH_LOG_ERROR, "%s", error.text);
     if (!admin)
         return error.code == BERTH_RESOURCE_EXHAUSTED && berth_list_empty(&host->order);
-    host->end_deadline = berth_stop_deadline(host);
+    host->end_deadline = deadline;
     for (struct berth_module *module; (module = next_to_end(host));) {
         if (berth_module_unload(admin, module, true, &error) == BERTH_OK)
             continue;
@@ -236,13 +240,6 @@ static bool unload_all(struct berth_host *host)
     all = all && !host->draining;
     berth_admin_leave(host, admin);
     return all;
-}
-
-/* Whether this is called by a handler, a timer, a watch or a callback for messages. */
-static bool in_turn(struct berth_host *host)
-{
-    berth_ctx *ctx = berth_thread_current(&host->threads);
-    return ctx && berth_thread_of(ctx)->turns > 0;
 }
 
 static void unbind_all(struct berth_host *host)
@@ -263,6 +260,10 @@ static void leave_behind(struct berth_host *host)
     berth_host_log(host, NULL, BERTH_LOG_ERROR,
                    "at the end: something is still inside, which keeps this host in memory");
     __atomic_store_n(&host->options.log, NULL, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&host->lock);
+    berth_list_each(&host->order, link)
+        berth_module_shut(berth_container(link, struct berth_module, link));
+    pthread_mutex_unlock(&host->lock);
     while ((module = berth_idmap_next(&host->app_subscriptions, &position, NULL)))
         berth_mailbox_pause(module);
     unbind_all(host);
@@ -298,23 +299,30 @@ static void registry_free(struct berth_host *host)
     berth_idmap_deinit(&host->app_subscriptions);
 }
 
-static void unsubscribe_all(struct berth_host *host)
+/* false: a callback of the application's has not returned. */
+static bool unsubscribe_all(struct berth_host *host)
 {
     uint32_t position = 0;
     uint64_t id;
+    bool all = true;
     while (berth_idmap_next(&host->app_subscriptions, &position, &id))
-        berth_host_unsubscribe(host, id);
+        all = berth_subscriber_end(host, id, berth_stop_deadline(host)) && all;
+    if (!all)
+        berth_host_log(host, NULL, BERTH_LOG_ERROR,
+                       "at the end: a subscription's callback has not returned");
+    return all;
 }
 
-void berth_host_free(berth_host *host)
+int berth_host_free(berth_host *host)
 {
     if (!host)
-        return;
-    if (!unload_all(host) || in_turn(host)) {
+        return BERTH_OK;
+    if (berth_thread_is_inside(&host->threads))
+        return BERTH_FAILED_PRECONDITION;
+    if (!unload_all(host) || !unsubscribe_all(host)) {
         leave_behind(host);
-        return;
+        return BERTH_DEADLINE_EXCEEDED;
     }
-    unsubscribe_all(host);
     berth_host_module_free(host);
     unbind_all(host);
     berth_schedule_stop(host);
@@ -340,6 +348,7 @@ void berth_host_free(berth_host *host)
     berth_free(host->worker);
     berth_free(host->name);
     berth_free(host);
+    return BERTH_OK;
 }
 
 /* Those that the host's own level is for, or the one module. host->lock held. */
@@ -400,7 +409,7 @@ int berth_host_fd(const berth_host *host)
 
 int berth_host_dispatch(berth_host *host, int timeout_ms)
 {
-    if (berth_thread_current(&host->threads))
+    if (berth_thread_is_inside(&host->threads))
         return -1;
     return berth_schedule_run(host, timeout_ms < 0 ? BERTH_FOREVER : (int64_t)timeout_ms * 1000000);
 }

@@ -81,15 +81,20 @@ int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn
     return subscribe(host, pattern, NULL, fn, user, ret_id, error);
 }
 
-void berth_host_unsubscribe(berth_host *host, uint64_t id)
+bool berth_subscriber_end(berth_host *host, uint64_t id, int64_t deadline)
 {
     pthread_mutex_lock(&host->lock);
     struct berth_module *module = berth_idmap_remove(&host->app_subscriptions, id);
     pthread_mutex_unlock(&host->lock);
     if (!module)
-        return;
+        return true;
     berth_subscription_end(host, module->app_subscription);
-    berth_mailbox_retire(module);
+    return berth_mailbox_retire(module, deadline);
+}
+
+void berth_host_unsubscribe(berth_host *host, uint64_t id)
+{
+    berth_subscriber_end(host, id, BERTH_FOREVER);
 }
 
 /* ---- what is there ---- */

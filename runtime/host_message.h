@@ -16,5 +16,7 @@ struct berth_receiver {
 int berth_receiver_subscribe(berth_host *host, const char *pattern,
                              const struct berth_receiver *receiver, berth_message_fn fn, void *user,
                              uint64_t *ret_id, struct berth_error *error);
+/* As berth_host_unsubscribe; false: the callback has not returned by the deadline. */
+bool berth_subscriber_end(berth_host *host, uint64_t id, int64_t deadline);
 
 #endif

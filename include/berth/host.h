@@ -125,13 +125,19 @@ BERTH_PUBLIC int berth_host_new(const struct berth_host_options *options, berth_
 
 /*
  * Stops every module, each before those that it requires or imports and otherwise in the reverse
- * order of loading; ends the threads and workers, and frees the host. Not inside a call, and no
- * other thread may be using the host. NULL does nothing. All modules share one stop_timeout_ns for
- * the calls that are inside, of which each gets a fifth at least. What could not be finished is
- * logged, by module and number of calls, and then all that it can reach, the host too, stays in
- * memory; nothing of it calls the application any more.
+ * order of loading; ends the threads and workers, and frees the host. Any thread may do so, unless
+ * it has entered the host or is in something that the host has called: a function, a handler, a
+ * line of the log. That is failed_precondition, and nothing has changed. No other thread may be
+ * using the host. NULL does nothing.
+ *
+ * It waits for a load or reload that is going on, for calls that are inside of modules and for
+ * callbacks of subscriptions; all of that shares one stop_timeout_ns, of which each module gets a
+ * fifth at least. Beyond it are only what modules do in STOP and in destructors in this process,
+ * which nothing can end. What could not be finished is logged, by module and number of calls, and
+ * then all that it can reach, the host too, stays in memory: deadline_exceeded. Nothing of it calls
+ * the application any more, and the application must not use it, either.
  */
-BERTH_PUBLIC void berth_host_free(berth_host *host);
+BERTH_PUBLIC int berth_host_free(berth_host *host);
 
 /*
  * How detailed the lines of a module may be that are passed on: an enum berth_log_level, or -1, as

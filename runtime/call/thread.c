@@ -27,6 +27,8 @@ struct berth_scope {
  */
 static _Thread_local struct berth_thread *own_threads
     __attribute__((tls_model("initial-exec"))); /* handlers read it, and must not allocate it */
+static _Thread_local const struct berth_callout *callouts
+    __attribute__((tls_model("initial-exec")));
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t exit_key;
 static bool have_exit_key;
@@ -249,6 +251,25 @@ berth_ctx *berth_thread_current(struct berth_threads *set)
         return NULL;
     berth_ctx *ctx = first_free(thread);
     return ctx == berth_thread_base(thread) ? NULL : ctx - 1;
+}
+
+void berth_callout_begin(struct berth_callout *callout, const struct berth_threads *set)
+{
+    *callout = (struct berth_callout){ set, callouts };
+    callouts = callout;
+}
+
+void berth_callout_end(const struct berth_callout *callout)
+{
+    callouts = callout->outer;
+}
+
+bool berth_thread_is_inside(struct berth_threads *set)
+{
+    for (const struct berth_callout *callout = callouts; callout; callout = callout->outer)
+        if (callout->set == set)
+            return true;
+    return berth_thread_current(set) != NULL;
 }
 
 static size_t frames_of(struct berth_thread *thread, bool (*inside)(void *user, uintptr_t word),

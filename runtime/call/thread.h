@@ -69,7 +69,6 @@ struct berth_thread {
     struct berth_tally *tally;   /* what it has counted, or NULL; changed under the set's lock */
     const bool *stopping; /* what berth_stopping asks besides the deadline, or NULL; atomic */
     struct berth_acting acting;
-    unsigned turns;           /* mails that it is handling */
     struct berth_fault spare; /* for when there is no memory */
 };
 
@@ -95,6 +94,19 @@ void berth_thread_leave(berth_ctx *ctx);
 int64_t berth_thread_outer_deadline(const berth_ctx *ctx);
 /* The ctx of the innermost function that runs on the calling thread, or NULL. */
 berth_ctx *berth_thread_current(struct berth_threads *set);
+
+/*
+ * The application's code that runs outside of any frame: a line of the log, the first steps of a
+ * thread. On the caller's stack; may be nested.
+ */
+struct berth_callout {
+    const struct berth_threads *set;
+    const struct berth_callout *outer;
+};
+void berth_callout_begin(struct berth_callout *callout, const struct berth_threads *set);
+void berth_callout_end(const struct berth_callout *callout);
+/* Whether the calling thread has entered, or is in such code: the host cannot end under it. */
+bool berth_thread_is_inside(struct berth_threads *set);
 
 /*
  * Frames. push is visible to others before whatever is read next; a word must stay valid memory or

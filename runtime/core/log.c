@@ -109,7 +109,10 @@ static void pass_on(const struct berth_host *host, const struct berth_generation
                                    .module = label,
                                    .text = text,
                                    .chain = chain };
+    struct berth_callout callout;
+    berth_callout_begin(&callout, &host->threads);
     log(host->options.log_user, &line);
+    berth_callout_end(&callout);
 }
 
 #define TEXT_MAX 2048

@@ -366,8 +366,6 @@ bool berth_mailbox_turn(struct berth_module *module)
         return false;
     berth_ctx *ctx = berth_thread_enter(&module->host->threads);
     bool done = true;
-    if (ctx)
-        berth_thread_of(ctx)->turns++;
     if (!ctx) {
         done = false; /* no memory: tried again */
     } else if (module->app_fn) {
@@ -375,10 +373,8 @@ bool berth_mailbox_turn(struct berth_module *module)
     } else {
         done = turn_run(ctx, module, generation, mail);
     }
-    if (ctx) {
-        berth_thread_of(ctx)->turns--;
+    if (ctx)
         berth_thread_leave(ctx);
-    }
     turn_end(module, generation, mail, !done);
     return true;
 }
@@ -396,20 +392,24 @@ void berth_mailbox_settle(struct berth_module *module)
         berth_module_free(module);
 }
 
-void berth_mailbox_retire(struct berth_module *module)
+bool berth_mailbox_retire(struct berth_module *module, int64_t deadline)
 {
+    const struct timespec at = { deadline / 1000000000, deadline % 1000000000 };
+    int number = 0;
     berth_mailbox_pause(module);
     berth_mailbox_drop(module);
     pthread_mutex_lock(&module->mail_lock);
     if (module->queued && berth_schedule_cancel(module))
         module->queued = false;
     module->retired = module->queued && pthread_equal(module->runner, pthread_self());
-    while (module->queued && !module->retired)
-        pthread_cond_wait(&module->turn_ended, &module->mail_lock);
-    bool later = module->retired;
+    while (module->queued && !module->retired && number == 0)
+        number = pthread_cond_timedwait(&module->turn_ended, &module->mail_lock, &at);
+    bool now = !module->queued, own = module->retired;
+    module->retired = !now; /* else the end of that turn frees it */
     pthread_mutex_unlock(&module->mail_lock);
-    if (!later)
+    if (now)
         berth_module_free(module);
+    return now || own;
 }
 
 /*

@@ -23,8 +23,11 @@ void berth_mailbox_serve(struct berth_generation *generation);
 /* No more than `self` turns of the generation go on, or the deadline has passed (false). */
 bool berth_mailbox_quiet(struct berth_module *module, const struct berth_generation *generation,
                          size_t self, int64_t deadline);
-/* Frees an application's module, after a turn that it may be in (its own: later). */
-void berth_mailbox_retire(struct berth_module *module);
+/*
+ * Frees an application's module, after a turn that it may be in (its own: later). false: that has
+ * not ended by the deadline, and will do it.
+ */
+bool berth_mailbox_retire(struct berth_module *module, int64_t deadline);
 
 /* Handles one mail; false: nothing to do now. After a batch of them, settle. */
 bool berth_mailbox_turn(struct berth_module *module);

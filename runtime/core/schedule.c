@@ -75,17 +75,19 @@ static void block_signals(sigset_t *old)
 
 /* What a thread is to do, when the application has something to do on it first. */
 struct start {
+    struct berth_host *host;
     void *(*run)(void *);
     void *argument;
-    void (*thread)(void *user);
-    void *user;
 };
 
 static void *start_main(void *argument)
 {
     struct start start = *(struct start *)argument;
+    struct berth_callout callout;
     berth_free(argument);
-    start.thread(start.user);
+    berth_callout_begin(&callout, &start.host->threads);
+    start.host->options.thread(start.host->options.thread_user);
+    berth_callout_end(&callout);
     return start.run(start.argument);
 }
 
@@ -97,7 +99,7 @@ int berth_thread_spawn(struct berth_host *host, pthread_t *ret_thread, void *(*r
     if (host->options.thread && !start)
         return ENOMEM;
     if (start)
-        *start = (struct start){ run, argument, host->options.thread, host->options.thread_user };
+        *start = (struct start){ host, run, argument };
     block_signals(&old);
     int number = start ? pthread_create(ret_thread, NULL, start_main, start)
                        : pthread_create(ret_thread, NULL, run, argument);

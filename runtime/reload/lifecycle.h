@@ -13,6 +13,9 @@
  * hooks, until leave.
  */
 berth_ctx *berth_admin_enter(struct berth_host *host, const char *what, struct berth_error *error);
+/* The same, or deadline_exceeded. */
+berth_ctx *berth_admin_enter_until(struct berth_host *host, const char *what, int64_t deadline,
+                                   struct berth_error *error);
 void berth_admin_leave(struct berth_host *host, berth_ctx *ctx);
 
 /* name NULL: the manifest's. The image is taken, also on failure. */

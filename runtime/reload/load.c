@@ -17,23 +17,31 @@
 #include <time.h>
 
 /*
- * A module's own thread must not wait for who waits for its end (false): it looks whether that has
- * been asked for.
+ * A module's own thread must not wait for who waits for its end: it looks whether that has been
+ * asked for.
  */
-static bool admin_lock(struct berth_host *host, const struct berth_thread *thread)
+static int admin_lock(struct berth_host *host, const struct berth_thread *thread, int64_t deadline)
 {
     const bool *stopping = thread->stopping;
-    if (!stopping)
-        return pthread_mutex_lock(&host->admin) == 0;
+    if (!stopping && deadline == BERTH_FOREVER)
+        return pthread_mutex_lock(&host->admin) == 0 ? BERTH_OK : BERTH_INTERNAL;
     while (pthread_mutex_trylock(&host->admin) != 0) {
-        if (__atomic_load_n(stopping, __ATOMIC_ACQUIRE))
-            return false;
+        if (stopping && __atomic_load_n(stopping, __ATOMIC_ACQUIRE))
+            return BERTH_CANCELLED;
+        if (berth_now() >= deadline)
+            return BERTH_DEADLINE_EXCEEDED;
         nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
     }
-    return true;
+    return BERTH_OK;
 }
 
 berth_ctx *berth_admin_enter(struct berth_host *host, const char *what, struct berth_error *error)
+{
+    return berth_admin_enter_until(host, what, BERTH_FOREVER, error);
+}
+
+berth_ctx *berth_admin_enter_until(struct berth_host *host, const char *what, int64_t deadline,
+                                   struct berth_error *error)
 {
     berth_ctx *ctx = berth_thread_enter(&host->threads);
     if (!ctx) {
@@ -48,8 +56,12 @@ berth_ctx *berth_admin_enter(struct berth_host *host, const char *what, struct b
         berth_thread_leave(ctx);
         return NULL;
     }
-    if (!admin_lock(host, berth_thread_of(ctx))) {
-        berth_error_set(error, BERTH_CANCELLED, "%s: the module of this thread is being stopped",
+    int code = admin_lock(host, berth_thread_of(ctx), deadline);
+    if (code != BERTH_OK) {
+        berth_error_set(error, code,
+                        code == BERTH_CANCELLED
+                            ? "%s: the module of this thread is being stopped"
+                            : "%s: another load, unload or reload has not ended in time",
                         what);
         berth_thread_leave(ctx);
         return NULL;

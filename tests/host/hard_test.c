@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Applications and modules that make it hard: what is done while START runs, threads and calls that
- * do not end, the end of a host from inside.
+ * do not end.
  */
 #include "tests/support/hosting.h"
 
@@ -468,7 +468,7 @@ static void a_thread_does_not_keep_the_end_of_a_host(void)
 {
     make_stubborn(50 * MS);
     CALL(host, "stubborn.begin", "[]");
-    berth_host_free(host);
+    CHECK_INT(berth_host_free(host), BERTH_DEADLINE_EXCEEDED);
     CHECK_CONTAINS(berth_test_log(), "stubborn");
     CHECK_CONTAINS(berth_test_log(), "keeps this host in memory");
     close(ends[1]); /* its thread ends now, in a host that is not the application's any more */
@@ -479,51 +479,8 @@ static void a_timer_does_not_keep_the_end_of_a_host(void)
     make_stubborn(50 * MS);
     CALL(host, "stubborn.delay", "[]");
     usleep(20000);
-    berth_host_free(host);
+    CHECK_INT(berth_host_free(host), BERTH_DEADLINE_EXCEEDED);
     close(ends[1]);
-}
-
-static void free_host(void)
-{
-    berth_host_free(host);
-}
-
-static void a_host_may_end_inside_a_call(void)
-{
-    make_host(50 * MS);
-    LOAD(host, "starter", NULL);
-    on_holding = free_host;
-    berth_ctx *ctx = berth_host_enter(host);
-    CHECK_INT(berth_call(ctx, "starter.hold", NULL, 0, NULL), BERTH_OK);
-    berth_leave(ctx);
-    CHECK_CONTAINS(berth_test_log(), "inside of a call of its own");
-    CHECK_CONTAINS(berth_test_log(), "keeps this host in memory");
-}
-
-static bool freed; /* atomic */
-
-static void free_and_tell(berth_ctx *ctx, const struct berth_message *message, void *user)
-{
-    (void)ctx;
-    (void)message;
-    (void)user;
-    berth_host_free(host);
-    __atomic_store_n(&freed, true, __ATOMIC_RELEASE);
-}
-
-static void a_host_may_end_in_a_callback(void)
-{
-    struct berth_error error;
-
-    make_host(50 * MS);
-    LOAD(host, "publisher", NULL);
-    CHECK_CODE(berth_host_subscribe(host, "news.bell", free_and_tell, NULL, NULL, &error), BERTH_OK,
-               &error);
-    freed = false;
-    CALL(host, "publisher.ring", "[]");
-    for (int i = 0; i < 20000 && !__atomic_load_n(&freed, __ATOMIC_ACQUIRE); i++)
-        usleep(1000);
-    CHECK(__atomic_load_n(&freed, __ATOMIC_ACQUIRE));
 }
 
 static const struct berth_test tests[] = {
@@ -547,8 +504,6 @@ static const struct berth_test tests[] = {
       two_serial_modules_do_not_wait_for_each_other },
     { "a_thread_does_not_keep_the_end_of_a_host", a_thread_does_not_keep_the_end_of_a_host },
     { "a_timer_does_not_keep_the_end_of_a_host", a_timer_does_not_keep_the_end_of_a_host },
-    { "a_host_may_end_in_a_callback", a_host_may_end_in_a_callback },
-    { "a_host_may_end_inside_a_call", a_host_may_end_inside_a_call }, /* last: app stays in it */
 };
 
 int main(int argc, char **argv)
