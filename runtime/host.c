@@ -3,6 +3,7 @@
 #include <berth/host.h>
 
 #include "runtime/base/memory.h"
+#include "runtime/base/process.h"
 #include "runtime/base/text.h"
 #include "runtime/carrier/wire.h"
 #include "runtime/core/event.h"
@@ -109,12 +110,18 @@ static void topic_lock_init(pthread_rwlock_t *lock)
 int berth_host_make(const struct berth_host_options *options, const struct berth_upstream *upstream,
                     berth_host **ret_host, struct berth_error *error)
 {
+    int code = berth_process_begin(error);
+    if (code != BERTH_OK)
+        return code;
     struct berth_host *host = berth_calloc(1, sizeof *host);
-    if (!host)
+    if (!host) {
+        berth_process_end();
         return berth_error_nomem(error);
+    }
     host->upstream = upstream;
     host->since = berth_now();
     if (berth_threads_init(&host->threads, &berth_services) != BERTH_OK) {
+        berth_process_end();
         berth_free(host);
         return berth_error_set(
             error, BERTH_UNIMPLEMENTED,
@@ -148,7 +155,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     berth_idmap_init(&host->handles);
     berth_idmap_init(&host->alarms);
     berth_idmap_init(&host->app_subscriptions);
-    int code = host_init(host, options, error);
+    code = host_init(host, options, error);
     if (code == BERTH_OK && !upstream)
         code = berth_host_module_load(host, error);
     if (code != BERTH_OK) {
@@ -315,7 +322,7 @@ static bool unsubscribe_all(struct berth_host *host)
 
 int berth_host_free(berth_host *host)
 {
-    if (!host)
+    if (!host || berth_process_is_forked())
         return BERTH_OK;
     if (berth_thread_is_inside(&host->threads))
         return BERTH_FAILED_PRECONDITION;
@@ -348,6 +355,7 @@ int berth_host_free(berth_host *host)
     berth_free(host->worker);
     berth_free(host->name);
     berth_free(host);
+    berth_process_end();
     return BERTH_OK;
 }
 
@@ -372,6 +380,8 @@ int berth_host_set_log_level(berth_host *host, const char *name, int level,
                              struct berth_error *error)
 {
     struct berth_module *module = NULL;
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     if (level < -1 || level > BERTH_LOG_DEBUG || (level < 0 && !*name))
         return berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "the level %d of the log of \"%.64s\" is none: it is one of enum "
@@ -394,6 +404,8 @@ int berth_host_set_log_level(berth_host *host, const char *name, int level,
 
 int berth_host_check(berth_host *host, int timeout_ms, struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     int64_t patience = (int64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000;
     const char *missing = berth_schedule_check(host, berth_now() + patience);
     if (!missing)
@@ -409,7 +421,7 @@ int berth_host_fd(const berth_host *host)
 
 int berth_host_dispatch(berth_host *host, int timeout_ms)
 {
-    if (berth_thread_is_inside(&host->threads))
+    if (berth_process_is_forked() || berth_thread_is_inside(&host->threads))
         return -1;
     return berth_schedule_run(host, timeout_ms < 0 ? BERTH_FOREVER : (int64_t)timeout_ms * 1000000);
 }
@@ -603,6 +615,8 @@ static void refused(berth_host *host, const char *module, const struct berth_err
 int berth_host_load_as(berth_host *host, const char *file, const struct berth_load_options *options,
                        char ret_name[BERTH_IDENTIFIER_MAX + 1], struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     struct berth_error why = { 0 };
     struct berth_load load = { 0 };
     bool done = false;
@@ -626,6 +640,8 @@ int berth_host_load_all(berth_host *host, const char *const *files,
                         const struct berth_load_options *options, size_t count,
                         struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     struct berth_error why = { 0 };
     struct berth_load *loads = berth_calloc(count + 1, sizeof *loads);
     bool *done = berth_calloc(count + 1, sizeof *done);
@@ -678,6 +694,8 @@ static int check_is_file(const struct berth_module *module, bool application_may
 
 int berth_host_unload_as(berth_host *host, const char *name, bool force, struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     struct berth_error why = { 0 };
     berth_ctx *admin = berth_admin_enter(host, "an unload", &why);
     struct berth_module *module = admin ? find_loaded(host, name, &why) : NULL;
@@ -722,6 +740,8 @@ int berth_host_reload_with(berth_host *host, const char *name,
                            const struct berth_reload_options *how,
                            struct berth_reload_report *report, struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     struct berth_reload_options wanted = { .size = sizeof wanted };
     struct berth_reload_report own;
     struct berth_error why = { 0 };
@@ -768,6 +788,8 @@ static int check_single_host(const struct berth_image *image, struct berth_error
 
 int berth_host_provide(berth_host *host, const struct berth_entry *entry, struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     struct berth_image *image;
     struct berth_error why = { 0 };
     int code = berth_image_application(entry, &image, error);
@@ -796,6 +818,8 @@ int berth_host_provide(berth_host *host, const struct berth_entry *entry, struct
 
 int berth_host_permit(berth_host *host, const char *policy_json, struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     struct berth_error why = { 0 };
     struct berth_policy policy;
     int code = berth_policy_read(policy_json, &policy, &why);
@@ -815,6 +839,8 @@ int berth_host_permit(berth_host *host, const char *policy_json, struct berth_er
 
 int berth_host_permissions(berth_host *host, char **ret_json, struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     struct berth_buffer buffer;
     berth_buffer_init(&buffer, 0);
     berth_permissions_print(host, &buffer);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "runtime/base/memory.h"
+#include "runtime/base/process.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/registry.h"
 
@@ -100,6 +101,8 @@ static int bind_edge(berth_host *host, struct berth_edge *edge, const char *name
 int berth_host_bind(berth_host *host, const char *name, const char *signature, size_t size,
                     struct berth_link *link, struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     /* Not by calloc, which does not know the alignment of the link in an edge. */
     struct berth_edge *edge = berth_aligned_alloc(_Alignof(struct berth_edge), sizeof *edge);
     if (edge)
@@ -135,7 +138,7 @@ int berth_host_bind(berth_host *host, const char *name, const char *signature, s
 void berth_host_unbind(berth_host *host, struct berth_link *link)
 {
     struct berth_edge *edge = link->edge;
-    if (!edge)
+    if (!edge || berth_process_is_forked())
         return;
     pthread_mutex_lock(&host->lock);
     berth_edge_shut(edge);

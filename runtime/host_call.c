@@ -3,6 +3,7 @@
 #include <berth/host.h>
 
 #include "runtime/base/memory.h"
+#include "runtime/base/process.h"
 #include "runtime/base/text.h"
 #include "runtime/core/call.h"
 #include "runtime/core/flow.h"
@@ -91,6 +92,8 @@ static bool is_there(const struct berth_cell *cell)
 static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct berth_value *arguments,
                        size_t count, struct berth_value *ret_result)
 {
+    if (berth_process_is_forked())
+        return berth_call_refuse_forked(ctx);
     union {
         uint64_t words[4];
         long double aligned;
@@ -141,6 +144,8 @@ static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct ber
 int berth_call(berth_ctx *ctx, const char *name, const struct berth_value *arguments, size_t count,
                struct berth_value *ret_result)
 {
+    if (berth_process_is_forked())
+        return berth_call_refuse_forked(ctx);
     struct berth_cell *cell = berth_cell_lookup(ctx, name);
     if (BERTH_I_UNLIKELY(!is_there(cell)))
         return not_found(ctx, name);
@@ -156,6 +161,8 @@ struct berth_function {
 int berth_function_find(berth_host *host, const char *name, berth_function **ret_function,
                         struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     berth_function *function = NULL;
     int code = BERTH_OK;
     pthread_mutex_lock(&host->lock);
@@ -185,7 +192,7 @@ int berth_function_find(berth_host *host, const char *name, berth_function **ret
 
 void berth_function_free(berth_function *function)
 {
-    if (!function)
+    if (!function || berth_process_is_forked())
         return;
     struct berth_host *host = function->cell->module->host;
     pthread_mutex_lock(&host->lock);
@@ -215,6 +222,8 @@ static bool same_signature(berth_function *function, const struct berth_item *it
 int berth_function_invoke(berth_function *function, berth_ctx *ctx, const void *const *arguments,
                           void *result)
 {
+    if (berth_process_is_forked())
+        return berth_call_refuse_forked(ctx);
     struct berth_cell *cell = function->cell;
     struct berth_visit visit = { .cell = cell, .flow = berth_flow_of("", cell) };
     struct berth_item *item = berth_visit_begin(ctx, &visit);
@@ -249,6 +258,8 @@ struct text_call {
 
 static int call_text(berth_ctx *ctx, const char *name, const struct text_call *call)
 {
+    if (berth_process_is_forked())
+        return berth_call_refuse_forked(ctx);
     struct berth_cell *cell = berth_cell_lookup(ctx, name);
     struct berth_arena *arena = &berth_thread_of(ctx)->arena;
     struct berth_error error = { 0 };

@@ -3,6 +3,7 @@
 #include <berth/host.h>
 
 #include "runtime/base/memory.h"
+#include "runtime/base/process.h"
 #include "runtime/core/call.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
@@ -13,6 +14,8 @@
 
 int berth_publish_json(berth_ctx *ctx, const char *name, const char *fields)
 {
+    if (berth_process_is_forked())
+        return berth_call_refuse_forked(ctx);
     struct berth_host *host = berth_host_of(ctx);
     struct berth_error error = { 0 };
     const void **arguments;
@@ -41,6 +44,8 @@ int berth_publish_json(berth_ctx *ctx, const char *name, const char *fields)
 static int subscribe(berth_host *host, const char *pattern, const struct berth_receiver *receiver,
                      berth_message_fn fn, void *user, uint64_t *ret_id, struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     if (!fn)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "a subscription needs a function");
     struct berth_module *module = berth_module_new(host, "");
@@ -83,6 +88,8 @@ int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn
 
 bool berth_subscriber_end(berth_host *host, uint64_t id, int64_t deadline)
 {
+    if (berth_process_is_forked())
+        return true;
     pthread_mutex_lock(&host->lock);
     struct berth_module *module = berth_idmap_remove(&host->app_subscriptions, id);
     pthread_mutex_unlock(&host->lock);
@@ -132,6 +139,8 @@ static void print_module(struct berth_module *module, struct berth_buffer *buffe
 
 int berth_host_list(berth_host *host, char **ret_json, struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     struct berth_buffer buffer;
     const char *comma = "";
     berth_buffer_init(&buffer, 0);
@@ -167,6 +176,8 @@ int berth_host_list(berth_host *host, char **ret_json, struct berth_error *error
 
 int berth_host_show(berth_host *host, const char *name, char **ret_json, struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     struct berth_buffer buffer;
     berth_buffer_init(&buffer, 0);
     pthread_mutex_lock(&host->lock);

@@ -3,6 +3,7 @@
 #include <berth/host.h>
 
 #include "runtime/base/memory.h"
+#include "runtime/base/process.h"
 #include "runtime/base/usage.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/registry.h"
@@ -181,6 +182,8 @@ static void print_flows(struct berth_buffer *buffer, const struct berth_flow_cou
 
 int berth_host_stats(berth_host *host, char **ret_json, struct berth_error *error)
 {
+    if (berth_process_is_forked())
+        return berth_process_refuse(error);
     struct berth_buffer buffer;
     struct rows rows;
     size_t count = 0;
@@ -216,5 +219,6 @@ int berth_host_stats(berth_host *host, char **ret_json, struct berth_error *erro
 
 void berth_host_count_all(berth_host *host, bool all)
 {
-    berth_flows_count_all(host, all);
+    if (!berth_process_is_forked())
+        berth_flows_count_all(host, all);
 }

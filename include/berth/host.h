@@ -11,6 +11,10 @@
  * the failure in *error, which may be NULL. Unless said otherwise functions may be called from any
  * thread, and inside a call.
  *
+ * After a fork the child may only exec or _exit. What it calls of a host is failed_precondition or
+ * does nothing, berth_host_free included, and the parent notices none of it. Only bound calls are
+ * not asked, for the sake of their path. A child of a process that has no host may make one.
+ *
  * All of it is since 0.1.
  */
 #ifndef BERTH_HOST_H
@@ -278,7 +282,7 @@ BERTH_PUBLIC int berth_host_show(berth_host *host, const char *name, char **ret_
  * "calls":[{"from","to","calls","estimated","errors","p50_ns",…}],"messages":[{"from","topic","to",
  * "messages","dropped","errors","p50_ns",…}]}. "calls" and "messages" have one entry for each pair
  * that has had any ("from" is "" for the application); doc/host-module.md tells what each member
- * means. Any thread; does not block. *ret_json is the caller's to free().   since 0.1
+ * means. Any thread; does not block. *ret_json is the caller's to berth_free().   since 0.1
  */
 BERTH_PUBLIC int berth_host_stats(berth_host *host, char **ret_json, struct berth_error *error);
 /*
@@ -334,7 +338,7 @@ BERTH_PUBLIC int berth_host_permissions(berth_host *host, char **ret_json,
 /*
  * Makes this thread one of the host's, until berth_leave(ctx): ctx is for the calls below, on this
  * thread. Results and memory of berth_alloc live until then. May be nested, and inside a call of
- * another host. NULL without memory.
+ * another host. NULL without memory, and in a child of fork.
  */
 BERTH_PUBLIC berth_ctx *berth_host_enter(berth_host *host);
 

@@ -3,6 +3,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/process.h"
 #include "runtime/base/text.h"
 
 #include <linux/membarrier.h>
@@ -41,6 +42,8 @@ static void thread_free(struct berth_thread *thread);
 static void thread_exit(void *unused)
 {
     (void)unused;
+    if (berth_process_is_forked())
+        return;
     struct berth_thread *thread = own_threads;
     own_threads = NULL;
     while (thread) {
@@ -200,6 +203,8 @@ static berth_ctx *first_free(struct berth_thread *thread)
 
 berth_ctx *berth_thread_enter(struct berth_threads *set)
 {
+    if (berth_process_is_forked())
+        return NULL;
     struct berth_thread *thread = thread_find(set);
     if (!thread)
         thread = thread_new(set);
@@ -221,6 +226,8 @@ berth_ctx *berth_thread_enter(struct berth_threads *set)
 void berth_thread_leave(berth_ctx *ctx)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
+    if (berth_process_is_forked())
+        return;
     faults_drop(thread, ctx);
     while (thread->scope && thread->scope->ctx >= ctx) {
         struct berth_scope *scope = thread->scope;
@@ -384,6 +391,30 @@ size_t berth_chain_print(const berth_ctx *ctx, char *buffer, size_t size)
     return names;
 }
 
+static void fault_put(struct berth_thread *thread, struct berth_fault *fault, berth_ctx *ctx,
+                      int code)
+{
+    fault->code = code >= BERTH_CANCELLED && code <= BERTH_UNAUTHENTICATED ? code : BERTH_UNKNOWN;
+    fault->level = ctx;
+    fault->next = thread->faults;
+    thread->faults = fault;
+    faults_mark(thread, ctx);
+}
+
+void berth_fault_raise_static(berth_ctx *ctx, int code, const char *text)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    faults_settle(thread);
+    for (struct berth_fault *fault = thread->faults; fault; fault = fault->next)
+        if (fault == &thread->spare) { /* there is one already: it says enough */
+            fault->level = ctx;
+            faults_mark(thread, ctx);
+            return;
+        }
+    thread->spare.text = text;
+    fault_put(thread, &thread->spare, ctx, code);
+}
+
 /* joint: what stands between the chain of calls and the text. */
 static void fault_add(berth_ctx *ctx, int code, const char *text, const char *joint)
 {
@@ -402,28 +433,16 @@ static void fault_add(berth_ctx *ctx, int code, const char *text, const char *jo
     struct berth_fault *fault = berth_malloc(sizeof *fault + size);
     if (!fault) {
         faults_drop(thread, ctx);
-        for (struct berth_fault *other = thread->faults; other; other = other->next)
-            if (other == &thread->spare) {
-                other->level = ctx;
-                faults_mark(thread, ctx);
-                return;
-            }
-        fault = &thread->spare;
-        fault->text = "out of memory";
-        code = code ? code : BERTH_RESOURCE_EXHAUSTED;
-    } else {
-        char *words = (char *)(fault + 1);
-        snprintf(words, size, "%s%s%s%s%s%s", names ? chain : "", names ? joint : "", text,
-                 cause ? " (because: " : "", cause ? cause : "", cause ? ")" : "");
-        words[berth_utf8_cut(words, strlen(words))] = '\0';
-        fault->text = words;
-        faults_drop(thread, ctx);
+        berth_fault_raise_static(ctx, code ? code : BERTH_RESOURCE_EXHAUSTED, "out of memory");
+        return;
     }
-    fault->code = code >= BERTH_CANCELLED && code <= BERTH_UNAUTHENTICATED ? code : BERTH_UNKNOWN;
-    fault->level = ctx;
-    fault->next = thread->faults;
-    thread->faults = fault;
-    faults_mark(thread, ctx);
+    char *words = (char *)(fault + 1);
+    snprintf(words, size, "%s%s%s%s%s%s", names ? chain : "", names ? joint : "", text,
+             cause ? " (because: " : "", cause ? cause : "", cause ? ")" : "");
+    words[berth_utf8_cut(words, strlen(words))] = '\0';
+    fault->text = words;
+    faults_drop(thread, ctx);
+    fault_put(thread, fault, ctx, code);
 }
 
 void berth_fault_raise_va(berth_ctx *ctx, int code, const char *format, va_list arguments)

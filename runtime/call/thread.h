@@ -85,8 +85,8 @@ static inline berth_ctx *berth_thread_base(struct berth_thread *thread)
 }
 
 /*
- * The calling thread's ctx, one level above what it is inside of; NULL without memory or when too
- * deep.
+ * The calling thread's ctx, one level above what it is inside of; NULL without memory, when too
+ * deep, or in a child of fork.
  */
 berth_ctx *berth_thread_enter(struct berth_threads *set);
 void berth_thread_leave(berth_ctx *ctx);
@@ -156,6 +156,8 @@ void berth_fault_raise_va(berth_ctx *ctx, int code, const char *format, va_list 
     __attribute__((format(printf, 3, 0)));
 void berth_fault_raise_format(berth_ctx *ctx, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* text: static. Takes no memory and no lock, and does not tell the chain. */
+void berth_fault_raise_static(berth_ctx *ctx, int code, const char *text);
 void berth_fault_clear(berth_ctx *ctx);
 int berth_fault_get(berth_ctx *ctx, const char **ret_text);
 /* Moves the newest error of ctx's frame to *error and clears; returns its code. */

@@ -5,12 +5,19 @@
  */
 #include "runtime/core/call.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/process.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/registry.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+int berth_call_refuse_forked(berth_ctx *ctx)
+{
+    berth_fault_raise_static(ctx, BERTH_FAILED_PRECONDITION, berth_process_refusal());
+    return BERTH_FAILED_PRECONDITION;
+}
 
 int64_t berth_deadline(const berth_ctx *ctx, const struct berth_host *host)
 {

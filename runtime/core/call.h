@@ -68,6 +68,8 @@ int berth_cell_mismatch(berth_ctx *ctx, struct berth_cell *cell,
 int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, struct berth_flow *flow,
                     const struct berth_signature *expected, const void *const *arguments,
                     void *result);
+/* Marks ctx: this is a child of fork, which may not. Returns the code. */
+int berth_call_refuse_forked(berth_ctx *ctx);
 /* By the thread's cache, then the registry. NULL: nobody has ever had or imported it. */
 struct berth_cell *berth_cell_lookup(berth_ctx *ctx, const char *name);
 

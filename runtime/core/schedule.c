@@ -73,45 +73,43 @@ static void block_signals(sigset_t *old)
     pthread_sigmask(SIG_SETMASK, &all, old);
 }
 
-/* What a thread is to do, when the application has something to do on it first. */
 struct start {
     struct berth_host *host;
     void *(*run)(void *);
     void *argument;
+    char name[16];
 };
 
+/* It names itself: for another thread the C library opens a file, which a fork would inherit. */
 static void *start_main(void *argument)
 {
     struct start start = *(struct start *)argument;
-    struct berth_callout callout;
+    const struct berth_host_options *options = &start.host->options;
     berth_free(argument);
-    berth_callout_begin(&callout, &start.host->threads);
-    start.host->options.thread(start.host->options.thread_user);
-    berth_callout_end(&callout);
+    pthread_setname_np(pthread_self(), start.name);
+    if (options->thread) {
+        struct berth_callout callout;
+        berth_callout_begin(&callout, &start.host->threads);
+        options->thread(options->thread_user);
+        berth_callout_end(&callout);
+    }
     return start.run(start.argument);
 }
 
 int berth_thread_spawn(struct berth_host *host, pthread_t *ret_thread, void *(*run)(void *),
                        void *argument, const char *name)
 {
-    struct start *start = host->options.thread ? berth_malloc(sizeof *start) : NULL;
+    struct start *start = berth_malloc(sizeof *start);
     sigset_t old;
-    if (host->options.thread && !start)
+    if (!start)
         return ENOMEM;
-    if (start)
-        *start = (struct start){ host, run, argument };
+    *start = (struct start){ .host = host, .run = run, .argument = argument };
+    strncpy(start->name, name, sizeof start->name - 1);
     block_signals(&old);
-    int number = start ? pthread_create(ret_thread, NULL, start_main, start)
-                       : pthread_create(ret_thread, NULL, run, argument);
+    int number = pthread_create(ret_thread, NULL, start_main, start);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (number != 0)
         berth_free(start);
-    if (number == 0) {
-        char cut[16];
-        strncpy(cut, name, sizeof cut - 1);
-        cut[sizeof cut - 1] = '\0';
-        pthread_setname_np(*ret_thread, cut);
-    }
     return number;
 }
 

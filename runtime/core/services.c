@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a module reaches through its ctx: the table of <berth/call.h>. */
 #include "runtime/core/services.h"
+#include "runtime/base/process.h"
 #include "runtime/core/alarm.h"
 #include "runtime/core/call.h"
 #include "runtime/core/flow.h"
@@ -31,6 +32,10 @@ static bool item_refused(berth_ctx *ctx, const struct berth_edge *edge,
 static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void))
 {
     struct berth_edge *edge = link->edge;
+    if (berth_process_is_forked()) {
+        berth_call_refuse_forked(ctx);
+        return BERTH_ENTER_REFUSED;
+    }
     if (!edge) {
         berth_fault_raise_format(ctx, BERTH_FAILED_PRECONDITION,
                                  "this import is not bound: its module is not loaded");
@@ -129,7 +134,9 @@ static void wake(struct berth_gate *gate)
 
 static void publish(berth_ctx *ctx, struct berth_link *link, const void *const *arguments)
 {
-    if (link->edge)
+    if (berth_process_is_forked())
+        berth_call_refuse_forked(ctx);
+    else if (link->edge)
         berth_publish(ctx, link->edge, arguments);
 }
 
