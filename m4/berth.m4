@@ -119,6 +119,13 @@ AC_DEFUN([BERTH_REQUIRE_LIBRARY], [
 		[AC_MSG_ERROR([$2 is missing (Debian: apt-get install $3): $$1_PKG_ERRORS])])
 ])
 
+# BERTH_FIND_LIBRARY(PREFIX, MODULE, DEBIAN-PACKAGE): for what a test needs. PREFIX_CFLAGS and _LIBS are
+# empty without it, and berth_PREFIX_summary says so.
+AC_DEFUN([BERTH_FIND_LIBRARY], [
+	PKG_CHECK_MODULES([$1], [$2], [berth_$1_summary=yes],
+		[berth_$1_summary="not found: its example is not built ($3)"])
+])
+
 # BERTH_ARG_TESTS: on when CUnit is there, off with a word when it is not.
 AC_DEFUN([BERTH_ARG_TESTS], [
 	AC_ARG_ENABLE([tests],
