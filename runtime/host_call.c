@@ -390,6 +390,13 @@ int berth_call_words(berth_ctx *ctx, const char *name, const struct berth_words_
 {
     struct words_call call = { .given = words, .limit = berth_host_of(ctx)->options.max_message };
     const struct text_call text = { "", words_read, words_write, &call };
+    if (words->size != sizeof *words) {
+        berth_fault_raise_format(ctx, BERTH_INVALID_ARGUMENT,
+                                 "berth_words_call.size is %zu: set it to sizeof(struct "
+                                 "berth_words_call)",
+                                 words->size);
+        return BERTH_INVALID_ARGUMENT;
+    }
     berth_buffer_init(&call.result, 0);
     berth_buffer_text(&call.result, "");
     int code = call_text(ctx, name, &text);

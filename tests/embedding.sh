@@ -45,6 +45,7 @@ not_found
 greet@1.0.0#1 is now greet@1.0.0#2
 greet.summary: {"guests":7}
 0 bytes
+libberth has memory of ours
 TEXT
 
 # runs NAME: prints what is expected.

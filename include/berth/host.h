@@ -488,6 +488,7 @@ struct berth_words_call {
     /*
      * Called for each word that is to be a string or bytes (may be NULL): may let *word point at
      * something else, which must stay until the call has ended, or refuse with a code and *error.
+     * Must not call the host.
      */
     int (*expand)(void *user, const char *parameter, struct berth_word *word,
                   struct berth_error *error);
@@ -515,8 +516,8 @@ BERTH_PUBLIC int berth_publish_json(berth_ctx *ctx, const char *topic, const cha
 /*
  * Calls fn for each message to a topic that matches pattern, on a thread of the host (or in
  * berth_host_dispatch), one at a time and in order. What it gets is borrowed for the call. *ret_id
- * is for berth_host_unsubscribe, after which fn is not called any more (it waits for a running
- * one, unless it is called by it).
+ * (may be NULL) is for berth_host_unsubscribe, after which fn is not called any more (it waits for
+ * a running one, unless it is called by it).
  */
 struct berth_message {
     size_t size;

@@ -32,8 +32,8 @@ void berth_buffer_format(struct berth_buffer *buffer, const char *format, ...)
 /* BERTH_OK, or resource_exhausted with the reason when something failed. */
 int berth_buffer_check(const struct berth_buffer *buffer, struct berth_error *error);
 /*
- * The data, NUL-ended, now the caller's to berth_free(); NULL when failed. The buffer is empty then.
- * ret_size may be NULL.
+ * The data, NUL-ended, now the caller's to berth_free(); NULL when failed. The buffer is empty
+ * then. ret_size may be NULL.
  */
 char *berth_buffer_take(struct berth_buffer *buffer, size_t *ret_size);
 

@@ -134,7 +134,7 @@ char *berth_text_format(const char *format, ...)
     return text;
 }
 
-/* An application's block is larger than asked for, and its address stands in front of what is used. */
+/* An application's block is larger than asked for: its address stands in front of what is used. */
 void *berth_aligned_alloc(size_t alignment, size_t size)
 {
     size_t more = sizeof(void *) + alignment - 1, room;

@@ -276,7 +276,7 @@ static const char *call_words(berth_ctx *ctx, const char *function, const char *
         return berth_error_text(ctx);
     CHECK(result.data && result.data[result.size] == '\0');
     const char *text = berth_test_format("%s", result.data ? result.data : "");
-    free(result.data);
+    berth_free(result.data);
     return text;
 }
 
@@ -308,6 +308,11 @@ static void words_as_people_type_them(void)
     CHECK_CONTAINS(call_words(ctx, "math.add", (const char *const[]){ "1", "x", NULL }, false),
                    "b");
     CHECK_INT(berth_error_code(ctx), BERTH_INVALID_ARGUMENT);
+    berth_clear(ctx);
+    const struct berth_words_call sizeless = { .size = 0 };
+    struct berth_words_result none;
+    CHECK_INT(berth_call_words(ctx, "math.nothing", &sizeless, &none), BERTH_INVALID_ARGUMENT);
+    CHECK_CONTAINS(berth_error_text(ctx), "berth_words_call.size is 0");
     berth_clear(ctx);
     berth_leave(ctx);
     berth_host_free(host);

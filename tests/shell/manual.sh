@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # The man pages: each command has one, with the options that its help tells and no others; they are well-formed; and
-# every example in them is run.
+# every example in them is run. berth-host(3) has every function of <berth/host.h> and no other.
 . "$(dirname "$0")/../support/tap.sh"
 . "$BERTH_TOP_SRCDIR/tests/support/examples.sh"
 
@@ -75,6 +75,30 @@ for page in "${pages[@]}"; do
         tap_skip "nor has mandoc" "no mandoc"
     fi
 done
+
+# ---- The functions of <berth/host.h> ----
+
+page=$BERTH_TOP_SRCDIR/doc/berth-host.3
+# What the library exports, and the macros that stand for functions.
+public=$({
+    sed -n 's/^ *\(berth_[a-z_]*\);$/\1/p' "$BERTH_TOP_SRCDIR/runtime/libberth.map"
+    sed -n 's/^#define \(berth_[a-z]*\)(.*/\1/p' "$BERTH_TOP_SRCDIR/include/berth/host.h"
+    echo BERTH_BOUND
+} | sort -u)
+described=$(sed -n 's/^\.It Fn "*\(.*\)/\1/p' "$page" | grep -oE '\b(berth_[a-z_]+|BERTH_[A-Z]+)\b' |
+    grep -vx berth_ctx | sort -u)
+tap_empty "berth-host(3) has every public function" "$(comm -23 <(echo "$public") <(echo "$described"))"
+tap_empty "and none that there is not" "$(comm -13 <(echo "$public") <(echo "$described"))"
+
+known=$(grep -ohE '\b(berth|BERTH)_[A-Za-z_]+\b' "$BERTH_TOP_SRCDIR"/include/berth/*.h* | sort -u)
+tap_empty "every name in it is in a header" "$(comm -13 <(echo "$known") \
+    <(grep -ohE '\b(berth|BERTH)_[A-Za-z_]+\b' "$page" | sort -u))"
+
+members=$(awk '/^struct berth_host_options/ { inside = 1 } /^};/ { inside = 0 } inside' \
+    "$BERTH_TOP_SRCDIR/include/berth/host.h" | sed 's|/\*.*\*/||; /\/\*/,/\*\//d' | grep -oE '\(?\*?[a-z_]+\)?(\(.*\))?;' |
+    sed 's/(void.*//' | grep -oE '[a-z_]+' | grep -vx size | sort -u)
+tap_empty "and it has every member of the options" "$(comm -23 <(echo "$members") \
+    <(sed -n 's/^\.It Fa //p' "$page" | tr -s ' ,' '\n' | sort -u))"
 
 # ---- Examples ----
 

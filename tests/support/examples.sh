@@ -13,14 +13,23 @@
 examples_started=()
 examples_status=0
 
-# examples_install: has commands find berth, and pkg-config what an installed berth-module.pc says, of a build whose
-# headers lie in two places. Everything is below $work. False: there is no pkg-config.
+# examples_install: has commands find berth, and pkg-config what installed files of it say, of a build whose headers
+# lie in two places. Everything is below $work. False: there is no pkg-config.
 examples_install()
 {
     mkdir -p "$work/bin" "$work/include/berth"
     ln -s "$BERTH_TOP_SRCDIR"/include/berth/*.h "$BERTH_TOP_BUILDDIR"/include/berth/*.h "$work/include/berth/" 2>/dev/null
     ln -s "$BERTH_TOP_BUILDDIR/berth" "$work/bin/berth"
-    sed "s|^includedir=.*|includedir=$work/include|" "$BERTH_TOP_BUILDDIR/berth-module.pc" >"$work/berth-module.pc"
+    local name
+    for name in berth berth-module; do
+        sed "s|^includedir=.*|includedir=$work/include|; s|^libdir=.*|libdir=$BERTH_TOP_BUILDDIR/.libs|" \
+            "$BERTH_TOP_BUILDDIR/$name.pc" >"$work/$name.pc"
+    done
+    if [ -n "${BERTH_TEST_SANITIZER:-}" ]; then # an application must have what its library has
+        printf '#!/bin/sh\nexec %s %s "$@"\n' "${BERTH_TEST_CC:-gcc}" "$BERTH_TEST_SANITIZER" >"$work/bin/cc"
+        chmod +x "$work/bin/cc"
+    fi
+    export LD_LIBRARY_PATH=$BERTH_TOP_BUILDDIR/.libs
     export PATH=$work/bin:$PATH PKG_CONFIG_PATH=$work HOME=$work
     export BERTH_WORKER="${BERTH_WORKER:-$BERTH_TOP_BUILDDIR/berth-worker}"
     unset BERTH_SOCKET BERTH_PATH XDG_STATE_HOME
