@@ -636,6 +636,11 @@ TOPIC(died);
 TOPIC(restarted);
 TOPIC(failed);
 TOPIC(kept);
+static const char record_topic_log[] =
+    "topic=" BERTH_LOG_TOPIC "\0name=log"
+    "\0param=i64:time_ns:since 1970\0param=string:level:\0param=string:module:or host"
+    "\0param=string:version:\0param=u32:generation:\0param=string:chain:of calls, or empty"
+    "\0param=string:text:";
 
 #define RECORD(name)                              \
     {                                             \
@@ -656,6 +661,7 @@ static const struct berth_image_part parts[] = {
     EXPORT(log_level),      EXPORT(parse),         TOPIC_RECORD(loaded), TOPIC_RECORD(unloaded),
     TOPIC_RECORD(reloaded), TOPIC_RECORD(refused), TOPIC_RECORD(died),   TOPIC_RECORD(restarted),
     TOPIC_RECORD(failed),   TOPIC_RECORD(kept),
+    TOPIC_RECORD(log),
 };
 
 static void module_free(struct berth_host_module *own)

@@ -90,10 +90,12 @@ static int publish_upstream(void *user, berth_ctx *ctx, size_t topic,
     return code;
 }
 
-static void log_upstream(void *user, int level, const char *chain, const char *text)
+static void log_upstream(void *user, int level, const char *chain, const char *text, bool echo)
 {
     struct worker *worker = user;
-    const struct berth_wire wire = { .type = BERTH_WIRE_LOG, .kind = (uint16_t)level };
+    const struct berth_wire wire = { .type = BERTH_WIRE_LOG,
+                                     .kind = (uint16_t)level,
+                                     .index = echo };
     struct berth_buffer buffer;
 
     berth_peer_begin(worker->peer, &buffer);

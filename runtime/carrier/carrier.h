@@ -20,7 +20,7 @@ struct berth_place {
     berth_ctx *ctx;
     struct berth_arena *arena; /* the thread's: results go here */
     int64_t deadline;          /* of berth_now(), or BERTH_FOREVER */
-    const char *topic;         /* of the message, for a handler; else "" */
+    const char *topic;         /* of the message that is being handled, or "" */
 };
 
 /*
@@ -39,7 +39,8 @@ struct berth_upcalls {
                 struct berth_error *error);
     int (*publish)(void *user, berth_ctx *under, size_t topic, struct berth_reader *fields,
                    struct berth_error *error);
-    void (*log)(void *user, int level, const char *chain, const char *text);
+    /* echo: it came of delivering a line. */
+    void (*log)(void *user, int level, const char *chain, const char *text, bool echo);
     void (*handle_ended)(void *user, uint64_t id); /* the module has ended this handle of its own */
     /*
      * Handles in values that go to the module, and in those that come from it: translated between

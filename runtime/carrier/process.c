@@ -164,6 +164,8 @@ static const char *on_check(void *user, const struct berth_received *frame)
     case BERTH_WIRE_PUBLISH:
         return frame->wire.index < manifest->topic_count ? NULL : "no topic has its number";
     case BERTH_WIRE_LOG:
+        if (frame->wire.index > 1)
+            return "neither a line of the log nor an echo";
         return frame->wire.kind <= BERTH_LOG_DEBUG ? NULL : "no log level has its number";
     default: /* HANDLE_ENDED */
         return frame->wire.size == sizeof(uint64_t) ? NULL : "not the size of a handle";
@@ -205,7 +207,7 @@ static void pass_line_on(struct process_carrier *self, struct berth_received *no
     clean(text);
     clean(chain);
     self->upcalls->log(self->upcalls->user, note->wire.kind, (const char *)chain,
-                       (const char *)text);
+                       (const char *)text, note->wire.index != 0);
 }
 
 static void on_note(void *user, struct berth_received *note)

@@ -70,7 +70,8 @@ static const char *check_type(const struct berth_wire *wire)
         if (wire->id == 0 || wire->under || wire->left || wire->kind || wire->index)
             return "a reply with a head of something else";
     } else if (BERTH_WIRE_NOTES & BERTH_WIRE_BIT(wire->type)) {
-        if (wire->code || wire->id || wire->under || wire->left || wire->index)
+        if (wire->code || wire->id || wire->under || wire->left ||
+            (wire->index && wire->type != BERTH_WIRE_LOG))
             return "a note with a head of something else";
     } else if (wire->code || wire->id == 0 || wire->left < 0) {
         return "a request with a head of something else";

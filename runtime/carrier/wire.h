@@ -13,12 +13,12 @@
  * or 0
  *          32 i64 left    of a request: nanoseconds to its deadline; INT64_MAX: none
  *          40 u32 index   INVOKE: the item; CALL: the import; PUBLISH: the topic; OPEN: the image's
- *                         generation; else 0
+ *                         generation; LOG: 1 for an echo (core/log.h); else 0
  *          44 u32 0
  *
  *   data of OPEN     text name, text file, u64 max_message, u64 stop_timeout, u64 log level,
  *                    text options (JSON)
- *           INVOKE   text topic, the packed arguments
+ *           INVOKE   text topic of the message that is being handled, or ""; the packed arguments
  *           CALL, PUBLISH   the packed arguments
  *           REPLY    code 0: the packed result; else the error's words
  *           LOG      the words, and, if there is one, NUL and the chain of calls

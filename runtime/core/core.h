@@ -291,6 +291,7 @@ struct berth_host {
     struct berth_map modules, cells, topics;
     struct berth_list order; /* loaded modules, in order of loading */
     struct berth_list subscriptions;
+    size_t log_readers; /* of them, that match host.log; changed under topic_lock, atomic */
     size_t promised; /* room that each topic keeps for a load's or reload's own; under topic_lock */
     struct berth_list bound;       /* edges of BERTH_BOUND */
     struct berth_list generations; /* all of them: current, being made, draining, kept */

@@ -149,9 +149,9 @@ static int upcall_publish(void *user, berth_ctx *under, size_t index, struct ber
     return upcall_leave(&upcall, code, error);
 }
 
-static void upcall_log(void *user, int level, const char *chain, const char *text)
+static void upcall_log(void *user, int level, const char *chain, const char *text, bool echo)
 {
-    berth_worker_log(user, level, chain, text);
+    berth_worker_log(user, level, chain, text, echo);
 }
 
 static void upcall_handle_ended(void *user, uint64_t id)

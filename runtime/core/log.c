@@ -8,6 +8,7 @@
 #include "runtime/base/text.h"
 #include "runtime/core/call.h"
 #include "runtime/core/registry.h"
+#include "runtime/core/topic.h"
 
 static const char *const level_names[] = { "error", "warning", "info", "debug" };
 
@@ -77,42 +78,76 @@ static void make_line(char *text)
         text[bad] = '?';
 }
 
+/* Whether the lines of this thread are echoes. */
+static bool is_echo(struct berth_host *host)
+{
+    const berth_ctx *ctx = berth_thread_current(&host->threads);
+    return ctx && strcmp(berth_thread_of(ctx)->topic, BERTH_LOG_TOPIC) == 0;
+}
+
 /* Whether somebody wants a line of this level. */
 static bool is_wanted(const struct berth_host *host, const struct berth_generation *generation,
                       int level)
 {
     return level <= berth_log_level_of(host, generation ? generation->module : NULL) &&
-           (host->upstream || __atomic_load_n(&host->options.log, __ATOMIC_RELAXED));
+           (host->upstream || __atomic_load_n(&host->options.log, __ATOMIC_RELAXED) ||
+            __atomic_load_n(&host->log_readers, __ATOMIC_RELAXED));
 }
 
-/* Of a line that is wanted. */
-static void pass_on(const struct berth_host *host, const struct berth_generation *generation,
-                    int level, const char *chain, char *text)
+static void call_back(struct berth_host *host, const struct berth_generation *generation,
+                      const struct berth_log_line *line)
 {
     char label[128] = "";
-    struct timespec now;
-    make_line(text);
-    if (host->upstream) {
-        host->upstream->log(host->upstream->user, level, chain, text);
-        return;
-    }
+    struct berth_log_line labelled = *line;
     void (*log)(void *user, const struct berth_log_line *line) =
         __atomic_load_n(&host->options.log, __ATOMIC_RELAXED);
     if (!log)
         return;
     if (generation)
         berth_module_label(generation, label, sizeof label);
-    clock_gettime(CLOCK_REALTIME, &now);
-    struct berth_log_line line = { .size = sizeof line,
-                                   .level = level,
-                                   .time_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
-                                   .module = label,
-                                   .text = text,
-                                   .chain = chain };
+    labelled.module = label;
     struct berth_callout callout;
     berth_callout_begin(&callout, &host->threads);
-    log(host->options.log_user, &line);
+    log(host->options.log_user, &labelled);
     berth_callout_end(&callout);
+}
+
+static void publish(struct berth_host *host, const struct berth_generation *generation,
+                    const struct berth_log_line *line)
+{
+    const char *level = berth_log_level_name(line->level);
+    const char *module = generation ? generation->module->name : "host";
+    const char *version = generation ? generation->image->manifest->version : "";
+    uint32_t number = generation ? generation->number : 0;
+    const void *arguments[] = { &line->time_ns, &level,       &module,    &version,
+                                &number,        &line->chain, &line->text };
+    pthread_rwlock_rdlock(&host->topic_lock);
+    struct berth_topic *topic = berth_map_get(&host->topics, BERTH_LOG_TOPIC);
+    const struct berth_signature *signature = topic ? berth_topic_signature(topic) : NULL;
+    if (signature) /* who does not fetch misses it */
+        berth_topic_post(host, topic, "host", signature, arguments, NULL);
+    pthread_rwlock_unlock(&host->topic_lock);
+}
+
+/* Of a line that is wanted. */
+static void pass_on(struct berth_host *host, const struct berth_generation *generation, int level,
+                    const char *chain, char *text, bool echo)
+{
+    struct timespec now;
+    make_line(text);
+    if (host->upstream) {
+        host->upstream->log(host->upstream->user, level, chain, text, echo);
+        return;
+    }
+    clock_gettime(CLOCK_REALTIME, &now);
+    const struct berth_log_line line = { .size = sizeof line,
+                                         .level = level,
+                                         .time_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
+                                         .text = text,
+                                         .chain = chain };
+    call_back(host, generation, &line);
+    if (!echo && __atomic_load_n(&host->log_readers, __ATOMIC_RELAXED))
+        publish(host, generation, &line);
 }
 
 #define TEXT_MAX 2048
@@ -134,24 +169,24 @@ void berth_host_log(struct berth_host *host, const struct berth_generation *gene
     va_start(arguments, format);
     format_text(text, format, arguments);
     va_end(arguments);
-    pass_on(host, generation, level, "", text);
+    pass_on(host, generation, level, "", text, is_echo(host));
 }
 
 void berth_module_log_va(berth_ctx *ctx, const struct berth_generation *generation, int level,
                          const char *format, va_list arguments)
 {
-    const struct berth_host *host = berth_host_of(ctx);
+    struct berth_host *host = berth_host_of(ctx);
     char text[TEXT_MAX], chain[512];
     level = clamp(level);
     if (!is_wanted(host, generation, level))
         return;
     format_text(text, format, arguments);
     berth_chain_print(ctx, chain, sizeof chain);
-    pass_on(host, generation, level, chain, text);
+    pass_on(host, generation, level, chain, text, is_echo(host));
 }
 
 void berth_worker_log(const struct berth_generation *generation, int level, const char *chain,
-                      const char *text)
+                      const char *text, bool echo)
 {
     char copy[TEXT_MAX], calls[512];
     if (!is_wanted(generation->host, generation, level))
@@ -161,5 +196,5 @@ void berth_worker_log(const struct berth_generation *generation, int level, cons
     snprintf(calls, sizeof calls, "%s", chain);
     calls[berth_utf8_cut(calls, strlen(calls))] = '\0';
     make_line(calls);
-    pass_on(generation->host, generation, level, calls, copy);
+    pass_on(generation->host, generation, level, calls, copy, echo);
 }

@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lines for the application's log callback, and how detailed they may be. A line that is too
- * detailed costs two loads: nothing of it is formatted. generation: whose line it is; NULL: the
- * host's.
+ * Lines for the application's log callback and for those who subscribe to host.log, and how
+ * detailed they may be. A line that is too detailed costs two loads: nothing of it is formatted.
+ * generation: whose line it is; NULL: the host's.
+ *
+ * A line that is logged by whom a line is being delivered to is an echo: only the callback gets it,
+ * or each would make the next one.
  */
 #ifndef RUNTIME_CORE_LOG_H
 #define RUNTIME_CORE_LOG_H
 
 #include "runtime/core/core.h"
 
+#define BERTH_LOG_TOPIC "host.log" /* of the built-in module */
+
+/* topic_lock and the locks after it are not held. */
 void berth_host_log(struct berth_host *host, const struct berth_generation *generation, int level,
                     const char *format, ...) __attribute__((format(printf, 4, 5)));
 /* One that the module itself has logged, with ctx. No lock but admin is held. */
@@ -17,7 +23,7 @@ void berth_module_log_va(berth_ctx *ctx, const struct berth_generation *generati
     __attribute__((format(printf, 4, 0)));
 /* One that its worker has sent. */
 void berth_worker_log(const struct berth_generation *generation, int level, const char *chain,
-                      const char *text);
+                      const char *text, bool echo);
 
 /* The most detailed level that is passed on. module NULL: of the host's own lines. No lock. */
 int berth_log_level_of(const struct berth_host *host, const struct berth_module *module);

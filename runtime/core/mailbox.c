@@ -244,13 +244,13 @@ static void run_message(berth_ctx *ctx, struct berth_generation *generation,
     else
         berth_item_invoke(ctx, item, mail->parcel->topic, arguments, NULL);
     berth_frame_pop(ctx);
-    thread->topic = "";
     berth_flow_end(ctx, mail->flow, berth_error_code(ctx));
     if (berth_failed(ctx)) {
         char what[300];
         snprintf(what, sizeof what, "a message to %s", mail->parcel->topic);
         handler_failed(ctx, generation, what);
     }
+    thread->topic = "";
 }
 
 static void run_app_message(berth_ctx *ctx, struct berth_module *module, struct berth_mail *mail)
@@ -266,7 +266,9 @@ static void run_app_message(berth_ctx *ctx, struct berth_module *module, struct 
         .dropped = __atomic_exchange_n(&mail->subscription->dropped, 0, __ATOMIC_RELAXED),
     };
     berth_flow_turn_begin(ctx, mail->flow);
+    berth_thread_of(ctx)->topic = parcel->topic;
     module->app_fn(ctx, &message, module->app_user);
+    berth_thread_of(ctx)->topic = "";
     berth_flow_end(ctx, mail->flow, berth_error_code(ctx));
     berth_fault_clear(ctx);
 }

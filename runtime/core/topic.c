@@ -6,6 +6,7 @@
 #include "runtime/core/topic.h"
 #include "runtime/base/memory.h"
 #include "runtime/core/flow.h"
+#include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/permit.h"
 
@@ -65,10 +66,19 @@ static void topic_add(struct berth_topic *topic, struct berth_subscription *subs
         topic->routes[topic->count++] = (struct berth_route){ .subscription = subscription };
 }
 
+/* Lines are not even formatted for nobody. */
+static void count_reader(struct berth_host *host, const struct berth_subscription *subscription,
+                         size_t more)
+{
+    if (berth_pattern_matches(subscription->pattern, BERTH_LOG_TOPIC))
+        __atomic_add_fetch(&host->log_readers, more, __ATOMIC_RELAXED);
+}
+
 static void subscription_insert(struct berth_host *host, struct berth_subscription *subscription)
 {
     struct berth_map_entry *entry;
     berth_list_append(&host->subscriptions, &subscription->link);
+    count_reader(host, subscription, 1);
     for (size_t i = 0; berth_map_next(&host->topics, &i, &entry);)
         topic_add(entry->value, subscription);
 }
@@ -85,6 +95,7 @@ static void subscription_remove(struct berth_host *host, struct berth_subscripti
         topic->count = kept;
     }
     berth_list_remove(&subscription->link);
+    count_reader(host, subscription, (size_t)-1);
     __atomic_store_n(&subscription->gone, true, __ATOMIC_RELEASE);
     berth_subscription_unref(subscription);
 }

@@ -17,7 +17,7 @@ struct berth_upstream {
     int (*publish)(void *user, berth_ctx *ctx, size_t topic,
                    const struct berth_signature *signature, const void *const *arguments,
                    struct berth_error *error);
-    void (*log)(void *user, int level, const char *chain, const char *text);
+    void (*log)(void *user, int level, const char *chain, const char *text, bool echo);
     void (*handle_ended)(void *user, uint64_t id);
     void *user;
 };

@@ -314,8 +314,8 @@ static void install(struct berth_module *module, struct berth_generation *genera
     berth_module_resume(module);
 }
 
-/* Importers that were there first, and expect something else. */
-static void warn_mismatches(struct berth_generation *generation)
+/* Importers that were there first, and expect something else: a text for each, with its NUL. */
+static void find_mismatches(struct berth_generation *generation, struct berth_buffer *texts)
 {
     struct berth_host *host = generation->host;
     struct berth_map_entry *entry;
@@ -326,14 +326,25 @@ static void warn_mismatches(struct berth_generation *generation)
             struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
             if (cell->item && !edge->mismatch)
                 continue;
-            berth_host_log(
-                host, NULL, BERTH_LOG_WARNING, "%s imports %s, which %s %s does not have%s",
-                edge->importer ? edge->importer->module->name : "the application", cell->name,
-                generation->module->name, generation->image->manifest->version,
-                cell->item ? " with that signature" : "");
+            berth_buffer_format(texts, "%s imports %s, which %s %s does not have%s",
+                                edge->importer ? edge->importer->module->name : "the application",
+                                cell->name, generation->module->name,
+                                generation->image->manifest->version,
+                                cell->item ? " with that signature" : "");
+            berth_buffer_append(texts, "", 1);
         }
     }
     pthread_mutex_unlock(&host->lock);
+}
+
+static void warn_mismatches(struct berth_generation *generation)
+{
+    struct berth_buffer texts;
+    berth_buffer_init(&texts, 0);
+    find_mismatches(generation, &texts);
+    for (size_t at = 0; at < texts.size && !texts.failed; at += strlen(texts.data + at) + 1)
+        berth_host_log(generation->host, NULL, BERTH_LOG_WARNING, "%s", texts.data + at);
+    berth_buffer_deinit(&texts);
 }
 
 static int begin(berth_ctx *admin, struct berth_generation *generation, struct berth_error *error)

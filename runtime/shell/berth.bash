@@ -51,7 +51,7 @@ _berth_operand()
         _berth_from "$(_berth_functions "$word")"
         [[ ${COMPREPLY[*]} == *. ]] && compopt -o nospace 2>/dev/null
         ;;
-    unload) _berth_from "$(_berth_modules)" ;;
+    log | unload) _berth_from "$(_berth_modules)" ;;
     reload | show)
         [[ $word == */* || $word == .* ]] || _berth_from "$(_berth_modules)"
         ((${#COMPREPLY[@]})) || _berth_files
@@ -60,7 +60,7 @@ _berth_operand()
     esac
 }
 
-_berth_commands="show call run list load unload reload publish subscribe events stats check help"
+_berth_commands="show call run list load unload reload publish subscribe events stats log check help"
 
 _berth()
 {
@@ -77,6 +77,7 @@ _berth()
         [subscribe]="--count $host"
         [events]="--follow $host"
         [stats]="--watch --prometheus --count $host"
+        [log]="--level --set $host"
         [help]="--help"
     )
     COMPREPLY=()
@@ -87,6 +88,8 @@ _berth()
     case $before in
     --with | --socket | --path | --config | --log | --crash-record) _berth_files ;;
     --placement) _berth_from "inline process" ;;
+    --level) _berth_from "error warning info debug" ;;
+    --set) _berth_from "error warning info debug default" ;;
     --host | --name | --timeout | --args | --as | --option | --options | --count) ;;
     *)
         if [[ $word == -* ]]; then

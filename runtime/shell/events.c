@@ -136,8 +136,10 @@ static bool is_known(struct events *events, const char *event, struct berth_piec
     return false;
 }
 
-static void print_new(struct events *events, struct berth_piece message)
+/* Whether that, too, could be printed. */
+static bool print_new(void *user, struct berth_piece message)
 {
+    struct events *events = user;
     struct berth_arena *arena = &events->remote.client.arena;
     uint64_t mark = berth_arena_mark(arena);
     const char *topic = berth_piece_text(berth_piece_get(message, "topic"), arena);
@@ -153,6 +155,7 @@ static void print_new(struct events *events, struct berth_piece message)
         }
     }
     berth_arena_rewind(arena, mark);
+    return events->status == BERTH_EXIT_OK;
 }
 
 /* Comes before the answer that it may be part of: for later. */
@@ -208,20 +211,15 @@ static int print(struct events *events)
 {
     static const char *const heads[] = { "TIME",       "EVENT",     "MODULE", "VERSION",
                                          "GENERATION", "PLACEMENT", "DETAIL", NULL };
-    struct berth_client *client = &events->remote.client;
     struct berth_error error = { 0 };
-    struct berth_piece message;
 
     berth_table_init(&events->table, heads);
     int code = ask(events, &error);
-    client->deadline = BERTH_CLIENT_FOREVER; /* --timeout was for the answers */
-    while (events->follow && code == BERTH_OK && events->status == BERTH_EXIT_OK) {
-        code = berth_client_wait(client, &message, &error);
-        if (code == BERTH_OK)
-            print_new(events, message);
-    }
+    events->remote.client.deadline = BERTH_CLIENT_FOREVER; /* --timeout was for the answers */
+    if (events->follow && code == BERTH_OK && events->status == BERTH_EXIT_OK)
+        code = berth_watch_follow(&events->remote, print_new, events, &error);
     berth_table_deinit(&events->table);
-    return code == BERTH_OK ? events->status : berth_watch_end(&events->remote, &error);
+    return berth_watch_end(&events->remote, events->status, code, &error);
 }
 
 static int run(int argc, char **argv)

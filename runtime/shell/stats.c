@@ -89,7 +89,7 @@ static int watch(struct stats *stats)
         if (code == BERTH_DEADLINE_EXCEEDED)
             code = BERTH_OK;
     }
-    return code == BERTH_OK ? status : berth_watch_end(&stats->remote, &error);
+    return berth_watch_end(&stats->remote, status, code, &error);
 }
 
 static int set_counting(struct stats *stats)

@@ -20,15 +20,20 @@ static void add_member(struct berth_buffer *line, const char *name, struct berth
         berth_params_piece(line, name, piece);
 }
 
+static bool wants_more(const struct subscribe *subscribe)
+{
+    return subscribe->left && subscribe->status == BERTH_EXIT_OK;
+}
+
 /* One line, written at once. What is the protocol's own, the subscription's number, is left out. */
-static void print(void *user, struct berth_piece message)
+static bool print(void *user, struct berth_piece message)
 {
     static const char *const members[] = { "topic", "sender", "fields", "dropped" };
     struct subscribe *subscribe = user;
     struct berth_buffer line;
 
-    if (!subscribe->left || subscribe->status != BERTH_EXIT_OK)
-        return;
+    if (!wants_more(subscribe))
+        return false;
     berth_params_begin(&line);
     for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++)
         add_member(&line, members[i], berth_piece_get(message, members[i]));
@@ -41,6 +46,13 @@ static void print(void *user, struct berth_piece message)
     berth_buffer_deinit(&line);
     if (subscribe->left != UINT64_MAX)
         subscribe->left--;
+    return wants_more(subscribe);
+}
+
+/* One that comes before the answer. */
+static void print_early(void *user, struct berth_piece message)
+{
+    print(user, message);
 }
 
 /* The host has answered: it is the messages that were awaited in vain. */
@@ -57,22 +69,18 @@ static int follow(struct subscribe *subscribe, const char *const *topics, size_t
 {
     struct berth_client *client = &subscribe->remote.client;
     struct berth_error error = { 0 };
-    struct berth_piece message;
 
     berth_watch_begin(&subscribe->remote);
-    client->message = print;
+    client->message = print_early;
     client->user = subscribe;
     int code = berth_watch_subscribe(&subscribe->remote, topics, count, &error);
     if (subscribe->left == UINT64_MAX)
         client->deadline = BERTH_CLIENT_FOREVER; /* --timeout was for the answer */
-    while (code == BERTH_OK && subscribe->left && subscribe->status == BERTH_EXIT_OK) {
-        code = berth_client_wait(client, &message, &error);
-        if (code == BERTH_OK)
-            print(subscribe, message);
-        else
-            tell_missing(subscribe, &error);
+    if (code == BERTH_OK && wants_more(subscribe)) {
+        code = berth_watch_follow(&subscribe->remote, print, subscribe, &error);
+        tell_missing(subscribe, &error);
     }
-    return code == BERTH_OK ? subscribe->status : berth_watch_end(&subscribe->remote, &error);
+    return berth_watch_end(&subscribe->remote, subscribe->status, code, &error);
 }
 
 static void read_count(struct subscribe *subscribe, const char *text)

@@ -33,8 +33,24 @@ void berth_watch_begin(struct berth_remote *remote)
     remote->client.output = STDOUT_FILENO;
 }
 
-int berth_watch_end(struct berth_remote *remote, const struct berth_error *error)
+int berth_watch_follow(struct berth_remote *remote,
+                       bool (*print)(void *user, struct berth_piece message), void *user,
+                       struct berth_error *error)
 {
+    struct berth_piece message;
+    int code;
+
+    do
+        code = berth_client_wait(&remote->client, &message, error);
+    while (code == BERTH_OK && print(user, message));
+    return code;
+}
+
+int berth_watch_end(struct berth_remote *remote, int status, int code,
+                    const struct berth_error *error)
+{
+    if (code == BERTH_OK)
+        return status;
     if (error->code == BERTH_CANCELLED && stop)
         return BERTH_EXIT_OK;
     if (!remote->client.unread)

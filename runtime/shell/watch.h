@@ -11,10 +11,19 @@
  */
 void berth_watch_begin(struct berth_remote *remote);
 /*
- * What the command ends with after a failure of the client's: 0, silently, after a signal; killed
- * by SIGPIPE, as any program, when there is no reader; else the failure is told.
+ * Gives each message to print, for as long as that returns true. A code that is not BERTH_OK is a
+ * failure of the client's.
  */
-int berth_watch_end(struct berth_remote *remote, const struct berth_error *error);
+int berth_watch_follow(struct berth_remote *remote,
+                       bool (*print)(void *user, struct berth_piece message), void *user,
+                       struct berth_error *error);
+/*
+ * What the command ends with: status, that of printing, if code is BERTH_OK. After a failure of the
+ * client's 0, silently, if it was a signal; killed by SIGPIPE, as any program, when there is no
+ * reader; else the failure is told.
+ */
+int berth_watch_end(struct berth_remote *remote, int status, int code,
+                    const struct berth_error *error);
 
 /* Subscribes to count topics. Messages go to remote->client.message as soon as they come. */
 int berth_watch_subscribe(struct berth_remote *remote, const char *const *topics, size_t count,

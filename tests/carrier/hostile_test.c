@@ -40,12 +40,13 @@ static int load(berth_host *host, const char *name, struct berth_error *error)
     return berth_host_load(host, berth_test_fixture("math"), &options, error);
 }
 
-static void ignore_line(void *user, int level, const char *chain, const char *text)
+static void ignore_line(void *user, int level, const char *chain, const char *text, bool echo)
 {
     (void)user;
     (void)level;
     (void)chain;
     (void)text;
+    (void)echo;
 }
 
 /* What a worker does, and what is said of it. */

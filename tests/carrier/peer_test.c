@@ -827,7 +827,7 @@ static void each_lie_ends_the_connection(void)
         { { .type = BERTH_WIRE_CALL, .id = 1, .left = INT64_MAX, .under = 777 }, "", 0, "under" },
         { { .type = BERTH_WIRE_CALL, .id = 1, .left = INT64_MAX, .index = 999 }, "", 0, "index" },
         { { .type = BERTH_WIRE_LOG, .id = 1 }, "", 0, "head of something else" },
-        { { .type = BERTH_WIRE_LOG, .index = 1 }, "", 0, "head of something else" },
+        { { .type = BERTH_WIRE_LOG, .code = 1 }, "", 0, "head of something else" },
     };
 
     for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {

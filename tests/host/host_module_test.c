@@ -406,6 +406,83 @@ static void a_wrong_level_is_refused(void)
     CHECK_CODE(berth_host_set_log_level(host, "math", -1, &error), BERTH_OK, &error);
 }
 
+/* A line to whoever listens, and what comes of it: when it has been heard, so has all before it. */
+static void say(const char *text)
+{
+    CHECK_CALL(host, "logger.log", berth_test_format("[1,\"%s\"]", text), "null");
+    UNTIL(host, strstr(CALL(host, "parrot.last", "[]"), text) != NULL);
+}
+
+static void lines_are_heard_and_make_no_more(const char *placement)
+{
+    begin();
+    LOAD(host, "logger", NULL);
+    LOAD(host, "parrot", placement);
+    say("first");
+    say("second");
+    CHECK_CALL(host, "parrot.own", "[]", "0");
+    CHECK_CONTAINS(berth_test_log(), "warning parrot@1.0.0#1 heard of logger: first\n");
+}
+
+static void an_inline_reader_of_the_log(void)
+{
+    lines_are_heard_and_make_no_more("inline");
+}
+
+static void a_worker_reads_the_log(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    lines_are_heard_and_make_no_more("process");
+}
+
+/* By host.subscribe it is a call that brings the line, from the host's own code. */
+static void a_receiver_of_the_log(const char *placement)
+{
+    begin();
+    LOAD(host, "logger", NULL);
+    berth_test_load_as(host, "parrot", "parrot", placement);
+    long long before = CALL_INT(host, "parrot.heard", "[]");
+    CALL(host, "host.subscribe", "[\"host.log\",\"parrot.receive\"]");
+    for (int i = 1; i <= 3; i++) {
+        CHECK_CALL(host, "logger.log", "[1,\"x\"]", "null");
+        UNTIL(host, CALL_INT(host, "parrot.heard", "[]") >= before + 2 * i);
+    }
+    CHECK_CALL(host, "parrot.own", "[]", "0");
+}
+
+static void an_inline_receiver_of_the_log(void)
+{
+    a_receiver_of_the_log("inline");
+}
+
+static void a_worker_receives_the_log(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    a_receiver_of_the_log("process");
+}
+
+/* Without a callback lines are made only for who subscribes. */
+static void the_log_needs_no_callback(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+
+    options.log = NULL;
+    host = berth_test_host(&options);
+    LOAD(host, "logger", NULL);
+    CHECK_CALL(host, "logger.log", "[1,\"nobody\"]", "null");
+    LOAD(host, "parrot", NULL);
+    say("somebody");
+    long long before = CALL_INT(host, "parrot.heard", "[]");
+    CHECK_CALL(host, "logger.log", "[3,\"a detail\"]", "null");
+    CHECK_CALL(host, "host.log_level", "[\"logger\",\"error\"]", "\"error\"");
+    CHECK_CALL(host, "logger.log", "[1,\"too much\"]", "null");
+    CHECK_CALL(host, "host.log_level", "[\"logger\",\"warning\"]", "\"warning\"");
+    say("again");
+    CHECK_INT(CALL_INT(host, "parrot.heard", "[]"), before + 2);
+}
+
 /* ---- several hosts; threads that wait ---- */
 
 static void each_host_has_its_own(void)
@@ -469,6 +546,11 @@ static const struct berth_test tests[] = {
     { "json_is_taken_apart", json_is_taken_apart },
     { "what_is_no_json_is_refused", what_is_no_json_is_refused },
     { "a_wrong_level_is_refused", a_wrong_level_is_refused },
+    { "an_inline_reader_of_the_log", an_inline_reader_of_the_log },
+    { "a_worker_reads_the_log", a_worker_reads_the_log },
+    { "an_inline_receiver_of_the_log", an_inline_receiver_of_the_log },
+    { "a_worker_receives_the_log", a_worker_receives_the_log },
+    { "the_log_needs_no_callback", the_log_needs_no_callback },
     { "each_host_has_its_own", each_host_has_its_own },
     { "inline_threads_in_poll_are_told_to_stop", inline_threads_in_poll_are_told_to_stop },
     { "worker_threads_in_poll_are_told_to_stop", worker_threads_in_poll_are_told_to_stop },

@@ -20,7 +20,8 @@ offers()
     tap_run "$name" test "${COMPREPLY[*]}" = "$wanted"
 }
 
-offers "commands" "list load" l
+offers "commands" "list load log" l
+offers "levels" "debug default" log --set de
 offers "a command" "subscribe" su
 offers "options" "--placement" load --p
 offers "values" "process" load ./math.so --placement p

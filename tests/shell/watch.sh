@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
-# Commands that print what comes: subscribe and events --follow, until a signal, a number or the host's end.
+# Commands that print what comes: subscribe, events --follow and log, until a signal, a number or the host's end.
 . "$(dirname "$0")/hosts.sh"
 
 cp "$modules"/{publisher,counter,math,sleeper}.so .
@@ -110,6 +110,72 @@ for i in 1 2 3 4 5; do # what happens just as it begins
     "$berth" unload math
     "$berth" load counter.so >/dev/null
 done
+
+# ---- log ----
+
+cp "$modules/logger.so" .
+"$berth" load logger.so >/dev/null
+build_module flood <<'C'
+#include <berth/module.h>
+BERTH_MODULE("flood", "1.0.0", "Logs much.");
+BERTH_EXPORT(void, log, "So many lines.", (u32, lines))
+{
+    for (uint32_t i = 0; i < lines; i++)
+        berth_log(ctx, BERTH_LOG_INFO, "%01000u", i);
+}
+C
+
+# lines_come WORD...: as first_news: nobody tells when the lines begin to come.
+lines_come()
+{
+    until_so eval '"$berth" call logger.log 0 first; [ -s seen ]'
+}
+
+background log
+lines_come
+"$berth" call logger.log 1 'a "line"'
+tap_run "log prints what is logged, as berth run does" until_so has_line seen \
+    '^20[0-9T:.-]*Z warning logger@1\.0\.0#1 a "line"$'
+"$berth" call logger.log 3 'a detail'
+"$berth" log --set debug logger
+"$berth" call logger.log 3 'another detail'
+tap_run "log --set changes what is logged" until_so has_line seen ' debug logger@1\.0\.0#1 another detail$'
+tap_run "from then on" test "$(grep -c 'a detail' seen)" = 0
+ok "the level is set" debug call host.log_level logger
+ok "log --set default takes it away" "" log --set default logger
+ok "of all that have none" $'"warning"\n' log --set warning --json
+ok "which it has then" warning call host.log_level logger
+"$berth" log --set info
+background_end INT
+tap_run "Ctrl-C ends log with 0" test "$status" = 0 -a ! -s err
+
+background log --json logger nobody --level warning
+lines_come
+"$berth" load flood.so >/dev/null
+"$berth" call flood.log 1
+"$berth" call logger.log 2 'not this'
+"$berth" call logger.log 0 'but this'
+until_so has_line seen 'but this'
+background_end TERM
+tap_run "log --json MODULE --level" test "$status" = 0 -a -z "$(grep -v '^{"time":"20[0-9T:.-]*Z","level":"error","module":"logger","version":"1.0.0","generation":1,"chain":\[.*"logger.log"\],"text":"[a-z ]*"}$' out)"
+tap_run "leaves out the others" test "$(grep -c 'not this' out)" = 0
+
+# A reader that does not read: the host goes on, and what is lost is counted.
+background log flood
+until_so eval '"$berth" call flood.log 1; [ -s seen ]'
+kill -STOP "$process"
+"$berth" call flood.log 20000
+kill -CONT "$process"
+tap_run "lines that are lost are counted" until_so eval '"$berth" call flood.log 1; has_line seen " warning host [0-9]* lines before this one came too fast for this reader$"'
+background_end INT
+"$berth" unload flood
+"$berth" unload logger
+
+fails "log: no such level" 2 "berth: invalid_argument: log: --level loud: write error, warning, info or debug*" log --level loud
+fails "log --set: no such level" 2 "berth: invalid_argument: log: --set loud: write error*" log --set loud
+fails "log --set: no such module" 1 "berth: not_found: *no module nobody is loaded*" log --set debug nobody
+fails "log --set: one at a time" 2 "berth: invalid_argument: log: --set: one module at a time*" log --set debug a b
+fails "log: not both" 2 "berth: invalid_argument: log: --set changes*" log --set debug --level debug
 
 # ---- A host that does not answer, or goes ----
 
