@@ -215,7 +215,7 @@ const struct berth_command berth_command_log = {
     .help = "Prints what a running host and its modules log, as they log it.\n"
             "\n"
             "  MODULE         only lines of these; \"host\" is the host itself\n"
-            "  --level LEVEL  only lines that are no more detailed: error, warning, info, debug\n"
+            "  --level LEVEL  only lines up to that: error, warning, info or debug\n"
             "  --set LEVEL    prints nothing: from now on lines up to LEVEL are logged of\n"
             "                 MODULE, or of every module that has no level of its own;\n"
             "                 \"default\" takes MODULE's own level away\n" BERTH_REMOTE_HELP

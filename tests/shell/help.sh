@@ -35,7 +35,7 @@ check "a full disk is an error" 1 "" "berth: resource_exhausted: cannot write th
 
 # ---- Examples ----
 
-cp "$modules"/{math,greet,publisher}.so .
+cp "$modules"/{math,greet,publisher,logger}.so .
 echo World >name.txt
 echo '{"modules": {"greet": {"file": "./greet.so"}}}' >berth.conf
 mkdir bin && printf '#!/bin/sh\nexec "%s" "$@"\n' "$berth" >bin/berth && chmod +x bin/berth
@@ -58,7 +58,7 @@ run_until_seen()
             kill -INT "$process"
             break
         fi
-        "$berth" publish news.text '["a", 1]'
+        "$berth" publish news.text '["a", 1]' 2>/dev/null || "$berth" call greet.log 0 news
         sleep 0.05
     done
     wait "$process"
@@ -77,9 +77,12 @@ run_example()
     if asks_a_host "$line"; then
         local loaded=(./greet.so ./math.so ./publisher.so)
         [[ $line == *berth\ load* ]] && loaded=()
+        [[ $line == berth\ log* ]] && loaded=()
         host_begin "${loaded[@]}"
+        [[ $line == berth\ log* ]] && "$berth" load logger.so --as greet
     fi
-    if [[ $line == *berth\ subscribe* || $line == *--follow* || $line == *--watch* ]]; then
+    if [[ $line == *berth\ subscribe* || $line == *--follow* || $line == *--watch* ||
+        ($line == berth\ log* && $line != *--set*) ]]; then
         run_until_seen "$line"
     else
         PATH=$work/bin:$PATH timeout 60 bash -c "set -o pipefail; $line"
