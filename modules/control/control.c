@@ -9,6 +9,9 @@ BERTH_MODULE("control", "1.0.0", "Serves this host to other programs over a UNIX
 BERTH_PARALLEL;
 
 BERTH_OPTION(string, socket, "", "The path to listen at.");
+BERTH_OPTION(string, listener, "",
+             "A function that hands a listening socket over, as run.listener does of berth run. "
+             "Without one of that, the module listens at its own path.");
 BERTH_OPTION(string, mode, "0600", "Its permissions, in octal.");
 BERTH_OPTION(string, group, "", "A group whose members may connect as well, by name or number.");
 BERTH_OPTION(u32, threads, 16, "How many requests may be executed at once.");
@@ -64,9 +67,8 @@ BERTH_START
 {
     snprintf(own_name, sizeof(own_name), "%s", berth_module_name(ctx));
     take_options(ctx);
-    if (berth_failed(ctx) ||
-        !listen_prepare(ctx, option_socket(ctx), option_mode(ctx), option_group(ctx)) ||
-        !connections_init(ctx))
+    if (berth_failed(ctx) || !listen_prepare(ctx, option_socket(ctx), option_listener(ctx)) ||
+        !listen_permit(ctx, option_mode(ctx), option_group(ctx)) || !connections_init(ctx))
         return;
     int parent = inherit_begin(ctx), listener = parent < 0 ? listen_open(ctx) : -1;
     if (!berth_failed(ctx))

@@ -85,17 +85,21 @@ int64_t now_ns(void);
 
 /* ---- listen.c: the socket's name ------------------------------------------------------------ */
 
-/* Takes the options. false: the call has failed. */
-bool listen_prepare(berth_ctx *ctx, const char *path, const char *mode, const char *group);
+/* Take the options: where, and for whom. false: the call has failed. */
+bool listen_prepare(berth_ctx *ctx, const char *path, const char *function);
+bool listen_permit(berth_ctx *ctx, const char *mode, const char *group);
 /* The listening descriptor; -1: the call has failed. */
 int listen_open(berth_ctx *ctx);
 /* Nobody connects any more; removes the name if it is still ours. */
 void listen_retire(void);
 /* After the last thread has ended. Retires, unless another generation has the name now. */
 void listen_close(bool inherited);
-/* What an heir gets: the socket and the lock; they stay ours as well. */
+/*
+ * What an heir gets: the socket and the lock; they stay ours as well. There is no lock, -1, of a
+ * socket that was handed over: its name is not ours.
+ */
 struct listen_identity {
-    uint64_t device, inode; /* of the name, when it was made */
+    uint64_t device, inode; /* of the name, when it was made; 0: it is not ours */
 };
 void listen_give(int fds[2], struct listen_identity *identity);
 void listen_take(const int fds[2], const struct listen_identity *identity);
@@ -212,6 +216,11 @@ void subscriptions_deliver(const struct message *message);
 bool subscription_repeats(const struct subscription *subscription, uint64_t host_id,
                           const char *topic);
 
+/* ---- handed.c: a socket from elsewhere ------------------------------------------------------ */
+
+/* Has the function hand its listening socket over; -1: the call has failed, as the function has. */
+int handed_socket(berth_ctx *ctx, const char *function);
+
 /* ---- inherit.c ------------------------------------------------------------------------------ */
 
 enum record_type {
@@ -232,6 +241,8 @@ struct record {
     bool ended, hung_up;      /* a connection */
 };
 
+/* Listens at an abstract address of its own, for records. -1: the call has failed. */
+int inherit_listen(berth_ctx *ctx, const char **ret_name);
 /* The address for the next generation. "": the call has failed. */
 const char *inherit_wait(berth_ctx *ctx);
 /* The module is to stop: gives away all that it can. */

@@ -111,7 +111,7 @@ static ssize_t receive_record(char *buffer, size_t size, int fds[DESCRIPTORS_MAX
 
 /* ---- the old one ---------------------------------------------------------------------------- */
 
-const char *inherit_wait(berth_ctx *ctx)
+int inherit_listen(berth_ctx *ctx, const char **ret_name)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     socklen_t size = sizeof(address);
@@ -119,15 +119,26 @@ const char *inherit_wait(berth_ctx *ctx)
     /* without a name it gets one that is free, of five letters behind a NUL */
     if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)) ||
         getsockname(fd, (struct sockaddr *)&address, &size) || listen(fd, 1)) {
-        berth_fail(ctx, BERTH_RESOURCE_EXHAUSTED, "cannot wait for an heir: %s", strerror(errno));
+        berth_fail(ctx, BERTH_RESOURCE_EXHAUSTED, "cannot wait for a socket: %s", strerror(errno));
         close_one(&fd);
-        return "";
+        return -1;
     }
+    *ret_name =
+        berth_printf(ctx, "%.*s", (int)(size - sizeof(sa_family_t) - 1), address.sun_path + 1);
+    return fd;
+}
+
+const char *inherit_wait(berth_ctx *ctx)
+{
+    const char *name = "";
+    int fd = inherit_listen(ctx, &name);
+    if (fd < 0)
+        return "";
     pthread_mutex_lock(&here.lock);
     close_one(&here.waiting); /* that of one which was given up */
     here.waiting = fd;
     pthread_mutex_unlock(&here.lock);
-    return berth_printf(ctx, "%.*s", (int)(size - sizeof(sa_family_t) - 1), address.sun_path + 1);
+    return name;
 }
 
 /* Whoever of ours has connected; it may have been given up. */
@@ -303,7 +314,7 @@ static bool give_all(void)
         return false;
     pool_listen(-1);
     connections_hand_over();
-    return send_record(&last, &identity, sizeof(identity), fds, DESCRIPTORS_MAX);
+    return send_record(&last, &identity, sizeof(identity), fds, fds[1] < 0 ? 1 : DESCRIPTORS_MAX);
 }
 
 void inherit_leave(berth_ctx *ctx)

@@ -22,7 +22,9 @@
 static struct {
     struct sockaddr_un address;
     char lock_path[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 8];
+    char function[160]; /* that hands the socket over, or "" */
     int socket, lock;
+    bool handed;  /* the socket was: its name is not ours, and others listen when we have gone */
     dev_t device; /* of the name, when it was made */
     ino_t inode;
     mode_t mode;
@@ -158,9 +160,9 @@ static int bind_and_listen(berth_ctx *ctx)
     return here.socket;
 }
 
-bool listen_prepare(berth_ctx *ctx, const char *path, const char *mode, const char *group)
+bool listen_prepare(berth_ctx *ctx, const char *path, const char *function)
 {
-    if (!*path || strlen(path) >= sizeof(here.address.sun_path)) {
+    if ((!*path && !*function) || strlen(path) >= sizeof(here.address.sun_path)) {
         berth_fail(ctx, BERTH_INVALID_ARGUMENT,
                    *path ? "the path of the socket is longer than %zu bytes: give another option "
                            "\"socket\""
@@ -169,14 +171,36 @@ bool listen_prepare(berth_ctx *ctx, const char *path, const char *mode, const ch
                    sizeof(here.address.sun_path) - 1);
         return false;
     }
+    snprintf(here.function, sizeof(here.function), "%s", function);
     here.address.sun_family = AF_UNIX;
     strcpy(here.address.sun_path, path);
     snprintf(here.lock_path, sizeof(here.lock_path), "%s.lock", path);
+    return true;
+}
+
+bool listen_permit(berth_ctx *ctx, const char *mode, const char *group)
+{
     return !mode_parse(ctx, mode) && !group_find(ctx, group);
+}
+
+/* 0: there is none, and we listen ourselves. */
+static int take_handed(berth_ctx *ctx)
+{
+    int fd = handed_socket(ctx, here.function);
+    if (fd < 0 && berth_error_code(ctx) == BERTH_NOT_FOUND && *here.address.sun_path) {
+        berth_clear(ctx);
+        return 0;
+    }
+    here.socket = fd;
+    here.handed = fd >= 0;
+    return fd;
 }
 
 int listen_open(berth_ctx *ctx)
 {
+    int handed = *here.function ? take_handed(ctx) : 0;
+    if (handed)
+        return handed;
     here.lock = lock_take(ctx);
     if (here.lock >= 0 && !stale_remove(ctx) && bind_and_listen(ctx) >= 0)
         return here.socket;
@@ -192,7 +216,7 @@ void listen_retire(void)
         status.st_ino == here.inode)
         unlink(path);
     here.inode = 0;
-    if (here.socket >= 0)
+    if (here.socket >= 0 && !here.handed)
         shutdown(here.socket, SHUT_RDWR);
     if (here.lock >= 0) {
         unlink(here.lock_path);
@@ -226,6 +250,7 @@ void listen_take(const int fds[2], const struct listen_identity *identity)
 {
     here.socket = fds[0];
     here.lock = fds[1];
+    here.handed = fds[1] < 0;
     here.device = (dev_t)identity->device;
     here.inode = (ino_t)identity->inode;
 }
