@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/shell/apply.h"
 
+#include <stdarg.h>
+#include <string.h>
+
 #include "runtime/base/error.h"
 #include "runtime/shell/log.h"
+#include "runtime/value/json.h"
 
 struct apply {
     berth_host *host;
@@ -10,6 +14,35 @@ struct apply {
     struct berth_step *steps;
     size_t count, done; /* done: so many of them, some of which came to nothing */
 };
+
+/* ---- what is told ---- */
+
+void berth_applied_init(struct berth_applied *applied)
+{
+    *applied = (struct berth_applied){ .started = 0 };
+    berth_buffer_init(&applied->told, 0);
+}
+
+void berth_applied_deinit(struct berth_applied *applied)
+{
+    berth_buffer_deinit(&applied->told);
+}
+
+typedef void print_fn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+__attribute__((format(printf, 3, 4))) static void say(struct berth_applied *applied,
+                                                      print_fn *print, const char *format, ...)
+{
+    struct berth_error line; /* makes one of any words */
+    va_list arguments;
+
+    va_start(arguments, format);
+    berth_error_set_va(&line, BERTH_OK, format, arguments);
+    va_end(arguments);
+    print("%s", line.text);
+    berth_buffer_text(&applied->told, applied->told.size ? "," : "");
+    berth_json_write_string(line.text, strlen(line.text), &applied->told);
+}
 
 /* ---- what can be done with a module; the roster follows ---- */
 
@@ -80,29 +113,29 @@ static void tell(const struct berth_step *step, struct berth_applied *applied)
     switch (step->kind) {
     case BERTH_STEP_LOAD:
         applied->started++;
-        berth_log_info("started %s (%s, %s)", step->next->name, step->next->file,
-                       step->next->placement);
+        say(applied, berth_log_info, "started %s (%s, %s)", step->next->name, step->next->file,
+            step->next->placement);
         break;
     case BERTH_STEP_RELOAD:
         applied->reloaded++;
-        berth_log_info("reloaded %s (%s, %s)", step->next->name, step->next->file,
-                       step->next->placement);
+        say(applied, berth_log_info, "reloaded %s (%s, %s)", step->next->name, step->next->file,
+            step->next->placement);
         break;
     case BERTH_STEP_UNLOAD:
         applied->stopped++;
-        berth_log_info("stopped %s", step->old->name);
+        say(applied, berth_log_info, "stopped %s", step->old->name);
         break;
     }
 }
 
 /* An optional module's failure is none of the whole. */
-static bool forgive(struct berth_step *step, const struct berth_error *error)
+static bool forgive(const struct berth_step *step, struct berth_applied *applied,
+                    const struct berth_error *error)
 {
     if (!step->next || !step->next->optional)
         return false;
-    berth_log_warning("%s is optional, and %s: %s: %s", step->next->name,
-                      step->old ? "stays as it was" : "is left out", berth_code_name(error->code),
-                      error->text);
+    say(applied, berth_log_warning, "%s is optional, and %s: %s: %s", step->next->name,
+        step->old ? "stays as it was" : "is left out", berth_code_name(error->code), error->text);
     return true;
 }
 
@@ -128,7 +161,7 @@ static int take_all(struct apply *apply, struct berth_applied *applied, struct b
             postpone(apply);
             continue;
         }
-        if (code != BERTH_OK && !forgive(step, error))
+        if (code != BERTH_OK && !forgive(step, applied, error))
             return code;
         step->taken = code == BERTH_OK;
         if (step->taken)
@@ -142,14 +175,15 @@ static int take_all(struct apply *apply, struct berth_applied *applied, struct b
 /* ---- and back ---- */
 
 /* Whether a module that is there again is what it was: its file is read anew. */
-static bool is_as_before(const struct berth_roster_entry *entry)
+static bool is_as_before(const struct berth_roster_entry *entry, struct berth_applied *applied)
 {
     const struct berth_stamp now = berth_stamp_of(entry->file);
 
     if (berth_stamp_equal(&now, &entry->stamp))
         return true;
-    berth_log_warning("%s runs from %s as it is now: the file before is not there any more",
-                      entry->name, entry->file);
+    say(applied, berth_log_warning,
+        "%s runs from %s as it is now: the file before is not there any more", entry->name,
+        entry->file);
     return false;
 }
 
@@ -182,30 +216,29 @@ static void undo_all(struct apply *apply, struct berth_applied *applied)
             continue;
         if (undo(apply, step, &error) != BERTH_OK) {
             applied->stuck++;
-            berth_log_error("not undone: %s: %s", berth_code_name(error.code), error.text);
-        } else if (step->old && !is_as_before(step->old)) {
+            say(applied, berth_log_error, "not undone: %s: %s", berth_code_name(error.code),
+                error.text);
+        } else if (step->old && !is_as_before(step->old, applied)) {
             applied->stuck++;
         } else {
-            berth_log_info("undone: %s %s%s", words[step->kind],
-                           step->old ? step->old->name : step->next->name,
-                           step->old ? " as it was" : "");
+            say(applied, berth_log_info, "undone: %s %s%s", words[step->kind],
+                step->old ? step->old->name : step->next->name, step->old ? " as it was" : "");
         }
     }
 }
 
 int berth_apply(berth_host *host, struct berth_roster *roster, struct berth_difference *difference,
-                struct berth_applied *ret_applied, struct berth_error *error)
+                struct berth_applied *applied, struct berth_error *error)
 {
     struct apply apply = { host, roster, difference->steps, difference->count, 0 };
     /* forwards and back nothing is added twice, and no more than once each */
     int code = berth_roster_reserve(roster, difference->count, error);
 
-    *ret_applied = (struct berth_applied){ .started = 0 };
     if (code == BERTH_OK)
-        code = take_all(&apply, ret_applied, error);
+        code = take_all(&apply, applied, error);
     if (code == BERTH_OK)
         return BERTH_OK;
     berth_log_error("%s: %s", berth_code_name(code), error->text);
-    undo_all(&apply, ret_applied);
+    undo_all(&apply, applied);
     return code;
 }

@@ -5,12 +5,16 @@
 
 #include <berth/host.h>
 
+#include "runtime/base/buffer.h"
 #include "runtime/shell/difference.h"
 
 struct berth_applied {
     size_t started, reloaded, stopped;
-    size_t stuck; /* after a failure: steps that could not be undone */
+    size_t stuck;             /* after a failure: steps that could not be undone */
+    struct berth_buffer told; /* what the log was told of steps: JSON strings, joined by commas */
 };
+void berth_applied_init(struct berth_applied *applied);
+void berth_applied_deinit(struct berth_applied *applied);
 
 /*
  * The roster says what runs, before and afterwards. When a step fails those before it are undone,
@@ -19,6 +23,6 @@ struct berth_applied {
  * Blocks for as long as the modules do.
  */
 int berth_apply(berth_host *host, struct berth_roster *roster, struct berth_difference *difference,
-                struct berth_applied *ret_applied, struct berth_error *error);
+                struct berth_applied *applied, struct berth_error *error);
 
 #endif

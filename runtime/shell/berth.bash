@@ -60,14 +60,14 @@ _berth_operand()
     esac
 }
 
-_berth_commands="show call run list load unload reload publish subscribe events stats log check help"
+_berth_commands="show call run list load unload reload reconfigure publish subscribe events stats log check help"
 
 _berth()
 {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
     local host="--host --socket --timeout --json --help"
     local -A options=(
-        [list]=$host [publish]=$host [reload]=$host
+        [list]=$host [publish]=$host [reload]=$host [reconfigure]=$host
         [show]="--path $host"
         [call]="--with --path --args $host"
         [run]="--name --socket --no-control --log --crash-record --config --learn --path --help"

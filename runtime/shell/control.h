@@ -5,7 +5,10 @@
 
 #include <berth/host.h>
 
-/* Has the host listen at this path, and logs it. The path's directory is made. */
-int berth_control_load(berth_host *host, const char *path, struct berth_error *error);
+/*
+ * Has the host listen at this path, whose directory is made, or, handed, at the socket that the
+ * service manager has given; and logs where.
+ */
+int berth_control_load(berth_host *host, const char *path, bool handed, struct berth_error *error);
 
 #endif

@@ -239,7 +239,10 @@ int berth_local_open(struct berth_local *local, struct berth_host_options option
         return BERTH_EXIT_NO_HOST;
     if (set_levels(local, error) != BERTH_OK)
         return BERTH_EXIT_FAILED;
-    if (local->socket && berth_control_load(local->host, local->socket, error) != BERTH_OK)
+    if (local->offer && berth_offer_provide(local->offer, local->host, error) != BERTH_OK)
+        return BERTH_EXIT_FAILED;
+    if (local->socket && berth_control_load(local->host, local->socket, local->offer->listener >= 0,
+                                            error) != BERTH_OK)
         return BERTH_EXIT_FAILED;
     if (load_needed(local, error) != BERTH_OK || load_optional(local, error) != BERTH_OK)
         return BERTH_EXIT_FAILED;

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "runtime/shell/config.h"
+#include "runtime/shell/offer.h"
 #include "runtime/shell/search.h"
 
 struct berth_local_module {
@@ -26,7 +27,9 @@ struct berth_local {
     struct berth_local_module *modules;     /* all texts are borrowed */
     const struct berth_config_list *levels; /* of the log, struct berth_config_word; or NULL */
     size_t count, room, loaded;
-    const char *socket; /* set it after init, and the host listens there; NULL: it does not */
+    /* Set these after init. */
+    const char *socket;        /* the host listens there; NULL: it does not */
+    struct berth_offer *offer; /* what the host gets from this program; NULL: nothing */
     char worker[PATH_MAX];
 };
 

@@ -8,6 +8,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
 #include "runtime/shell/log.h"
+#include "runtime/value/json.h"
 
 int berth_reconfigure_init(struct berth_reconfigure *reconfigure, struct berth_local *local,
                            const struct berth_config *config, struct berth_error *error)
@@ -21,6 +22,13 @@ void berth_reconfigure_deinit(struct berth_reconfigure *reconfigure)
 {
     berth_roster_deinit(&reconfigure->roster);
     pthread_mutex_destroy(&reconfigure->lock);
+}
+
+void berth_reconfigure_close(struct berth_reconfigure *reconfigure)
+{
+    pthread_mutex_lock(&reconfigure->lock);
+    reconfigure->closed = true;
+    pthread_mutex_unlock(&reconfigure->lock);
 }
 
 static bool is_loaded(const struct berth_local *local, const char *name)
@@ -166,6 +174,12 @@ static int change(struct berth_reconfigure *reconfigure, const struct berth_rost
     return code;
 }
 
+static size_t unchanged(const struct berth_reconfigure *reconfigure,
+                        const struct berth_applied *applied)
+{
+    return reconfigure->roster.count - applied->started - applied->reloaded;
+}
+
 static void tell(const struct berth_reconfigure *reconfigure, int code,
                  const struct berth_applied *applied)
 {
@@ -175,7 +189,7 @@ static void tell(const struct berth_reconfigure *reconfigure, int code,
     if (code == BERTH_OK)
         berth_log_info("%s is applied: started %zu, reloaded %zu, stopped %zu, unchanged %zu", file,
                        applied->started, applied->reloaded, applied->stopped,
-                       reconfigure->roster.count - applied->started - applied->reloaded);
+                       unchanged(reconfigure, applied));
     else if (!done)
         berth_log_error("%s is not applied: nothing has changed", file);
     else if (!applied->stuck)
@@ -185,22 +199,71 @@ static void tell(const struct berth_reconfigure *reconfigure, int code,
                         applied->stuck, done);
 }
 
-int berth_reconfigure(struct berth_reconfigure *reconfigure, struct berth_applied *ret_applied,
-                      struct berth_error *error)
+static void write_report(const struct berth_reconfigure *reconfigure, struct berth_config *config,
+                         const struct berth_applied *applied, int code,
+                         const struct berth_error *error, struct berth_buffer *report)
+{
+    const char *file = reconfigure->config->file;
+
+    berth_buffer_text(report, "{\"file\":");
+    berth_json_write_string(file, strlen(file), report);
+    berth_buffer_format(report, ",\"applied\":%s", code == BERTH_OK ? "true" : "false");
+    if (code == BERTH_OK)
+        berth_buffer_format(
+            report, ",\"started\":%zu,\"reloaded\":%zu,\"stopped\":%zu,\"unchanged\":%zu",
+            applied->started, applied->reloaded, applied->stopped, unchanged(reconfigure, applied));
+    berth_buffer_text(report, ",\"steps\":[");
+    if (applied->told.size)
+        berth_buffer_append(report, applied->told.data, applied->told.size);
+    report->failed |= applied->told.failed;
+    berth_buffer_text(report, "],\"problems\":");
+    berth_problems_json(&config->problems, report);
+    if (code != BERTH_OK) {
+        berth_buffer_format(report, ",\"error\":{\"code\":\"%s\",\"text\":", berth_code_name(code));
+        berth_json_write_string(error->text, strlen(error->text), report);
+        berth_buffer_text(report, "}");
+    }
+    berth_buffer_text(report, "}");
+}
+
+/* Alone. */
+static int read_and_change(struct berth_reconfigure *reconfigure, struct berth_buffer *report,
+                           struct berth_error *error)
 {
     struct berth_config config = { .file = NULL };
-    struct berth_search search;
     struct berth_roster to = { .count = 0 };
+    struct berth_applied applied;
+    struct berth_search search;
 
-    *ret_applied = (struct berth_applied){ .started = 0 };
-    pthread_mutex_lock(&reconfigure->lock);
+    berth_applied_init(&applied);
     int code = tell_error(read_again(reconfigure, &config, &search, &to, error), error);
     if (code == BERTH_OK)
-        code = change(reconfigure, &to, ret_applied, error);
-    tell(reconfigure, code, ret_applied);
-    pthread_mutex_unlock(&reconfigure->lock);
+        code = change(reconfigure, &to, &applied, error);
+    tell(reconfigure, code, &applied);
+    if (report)
+        write_report(reconfigure, &config, &applied, code, error, report);
+    berth_applied_deinit(&applied);
     berth_roster_deinit(&to);
     berth_config_deinit(&config);
     berth_search_deinit(&search);
+    return code;
+}
+
+int berth_reconfigure(struct berth_reconfigure *reconfigure, bool wait, struct berth_buffer *report,
+                      struct berth_error *error)
+{
+    int code = BERTH_OK;
+
+    if (wait)
+        pthread_mutex_lock(&reconfigure->lock);
+    else if (pthread_mutex_trylock(&reconfigure->lock) != 0)
+        return berth_error_set(error, BERTH_ABORTED,
+                               "%s is just being applied: try again when that is done",
+                               reconfigure->config->file);
+    if (reconfigure->closed)
+        code = berth_error_set(error, BERTH_UNAVAILABLE, "the host is stopping");
+    else
+        code = read_and_change(reconfigure, report, error);
+    pthread_mutex_unlock(&reconfigure->lock);
     return code;
 }

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "runtime/shell/activation.h"
 #include "runtime/shell/config.h"
 #include "runtime/shell/crash.h"
 #include "runtime/shell/learn.h"
@@ -23,6 +24,7 @@ struct run {
     struct berth_local local;
     struct berth_config config;
     struct berth_reconfigure reconfigure;
+    struct berth_offer offer;
     const char *file; /* --config */
     const char *log;  /* --log */
     bool bound;       /* to its terminal */
@@ -35,18 +37,32 @@ struct run {
     struct berth_crash crash;
 };
 
+static int apply_again(struct run *run, bool wait, struct berth_buffer *report,
+                       struct berth_error *error)
+{
+    berth_notify_reloading(&run->notify, "reading %s again", run->file);
+    int code = berth_reconfigure(&run->reconfigure, wait, report, error);
+    berth_notify_ready(&run->notify, "%s is %sapplied", run->file, code == BERTH_OK ? "" : "not ");
+    return code;
+}
+
+/* A call of run.reconfigure. */
+static int reconfigure(void *user, struct berth_buffer *report, struct berth_error *error)
+{
+    struct run *run = user;
+
+    berth_log_info("reading %s again, as it is asked to", run->file);
+    return apply_again(run, false, report, error);
+}
+
 /* SIGHUP. True: it is one of the signals that end the host. */
 static bool hang_up(struct run *run)
 {
-    struct berth_applied applied;
     struct berth_error error;
 
     if (run->file) {
         berth_log_info("SIGHUP: reading %s again", run->file);
-        berth_notify_reloading(&run->notify, "reading %s again", run->file);
-        int code = berth_reconfigure(&run->reconfigure, &applied, &error);
-        berth_notify_ready(&run->notify, "%s is %sapplied", run->file,
-                           code == BERTH_OK ? "" : "not ");
+        apply_again(run, true, NULL, &error);
         return false;
     }
     if (run->bound && berth_terminal_gone())
@@ -75,7 +91,19 @@ static int wait_for_end(struct run *run)
         berth_watchdog_turn(&watchdog);
     } while (!is_end(run, got));
     berth_signals_release();
+    if (run->file)
+        berth_reconfigure_close(&run->reconfigure);
     return got;
+}
+
+/* A socket that nobody takes would have clients wait for ever. */
+static void mind_listener(const struct run *run)
+{
+    if (run->offer.listener >= 0 && !__atomic_load_n(&run->offer.listener_taken, __ATOMIC_RELAXED))
+        berth_log_warning("nobody serves the socket of the service manager: %s",
+                          run->hidden ? "there is --no-control"
+                                      : "give the module control the option \"listener\": "
+                                        "\"" BERTH_OFFER_LISTENER "\"");
 }
 
 static int open_log(struct run *run, struct berth_error *error)
@@ -134,7 +162,7 @@ static int name_host(struct run *run, struct berth_error *error)
     if (run->hidden || has_control(&run->local))
         return BERTH_OK;
     run->local.socket = run->path;
-    return berth_place_socket(&run->place, run->path, error);
+    return run->offer.listener >= 0 ? BERTH_OK : berth_place_socket(&run->place, run->path, error);
 }
 
 /* Tells how the last run has ended, and has this one's end recorded. */
@@ -158,6 +186,10 @@ static int prepare(struct run *run, struct berth_error *error)
 {
     int code;
 
+    run->local.offer = &run->offer;
+    run->offer.search = &run->local.search;
+    run->offer.user = run;
+    run->offer.reconfigure = run->file ? reconfigure : NULL;
     if (!run->file)
         berth_host_options_init(&run->config.host);
     code = run->file ? configure(run, error) : open_log(run, error);
@@ -192,6 +224,7 @@ static int serve(struct run *run)
         return status;
     }
     berth_reconfigure_started(&run->reconfigure);
+    mind_listener(run);
     berth_log_info("ready, with %zu module%s", local->loaded, local->loaded == 1 ? "" : "s");
     berth_notify_ready(&run->notify, "%zu module%s", local->loaded, local->loaded == 1 ? "" : "s");
     int signal_number = wait_for_end(run);
@@ -207,6 +240,7 @@ static int run_host(struct run *run)
     struct berth_error error = { 0 };
 
     run->bound = berth_terminal_binds();
+    run->offer.listener = berth_activation_fd();
     if (prepare(run, &error) != BERTH_OK)
         return berth_output_error(false, &error);
     berth_notify_init(&run->notify);
@@ -281,6 +315,7 @@ static int run(int argc, char **argv)
         { 0 },
     };
     struct run run = { .notify = BERTH_NOTIFY_NOBODY,
+                       .offer = { .listener = -1 },
                        .crash = { .fd = -1 },
                        .options = { .command = &berth_command_run, .known = known } };
     int status;

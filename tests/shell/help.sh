@@ -78,6 +78,7 @@ run_example()
         local loaded=(./greet.so ./math.so ./publisher.so)
         [[ $line == *berth\ load* ]] && loaded=()
         [[ $line == berth\ log* ]] && loaded=()
+        [[ $line == *reconfigure* ]] && loaded=(--config berth.conf)
         host_begin "${loaded[@]}"
         [[ $line == berth\ log* ]] && "$berth" load logger.so --as greet
     fi

@@ -447,6 +447,69 @@ C
     tap_run "it ends as ever, without it" test "$status" = 0
 fi
 
+# ---- berth reconfigure: the same, with an answer ----
+
+# asks NAME STATUS OUT ERR: what `berth reconfigure` answers; patterns, as of shell.sh.
+asks()
+{
+    local wrong=0
+    timeout -k 5 300 "$berth" reconfigure >answer 2>said
+    [ $? = "$2" ] || wrong=1
+    # shellcheck disable=SC2053 # patterns
+    [[ $(cat answer) == $3 && $(cat said) == $4 ]] || wrong=1
+    tap_result $wrong "$1" < <(cat answer said)
+}
+
+echo '{"modules": {"math": {"file": "math.so"}, "counter": {"file": "counter.so"}}}' | configure
+begin --config a.conf
+asks "nothing has changed" 0 "a.conf is applied: started 0, reloaded 0, stopped 0, unchanged 2" ""
+configure <<'CONF'
+{"modules": {"math": {"file": "math.so", "placement": "process"}, "teller": {"file": "teller.so"},
+    "gone": {"file": "nofile.so", "optional": true}}}
+CONF
+asks "what was done" 0 $'started teller (./teller.so, inline)\nreloaded math (./math.so, process)\nstopped counter\na.conf is applied: started 1, reloaded 1, stopped 1, unchanged 0' \
+    "a.conf:2:*: warning: modules.gone: ./nofile.so: *"
+tap_run "the log has it, too" grep -q ' info host a.conf is applied: started 1, reloaded 1, stopped 1, unchanged 0$' err
+tap_run "before the answer" test "$("$berth" list | cut -f 1 | tr '\n' ' ')" = "host run control math teller "
+configure <<'CONF'
+{"threads": 7,
+ "modules": {"math": {"file": "math.so", "placement": "proces"}, "teller": {"file": "nofile.so"}}}
+CONF
+asks "all that is wrong" 1 "" $'a.conf:1:2: threads cannot be changed*\na.conf:2:*: modules.math.placement: *\na.conf:2:*: modules.teller: ./nofile.so: *\nberth: invalid_argument: a.conf: 3 errors'
+"$berth" reconfigure --json >answer 2>said
+tap_run "as JSON as well" test $? = 1 -a ! -s said -a \
+    "$(grep -c '^{"file":"a.conf","applied":false,"steps":\[\],"problems":\[{"line":1,"column":2,"level":"error","text":.*"error":{"code":"invalid_argument","text":"a.conf: 3 errors"}}$' answer)" = 1
+configure <<'CONF'
+{"modules": {"math": {"file": "math.so"}, "teller": {"file": "teller.so", "options": {"title": "!bad"}}}}
+CONF
+asks "a step that fails" 1 "" $'reloaded math (./math.so, inline)\nundone: reloaded math as it was\nberth: invalid_argument: teller cannot be reloaded (start): *the title is !bad'
+ok "after which all is as it was" $'3\n' call math.add 1 2
+rm a.conf
+asks "no file" 1 "" "berth: not_found: a.conf: No such file or directory"
+
+# A module that asks for it while it is loaded by that: refused, and not stuck.
+build_module eager <<'C'
+#include <berth/module.h>
+BERTH_MODULE("eager", "1.0.0", "Has the configuration applied as soon as it begins.");
+BERTH_IMPORT(json, run, reconfigure);
+BERTH_START
+{
+    run_reconfigure(ctx);
+    berth_log(ctx, BERTH_LOG_WARNING, "refused: %s", berth_error_text(ctx));
+    berth_clear(ctx);
+}
+C
+echo '{"modules": {"eager": {"file": "eager.so"}}}' | configure
+asks "a module that asks while it is applied" 0 $'started eager (./eager.so, inline)\n*' ""
+tap_run "is told that it is" grep -q ' warning eager@1.0.0#1 refused: .*a.conf is just being applied' err
+end
+tap_run "it ends as ever, asked" test "$status" = 0
+begin ./math.so
+asks "without --config" 1 "" "berth: failed_precondition: *started without --config*"
+fails "reconfigure takes no words" 2 "berth: invalid_argument: reconfigure: a.conf: it takes no words*" reconfigure a.conf
+: >err # what fails has written there
+end
+
 # ---- One SIGHUP after the other ----
 
 for i in $(seq 40); do

@@ -9,7 +9,7 @@ host_begin ./math.so ./greet.so=process ./types.so ./counter.so ./faulty.so
 # ---- list ----
 
 berth list
-tap_run "list: a line for each module" test "$(cut -f 1 out | tr '\n' ' ')" = "host control math greet types counter faulty "
+tap_run "list: a line for each module" test "$(cut -f 1 out | tr '\n' ' ')" = "host run control math greet types counter faulty "
 tap_run "cells are separated by tabs, all of them" test -z "$(awk -F '\t' 'NF != 9' out)"
 tap_run "file names are absolute" grep -qF "$(printf '\t')$PWD/" out
 tap_run "a worker has a pid" kill -0 "$(awk -F '\t' '$1 == "greet" { print $6 }' out)"
