@@ -181,6 +181,11 @@ struct berth_summary;
 void berth_config_check_grants(struct berth_config *config, const struct berth_summary *summaries,
                                bool more);
 /*
+ * Warns of a module's name that none of the modules has, with the nearest one: "WHERE: no module …".
+ */
+void berth_config_warn_module(struct berth_config *config, const char *where, const char *at,
+                              const char *name);
+/*
  * host.permissions by what the configuration says; to learn, the host is open and notes what is
  * needed. When the host listens, the module control acts for operators, who may do everything,
  * unless the configuration has grants of theirs. It lives as long as the configuration, which may
@@ -205,10 +210,12 @@ void berth_config_compare(const struct berth_config *running, struct berth_confi
 
 /*
  * Options as JSON, without comments. Each reference, {"$file": …} or {"$env": …}, is the string
- * that it stands for, or "" unless resolve; then what cannot be had is added to the problems.
+ * that it stands for, or "" unless resolve; then what cannot be had is added to the problems, with
+ * the prefix in front: "modules.m: option x: ".
  */
-void berth_config_write_options(struct berth_config *config, const struct berth_node *options,
-                                bool resolve, struct berth_buffer *buffer);
+void berth_config_write_options(struct berth_config *config, const char *prefix,
+                                const struct berth_node *options, bool resolve,
+                                struct berth_buffer *buffer);
 /* A reference's only member, or NULL. */
 const struct berth_node *berth_config_reference(const struct berth_node *node);
 

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* What can be said of a configuration's modules without running them. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
 #include "runtime/image/semver.h"
 #include "runtime/shell/config.h"
 #include "runtime/shell/file.h"
+#include "runtime/shell/offer.h"
 #include "runtime/shell/summary.h"
 #include "runtime/value/json.h"
 
@@ -47,16 +50,43 @@ static int complain(struct check *check, const char *key, const struct berth_err
 
 /* ---- options ---- */
 
+/* In front of what is wrong with a reference. */
+#define PREFIX_MAX (2 * BERTH_IDENTIFIER_MAX + 32)
+static const char *prefix_of(const struct check *check, const struct berth_node *option,
+                             char prefix[PREFIX_MAX])
+{
+    snprintf(prefix, PREFIX_MAX, "modules.%s: option %s: ", check->module->entry.key, option->key);
+    return prefix;
+}
+
+/* All of them, references resolved. */
+static void write_options(const struct check *check, const struct berth_node *options,
+                          struct berth_buffer *buffer)
+{
+    char prefix[PREFIX_MAX];
+
+    berth_buffer_text(buffer, "{");
+    berth_node_each(options, option)
+    {
+        berth_buffer_text(buffer, option == options->first ? "" : ",");
+        berth_json_write_string(option->key, strlen(option->key), buffer);
+        berth_buffer_text(buffer, ":");
+        berth_config_write_options(check->config, prefix_of(check, option, prefix), option, true,
+                                   buffer);
+    }
+    berth_buffer_text(buffer, "}");
+}
+
 /* Whether a value has the type, its references standing for strings. */
 static int try_option(struct check *check, const struct berth_node *node,
                       const struct berth_type *type, struct berth_error *error)
 {
     struct berth_buffer text;
     struct berth_arena arena;
-    char what[BERTH_IDENTIFIER_MAX + 16];
+    char what[BERTH_IDENTIFIER_MAX + 16], prefix[PREFIX_MAX];
 
     berth_buffer_init(&text, 0);
-    berth_config_write_options(check->config, node, false, &text);
+    berth_config_write_options(check->config, prefix_of(check, node, prefix), node, false, &text);
     void *value = NULL;
     int code = berth_buffer_check(&text, error);
     berth_arena_init(&arena);
@@ -125,7 +155,7 @@ static int check_options(struct check *check, const struct berth_summary *summar
         return code;
 
     berth_buffer_init(&buffer, 0);
-    berth_config_write_options(check->config, options, true, &buffer);
+    write_options(check, options, &buffer);
     code = berth_buffer_check(&buffer, &error);
     if (code == BERTH_OK) {
         check->module->options_json = berth_arena_string(&check->config->arena, buffer.data);
@@ -187,6 +217,61 @@ static int check_module(struct check *check, struct berth_summary *summary)
     return check_options(check, summary);
 }
 
+/* Names that are taken before any module is loaded. */
+static void check_name(struct check *check)
+{
+    const struct berth_config_entry *entry = &check->module->entry;
+    bool host = berth_text_equal(entry->key, "host");
+
+    if (host || berth_text_equal(entry->key, BERTH_OFFER_NAME))
+        berth_problems_add(&check->config->problems, false, entry->node->key_at,
+                           "modules.%s: this name has %s: choose another one", entry->key,
+                           host ? "the host itself" : "what berth run offers");
+}
+
+/* ---- the log ---- */
+
+/* Warnings: a directory may be made before the host starts, and a module come by hand. */
+static void check_target(struct berth_config *config, const struct berth_node *log)
+{
+    const char *target = config->log_target, *slash = target ? strrchr(target, '/') : NULL;
+    char directory[PATH_MAX];
+    struct stat status;
+
+    if (!slash)
+        return;
+    snprintf(directory, sizeof(directory), "%.*s", (int)(slash + 1 - target), target);
+    if (stat(directory, &status) < 0 || !S_ISDIR(status.st_mode))
+        berth_problems_add(&config->problems, true, berth_node_find(log, "target")->at,
+                           "log.target: there is no directory %s: make it", directory);
+}
+
+static bool is_known(const struct berth_config *config, const char *module)
+{
+    static const char *const always[] = { "host", "control", BERTH_OFFER_NAME };
+
+    for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+        if (berth_text_equal(module, always[i]))
+            return true;
+    for (size_t i = 0; i < config->modules.count; i++)
+        if (berth_text_equal(module, module_at(config, i)->entry.key))
+            return true;
+    return false;
+}
+
+static void check_levels(struct berth_config *config)
+{
+    const struct berth_config_word *levels = config->levels.items;
+
+    for (size_t i = 0; i < config->levels.count; i++) {
+        const struct berth_config_entry *entry = &levels[i].entry;
+        char where[BERTH_IDENTIFIER_MAX + 16];
+        snprintf(where, sizeof(where), "log.levels.%s", entry->key);
+        if (!is_known(config, entry->key))
+            berth_config_warn_module(config, where, entry->node->key_at, entry->key);
+    }
+}
+
 /* ---- requirements ---- */
 
 static const struct berth_summary *provider(const struct check *check, const char *name)
@@ -243,7 +328,12 @@ int berth_config_check(struct berth_config *config, struct berth_search *search,
         return berth_error_nomem(error);
     for (size_t i = 0; i < count && code == BERTH_OK; i++) {
         check.module = module_at(config, i);
+        check_name(&check);
         code = check_module(&check, &check.summaries[i]);
+    }
+    if (code == BERTH_OK && !start) {
+        check_target(config, berth_node_find(config->root, "log"));
+        check_levels(config);
     }
     for (size_t i = 0; i < count && code == BERTH_OK && !start; i++) {
         check.module = module_at(config, i);

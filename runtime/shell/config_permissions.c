@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Permissions in a configuration: whom grants name, what they lack, and how the host is told. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,19 +33,27 @@ static size_t find_module(const struct berth_config *config, const char *name)
     return i;
 }
 
-static void warn_module(struct berth_config *config, const struct berth_node *grantee,
-                        const char *at, const char *name)
+void berth_config_warn_module(struct berth_config *config, const char *where, const char *at,
+                              const char *name)
 {
     const char **names = calloc(config->modules.count + 1, sizeof(*names));
     for (size_t i = 0; names && i < config->modules.count; i++)
         names[i] = module_at(config, i)->entry.key;
     const char *nearest = names ? berth_text_nearest(name, names, config->modules.count) : NULL;
 
-    berth_problems_add(&config->problems, true, at,
-                       "permissions.grants.%s: no module \"%s\" is configured%s%s%s", grantee->key,
-                       name, nearest ? "; did you mean \"" : "", nearest ? nearest : "",
+    berth_problems_add(&config->problems, true, at, "%s: no module \"%s\" is configured%s%s%s",
+                       where, name, nearest ? "; did you mean \"" : "", nearest ? nearest : "",
                        nearest ? "\"?" : "");
     free(names);
+}
+
+static void warn_module(struct berth_config *config, const struct berth_node *grantee,
+                        const char *at, const char *name)
+{
+    char where[BERTH_IDENTIFIER_MAX + 32];
+
+    snprintf(where, sizeof(where), "permissions.grants.%s", grantee->key);
+    berth_config_warn_module(config, where, at, name);
 }
 
 /* A function, or all of a module, that a module or the operator may call. */
@@ -237,7 +246,7 @@ int berth_config_permit(struct berth_config *config, bool learn, bool listens,
                         learn ? "true" : "false");
     for (size_t i = 0; i < permissions->grants.count; i++) {
         berth_buffer_format(&buffer, "%s\"%s\":", comma, grantees[i].entry.key);
-        berth_config_write_options(config, grantees[i].entry.node, false, &buffer);
+        berth_config_write_options(config, "", grantees[i].entry.node, false, &buffer);
         comma = ",";
     }
     if (listens)

@@ -24,7 +24,7 @@ static void check_options(struct berth_config *config, const struct berth_node *
     struct berth_error error;
 
     berth_buffer_init(&buffer, 0);
-    berth_config_write_options(config, options, false, &buffer);
+    berth_config_write_options(config, "", options, false, &buffer);
     require(!buffer.failed);
     require(berth_json_check(buffer.data, buffer.size, &error) == BERTH_OK);
     berth_buffer_deinit(&buffer);

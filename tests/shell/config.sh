@@ -64,7 +64,7 @@ bad.conf:5:52: modules.math: lib/math.so is of version 1.2.0, which is not in ^9
 bad.conf:5:71: modules.math.placement: "proces" is not one of "inline", "process"; did you mean "process"?
 bad.conf:6:61: modules.options: options 1.0.0 has no option "limt"; did you mean "limit"?
 bad.conf:6:81: modules.options: option level is of type u8, and a reference stands for a string
-bad.conf:6:114: $file ./no: No such file or directory
+bad.conf:6:114: modules.options: option note: $file ./no: No such file or directory
 bad.conf:9:32: limits.call_timeout: 5 is not a time like "200ms", "5s" or "1m", from 1ms to 8760h
 bad.conf:10:5: unknown key "permission"; did you mean "permissions"?
 berth: invalid_argument: bad.conf: 10 errors
@@ -84,6 +84,18 @@ said "what stands before an error of syntax is told, too" 1 \
 cut.conf:2:8: log is not an object: write {…}
 cut.conf:2:9: expected a value, not the end of the text
 berth: invalid_argument: cut.conf: 3 errors
+'
+cat >names.conf <<'CONF'
+{"modules": {"math": {"file": "lib/math.so"}, "run": {"file": "lib/math.so"}, "host": {"file": "lib/math.so"}},
+ "log": {"target": "none/x.log", "levels": {"host": "info", "control": "info", "math": "info", "mth": "debug"}}}
+CONF
+berth check names.conf
+said "names that are taken; a log that has no place, and levels of nobody" 1 \
+    'names.conf:1:47: modules.run: this name has what berth run offers: choose another one
+names.conf:1:79: modules.host: this name has the host itself: choose another one
+names.conf:2:20: warning: log.target: there is no directory none/: make it
+names.conf:2:96: warning: log.levels.mth: no module "mth" is configured; did you mean "math"?
+berth: invalid_argument: names.conf: 2 errors
 '
 head -c 1048577 /dev/zero | tr '\0' ' ' >large.conf
 fails "too large a file" 1 "berth: resource_exhausted: large.conf: *1 MiB*" check large.conf

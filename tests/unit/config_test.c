@@ -358,7 +358,8 @@ static const char *written(const char *options, bool resolve)
 
     read_text(&config, berth_test_format("{\"modules\": {\"m\": {\"options\": %s}}}", options));
     berth_buffer_init(&buffer, 0);
-    berth_config_write_options(&config, module_of(&config, 0)->options, resolve, &buffer);
+    berth_config_write_options(&config, "option x: ", module_of(&config, 0)->options, resolve,
+                               &buffer);
     REQUIRE(!buffer.failed);
     const char *all = config.problems.count ? problems_of(&config) : "";
     const char *text = *all ? all : berth_test_format("%s", buffer.data);
