@@ -156,20 +156,16 @@ static void report_print(const struct berth_reload_report *report, struct berth_
     berth_buffer_text(buffer, "}");
 }
 
-FUNCTION(json, reload,
-         "Replaces a module's code while everything else goes on; returns the report.",
-         (string, module), (optional(string), file, "its path; else that of the last load"),
-         (optional(json), options, "an object with values for its options; else those it has"))
+/* right: the function of host that is to be granted. */
+static const char *reload(berth_ctx *ctx, const char *right, const char *module,
+                          const struct berth_reload_options *how)
 {
-    const struct berth_reload_options how = { .size = sizeof how,
-                                              .file = file,
-                                              .options = options };
     struct berth_reload_report report = { .size = sizeof report };
     struct berth_error error;
     struct berth_buffer buffer;
-    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.reload") != BERTH_OK)
+    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, right) != BERTH_OK)
         return "null";
-    if (berth_host_reload_with(berth_host_of(ctx), module, &how, &report, &error) != BERTH_OK) {
+    if (berth_host_reload_with(berth_host_of(ctx), module, how, &report, &error) != BERTH_OK) {
         if (*report.from) /* it is there */
             berth_error_prefix(&error, "%s of %s failed, and it goes on as it was: ", report.step,
                                report.from);
@@ -179,6 +175,26 @@ FUNCTION(json, reload,
     berth_buffer_init(&buffer, 0);
     report_print(&report, &buffer);
     return give_buffer(ctx, &buffer);
+}
+
+FUNCTION(json, reload,
+         "Replaces a module's code while everything else goes on; returns the report.",
+         (string, module), (optional(string), file, "its path; else that of the last load"),
+         (optional(json), options, "an object with values for its options; else those it has"))
+{
+    const struct berth_reload_options how = { .size = sizeof how,
+                                              .file = file,
+                                              .options = options };
+    return reload(ctx, "host.reload", module, &how);
+}
+
+FUNCTION(json, move,
+         "Has a module run in another placement: a reload of the same file, with its options; "
+         "returns the report.",
+         (string, module), (string, placement, "inline or process"))
+{
+    const struct berth_reload_options how = { .size = sizeof how, .placement = placement };
+    return reload(ctx, "host.move", module, &how);
 }
 
 FUNCTION(void, permit, "Changes what modules may do, now and for those that are loaded later.",
@@ -653,14 +669,37 @@ static const char record_topic_log[] =
     }
 
 static const struct berth_image_part parts[] = {
-    RECORD(module),         RECORD(unit),          RECORD(parallel),     RECORD(member),
-    RECORD(parsed),         EXPORT(list),          EXPORT(show),         EXPORT(read),
-    EXPORT(load),           EXPORT(unload),        EXPORT(reload),       EXPORT(permit),
-    EXPORT(permissions),    EXPORT(call),          EXPORT(publish),      EXPORT(subscribe),
-    EXPORT(unsubscribe),    EXPORT(stats),         EXPORT(count_all),    EXPORT(events),
-    EXPORT(log_level),      EXPORT(parse),         TOPIC_RECORD(loaded), TOPIC_RECORD(unloaded),
-    TOPIC_RECORD(reloaded), TOPIC_RECORD(refused), TOPIC_RECORD(died),   TOPIC_RECORD(restarted),
-    TOPIC_RECORD(failed),   TOPIC_RECORD(kept),
+    RECORD(module),
+    RECORD(unit),
+    RECORD(parallel),
+    RECORD(member),
+    RECORD(parsed),
+    EXPORT(list),
+    EXPORT(show),
+    EXPORT(read),
+    EXPORT(load),
+    EXPORT(unload),
+    EXPORT(reload),
+    EXPORT(permit),
+    EXPORT(move),
+    EXPORT(permissions),
+    EXPORT(call),
+    EXPORT(publish),
+    EXPORT(subscribe),
+    EXPORT(unsubscribe),
+    EXPORT(stats),
+    EXPORT(count_all),
+    EXPORT(events),
+    EXPORT(log_level),
+    EXPORT(parse),
+    TOPIC_RECORD(loaded),
+    TOPIC_RECORD(unloaded),
+    TOPIC_RECORD(reloaded),
+    TOPIC_RECORD(refused),
+    TOPIC_RECORD(died),
+    TOPIC_RECORD(restarted),
+    TOPIC_RECORD(failed),
+    TOPIC_RECORD(kept),
     TOPIC_RECORD(log),
 };
 

@@ -51,6 +51,9 @@ _berth_operand()
         _berth_from "$(_berth_functions "$word")"
         [[ ${COMPREPLY[*]} == *. ]] && compopt -o nospace 2>/dev/null
         ;;
+    move)
+        ((COMP_CWORD == 2)) && _berth_from "$(_berth_modules)" || _berth_from "inline process"
+        ;;
     log | unload) _berth_from "$(_berth_modules)" ;;
     reload | show)
         [[ $word == */* || $word == .* ]] || _berth_from "$(_berth_modules)"
@@ -60,14 +63,15 @@ _berth_operand()
     esac
 }
 
-_berth_commands="show call run list load unload reload reconfigure publish subscribe events stats log check help"
+_berth_commands="show call run list load unload reload move reconfigure publish subscribe events stats log check help"
 
 _berth()
 {
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
     local host="--host --socket --timeout --json --help"
     local -A options=(
-        [list]=$host [publish]=$host [reload]=$host [reconfigure]=$host
+        [list]=$host [publish]=$host [reconfigure]=$host [move]=$host
+        [reload]="--option --options $host"
         [show]="--path $host"
         [call]="--with --path --args $host"
         [run]="--name --socket --no-control --log --crash-record --config --learn --path --help"

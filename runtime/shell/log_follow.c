@@ -138,11 +138,13 @@ static int set_level(struct follow *follow)
     struct berth_buffer params;
     struct berth_piece level = { 0 };
 
+    const char *module = *follow->own ? *follow->own : "";
+
     berth_params_begin(&params);
-    berth_params_text(&params, "module", *follow->own ? *follow->own : "");
+    berth_params_text(&params, "module", module);
     berth_params_text(&params, "level", strcmp(follow->set, "default") ? follow->set : "");
     berth_params_end(&params);
-    int status = berth_remote_ask(remote, "host.log_level", &params, &level);
+    int status = berth_remote_ask_of(remote, "host.log_level", module, &params, &level);
     if (status == BERTH_EXIT_OK && remote->options.json)
         status = berth_remote_print(remote, level);
     return status;

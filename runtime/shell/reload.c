@@ -1,133 +1,114 @@
 /* SPDX-License-Identifier: MIT */
-#include <stdio.h>
 #include <string.h>
 
 #include "runtime/base/error.h"
-#include "runtime/shell/output.h"
-#include "runtime/shell/remote.h"
+#include "runtime/shell/given.h"
+#include "runtime/shell/report.h"
 #include "runtime/shell/shell.h"
 
-static const char *text_of(struct berth_remote *remote, struct berth_piece report, const char *key)
+struct reload {
+    struct berth_remote remote;
+    struct berth_given given;
+    const char *module;
+    char file[PATH_MAX]; /* or "" */
+};
+
+/* The file that the module was loaded from; "" for one that has none, or is not there. */
+static int find_file(struct reload *reload, const char **ret_file)
 {
-    return berth_piece_text(berth_piece_get(report, key), &remote->client.arena);
-}
+    struct berth_arena *arena = &reload->remote.client.arena;
+    struct berth_piece list = { 0 }, module;
+    struct berth_buffer params;
 
-static uint64_t number_of(struct berth_piece report, const char *key)
-{
-    uint64_t number = 0;
-    berth_piece_integer(berth_piece_get(report, key), &number);
-    return number;
-}
-
-/* Nanoseconds as milliseconds, in three digits after the point. */
-static void append_time(struct berth_buffer *text, uint64_t ns)
-{
-    berth_buffer_format(text, "%llu.%03llu ms", (unsigned long long)(ns / 1000000),
-                        (unsigned long long)(ns / 1000 % 1000));
-}
-
-static void append_count(struct berth_buffer *text, uint64_t count, const char *what)
-{
-    berth_buffer_format(text, "%llu %s%s", (unsigned long long)count, what, count == 1 ? "" : "s");
-}
-
-/* What happened, one thing a line; what did not happen is left out. */
-static void describe(struct berth_remote *remote, struct berth_piece report,
-                     struct berth_buffer *text)
-{
-    uint64_t waited = number_of(report, "waited"), inside = number_of(report, "in_flight");
-    uint64_t messages = number_of(report, "messages"), state = number_of(report, "state_bytes");
-    const char *kept = text_of(remote, report, "kept");
-
-    berth_buffer_format(text, "%s -> %s in ", text_of(remote, report, "from"),
-                        text_of(remote, report, "to"));
-    append_time(text, number_of(report, "total_ns"));
-    berth_buffer_text(text, "\n  ");
-    append_count(text, inside, "call");
-    berth_buffer_text(text, " inside at the switch, ");
-    append_count(text, waited, "call");
-    berth_buffer_text(text, " waited");
-    if (waited) {
-        berth_buffer_text(text, ", at most ");
-        append_time(text, number_of(report, "longest_wait_ns"));
-    }
-    berth_buffer_text(text, "\n");
-    if (state)
-        berth_buffer_format(text, "  %llu bytes of state (version %llu) handed over\n",
-                            (unsigned long long)state,
-                            (unsigned long long)number_of(report, "state_version"));
-    if (messages) {
-        berth_buffer_text(text, "  ");
-        append_count(text, messages, "message");
-        berth_buffer_text(text,
-                          messages == 1 ? " stays in its mailbox\n" : " stay in its mailbox\n");
-    }
-    if (*kept)
-        berth_buffer_format(text, "  the old code stays mapped: %s\n", kept);
-}
-
-static int print(struct berth_remote *remote, struct berth_piece report)
-{
-    struct berth_buffer text;
-
-    berth_buffer_init(&text, 0);
-    describe(remote, report, &text);
-    int status = text.failed ? berth_output_fail(false, BERTH_RESOURCE_EXHAUSTED, "out of memory")
-                             : berth_output_text(false, text.data);
-    berth_buffer_deinit(&text);
+    berth_params_begin(&params);
+    berth_params_end(&params);
+    int status = berth_remote_ask(&reload->remote, "host.list", &params, &list);
+    struct berth_piece_walk walk = berth_piece_begin(berth_piece_get(list, "modules"));
+    while (berth_piece_next(&walk, NULL, &module))
+        if (!strcmp(berth_piece_text(berth_piece_get(module, "name"), arena), reload->module))
+            *ret_file = berth_piece_text(berth_piece_get(module, "file"), arena);
     return status;
 }
 
-static int ask(struct berth_remote *remote, const char *module, const char *file)
+/* Without a file there are no types to be read by; then the host has something against the rest. */
+static int add_options(struct reload *reload, struct berth_buffer *params)
+{
+    const char *file = reload->file;
+    int status = BERTH_EXIT_OK;
+
+    if (reload->given.count && !*file)
+        status = find_file(reload, &file);
+    if (status != BERTH_EXIT_OK || (reload->given.count && !*file))
+        return status;
+    return berth_given_add(&reload->given, file, params);
+}
+
+static int ask(struct reload *reload)
 {
     struct berth_buffer params;
-    struct berth_piece report = { 0 };
 
     berth_params_begin(&params);
-    berth_params_text(&params, "module", module);
-    if (*file)
-        berth_params_text(&params, "file", file);
+    berth_params_text(&params, "module", reload->module);
+    if (*reload->file)
+        berth_params_text(&params, "file", reload->file);
+    int status = add_options(reload, &params);
     berth_params_end(&params);
-    int status = berth_remote_ask(remote, "host.reload", &params, &report);
-    if (status != BERTH_EXIT_OK)
-        return status;
-    return remote->options.json ? berth_remote_print(remote, report) : print(remote, report);
+    if (status == BERTH_EXIT_OK)
+        return berth_report_ask(&reload->remote, "host.reload", reload->module, &params);
+    berth_buffer_deinit(&params);
+    return status;
+}
+
+static void read_words(struct reload *reload, int argc, char **argv)
+{
+    struct berth_options *options = &reload->remote.options;
+    struct berth_error error = { 0 };
+    int option;
+
+    while ((option = berth_remote_next(&reload->remote, argc, argv)) != -1)
+        berth_given_read(&reload->given, option, optarg);
+    reload->module = argv[optind];
+    if (argc == optind || argc - optind > 2)
+        berth_options_problem(options, optind == argc ? "NAME is missing" : "one module at a time");
+    else
+        berth_remote_check_text(&reload->remote, "NAME", reload->module);
+    if (argc - optind == 2 &&
+        berth_place_absolute(argv[optind + 1], reload->file, &error) != BERTH_OK)
+        berth_options_problem(options, "%s", error.text);
+    berth_given_check(&reload->given);
 }
 
 static int run(int argc, char **argv)
 {
-    static const struct option known[] = { BERTH_REMOTE_OPTIONS, { 0 } };
-    struct berth_remote remote = { .options = { .command = &berth_command_reload,
-                                                .known = known } };
-    struct berth_error error = { 0 };
-    char file[PATH_MAX] = "";
+    static const struct option known[] = { BERTH_GIVEN_OPTIONS, BERTH_REMOTE_OPTIONS, { 0 } };
+    struct reload reload = {
+        .remote = { .options = { .command = &berth_command_reload, .known = known } },
+    };
     int status;
 
-    while (berth_remote_next(&remote, argc, argv) != -1)
-        ;
-    if (argc == optind || argc - optind > 2)
-        berth_options_problem(&remote.options,
-                              optind == argc ? "NAME is missing" : "one module at a time");
-    else
-        berth_remote_check_text(&remote, "NAME", argv[optind]);
-    if (argc - optind == 2 && berth_place_absolute(argv[optind + 1], file, &error) != BERTH_OK)
-        berth_options_problem(&remote.options, "%s", error.text);
-    if (berth_options_end(&remote.options, &status) || !berth_remote_open(&remote, &status))
-        return status;
-    status = ask(&remote, argv[optind], file);
-    berth_remote_close(&remote);
+    if (!berth_given_init(&reload.given, &reload.remote, argc))
+        return BERTH_EXIT_FAILED;
+    read_words(&reload, argc, argv);
+    if (!berth_options_end(&reload.remote.options, &status) &&
+        berth_remote_open(&reload.remote, &status)) {
+        status = ask(&reload);
+        berth_remote_close(&reload.remote);
+    }
+    berth_given_deinit(&reload.given);
     return status;
 }
 
 const struct berth_command berth_command_reload = {
     .name = "reload",
-    .synopsis = "NAME [FILE]\n"
+    .synopsis = "NAME [FILE] " BERTH_GIVEN_SYNOPSIS "\n"
                 "           " BERTH_REMOTE_SYNOPSIS,
     .help = "Replaces a module of a running host while everything else goes on.\n"
             "\n"
             "FILE is the new code; else it is read again from where it was loaded.\n"
-            "\n" BERTH_REMOTE_HELP "  --json         prints the report as JSON\n"
+            "\n" BERTH_GIVEN_HELP BERTH_REMOTE_HELP "  --json         prints the report as JSON\n"
             "\n"
+            "Without values its options stay as they are; with some, the others are at\n"
+            "their defaults, and --options {} has all of them there.\n" BERTH_GIVEN_HELP_VALUES "\n"
             "Prints what happened: from which generation to which, in what time, how many\n"
             "calls were inside, how many had to wait and how long. If it fails, the old code\n"
             "goes on as if nothing had been.\n"

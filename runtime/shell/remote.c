@@ -77,6 +77,30 @@ int berth_remote_ask(struct berth_remote *remote, const char *method, struct ber
     return berth_remote_fail(remote, &error);
 }
 
+/* Whether the error is that this module is not there, and not that something else is not. */
+static bool lacks(const struct berth_error *error, const char *module)
+{
+    static const char before[] = "no module ", after[] = " is loaded";
+    const char *at = strstr(error->text, before);
+    size_t length = strlen(module);
+
+    return error->code == BERTH_NOT_FOUND && at && !strncmp(at + strlen(before), module, length) &&
+           !strcmp(at + strlen(before) + length, after);
+}
+
+int berth_remote_ask_of(struct berth_remote *remote, const char *method, const char *module,
+                        struct berth_buffer *params, struct berth_piece *ret_result)
+{
+    struct berth_error error = { 0 };
+
+    if (berth_client_ask(&remote->client, method, params, ret_result, &error) == BERTH_OK)
+        return BERTH_EXIT_OK;
+    if (lacks(&error, module))
+        berth_error_set(&error, BERTH_NOT_FOUND,
+                        "the host has no module %s; \"berth list\" tells what it has", module);
+    return berth_remote_fail(remote, &error);
+}
+
 /* ---- results ---- */
 
 static int print(struct berth_remote *remote, struct berth_buffer *line, bool newline)

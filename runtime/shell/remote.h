@@ -52,6 +52,9 @@ void berth_remote_close(struct berth_remote *remote);
  */
 int berth_remote_ask(struct berth_remote *remote, const char *method, struct berth_buffer *params,
                      struct berth_piece *ret_result);
+/* The same of a module; when there is none of that name it tells where to see them. */
+int berth_remote_ask_of(struct berth_remote *remote, const char *method, const char *module,
+                        struct berth_buffer *params, struct berth_piece *ret_result);
 /* Tells a failure; returns its exit status. */
 int berth_remote_fail(struct berth_remote *remote, const struct berth_error *error);
 

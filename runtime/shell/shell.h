@@ -28,6 +28,7 @@ extern const struct berth_command berth_command_help;
 extern const struct berth_command berth_command_list;
 extern const struct berth_command berth_command_load;
 extern const struct berth_command berth_command_log;
+extern const struct berth_command berth_command_move;
 extern const struct berth_command berth_command_publish;
 extern const struct berth_command berth_command_reconfigure;
 extern const struct berth_command berth_command_reload;

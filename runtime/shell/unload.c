@@ -13,7 +13,7 @@ static int ask(struct berth_remote *remote, const char *module, bool force)
     if (force)
         berth_params_piece(&params, "force", (struct berth_piece){ "true", 4 });
     berth_params_end(&params);
-    int status = berth_remote_ask(remote, "host.unload", &params, &nothing);
+    int status = berth_remote_ask_of(remote, "host.unload", module, &params, &nothing);
     if (status == BERTH_EXIT_OK && remote->options.json)
         status = berth_remote_print(remote, nothing);
     return status;

@@ -106,6 +106,25 @@ static void a_reload_takes_options(void)
     CHECK_CONTAINS(CALL(host, "options.show", "[]"), "\"1000 1000 3 ");
 }
 
+/* Its state comes with it, and those who call it stay. */
+static void a_module_moves(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    begin();
+    LOAD(host, "counter", "inline");
+    CHECK_CALL(host, "counter.add", "[5]", "5");
+    CHECK_CONTAINS(CALL(host, "host.move", "[\"counter\",\"process\"]"),
+                   "\"from\":\"counter@1.0.0#1\",\"to\":\"counter@1.0.0#2\"");
+    CHECK_STR(berth_test_module(host, "counter", "placement"), "process");
+    CHECK_CALL(host, "counter.add", "[1]", "6");
+    CHECK_FAILS(host, "host.move", "[\"counter\",\"nowhere\"]", BERTH_INVALID_ARGUMENT,
+                "stage of counter@1.0.0#2 failed, and it goes on as it was: ");
+    CHECK_FAILS(host, "host.move", "[\"host\",\"process\"]", BERTH_FAILED_PRECONDITION, "stays");
+    CHECK_CONTAINS(CALL(host, "host.move", "[\"counter\",\"inline\"]"), "\"step\":\"done\"");
+    CHECK_CALL(host, "counter.add", "[1]", "7");
+}
+
 static void force_unloads_what_others_require(void)
 {
     begin();
@@ -529,6 +548,7 @@ static const struct berth_test tests[] = {
     { "a_load_takes_all_its_options", a_load_takes_all_its_options },
     { "refusals_say_why", refusals_say_why },
     { "a_reload_takes_options", a_reload_takes_options },
+    { "a_module_moves", a_module_moves },
     { "force_unloads_what_others_require", force_unloads_what_others_require },
     { "calls_by_name", calls_by_name },
     { "a_timeout_is_the_calls_own", a_timeout_is_the_calls_own },

@@ -24,6 +24,7 @@ offers "commands" "list load log" l
 offers "levels" "debug default" log --set de
 offers "a command" "subscribe" su
 offers "options" "--placement" load --p
+offers "placements" "process" move math p
 offers "values" "process" load ./math.so --placement p
 offers "files" "math.so" load ma
 offers "commands of help" "events" help ev

@@ -97,7 +97,9 @@ ok "load --placement" $'third\n' load options.so --as third --placement process 
 ok "its options, too" '1000 1000 3 1 0.25 none "yet" 2 a -' call third.show
 ok "unload prints nothing" "" unload second
 ok "unload --json" $'null\n' unload third --json
-fails "what is gone is gone" 1 "berth: not_found: *second*" unload second
+fails "what is gone is gone" 1 'berth: not_found: the host has no module second; "berth list" tells what it has' unload second
+fails "a name is searched by the host" 1 "berth: not_found: *nomath: no such module: searched *a file is written with a / in it: ./nomath*" load nomath
+fails "what can be none is no name either" 1 "berth: invalid_argument: *no-math: a module's name is*" load no-math
 fails "a file that is not there" 1 "berth: not_found: *$PWD/nofile.so*" load nofile.so
 fails "the same when it is asked for options" 1 "berth: not_found: *$PWD/nofile.so*" load nofile.so --option a=1
 fails "a name that is taken" 1 "berth: already_exists: *options*" load options.so
@@ -126,8 +128,28 @@ tap_run "reload --json" grep -q '^{.*"to":"counter@1.1.0#3".*}$' out
 berth reload counter ./counter.so
 tap_run "from the file that is given" grep -q '^counter@1.1.0#3 -> counter@1.0.0#4 ' out
 fails "a reload that fails" 1 "berth: *nofile.so*" reload counter nofile.so
-fails "of what is not there" 1 "berth: not_found: *nothing*" reload nothing
+fails "of what is not there" 1 'berth: not_found: the host has no module nothing; "berth list"*' reload nothing
 fails "reload of nothing" 2 "berth: invalid_argument: reload: NAME is missing*" reload
+berth reload options --option limit=9 --option title=8
+tap_run "reload with other options" grep -q '^options@1.0.0#1 -> options@1.0.0#2 ' out
+ok "by the types of its file; the others are at their defaults" '9 9 3 1 0.50 8 2 a -' call options.show
+berth reload options ./options.so
+ok "without any they stay" '9 9 3 1 0.50 8 2 a -' call options.show
+berth reload options --options '{}'
+ok "an empty object takes them away" '1000 1000 3 1 0.50 none "yet" 2 a -' call options.show
+fails "a wrong one changes nothing" 1 "berth: invalid_argument: *did you mean limit*" reload options --option limt=5
+fails "nor does one of nothing" 1 "berth: not_found: *no module nothing*" reload nothing --option a=1
+fails "not both" 2 "berth: invalid_argument: reload: *not both*" reload options --option a=1 --options '{}'
+
+berth move options process
+tap_run "move" grep -qE '^options@1.0.0#[0-9]+ -> options@1.0.0#[0-9]+ in ' out
+tap_run "into a worker" test -n "$("$berth" list | awk -F '\t' '$1 == "options" && $4 == "process" { print $6 }')"
+berth move options inline --json
+tap_run "and back" grep -q '^{.*"step":"done",.*"to":"options@1.0.0#.*}$' out
+fails "there is no such placement" 1 "berth: invalid_argument: *nowhere*inline or process" move options nowhere
+fails "nothing to be moved" 1 'berth: not_found: the host has no module nothing; *' move nothing process
+fails "half a word" 2 "berth: invalid_argument: move: write NAME, and inline or process*" move options
+
 berth list
 tap_run "it goes on" grep -q $'^counter\t1.0.0\t4\t' out
 
@@ -180,4 +202,12 @@ check "a reader that goes away ends it silently" 141 "" ""
 
 host_end
 tap_run "the host ends well" test "$status" = 0
+
+mkdir path && mv greet.so path/
+host_begin --path path
+ok "load finds a name in the path of the host" $'greet\n' load greet
+"$berth" unload run
+fails "one that has no path says so" 1 "berth: not_found: *run.find*a file is written with a / in it: ./greet*" load greet --as other
+fails "nor has it a configuration" 1 "berth: not_found: the host at * is none that berth run has made*" reconfigure
+host_end
 tap_done

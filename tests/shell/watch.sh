@@ -173,7 +173,7 @@ background_end INT
 
 fails "log: no such level" 2 "berth: invalid_argument: log: --level loud: write error, warning, info or debug*" log --level loud
 fails "log --set: no such level" 2 "berth: invalid_argument: log: --set loud: write error*" log --set loud
-fails "log --set: no such module" 1 "berth: not_found: *no module nobody is loaded*" log --set debug nobody
+fails "log --set: no such module" 1 "berth: not_found: the host has no module nobody; *berth list*" log --set debug nobody
 fails "log --set: one at a time" 2 "berth: invalid_argument: log: --set: one module at a time*" log --set debug a b
 fails "log: not both" 2 "berth: invalid_argument: log: --set changes*" log --set debug --level debug
 

@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* What host.reload and host.move tell, in words. */
+#ifndef RUNTIME_SHELL_REPORT_H
+#define RUNTIME_SHELL_REPORT_H
+
+#include "runtime/shell/remote.h"
+
+/* Asks for it, and prints the report, or the failure. params is taken. Returns an exit status. */
+int berth_report_ask(struct berth_remote *remote, const char *method, const char *module,
+                     struct berth_buffer *params);
+
+#endif
