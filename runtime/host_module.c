@@ -232,7 +232,7 @@ FUNCTION(json, call, "Calls a function by its name.", (string, function, "module
             left < (BERTH_FOREVER - now) / 1000000 ? now + left * 1000000 : BERTH_FOREVER;
         thread->deadline = until < outer ? until : outer;
     }
-    int code = berth_call_json_as(ctx, berth_permit_caller(ctx), function, arguments, &text);
+    int code = berth_call_json_as(ctx, berth_permit_caller(ctx, NULL), function, arguments, &text);
     thread->deadline = outer;
     if (code != BERTH_OK) /* ctx is marked already */
         return "null";
@@ -251,6 +251,8 @@ struct subscription {
     struct berth_host *host;
     uint64_t id; /* of the application's subscription below */
     struct berth_cell *cell;
+    const char *holder; /* who asked for it; "" is the application */
+    bool by_name;       /* through host.call: what others asked a module like control for */
 };
 
 #define DELIVERY "(u64,string,string,json,u64)void"
@@ -268,6 +270,36 @@ static struct subscription *subscription_take(struct berth_host_module *own, uin
     struct subscription *subscription = berth_map_remove(&own->subscriptions, key);
     pthread_mutex_unlock(&own->lock);
     return subscription;
+}
+
+/* The asker's own; it ends what it has asked for, by the same way. Else NULL, and ctx is marked. */
+static struct subscription *subscription_take_own(berth_ctx *ctx, uint64_t id)
+{
+    struct berth_host_module *own = module_of(ctx);
+    const char *holder = "";
+    char key[24];
+    bool by_name, mine = false;
+    const char *caller = berth_permit_caller(ctx, &by_name);
+    key_of(id, key);
+    pthread_mutex_lock(&own->lock);
+    struct subscription *found = berth_map_get(&own->subscriptions, key);
+    if (found) {
+        holder = found->holder;
+        mine = !*caller || (strcmp(caller, holder) == 0 && by_name == found->by_name);
+    }
+    if (mine)
+        berth_map_remove(&own->subscriptions, key);
+    pthread_mutex_unlock(&own->lock);
+    if (mine)
+        return found;
+    if (found)
+        berth_fail(ctx, BERTH_PERMISSION_DENIED,
+                   "subscription %llu is another one's: %s has asked for it%s",
+                   (unsigned long long)id, *holder ? holder : "the application",
+                   *holder && strcmp(caller, holder) == 0 ? " by itself" : "");
+    else
+        berth_fail(ctx, BERTH_NOT_FOUND, "there is no subscription %llu", (unsigned long long)id);
+    return NULL;
 }
 
 static void subscription_free(struct subscription *subscription)
@@ -325,10 +357,9 @@ static struct berth_cell *receiver_find(struct berth_host *host, const char *fun
 }
 
 static int subscription_add(struct berth_host_module *own, struct subscription *subscription,
-                            const char *pattern, const char *holder, uint64_t *ret_id,
-                            struct berth_error *error)
+                            const char *pattern, uint64_t *ret_id, struct berth_error *error)
 {
-    const struct berth_receiver receiver = { holder, subscription->cell->name };
+    const struct berth_receiver receiver = { subscription->holder, subscription->cell->name };
     char key[24];
     pthread_mutex_lock(&own->lock); /* until it is in the map nobody ends it */
     int code = berth_receiver_subscribe(subscription->host, pattern, &receiver, deliver,
@@ -362,12 +393,12 @@ FUNCTION(
     int code = subscription ? BERTH_OK : berth_error_nomem(&error);
     if (code == BERTH_OK) {
         subscription->host = host;
+        subscription->holder = berth_permit_caller(ctx, &subscription->by_name);
         subscription->cell = receiver_find(host, function, &error);
         code = subscription->cell ? BERTH_OK : error.code;
     }
     if (code == BERTH_OK)
-        code = subscription_add(host->own, subscription, pattern, berth_permit_caller(ctx), &id,
-                                &error);
+        code = subscription_add(host->own, subscription, pattern, &id, &error);
     if (code == BERTH_OK)
         return id;
     berth_free(subscription);
@@ -375,15 +406,13 @@ FUNCTION(
     return 0;
 }
 
-FUNCTION(void, unsubscribe, "Ends a subscription: its function is not called any more.",
+FUNCTION(void, unsubscribe,
+         "Ends a subscription of the caller's own: its function is not called any more.",
          (u64, subscription, "as subscribe returned it"))
 {
-    struct subscription *found = subscription_take(module_of(ctx), subscription);
+    struct subscription *found = subscription_take_own(ctx, subscription);
     if (found)
         subscription_free(found);
-    else
-        berth_fail(ctx, BERTH_NOT_FOUND, "there is no subscription %llu",
-                   (unsigned long long)subscription);
 }
 
 FUNCTION(json, stats,

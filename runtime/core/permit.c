@@ -215,25 +215,29 @@ static struct berth_generation *owner_of(struct berth_host *host, berth_ctx *fra
  * host->lock held. The first frame below host's own: functions of host may have been called by
  * host.call.
  */
-static const char *caller_of(struct berth_host *host, berth_ctx *ctx)
+static const char *caller_of(struct berth_host *host, berth_ctx *ctx, bool *ret_by_name)
 {
     berth_ctx *base = berth_thread_base(berth_thread_of(ctx));
     for (berth_ctx *at = ctx - 1; at >= base; at--) {
         const struct berth_generation *owner = owner_of(host, at);
         if (!owner)
             return "";
+        *ret_by_name = at != ctx - 1;
         if (!owner->image->own_links)
             return is_trusted(owner) ? "" : owner->module->name;
     }
     return "";
 }
 
-const char *berth_permit_caller(berth_ctx *ctx)
+const char *berth_permit_caller(berth_ctx *ctx, bool *ret_by_name)
 {
     struct berth_host *host = berth_host_of(ctx);
+    bool by_name = false;
     pthread_mutex_lock(&host->lock);
-    const char *caller = caller_of(host, ctx);
+    const char *caller = caller_of(host, ctx, &by_name);
     pthread_mutex_unlock(&host->lock);
+    if (ret_by_name)
+        *ret_by_name = by_name;
     return caller;
 }
 
@@ -251,12 +255,12 @@ int berth_permit_ask(berth_ctx *ctx, enum berth_right right, const char *what)
 {
     struct berth_host *host = berth_host_of(ctx);
     const char *actor = "";
-    bool allowed = true;
+    bool allowed = true, by_name;
     pthread_mutex_lock(&host->lock);
     const struct berth_policy *policy = &host->policy;
     if ((policy->mode == BERTH_POLICY_LISTED || policy->record) &&
         berth_right_what_valid(right, what)) {
-        const char *caller = caller_of(host, ctx);
+        const char *caller = caller_of(host, ctx, &by_name);
         actor = actor_of(policy, caller, right, what);
         if (*caller) {
             note(host, actor, right, what);

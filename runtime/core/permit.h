@@ -33,8 +33,11 @@ int berth_permit_refuse_edge(berth_ctx *ctx, const struct berth_edge *edge);
  * its code returned. What is not even a name passes: who goes on with it tells more.
  */
 int berth_permit_ask(berth_ctx *ctx, enum berth_right right, const char *what);
-/* The name of the module that called, for the host's life; "" is the application. */
-const char *berth_permit_caller(berth_ctx *ctx);
+/*
+ * The name of the module that called, for the host's life; "" is the application. *ret_by_name (may
+ * be NULL): not by a link of its own, but through host.call.
+ */
+const char *berth_permit_caller(berth_ctx *ctx, bool *ret_by_name);
 /* Whether a subscription by host.subscribe is denied. topic_lock held. */
 bool berth_permit_denies(struct berth_host *host, const struct berth_subscription *subscription);
 

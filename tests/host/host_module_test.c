@@ -310,6 +310,25 @@ static void a_receiver_ends_its_own_subscription(void)
     CHECK_INT(CALL_INT(host, "observer.count", "[]"), 1);
 }
 
+static void nobody_ends_the_subscription_of_another(void)
+{
+    begin();
+    LOAD(host, "publisher", NULL);
+    LOAD(host, "observer", NULL);
+    berth_test_load_as(host, "observer", "other", NULL);
+    const char *id = CALL(host, "observer.listen", "[\"news.>\"]");
+    CHECK_FAILS(host, "other.deafen", berth_test_format("[%s]", id), BERTH_PERMISSION_DENIED,
+                "is another one's: observer has asked for it");
+    CALL(host, "publisher.ring", "[]");
+    UNTIL(host, CALL_INT(host, "observer.count", "[]") == 1);
+    CHECK_CALL(host, "observer.deafen", berth_test_format("[%s]", id), "null");
+    id = CALL(host, "host.subscribe", "[\"news.>\",\"observer.take\"]");
+    CHECK_FAILS(host, "observer.deafen", berth_test_format("[%s]", id), BERTH_PERMISSION_DENIED,
+                "the application has asked for it");
+    id = CALL(host, "observer.listen", "[\"news.>\"]");
+    CHECK_CALL(host, "host.unsubscribe", berth_test_format("[%s]", id), "null");
+}
+
 /* ---- events ---- */
 
 static size_t event_count(const char *event)
@@ -561,6 +580,7 @@ static const struct berth_test tests[] = {
     { "a_busy_receiver_costs_nothing", a_busy_receiver_costs_nothing },
     { "a_subscription_ends_with_its_module", a_subscription_ends_with_its_module },
     { "a_receiver_ends_its_own_subscription", a_receiver_ends_its_own_subscription },
+    { "nobody_ends_the_subscription_of_another", nobody_ends_the_subscription_of_another },
     { "events_tell_what_happened", events_tell_what_happened },
     { "events_tell_of_deaths", events_tell_of_deaths },
     { "json_is_taken_apart", json_is_taken_apart },
