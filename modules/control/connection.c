@@ -329,9 +329,7 @@ static void finish(struct worker *worker, struct connection *connection)
             attach(connection, fresh);
     } else if (handed || fresh) {
         pthread_mutex_unlock(&connection->lock);
-        if (handed)
-            inherit_reply(handed, &worker->reply, fresh);
-        if (handed && fresh)
+        if (handed && inherit_reply(handed, &worker->reply, fresh))
             subscription_drop(fresh);
         else
             subscriptions_end(worker->ctx, fresh);
@@ -682,57 +680,83 @@ static void inherit_connection(const struct record *record, int fd)
     pthread_mutex_unlock(&connection->lock);
 }
 
-static void inherit_subscribed(struct connection *connection, const struct record *record,
-                               const char *data, size_t size)
+/*
+ * Those of a connection come with it; one that comes later waits for the answer that goes first to
+ * the client. Returns it when there is no client any more.
+ */
+static struct subscription *inherit_subscribed(struct connection *connection,
+                                               const struct record *record, const char *data,
+                                               size_t size)
 {
     struct subscription *made = subscription_inherit(record->number, record->dropped, data, size);
-    if (made && connection->fd >= 0)
+    if (!made || !connection || connection->fd < 0)
+        return made;
+    if (connection->watched)
+        connection->foreign_fresh = made;
+    else
         attach(connection, made);
-    else if (made)
-        subscription_drop(made);
+    return NULL;
 }
 
-static void inherit_replied(struct connection *connection, const struct record *record,
-                            const char *data, size_t size)
+/* What began with the answer: it does so now, or is returned when there is no client any more. */
+static struct subscription *take_fresh(struct connection *connection)
+{
+    struct subscription *fresh = connection->foreign_fresh;
+    connection->foreign_fresh = NULL;
+    if (!fresh || connection->fd < 0)
+        return fresh;
+    attach(connection, fresh);
+    return NULL;
+}
+
+/* Returns a subscription that is nobody's. */
+static struct subscription *inherit_replied(struct connection *connection,
+                                            const struct record *record, const char *data,
+                                            size_t size)
 {
     if (connection->fd >= 0)
         text_put(&connection->foreign_reply, data, size);
     if (!record->last)
-        return;
+        return NULL;
     if (connection->foreign_reply.size || connection->foreign_reply.failed)
         put(connection, &connection->foreign_reply);
     text_free(&connection->foreign_reply);
     connection->requests--;
     connection->foreign_requests--;
     ring(connection);
+    return take_fresh(connection);
 }
 
-void connections_inherit(const struct record *record, const char *data, size_t size, int fd)
+void connections_inherit(berth_ctx *ctx, const struct record *record, const char *data, size_t size,
+                         int fd)
 {
+    struct subscription *nobodys = NULL;
     if (record->type == RECORD_CONNECTION) {
         inherit_connection(record, fd);
         return;
     }
     struct connection *connection = find_foreign(record->id);
-    if (!connection)
+    if (record->type == RECORD_SUBSCRIPTION) {
+        nobodys = inherit_subscribed(connection, record, data, size);
+    } else if (!connection) {
         return;
-    if (record->type == RECORD_INPUT) {
+    } else if (record->type == RECORD_INPUT) {
         text_put(&connection->in, data, size);
     } else if (record->type == RECORD_OUTPUT) {
         text_put(&connection->out, data, size);
-    } else if (record->type == RECORD_SUBSCRIPTION) {
-        inherit_subscribed(connection, record, data, size);
     } else if (record->type == RECORD_REPLY && connection->foreign_requests) {
-        inherit_replied(connection, record, data, size);
+        nobodys = inherit_replied(connection, record, data, size);
     } else if (record->type == RECORD_READY && connection->fd >= 0) {
         watch(connection);
         mind_unread(connection, false);
         ring(connection);
     }
-    pthread_mutex_unlock(&connection->lock);
+    if (connection)
+        pthread_mutex_unlock(&connection->lock);
+    subscriptions_end(ctx, nobodys);
 }
 
-void connections_orphaned(void)
+void connections_orphaned(berth_ctx *ctx)
 {
     for (size_t i = 0; i < table.count; i++) {
         struct connection *connection = &table.places[i];
@@ -742,10 +766,12 @@ void connections_orphaned(void)
             connection->broken = true;
         connection->requests -= connection->foreign_requests;
         connection->foreign_requests = 0;
+        struct subscription *nobodys = take_fresh(connection);
         if (connection->fd >= 0)
             ring(connection);
         connection->foreign = 0;
         pthread_mutex_unlock(&connection->lock);
+        subscriptions_end(ctx, nobodys);
     }
 }
 

@@ -125,13 +125,14 @@ struct connection {
     bool wants_output;   /* EPOLLOUT is asked for */
     struct text in, out; /* lines, and halves of one; what could not be sent yet */
     size_t in_start, in_scanned, out_start;
-    bool watched;              /* its events come */
-    uint64_t foreign;          /* its tag in the generation before; 0: it began here */
-    unsigned foreign_requests; /* that are executed there */
-    struct text foreign_reply; /* a part of an answer from there */
-    uint64_t handed;           /* its tag, when the next generation has it */
-    int64_t line_since;        /* half a line is there; 0: none */
-    int64_t unread_since;      /* so much is unsent that nothing is read; 0: it is not */
+    bool watched;                       /* its events come */
+    uint64_t foreign;                   /* its tag in the generation before; 0: it began here */
+    unsigned foreign_requests;          /* that are executed there */
+    struct text foreign_reply;          /* a part of an answer from there */
+    struct subscription *foreign_fresh; /* begins with that answer */
+    uint64_t handed;                    /* its tag, when the next generation has it */
+    int64_t line_since;                 /* half a line is there; 0: none */
+    int64_t unread_since;               /* so much is unsent that nothing is read; 0: it is not */
     struct subscription *subscriptions;
     struct connection *next_ready;
 };
@@ -150,9 +151,10 @@ size_t connections_requests(void);
 void connections_hand_over(void);
 /* A record from the generation before; the descriptor is taken. */
 struct record;
-void connections_inherit(const struct record *record, const char *data, size_t size, int fd);
+void connections_inherit(berth_ctx *ctx, const struct record *record, const char *data, size_t size,
+                         int fd);
 /* No more of them will come. */
-void connections_orphaned(void);
+void connections_orphaned(berth_ctx *ctx);
 /* A last word to those of which no request is executed, or to all of them. */
 void connections_end(berth_ctx *ctx, bool busy_ones);
 /* The end of all. */
@@ -252,8 +254,11 @@ bool inherit_end(void);
 /* While everything is given away. false: nobody is there any more. */
 bool inherit_send(const struct record *record, const void *data, size_t size, int fd);
 bool inherit_subscription(uint64_t id, const struct subscription *subscription);
-/* The answer to a request whose connection has been given away. */
-void inherit_reply(uint64_t id, const struct text *reply, const struct subscription *fresh);
+/*
+ * The answer to a request whose connection has been given away. true: so is the subscription, which
+ * goes first, as nobody knows the connection any more once it is answered and the client has gone.
+ */
+bool inherit_reply(uint64_t id, const struct text *reply, const struct subscription *fresh);
 /* START of the next generation: its descriptor to the old one; -1: there is none. */
 int inherit_begin(berth_ctx *ctx);
 /* Something has come from there. */

@@ -162,14 +162,14 @@ static bool find_heir(void)
     return here.heir >= 0;
 }
 
-void inherit_reply(uint64_t id, const struct text *reply, const struct subscription *fresh)
+bool inherit_reply(uint64_t id, const struct text *reply, const struct subscription *fresh)
 {
     const struct record head = { .type = RECORD_REPLY, .id = id };
     pthread_mutex_lock(&here.lock);
+    bool given = fresh && inherit_subscription(id, fresh);
     inherit_send(&head, reply->data, reply->failed ? 0 : reply->size, -1);
-    if (fresh)
-        inherit_subscription(id, fresh);
     pthread_mutex_unlock(&here.lock);
+    return given;
 }
 
 bool inherit_subscription(uint64_t id, const struct subscription *subscription)
@@ -242,7 +242,7 @@ static void orphaned(berth_ctx *ctx)
 {
     pool_remove(here.parent);
     close_one(&here.parent);
-    connections_orphaned();
+    connections_orphaned(ctx);
     settle();
     if (!listen_is_open() && !berth_stopping(ctx)) {
         int listener = listen_open(ctx);
@@ -254,7 +254,8 @@ static void orphaned(berth_ctx *ctx)
     }
 }
 
-static void take(const struct record *head, const char *data, size_t size, int fds[DESCRIPTORS_MAX])
+static void take(berth_ctx *ctx, const struct record *head, const char *data, size_t size,
+                 int fds[DESCRIPTORS_MAX])
 {
     if (head->type == RECORD_BEGIN) {
         subscription_numbers(head->number);
@@ -266,7 +267,7 @@ static void take(const struct record *head, const char *data, size_t size, int f
         settle();
         fds[0] = fds[1] = -1;
     } else {
-        connections_inherit(head, data, size, fds[0]);
+        connections_inherit(ctx, head, data, size, fds[0]);
         fds[0] = -1;
     }
     close_one(&fds[0]);
@@ -287,7 +288,7 @@ static void take_all(berth_ctx *ctx)
         if (got < 0 || head.type == RECORD_END)
             orphaned(ctx);
         else
-            take(&head, buffer + sizeof(head), (size_t)got - sizeof(head), fds);
+            take(ctx, &head, buffer + sizeof(head), (size_t)got - sizeof(head), fds);
     }
 }
 

@@ -530,6 +530,25 @@ static void clients_publish_to_each_other(void)
     CHECK_CONTAINS(client_call(other, "unsubscribe", "[1]"), "no such subscription");
 }
 
+/* The host's numbers of subscriptions can be guessed; those of clients are control's to end. */
+static void clients_do_not_end_each_others(void)
+{
+    const char *said = "";
+    begin("inline");
+    struct client *other = client_new();
+    CHECK_STR(client_call(client, "subscribe", "[[\"news.bell\"]]"), result_line("1", "1"));
+    for (unsigned long long id = 0; id < 16; id++) {
+        const char *params = berth_test_format("[%llu]", (id / 4) << 32 | id % 4);
+        const char *nested = berth_test_format("[\"host.unsubscribe\",%s]", params);
+        const char *direct = client_call(other, "host.unsubscribe", params);
+        said = berth_test_format("%s%s%s", said, direct, client_call(other, "host.call", nested));
+    }
+    CHECK_CONTAINS(said, "is another one's: control has asked for it by itself");
+    CHECK(!strstr(said, "\"result\""));
+    CHECK_STR(client_call(other, "publish", "{\"topic\":\"news.bell\"}"), result_line("null", "1"));
+    CHECK_CONTAINS(client_line(client), "\"topic\":\"news.bell\"");
+}
+
 static void events_of_the_host_are_messages(void)
 {
     begin("inline");
@@ -612,6 +631,7 @@ static const struct berth_test tests[] = {
     { "messages_come_inline", messages_come_inline },
     { "messages_come_from_a_worker", messages_come_from_a_worker },
     { "clients_publish_to_each_other", clients_publish_to_each_other },
+    { "clients_do_not_end_each_others", clients_do_not_end_each_others },
     { "events_of_the_host_are_messages", events_of_the_host_are_messages },
     { "messages_come_after_the_answer", messages_come_after_the_answer },
     { "another_name_inline", another_name_inline },
