@@ -29,6 +29,7 @@ tap_run "berth-module says where modules are installed" \
 unit=$(find "$dest" -name berth.service)
 tap_run "so is a unit for systemd, which runs what is installed" \
     test -x "$dest$(sed -n 's/^ExecStart=\([^ ]*\) run .*/\1/p' "$unit")"
+tap_run "and one for its socket" test -s "$(find "$dest" -name berth.socket)"
 tap_run "every man page is installed" diff <(cd "$BERTH_TOP_SRCDIR/doc" && ls -- *.[1-8]) \
     <(find "$dest" -path '*/man/man[1-8]/*' -printf '%f\n' | sort)
 tap_run "and the schema" test -s "$(find "$dest" -name berth.conf.schema.json)"

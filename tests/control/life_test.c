@@ -453,6 +453,73 @@ static void reloads_under_load_in_a_worker(void)
     reloads_under_load("process");
 }
 
+static void ignore(berth_ctx *ctx, const struct berth_message *message, void *user)
+{
+    (void)ctx;
+    (void)message;
+    (void)user;
+}
+
+/*
+ * How many of the host's subscriptions are not this function's: it takes what numbers are free, up
+ * to where new ones are made, and then those that have become free since.
+ */
+static size_t subscriptions_of_others(void)
+{
+    enum { FREE = 1024, MORE = 64 };
+    static bool ours[2 * FREE];
+    static bool full;
+    size_t count = 0, more = MORE;
+    uint64_t id = 0;
+    struct berth_error error;
+    while (!full || more--) {
+        CHECK_CODE(berth_host_subscribe(host, "a.b", ignore, NULL, &id, &error), BERTH_OK, &error);
+        full |= (uint32_t)id >= FREE;
+        if ((uint32_t)id < COUNT(ours))
+            ours[(uint32_t)id] = true;
+    }
+    for (size_t i = 0; i < FREE; i++)
+        count += !ours[i];
+    return count;
+}
+
+/* Subscribes, and goes without waiting for the answer. */
+static void *subscribe_and_go(void *over)
+{
+    useconds_t delay = 0;
+    char line[1200];
+    int size = snprintf(line, sizeof(line),
+                        "{\"jsonrpc\":\"2.0\",\"method\":\"subscribe\",\"id\":1,\"params\":[[");
+    for (int i = 0; i < 60; i++)
+        size += snprintf(line + size, sizeof(line) - (size_t)size, "%s\"a.x%d\"", i ? "," : "", i);
+    size += snprintf(line + size, sizeof(line) - (size_t)size, "]]}\n");
+    while (!__atomic_load_n((bool *)over, __ATOMIC_ACQUIRE)) {
+        int fd = client_connect(control_path());
+        if (fd < 0)
+            continue;
+        send(fd, line, (size_t)size, MSG_NOSIGNAL);
+        usleep(delay = (delay + 50) % 500); /* to go before, while and after it is executed */
+        close(fd);
+    }
+    return NULL;
+}
+
+/* Whenever a client goes, and whichever generation has its subscription by then, that ends. */
+static void no_subscription_is_left_behind(void)
+{
+    pthread_t threads[3];
+    bool over = false;
+    begin("inline", "\"connections\":8");
+    for (size_t i = 0; i < COUNT(threads); i++)
+        REQUIRE(pthread_create(&threads[i], NULL, subscribe_and_go, &over) == 0);
+    for (int i = 0; i < 100; i++)
+        reload();
+    __atomic_store_n(&over, true, __ATOMIC_RELEASE);
+    for (size_t i = 0; i < COUNT(threads); i++)
+        pthread_join(threads[i], NULL);
+    EVENTUALLY(subscriptions_of_others() == 0);
+}
+
 static void a_large_rest_is_handed_over(void)
 {
     begin("inline", "");
@@ -517,6 +584,7 @@ static const struct berth_test tests[] = {
     { "reloads_under_load_inline", reloads_under_load_inline },
     { "reloads_under_load_in_a_worker", reloads_under_load_in_a_worker },
     { "a_large_rest_is_handed_over", a_large_rest_is_handed_over },
+    { "no_subscription_is_left_behind", no_subscription_is_left_behind },
     { "a_reload_that_fails_changes_nothing", a_reload_that_fails_changes_nothing },
     { "a_worker_that_dies_comes_back", a_worker_that_dies_comes_back },
     { "the_end", control_end },

@@ -68,6 +68,11 @@ tap_run "and ends well" test "$status" = 0
 
 fails "a directory that cannot be made" 1 "berth: not_found: *no/such*" run --socket no/such/dir/s.sock
 long=$(printf '%0120d' 0)
+echo text >plain
+berth run --socket plain
+tap_run "a file in its place" test "$status" = 1 -a \
+    "$(tail -n 1 err)" = "berth: failed_precondition: plain is there and no socket: remove it, or choose another place with --socket"
+tap_run "is left alone" test "$(cat plain)" = text
 fails "a path that is too long" 1 "berth: invalid_argument: *at most 107 bytes*--socket*" run --socket "$long"
 fails "for a client, too" 3 "berth: invalid_argument: *at most 107 bytes*" list --socket "$long"
 for name in a/b '' .. -x 'a b'; do
