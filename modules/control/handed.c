@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A listening socket that somebody else has opened, as a service manager. The function that has it
- * sends it to an address of ours, so that it reaches us in a worker, too, and when we are restarted.
+ * sends it to an address of ours: so it reaches us in a worker, too, and when we are restarted.
  */
 #include "control.h"
 

@@ -181,7 +181,7 @@ struct berth_summary;
 void berth_config_check_grants(struct berth_config *config, const struct berth_summary *summaries,
                                bool more);
 /*
- * Warns of a module's name that none of the modules has, with the nearest one: "WHERE: no module …".
+ * Warns of a name that none of the modules has, with the nearest one: "WHERE: no module …".
  */
 void berth_config_warn_module(struct berth_config *config, const char *where, const char *at,
                               const char *name);

@@ -36,7 +36,7 @@ static int load(berth_host *host, const char *option, const char *value, struct 
     return code;
 }
 
-/* What is in the way at the path, and is not removed, as a socket that nobody listens at would be. */
+/* What is in the way at the path; a socket that nobody listens at is not, but is removed. */
 static int check_place(const char *path, struct berth_error *error)
 {
     struct stat status;

@@ -15,7 +15,7 @@
 #define BERTH_OFFER_LISTENER "run.listener" /* hands over the service manager's socket */
 
 struct berth_offer {
-    /* Applies the configuration again, as berth_reconfigure without waiting; NULL: there is none. */
+    /* Applies the configuration, as berth_reconfigure without waiting; NULL: there is none. */
     int (*reconfigure)(void *user, struct berth_buffer *report, struct berth_error *error);
     void *user;
     const struct berth_search *search; /* does not change any more */
