@@ -210,7 +210,8 @@ struct berth_generation {
     bool kept;       /* ended, but its image could not be let go of */
     size_t turns;    /* mails being handled; under mail_lock */
     bool serving;    /* its alarms have turns: not before START, and RESTORE; under mail_lock */
-    struct berth_list all; /* in host->generations: every one that is not freed */
+    struct berth_list all;               /* in host->generations: every one that is not freed */
+    struct berth_crash_slot *crash_slot; /* or NULL */
     struct berth_arena arena;
 };
 

@@ -8,21 +8,21 @@
 #include "runtime/core/registry.h"
 
 /* Never freed, so that a handler may walk the list at any time. */
-struct slot {
-    struct slot *next;
+struct berth_crash_slot {
+    struct berth_crash_slot *next, *next_free;
     const struct berth_generation *generation; /* atomic; NULL: free, or being written */
     uintptr_t low, high;                       /* atomic */
 };
-static struct slot *slots;                                     /* atomic */
+static struct berth_crash_slot *slots;                         /* atomic */
+static struct berth_crash_slot *free_slots;                    /* of those in slots */
 static pthread_mutex_t slots_lock = PTHREAD_MUTEX_INITIALIZER; /* of those who write */
 
-static struct slot *slot_free(void)
+static struct berth_crash_slot *take_slot(void)
 {
-    for (struct slot *slot = slots; slot; slot = slot->next)
-        if (!slot->generation)
-            return slot;
-    struct slot *slot = berth_calloc(1, sizeof *slot);
+    struct berth_crash_slot *slot = free_slots;
     if (slot) {
+        free_slots = slot->next_free;
+    } else if ((slot = berth_calloc(1, sizeof *slot))) {
         slot->next = slots;
         __atomic_store_n(&slots, slot, __ATOMIC_RELEASE);
     }
@@ -33,23 +33,27 @@ void berth_crash_publish(struct berth_generation *generation)
 {
     const struct berth_image *image = generation->image;
     pthread_mutex_lock(&slots_lock);
-    struct slot *slot = image->low < image->high ? slot_free() : NULL;
+    struct berth_crash_slot *slot = image->low < image->high ? take_slot() : NULL;
     if (slot) {
         __atomic_store_n(&slot->low, image->low, __ATOMIC_RELAXED);
         __atomic_store_n(&slot->high, image->high, __ATOMIC_RELAXED);
         __atomic_store_n(&slot->generation, generation, __ATOMIC_RELEASE);
     }
+    generation->crash_slot = slot;
     pthread_mutex_unlock(&slots_lock);
 }
 
 void berth_crash_withdraw(struct berth_generation *generation)
 {
+    struct berth_crash_slot *slot = generation->crash_slot;
+    generation->crash_slot = NULL;
+    if (!slot)
+        return;
     pthread_mutex_lock(&slots_lock);
-    for (struct slot *slot = slots; slot; slot = slot->next)
-        if (slot->generation == generation) {
-            __atomic_store_n(&slot->generation, NULL, __ATOMIC_RELAXED);
-            __atomic_thread_fence(__ATOMIC_RELEASE); /* its range may be another's from here on */
-        }
+    __atomic_store_n(&slot->generation, NULL, __ATOMIC_RELAXED);
+    __atomic_thread_fence(__ATOMIC_RELEASE); /* its range may be another's from here on */
+    slot->next_free = free_slots;
+    free_slots = slot;
     pthread_mutex_unlock(&slots_lock);
 }
 
@@ -63,7 +67,7 @@ static const struct berth_generation *find(uintptr_t address)
 {
     const struct berth_generation *found = NULL;
     uintptr_t narrowest = UINTPTR_MAX;
-    for (const struct slot *slot = __atomic_load_n(&slots, __ATOMIC_ACQUIRE); slot;
+    for (const struct berth_crash_slot *slot = __atomic_load_n(&slots, __ATOMIC_ACQUIRE); slot;
          slot = slot->next) {
         const struct berth_generation *generation =
             __atomic_load_n(&slot->generation, __ATOMIC_ACQUIRE);
