@@ -64,12 +64,13 @@ struct berth_item {
  */
 struct berth_cell {
     struct berth_module *module;
-    char *name; /* module.function */
-    const char *function;
+    struct berth_list of_module;
+    const char *function; /* in its name */
     struct berth_item *item; /* atomic; NULL: nothing to call now (absent, or being replaced) */
     struct berth_list edges;
     struct berth_flow *from_application; /* atomic; NULL before its first call */
     size_t functions;                    /* berth_function handles */
+    char name[];      /* module.function */
 };
 
 /* One bound call site: an import of a module, or a BERTH_BOUND of the application. */
@@ -235,7 +236,7 @@ struct berth_module {
     struct berth_gate gate;
     bool swapping;          /* callers wait for host->changed */
     uint32_t swap_chain;    /* who swaps */
-    struct berth_map cells; /* function -> cell */
+    struct berth_list cells;
     struct berth_map handles_by_id;
     size_t handles; /* alive */
     struct berth_restart restart;

@@ -31,7 +31,7 @@ struct berth_module *berth_module_new(struct berth_host *host, const char *name)
     berth_list_init(&module->link);
     berth_list_init(&module->mails);
     berth_list_init(&module->run_link);
-    berth_map_init(&module->cells);
+    berth_list_init(&module->cells);
     berth_map_init(&module->handles_by_id);
     pthread_mutex_init(&module->mail_lock, NULL);
     pthread_cond_init(&module->turn_ended, &host->cond_clock);
@@ -60,13 +60,8 @@ void berth_module_free(struct berth_module *module)
 {
     if (!module)
         return;
-    struct berth_map_entry *entry;
-    for (size_t i = 0; berth_map_next(&module->cells, &i, &entry);) {
-        struct berth_cell *cell = entry->value;
-        berth_free(cell->name);
-        berth_free(cell);
-    }
-    berth_map_deinit(&module->cells);
+    berth_list_each_safe(&module->cells, link)
+        berth_free(berth_container(link, struct berth_cell, of_module));
     berth_map_deinit(&module->handles_by_id);
     pthread_cond_destroy(&module->turn_ended);
     pthread_mutex_destroy(&module->mail_lock);
@@ -85,21 +80,17 @@ struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name)
     memcpy(module_name, name, (size_t)(dot - name));
     module_name[dot - name] = '\0';
     struct berth_module *module = berth_module_obtain(host, module_name);
-    cell = module ? berth_calloc(1, sizeof *cell) : NULL;
-    if (!cell)
+    size_t size = strlen(name) + 1;
+    cell = module ? berth_calloc(1, sizeof *cell + size) : NULL;
+    if (!cell || !berth_map_set(&host->cells, name, cell)) {
+        berth_free(cell);
         return NULL;
-    cell->module = module;
-    cell->name = berth_strdup(name);
-    berth_list_init(&cell->edges);
-    if (cell->name && berth_map_set(&module->cells, dot + 1, cell)) {
-        cell->function = cell->name + (dot - name) + 1;
-        if (berth_map_set(&host->cells, name, cell))
-            return cell;
-        berth_map_remove(&module->cells, dot + 1);
     }
-    berth_free(cell->name);
-    berth_free(cell);
-    return NULL;
+    cell->module = module;
+    cell->function = (char *)memcpy(cell->name, name, size) + (dot + 1 - name);
+    berth_list_init(&cell->edges);
+    berth_list_append(&module->cells, &cell->of_module);
+    return cell;
 }
 
 /* What an edge may do without asking: nothing (or be counted), call under the gate, or call. */
@@ -179,17 +170,15 @@ struct berth_cell *berth_cell_find(struct berth_host *host, const char *name,
 
 void berth_module_shut(struct berth_module *module)
 {
-    struct berth_map_entry *entry;
-    for (size_t i = 0; berth_map_next(&module->cells, &i, &entry);)
-        berth_cell_shut(entry->value);
+    berth_list_each(&module->cells, link)
+        berth_cell_shut(berth_container(link, struct berth_cell, of_module));
 }
 
 void berth_module_open(struct berth_module *module, struct berth_generation *generation)
 {
     const struct berth_manifest *manifest = generation->image->manifest;
-    struct berth_map_entry *entry;
-    for (size_t i = 0; berth_map_next(&module->cells, &i, &entry);) {
-        struct berth_cell *cell = entry->value;
+    berth_list_each(&module->cells, link) {
+        struct berth_cell *cell = berth_container(link, struct berth_cell, of_module);
         const struct berth_manifest_export *export =
             berth_manifest_find_export(manifest, cell->function);
         berth_cell_open(cell, export ? &generation->exports[export - manifest->exports] : NULL);

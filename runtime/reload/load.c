@@ -318,10 +318,9 @@ static void install(struct berth_module *module, struct berth_generation *genera
 static void find_mismatches(struct berth_generation *generation, struct berth_buffer *texts)
 {
     struct berth_host *host = generation->host;
-    struct berth_map_entry *entry;
     pthread_mutex_lock(&host->lock);
-    for (size_t i = 0; berth_map_next(&generation->module->cells, &i, &entry);) {
-        struct berth_cell *cell = entry->value;
+    berth_list_each(&generation->module->cells, of_module) {
+        struct berth_cell *cell = berth_container(of_module, struct berth_cell, of_module);
         berth_list_each(&cell->edges, link) {
             struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
             if (cell->item && !edge->mismatch)

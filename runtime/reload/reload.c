@@ -116,7 +116,6 @@ static int check_handles(struct transaction *t, struct berth_error *error)
 static int compare(struct transaction *t, struct berth_error *error)
 {
     const struct berth_manifest *old = t->old->image->manifest, *next = t->next->image->manifest;
-    struct berth_map_entry *entry;
     step(t, "compare");
     if (t->was_running && old->hooks[BERTH_HOOK_SAVE] && !next->hooks[BERTH_HOOK_RESTORE])
         return berth_error_set(
@@ -128,8 +127,10 @@ static int compare(struct transaction *t, struct berth_error *error)
         return code;
     pthread_mutex_lock(&t->host->lock);
     code = compare_ranges(t, error);
-    for (size_t i = 0; code == BERTH_OK && berth_map_next(&t->module->cells, &i, &entry);)
-        code = compare_cell(t, entry->value, error);
+    berth_list_each(&t->module->cells, link) {
+        if (code == BERTH_OK)
+            code = compare_cell(t, berth_container(link, struct berth_cell, of_module), error);
+    }
     pthread_mutex_unlock(&t->host->lock);
     if (code == BERTH_OK)
         code = berth_generation_check(t->next, error);
