@@ -7,6 +7,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/list.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/pool.h"
 #include "runtime/carrier/carrier.h"
 #include "runtime/value/invoke.h"
 
@@ -60,7 +61,7 @@ static void inline_fini(struct berth_carrier *carrier)
     struct inline_carrier *self = berth_container(carrier, struct inline_carrier, carrier);
     for (size_t i = 0; i < self->exports + self->handlers + BERTH_HOOK_COUNT; i++)
         berth_invoke_free(self->items[i].invoke);
-    berth_free(self);
+    berth_pool_free(self);
 }
 
 /* Several links may be one item: any of them will do. */
@@ -87,8 +88,8 @@ static int inline_open(const struct berth_carrier_setup *setup, int64_t deadline
     struct berth_image *image = setup->image;
     size_t exports = image->manifest->export_count, handlers = image->manifest->subscribe_count;
     bool mapped_before = berth_image_mapped(image); /* the application's own is */
-    struct inline_carrier *self = berth_calloc(
-        1, sizeof(*self) + (exports + handlers + BERTH_HOOK_COUNT) * sizeof(struct inline_item));
+    struct inline_carrier *self = berth_pool_alloc(
+        sizeof(*self) + (exports + handlers + BERTH_HOOK_COUNT) * sizeof(struct inline_item));
 
     (void)deadline; /* nothing can end a constructor that hangs in this process */
     if (!self)

@@ -4,6 +4,7 @@
  */
 #include "runtime/core/generation.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/pool.h"
 #include "runtime/core/alarm.h"
 #include "runtime/core/call.h"
 #include "runtime/core/crash.h"
@@ -214,10 +215,11 @@ static int cells_make(struct berth_generation *generation, struct berth_error *e
 {
     const struct berth_manifest *manifest = generation->image->manifest;
     char name[2 * BERTH_IDENTIFIER_MAX + 2];
+    char *function = stpcpy(stpcpy(name, generation->module->name), ".");
     bool ok = true;
     pthread_mutex_lock(&generation->host->lock);
     for (size_t i = 0; i < manifest->export_count && ok; i++) {
-        snprintf(name, sizeof name, "%s.%s", generation->module->name, manifest->exports[i].name);
+        strcpy(function, manifest->exports[i].name); /* both are identifiers */
         ok = berth_cell_obtain(generation->host, name) != NULL;
     }
     pthread_mutex_unlock(&generation->host->lock);
@@ -227,7 +229,7 @@ static int cells_make(struct berth_generation *generation, struct berth_error *e
 int berth_generation_new(struct berth_host *host, const struct berth_generation_setup *setup,
                          struct berth_generation **ret_generation, struct berth_error *error)
 {
-    struct berth_generation *generation = berth_calloc(1, sizeof *generation + ARENA_ROOM);
+    struct berth_generation *generation = berth_pool_alloc(sizeof *generation + ARENA_ROOM);
     if (!generation) {
         berth_image_free(setup->image);
         return berth_error_nomem(error);
@@ -679,7 +681,7 @@ static void generation_free(struct berth_generation *generation)
     if (generation->stopping_fd >= 0)
         close(generation->stopping_fd);
     berth_arena_deinit(&generation->arena);
-    berth_free(generation);
+    berth_pool_free(generation);
 }
 
 void berth_generations_finish(struct berth_host *host)

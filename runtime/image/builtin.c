@@ -29,7 +29,7 @@ static int make_links(struct berth_image *image, const struct berth_image_part *
 {
     image->own_links =
         berth_aligned_alloc(_Alignof(struct berth_link), count * sizeof(*image->own_links));
-    image->links = berth_calloc(count, sizeof(*image->links));
+    image->links = berth_arena_alloc(&image->arena, count * sizeof(*image->links));
     if (!image->own_links || !image->links)
         return berth_error_nomem(error);
     for (size_t i = 0; i < count; i++) {

@@ -3,6 +3,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/pool.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,29 +22,29 @@
 #define ROOM  ((size_t)512) /* for what is kept of the ELF file; mostly enough */
 
 /* The directory of a relative path is asked for now: it may change. */
-static int absolute_path(const char *file, char **ret_path, struct berth_error *error)
+static int set_path(struct berth_image *image, const char *file, struct berth_error *error)
 {
     char directory[PATH_MAX];
 
     if (!file || file[0] == '/')
-        *ret_path = berth_strdup(file ? file : "");
+        image->file = berth_arena_string(&image->arena, file ? file : "");
     else if (getcwd(directory, sizeof(directory)))
-        *ret_path = berth_text_format("%s/%s", directory, file);
+        image->file = berth_arena_format(&image->arena, "%s/%s", directory, file);
     else
         return berth_error_errno(error, errno, "the working directory has no name");
-    return *ret_path ? BERTH_OK : berth_error_nomem(error);
+    return image->file ? BERTH_OK : berth_error_nomem(error);
 }
 
 int berth_image_new(const char *file, struct berth_image **ret_image, struct berth_error *error)
 {
-    struct berth_image *image = berth_calloc(1, sizeof(*image) + ROOM);
+    struct berth_image *image = berth_pool_alloc(sizeof(*image) + ROOM);
 
     if (!image)
         return berth_error_nomem(error);
     image->fd = -1;
     berth_arena_init(&image->arena);
     berth_arena_lend(&image->arena, image + 1, ROOM);
-    int code = absolute_path(file, &image->file, error);
+    int code = set_path(image, file, error);
     if (code)
         berth_image_free(image);
     else
@@ -198,8 +199,8 @@ static int examine(struct berth_image *image, const void *bytes, size_t size,
 
 static int make_label(struct berth_image *image, unsigned generation, struct berth_error *error)
 {
-    image->label =
-        berth_text_format("%s@%s#%u", image->manifest->name, image->manifest->version, generation);
+    image->label = berth_arena_format(&image->arena, "%s@%s#%u", image->manifest->name,
+                                      image->manifest->version, generation);
     return image->label ? BERTH_OK : berth_error_nomem(error);
 }
 
@@ -221,7 +222,7 @@ static int write_bytes(int fd, const unsigned char *bytes, size_t size, struct b
 /* Until it was sealed, anybody with our rights could write to it. */
 static int check_copy(int fd, const unsigned char *bytes, size_t size, struct berth_error *error)
 {
-    unsigned char copy[16384];
+    unsigned char copy[32768];
 
     for (size_t done = 0; done < size;) {
         size_t part = size - done < sizeof(copy) ? size - done : sizeof(copy);

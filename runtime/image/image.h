@@ -26,9 +26,9 @@ struct berth_image_link {
 };
 
 struct berth_image {
-    char *file;  /* where it came from, absolute; "" for the application */
-    char *label; /* module@version#generation; "" for the application */
-    int fd;      /* the sealed memfd; -1 for the application */
+    const char *file;  /* where it came from, absolute; "" for the application */
+    const char *label; /* module@version#generation; "" for the application */
+    int fd;            /* the sealed memfd; -1 for the application */
     size_t size;
     struct berth_manifest *manifest;
     struct berth_elf *elf; /* without records and symbols; NULL for the application */

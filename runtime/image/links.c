@@ -113,7 +113,7 @@ int berth_image_read_links(struct berth_image *image, const struct berth_place *
 
     if (code)
         return code;
-    struct berth_image_link *links = berth_malloc((count + 1) * sizeof(*links));
+    struct berth_image_link *links = berth_arena_alloc(&image->arena, count * sizeof(*links));
     unsigned char *lines =
         berth_calloc(manifest->item_count + 1, 1); /* how many each has; 2 for more */
     if (!links || !lines)
@@ -129,11 +129,9 @@ int berth_image_read_links(struct berth_image *image, const struct berth_place *
     if (!code)
         code = check_whole(manifest, lines, error);
     berth_free(lines);
-    if (code) {
-        berth_free(links);
-        return code;
+    if (!code) {
+        image->links = links;
+        image->link_count = count;
     }
-    image->links = links;
-    image->link_count = count;
-    return BERTH_OK;
+    return code;
 }

@@ -8,6 +8,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/pool.h"
 #include "runtime/base/text.h"
 #include "runtime/value/json.h"
 
@@ -896,7 +897,7 @@ static int allocate(struct parse *parse)
                   counts[KIND_SUBSCRIBE] * sizeof(*manifest->subscribes) +
                   others * sizeof(*manifest->others) + parse->count * sizeof(*manifest->items) +
                   names;
-    manifest = berth_calloc(1, size);
+    manifest = berth_pool_alloc(size);
     if (!manifest)
         return berth_error_nomem(parse->error);
     char *memory = (char *)(manifest + 1);
@@ -927,7 +928,7 @@ static int read_records(struct parse *parse, const struct berth_record *records,
                                    "its records are more than %zu bytes", TEXT_MAX);
         size += records[i].size;
     }
-    parse->spare = *ret_text = berth_malloc(size + 1);
+    parse->spare = *ret_text = berth_pool_alloc(size + 1);
     parse->entries = berth_calloc(count, sizeof(*parse->entries));
     if (!parse->spare || !parse->entries)
         return berth_error_nomem(parse->error);
@@ -954,7 +955,7 @@ int berth_manifest_new(const struct berth_record *records, size_t count,
     if (parse.manifest)
         parse.manifest->memory = text;
     else
-        berth_free(text);
+        berth_pool_free(text);
     if (!code)
         code = take_all(&parse);
     berth_free(parse.entries);
@@ -972,8 +973,8 @@ void berth_manifest_free(struct berth_manifest *manifest)
     for (size_t i = 0; i < manifest->other_count; i++)
         berth_free(manifest->others[i].text);
     berth_types_free(manifest->types);
-    berth_free(manifest->memory);
-    berth_free(manifest);
+    berth_pool_free(manifest->memory);
+    berth_pool_free(manifest);
 }
 
 /* ---- Finding ---- */

@@ -4,6 +4,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/pool.h"
 #include "runtime/image/links.h"
 
 #include <dlfcn.h>
@@ -365,8 +366,7 @@ bool berth_image_unmap(struct berth_image *image, char *reason, size_t size)
         snprintf(reason, size, "%s", why);
         return false;
     }
-    berth_free(image->links);
-    image->links = NULL;
+    image->links = NULL; /* lies in the arena */
     image->link_count = 0;
     close_dependencies(image);
     return true;
@@ -393,14 +393,11 @@ void berth_image_free(struct berth_image *image)
             __atomic_add_fetch(&stuck_count, 1, __ATOMIC_SEQ_CST); /* before its number is free */
         close(image->fd);
     }
-    berth_free(image->links);
     berth_aligned_free(image->own_links);
     berth_free(image->dependencies); /* those of an image that is stuck stay open */
     berth_manifest_free(image->manifest);
     berth_arena_deinit(&image->arena);
-    berth_free(image->file);
-    berth_free(image->label);
-    berth_free(image);
+    berth_pool_free(image);
 }
 
 /* ---- The application ---- */

@@ -4,6 +4,7 @@
 #include "runtime/base/arena.h"
 #include "runtime/base/error.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/pool.h"
 #include "runtime/value/registers.h"
 
 #include <ffi.h>
@@ -216,7 +217,7 @@ static int prepare(struct description *description, const struct berth_signature
 int berth_invoke_new(const struct berth_signature *signature, struct berth_invoke **ret_invoke,
                      struct berth_error *error)
 {
-    struct berth_invoke *invoke = berth_calloc(1, sizeof(*invoke));
+    struct berth_invoke *invoke = berth_pool_alloc(sizeof(*invoke));
     int code = BERTH_OK;
 
     if (!invoke)
@@ -244,7 +245,7 @@ void berth_invoke_free(struct berth_invoke *invoke)
     if (invoke->description)
         berth_arena_deinit(&invoke->description->arena);
     berth_free(invoke->description);
-    berth_free(invoke);
+    berth_pool_free(invoke);
 }
 
 static void call_described(const struct description *description, void (*code)(void),

@@ -6,6 +6,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/map.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/pool.h"
 #include "runtime/base/text.h"
 
 #include <berth/call.h>
@@ -144,7 +145,7 @@ static bool is_reserved(const char *name)
 
 struct berth_types *berth_types_new(void)
 {
-    struct berth_types *types = berth_malloc(sizeof(*types) + TYPES_ROOM);
+    struct berth_types *types = berth_pool_alloc(sizeof(*types) + TYPES_ROOM);
 
     if (!types)
         return NULL;
@@ -162,7 +163,7 @@ void berth_types_free(struct berth_types *types)
         return;
     berth_map_deinit(&types->names);
     berth_arena_deinit(&types->arena);
-    berth_free(types);
+    berth_pool_free(types);
 }
 
 const struct berth_type *berth_types_declared(const struct berth_types *types)
