@@ -148,8 +148,8 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
                                    &host->sampled };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         berth_list_init(lists[i]);
-    berth_map_init(&host->modules);
-    berth_map_init(&host->cells);
+    berth_map_init_borrowing(&host->modules);
+    berth_map_init_borrowing(&host->cells);
     berth_map_init(&host->topics);
     berth_map_init(&host->flows);
     berth_idmap_init(&host->handles);
@@ -728,8 +728,8 @@ static int reload(berth_host *host, const char *name, const struct berth_reload_
     if (module)
         code = check_is_file(module, false, error);
     if (code == BERTH_OK)
-        code = berth_image_stage(how->file ? how->file : module->file, module->generations + 1,
-                                 &reload.image, error);
+        code = berth_image_stage(how->file ? how->file : module->current->image->file,
+                                 module->generations + 1, &reload.image, error);
     if (code == BERTH_OK)
         code = berth_module_reload(admin, module, &reload, report, error);
     berth_admin_leave(host, admin);

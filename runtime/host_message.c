@@ -128,8 +128,8 @@ static void print_module(struct berth_module *module, struct berth_buffer *buffe
     int pid = carrier ? carrier->ops->pid(carrier) : 0;
     if (pid)
         berth_buffer_format(buffer, ",\"pid\":%d", pid);
-    if (module->file && *module->file)
-        member(buffer, "file", module->file);
+    if (*generation->image->file)
+        member(buffer, "file", generation->image->file);
     pthread_mutex_lock(&module->mail_lock);
     berth_buffer_format(buffer, ",\"mailbox\":{\"messages\":%zu,\"bytes\":%zu}",
                         module->mail_messages, module->mail_bytes);

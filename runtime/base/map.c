@@ -90,10 +90,21 @@ void berth_map_init(struct berth_map *map)
     *map = (struct berth_map){ .count = 0 };
 }
 
+void berth_map_init_borrowing(struct berth_map *map)
+{
+    *map = (struct berth_map){ .borrows = true };
+}
+
+static void free_key(const struct berth_map *map, const char *key)
+{
+    if (!map->borrows)
+        berth_free((char *)key);
+}
+
 void berth_map_deinit(struct berth_map *map)
 {
     for (size_t i = 0; i < map->used; i++)
-        berth_free(map->entries[i].key);
+        free_key(map, map->entries[i].key);
     berth_free(map->entries);
     berth_free(map->index);
     berth_map_init(map);
@@ -126,7 +137,7 @@ static void enter(struct berth_map *map, uint64_t hash, size_t position)
 /* Makes room for at least as many again as there are, without the removed ones. */
 static bool rebuild(struct berth_map *map)
 {
-    struct berth_map fresh = { .capacity = CAPACITY_MIN };
+    struct berth_map fresh = { .capacity = CAPACITY_MIN, .borrows = map->borrows };
 
     while (fresh.capacity / 4 < map->count + 1)
         fresh.capacity *= 2;
@@ -175,15 +186,14 @@ bool berth_map_set(struct berth_map *map, const char *key, void *value)
         entry->value = value;
         return true;
     }
-    char *copy = berth_malloc(length + 1);
-    if (!copy || (map->used == map->capacity / 2 && !rebuild(map))) {
-        berth_free(copy);
+    const char *kept = map->borrows ? key : berth_strdup(key);
+    if (!kept || (map->used == map->capacity / 2 && !rebuild(map))) {
+        free_key(map, kept);
         return false;
     }
-    memcpy(copy, key, length + 1);
     enter(map, hash, map->used);
     map->entries[map->used++] =
-        (struct berth_map_entry){ .key = copy, .value = value, .length = length, .hash = hash };
+        (struct berth_map_entry){ .key = kept, .value = value, .length = length, .hash = hash };
     map->count++;
     return true;
 }
@@ -195,7 +205,7 @@ void *berth_map_remove(struct berth_map *map, const char *key)
 
     if (!entry)
         return NULL;
-    berth_free(entry->key);
+    free_key(map, entry->key);
     entry->key = NULL;
     map->count--;
     return entry->value;

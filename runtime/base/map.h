@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hash map from names to pointers, with stable order of insertion for walking. Keys are copied.
+ * A hash map from names to pointers, with stable order of insertion for walking. Keys are copied,
+ * or, when the map was made so, borrowed from what they lead to.
  * Not thread-safe; several threads may read at once. Hashing is keyed (a random seed per process),
  * so that names from outside cannot be chosen to collide.
  */
@@ -12,7 +13,7 @@
 #include <stdint.h>
 
 struct berth_map_entry {
-    char *key;
+    const char *key;
     void *value;
     size_t length; /* of the key */
     uint64_t hash;
@@ -22,10 +23,12 @@ struct berth_map {
     uint32_t *index;                 /* open addressing: position + 1 in entries */
     size_t count, used;              /* count: living; used: with the removed ones */
     size_t capacity; /* of the index: 0 or a power of two; entries hold half of it */
+    bool borrows;
 };
 
 void berth_map_init(struct berth_map *map);
-void berth_map_deinit(struct berth_map *map); /* does not touch the values */
+void berth_map_init_borrowing(struct berth_map *map); /* keys stay as long as their entries */
+void berth_map_deinit(struct berth_map *map);         /* does not touch the values */
 
 void *berth_map_get(const struct berth_map *map, const char *key); /* NULL: none */
 /* The same with what is known already; key need not end in NUL. */

@@ -65,12 +65,12 @@ struct berth_item {
 struct berth_cell {
     struct berth_module *module;
     struct berth_list of_module;
-    const char *function; /* in its name */
+    const char *function;    /* in its name */
     struct berth_item *item; /* atomic; NULL: nothing to call now (absent, or being replaced) */
     struct berth_list edges;
     struct berth_flow *from_application; /* atomic; NULL before its first call */
     size_t functions;                    /* berth_function handles */
-    char name[];      /* module.function */
+    char name[];                         /* module.function */
 };
 
 /* One bound call site: an import of a module, or a BERTH_BOUND of the application. */
@@ -225,8 +225,7 @@ enum berth_module_state {
 
 struct berth_module {
     struct berth_host *host;
-    char *name;
-    char *file;             /* it was loaded from; NULL for the application */
+    const char *name;       /* behind this struct */
     struct berth_list link; /* in host->order, while it is loaded */
     enum berth_module_state state;
     char why[256]; /* WAITING, FAILED: what happened */
@@ -234,8 +233,8 @@ struct berth_module {
     unsigned generations; /* made so far */
     int log_level;        /* enum berth_log_level + 1; 0: the host's. Atomic */
     struct berth_gate gate;
-    bool swapping;          /* callers wait for host->changed */
-    uint32_t swap_chain;    /* who swaps */
+    bool swapping;       /* callers wait for host->changed */
+    uint32_t swap_chain; /* who swaps */
     struct berth_list cells;
     struct berth_map handles_by_id;
     size_t handles; /* alive */

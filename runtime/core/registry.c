@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Names and what is behind them: modules, cells, and the call sites that are bound to cells. */
 #include "runtime/core/registry.h"
+#include "runtime/base/pool.h"
 #include "runtime/core/flow.h"
 
 #include "runtime/base/memory.h"
@@ -23,11 +24,12 @@ struct berth_module *berth_module_find(struct berth_host *host, const char *name
 
 struct berth_module *berth_module_new(struct berth_host *host, const char *name)
 {
-    struct berth_module *module = berth_calloc(1, sizeof *module);
+    size_t size = strlen(name) + 1;
+    struct berth_module *module = berth_pool_alloc(sizeof *module + size);
     if (!module)
         return NULL;
     module->host = host;
-    module->name = berth_strdup(name);
+    module->name = memcpy(module + 1, name, size);
     berth_list_init(&module->link);
     berth_list_init(&module->mails);
     berth_list_init(&module->run_link);
@@ -36,10 +38,6 @@ struct berth_module *berth_module_new(struct berth_host *host, const char *name)
     pthread_mutex_init(&module->mail_lock, NULL);
     pthread_cond_init(&module->turn_ended, &host->cond_clock);
     module->paused = true;
-    if (!module->name) {
-        berth_module_free(module);
-        return NULL;
-    }
     return module;
 }
 
@@ -49,7 +47,7 @@ struct berth_module *berth_module_obtain(struct berth_host *host, const char *na
     if (module)
         return module;
     module = berth_module_new(host, name);
-    if (module && !berth_map_set(&host->modules, name, module)) {
+    if (module && !berth_map_set(&host->modules, module->name, module)) {
         berth_module_free(module);
         module = NULL;
     }
@@ -61,13 +59,11 @@ void berth_module_free(struct berth_module *module)
     if (!module)
         return;
     berth_list_each_safe(&module->cells, link)
-        berth_free(berth_container(link, struct berth_cell, of_module));
+        berth_pool_free(berth_container(link, struct berth_cell, of_module));
     berth_map_deinit(&module->handles_by_id);
     pthread_cond_destroy(&module->turn_ended);
     pthread_mutex_destroy(&module->mail_lock);
-    berth_free(module->file);
-    berth_free(module->name);
-    berth_free(module);
+    berth_pool_free(module);
 }
 
 struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name)
@@ -81,14 +77,17 @@ struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name)
     module_name[dot - name] = '\0';
     struct berth_module *module = berth_module_obtain(host, module_name);
     size_t size = strlen(name) + 1;
-    cell = module ? berth_calloc(1, sizeof *cell + size) : NULL;
-    if (!cell || !berth_map_set(&host->cells, name, cell)) {
-        berth_free(cell);
+    cell = module ? berth_pool_alloc(sizeof *cell + size) : NULL;
+    if (!cell)
+        return NULL;
+    cell->module = module;
+    memcpy(cell->name, name, size);
+    cell->function = cell->name + (dot + 1 - name);
+    berth_list_init(&cell->edges);
+    if (!berth_map_set(&host->cells, cell->name, cell)) {
+        berth_pool_free(cell);
         return NULL;
     }
-    cell->module = module;
-    cell->function = (char *)memcpy(cell->name, name, size) + (dot + 1 - name);
-    berth_list_init(&cell->edges);
     berth_list_append(&module->cells, &cell->of_module);
     return cell;
 }

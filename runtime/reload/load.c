@@ -397,9 +397,6 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
                 "a module %s is loaded already: reload it, or load this one under another name",
                 name);
     }
-    char *file = code == BERTH_OK ? berth_strdup(image->file) : NULL;
-    if (code == BERTH_OK && !file)
-        code = berth_error_nomem(error);
     if (code != BERTH_OK) {
         berth_image_free(image);
         return code;
@@ -411,12 +408,8 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
         if (code != BERTH_OK)
             berth_generation_end(admin, generation, berth_stop_deadline(host), NULL, 0);
     }
-    if (code != BERTH_OK) {
-        berth_free(file);
+    if (code != BERTH_OK)
         return code;
-    }
-    berth_free(setup.module->file);
-    setup.module->file = file;
     if (!host->upstream)
         berth_topics_switch(generation, NULL);
     install(setup.module, generation, &restart);

@@ -242,7 +242,7 @@ static void undo(struct transaction *t)
 
 /* ---- switch and drain ---- */
 
-static void switch_over(struct transaction *t, char *file)
+static void switch_over(struct transaction *t)
 {
     struct berth_module *module = t->module;
     step(t, "switch");
@@ -258,10 +258,6 @@ static void switch_over(struct transaction *t, char *file)
     module->state = BERTH_MODULE_RUNNING;
     module->why[0] = '\0';
     berth_restart_init(&module->restart, &t->restart);
-    if (file) {
-        berth_free(module->file);
-        module->file = file;
-    }
     berth_module_open(module, t->next);
     module->swapping = false;
     berth_module_see_death(module);
@@ -319,21 +315,16 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module,
     struct transaction t = {
         .admin = admin, .host = host, .module = module, .old = module->current, .report = report
     };
-    char *file = berth_strdup(reload->image->file);
     t.was_running = t.old->carrier != NULL && module->state == BERTH_MODULE_RUNNING;
-    if (!file || berth_generation_inside(admin, t.old)) {
+    if (berth_generation_inside(admin, t.old)) {
         berth_image_free(reload->image);
-        berth_free(file);
-        return file ? berth_error_set(error, BERTH_ABORTED,
-                                      "%s cannot be reloaded from inside of a call of its own",
-                                      module->name)
-                    : berth_error_nomem(error);
+        return berth_error_set(error, BERTH_ABORTED,
+                               "%s cannot be reloaded from inside of a call of its own",
+                               module->name);
     }
     int code = make_next(&t, reload, error);
-    if (code != BERTH_OK) {
-        berth_free(file);
+    if (code != BERTH_OK)
         return code;
-    }
     berth_module_label(t.next, report->to, sizeof report->to);
     code = compare(&t, error);
     if (code == BERTH_OK)
@@ -342,10 +333,9 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module,
         code = hand_over(&t, error);
     if (code != BERTH_OK) {
         undo(&t);
-        berth_free(file);
         return code;
     }
-    switch_over(&t, file);
+    switch_over(&t);
     berth_event_of(t.next, BERTH_EVENT_RELOADED, report->from);
     drain(&t);
     pthread_mutex_lock(&host->lock);
