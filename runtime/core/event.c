@@ -26,7 +26,9 @@ const char *berth_event_topic(enum berth_event_kind kind)
 
 static void member(struct berth_buffer *buffer, const char *name, const char *text)
 {
-    berth_buffer_format(buffer, ",\"%s\":", name);
+    berth_buffer_text(buffer, ",\"");
+    berth_buffer_text(buffer, name);
+    berth_buffer_text(buffer, "\":");
     berth_json_write_string(text, strlen(text), buffer);
 }
 
