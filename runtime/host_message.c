@@ -213,7 +213,7 @@ int berth_manifest_read(const char *file, char **ret_json, char **ret_text,
     struct berth_image *image;
     struct berth_buffer buffer;
     char *json = NULL, *text = NULL;
-    int code = berth_image_stage(file, 1, &image, error);
+    int code = berth_image_read(file, &image, error);
     if (code != BERTH_OK)
         return code;
     if (ret_json) {

@@ -293,8 +293,8 @@ BERTH_PUBLIC int berth_host_stats(berth_host *host, char **ret_json, struct bert
  */
 BERTH_PUBLIC void berth_host_count_all(berth_host *host, bool all);
 /*
- * The manifest of a file, as JSON; with text also as `berth show` prints it. No code of the file
- * runs.
+ * The manifest of a file, as JSON, and as `berth show` prints it. Either may be NULL; with neither
+ * it only says whether the file is a module. No code of the file runs.
  */
 BERTH_PUBLIC int berth_manifest_read(const char *file, char **ret_json, char **ret_text,
                                      struct berth_error *error);

@@ -144,11 +144,13 @@ void berth_pool_free(void *memory)
         chunk->taken--;
     }
     flip_bit(chunk->last, i - 1);
-    bool empty = chunk->taken == 0;
+    bool empty = chunk->taken == 0, only = chunks.next == chunks.previous;
     if (empty)
+        chunk->next = HEAD_UNITS;
+    if (empty && !only)
         berth_list_remove(&chunk->link);
     pthread_mutex_unlock(&lock);
-    if (empty)
+    if (empty && !only)
         berth_aligned_free(chunk);
 }
 

@@ -5,6 +5,9 @@
  * opens one. With what modules hold between those blocks the walks miss the caches, and of a
  * thousand modules each took a third longer to load.
  *
+ * A chunk goes with the last block in it, but for one, which stays: reading one manifest after the
+ * other should not map and unmap it each time.
+ *
  * Any thread. Under AddressSanitizer it is the heap, which knows the bounds of each block.
  */
 #ifndef RUNTIME_BASE_POOL_H

@@ -254,8 +254,8 @@ static int make_copy(struct berth_image *image, const unsigned char *bytes,
     return check_copy(image->fd, bytes, image->size, error);
 }
 
-int berth_image_stage(const char *file, unsigned generation, struct berth_image **ret_image,
-                      struct berth_error *error)
+static int read_image(const char *file, unsigned generation, bool copy,
+                      struct berth_image **ret_image, struct berth_error *error)
 {
     struct berth_image *image;
     unsigned char *bytes = NULL;
@@ -271,7 +271,7 @@ int berth_image_stage(const char *file, unsigned generation, struct berth_image 
         code = examine(image, bytes, size, error);
     if (!code)
         code = make_label(image, generation, error);
-    if (!code)
+    if (!code && copy)
         code = make_copy(image, bytes, error);
     berth_free(bytes);
     if (code) {
@@ -281,6 +281,17 @@ int berth_image_stage(const char *file, unsigned generation, struct berth_image 
     }
     *ret_image = image;
     return BERTH_OK;
+}
+
+int berth_image_stage(const char *file, unsigned generation, struct berth_image **ret_image,
+                      struct berth_error *error)
+{
+    return read_image(file, generation, true, ret_image, error);
+}
+
+int berth_image_read(const char *file, struct berth_image **ret_image, struct berth_error *error)
+{
+    return read_image(file, 1, false, ret_image, error);
 }
 
 static int check_seals(int fd, struct berth_error *error)

@@ -54,6 +54,8 @@ struct berth_image {
  */
 int berth_image_stage(const char *file, unsigned generation, struct berth_image **ret_image,
                       struct berth_error *error);
+/* The same, but only to look at it: there is no copy, and nothing to map. */
+int berth_image_read(const char *file, struct berth_image **ret_image, struct berth_error *error);
 /* From a memfd that is sealed already: checks the seals. Takes the descriptor, also on failure. */
 int berth_image_stage_fd(int fd, const char *file, unsigned generation,
                          struct berth_image **ret_image, struct berth_error *error);

@@ -198,17 +198,26 @@ static int check_version(struct check *check, const struct berth_summary *summar
                            check->module->found, summary->version, version);
 }
 
+/* Before a start it is often enough that the host will be able to read it. */
+static bool needs_summary(const struct check *check)
+{
+    return !check->start || check->module->options || check->module->version ||
+           check->config->permissions.grants.count > 0;
+}
+
 static int check_module(struct check *check, struct berth_summary *summary)
 {
     const char *file = NULL;
     struct berth_error error;
+    int code = find(check, &file, &error);
 
-    if (find(check, &file, &error) != BERTH_OK)
-        return complain(check, "file", &error);
-    if (berth_summary_init(summary, file, &error) != BERTH_OK)
+    if (code == BERTH_OK)
+        code = needs_summary(check) ? berth_summary_init(summary, file, &error)
+                                    : berth_manifest_read(file, NULL, NULL, &error);
+    if (code != BERTH_OK)
         return complain(check, "file", &error);
     check->module->found = file;
-    int code = check_version(check, summary, &error);
+    code = check_version(check, summary, &error);
     if (code != BERTH_OK) {
         berth_summary_deinit(summary);
         check->module->found = NULL;

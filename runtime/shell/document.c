@@ -154,7 +154,7 @@ static int parse_object(struct parser *parser, struct berth_node *parent, const 
 
     if (code != BERTH_OK)
         return code;
-    berth_map_init(&keys);
+    berth_map_init_borrowing(&keys);
     while (code == BERTH_OK && more) {
         code = berth_scan_member(&parser->scan, &first, &more, &token);
         if (code == BERTH_OK && more)
