@@ -77,20 +77,23 @@ void berth_buffer_text(struct berth_buffer *buffer, const char *text)
 
 void berth_buffer_format(struct berth_buffer *buffer, const char *format, ...)
 {
-    va_list arguments;
+    va_list arguments, again;
+    if (!berth_buffer_reserve(buffer, 0))
+        return;
+    size_t room = buffer->capacity - buffer->size; /* mostly enough */
     va_start(arguments, format);
-    int length = vsnprintf(NULL, 0, format, arguments);
+    va_copy(again, arguments);
+    int length = vsnprintf(buffer->data + buffer->size, room, format, arguments);
     va_end(arguments);
-    if (length < 0) {
+    if (length < 0)
         buffer->failed = true;
-        return;
-    }
-    if (!berth_buffer_reserve(buffer, (size_t)length))
-        return;
-    va_start(arguments, format);
-    vsnprintf(buffer->data + buffer->size, (size_t)length + 1, format, arguments);
-    va_end(arguments);
-    buffer->size += (size_t)length;
+    if (length >= 0 && (size_t)length >= room && berth_buffer_reserve(buffer, (size_t)length))
+        vsnprintf(buffer->data + buffer->size, (size_t)length + 1, format, again);
+    va_end(again);
+    if (buffer->failed)
+        buffer->data[buffer->size] = '\0';
+    else
+        buffer->size += (size_t)length;
 }
 
 int berth_buffer_check(const struct berth_buffer *buffer, struct berth_error *error)

@@ -23,10 +23,10 @@ static const char *name_of(const struct sections *sections, const Elf64_Shdr *se
     return section->sh_name < sections->names_size ? sections->names + section->sh_name : NULL;
 }
 
-static bool has_name(const struct sections *sections, const Elf64_Shdr *section, const char *name)
+/* Most names differ in the character behind the dot. */
+static bool is_name(const char *own, const char *name)
 {
-    const char *own = name_of(sections, section);
-    return own && strcmp(own, name) == 0;
+    return own[0] == name[0] && own[1] == name[1] && strcmp(own, name) == 0;
 }
 
 /* Whether the section lies in a segment that is loaded as the section wants to be. */
@@ -79,10 +79,11 @@ static bool is_within(const struct berth_elf_view *view, const Elf64_Shdr *secti
 
 static bool agrees_by_type(const struct berth_elf_view *view, const Elf64_Shdr *section)
 {
-    const Elf64_Phdr *dynamic = berth_elf_find_segment(view, PT_DYNAMIC);
+    const Elf64_Phdr *dynamic;
 
     switch (section->sh_type) {
     case SHT_DYNAMIC:
+        dynamic = berth_elf_find_segment(view, PT_DYNAMIC);
         return section->sh_addr == dynamic->p_vaddr && section->sh_size == dynamic->p_filesz;
     case SHT_DYNSYM:
         return is_table(view, section, BERTH_DT_SYMTAB, view->symbol_count * sizeof(Elf64_Sym));
@@ -127,13 +128,15 @@ static bool stays_writable(const struct berth_elf_view *view, const Elf64_Shdr *
 static bool agrees_by_name(const struct sections *sections, const Elf64_Shdr *section)
 {
     const struct berth_elf_view *view = sections->view;
+    const char *name = name_of(sections, section);
 
-    if (has_name(sections, section, ".init"))
+    if (!name)
+        return true;
+    if (is_name(name, ".init"))
         return view->value[BERTH_DT_INIT] == section->sh_addr;
-    if (has_name(sections, section, ".fini"))
+    if (is_name(name, ".fini"))
         return view->value[BERTH_DT_FINI] == section->sh_addr;
-    if (has_name(sections, section, ".data") || has_name(sections, section, ".bss") ||
-        has_name(sections, section, "berth_links"))
+    if (is_name(name, ".data") || is_name(name, ".bss") || is_name(name, "berth_links"))
         return stays_writable(view, section);
     return true;
 }

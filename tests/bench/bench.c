@@ -161,7 +161,7 @@ static void run_rows(struct bench_row *rows, size_t count, size_t rounds)
     for (size_t i = 0; i < count; i++) {
         if (rows[i].skipped)
             continue;
-        n[i].limit = rows[i].n ? rows[i].n : calibrate(&rows[i], rows[i].limit);
+        n[i].limit = rows[i].n || !rows[i].limit ? rows[i].n : calibrate(&rows[i], rows[i].limit);
         n[i].run = rows[i].n ? rows[i].n : calibrate(&rows[i], rows[i].run);
     }
     for (size_t round = 0; round < rounds; round++) {
@@ -169,7 +169,13 @@ static void run_rows(struct bench_row *rows, size_t count, size_t rounds)
             struct bench_row *row = &rows[i];
             if (row->skipped)
                 continue;
-            row->limits[round] = row->limit(row->user, n[i].limit) / (double)n[i].limit;
+            if (row->once && round > 0) {
+                row->limits[round] = row->limits[0];
+                row->values[round] = row->values[0];
+                continue;
+            }
+            if (row->limit)
+                row->limits[round] = row->limit(row->user, n[i].limit) / (double)n[i].limit;
             row->values[round] = row->run(row->user, n[i].run) / (double)n[i].run;
         }
     }
@@ -189,8 +195,9 @@ static struct result summarize(const struct bench_row *row, size_t rounds)
     double factors[BENCH_ROUNDS_MAX];
 
     for (size_t i = 0; i < rounds; i++) {
-        factors[i] =
-            row->difference ? row->values[i] - row->limits[i] : row->values[i] / row->limits[i];
+        factors[i] = row->difference ? row->values[i] - row->limits[i]
+                     : row->limit    ? row->values[i] / row->limits[i]
+                                     : row->values[i];
         if (i == 0 || factors[i] < result.low)
             result.low = factors[i];
         if (i == 0 || factors[i] > result.high)
@@ -199,22 +206,27 @@ static struct result summarize(const struct bench_row *row, size_t rounds)
     result.limit = median(row->limits, rounds);
     result.value = median(row->values, rounds);
     result.factor = median(factors, rounds);
-    result.met = result.factor <= row->goal + 0.005; /* the table shows two places */
+    /* the table shows two places */
+    result.met =
+        row->at_least ? result.factor >= row->goal - 0.005 : result.factor <= row->goal + 0.005;
     return result;
 }
 
 static void print_row(const struct bench_row *row, const struct result *result)
 {
     const char *sign = row->difference ? "+" : "";
-    char goal[32] = "";
+    char goal[32] = "", limit[16] = "";
 
     if (row->skipped) {
         printf("  %-50s skipped: %s\n", row->what, row->skipped);
         return;
     }
     if (row->goal > 0)
-        snprintf(goal, sizeof(goal), "%s%.2f %s", sign, row->goal, result->met ? "met" : "MISSED");
-    printf("  %-50s %9.2f %9.2f %1s%6.2f  %6.2f..%-6.2f  %-11s %s%s%s\n", row->what, result->limit,
+        snprintf(goal, sizeof(goal), "%s%s%.2f %s", row->at_least ? ">" : "", sign, row->goal,
+                 result->met ? "met" : "MISSED");
+    if (row->limit)
+        snprintf(limit, sizeof(limit), "%.2f", result->limit);
+    printf("  %-50s %9s %9.2f %1s%6.2f  %6.2f..%-6.2f  %-11s %s%s%s\n", row->what, limit,
            result->value, sign, result->factor, result->low, result->high, goal,
            row->unit ? row->unit : "", row->unit && row->note[0] ? ", " : "", row->note);
 }
@@ -231,7 +243,10 @@ static void write_row(FILE *out, const char *title, const struct bench_row *row,
         fprintf(out,
                 "\"limit\":%.3f,\"value\":%.3f,\"%s\":%.4f,\"low\":%.4f,\"high\":%.4f,"
                 "\"goal\":%.2f,\"met\":%s,\"rounds\":%zu,\"steal\":%.2f,\"note\":\"%s\"}\n",
-                result->limit, result->value, row->difference ? "difference" : "ratio",
+                result->limit, result->value,
+                row->difference ? "difference"
+                : row->limit    ? "ratio"
+                                : "median",
                 result->factor, result->low, result->high, row->goal,
                 row->goal <= 0 ? "null" : (result->met ? "true" : "false"), rounds, steal,
                 row->note);

@@ -16,14 +16,19 @@
 /* Does n operations and returns what they cost together: nanoseconds, or whatever the unit is. */
 typedef double (*bench_fn)(void *user, long n);
 
+/* A goal of 0: none at all. */
+#define BENCH_ZERO 1e-9
+
 struct bench_row {
-    const char *id;   /* for machines: never changes its meaning */
-    const char *what; /* for people */
-    const char *unit; /* "ns" by default; anything else is printed beside the numbers */
-    bench_fn limit, run;
+    const char *id;      /* for machines: never changes its meaning */
+    const char *what;    /* for people */
+    const char *unit;    /* "ns" by default; anything else is printed beside the numbers */
+    bench_fn limit, run; /* without a limit, goal is about the value */
     void *user;
     double goal;     /* value / limit, or value - limit, at most; 0: only shown */
     bool difference; /* goal is about value - limit */
+    bool at_least;   /* … rather than at most */
+    bool once;       /* takes long: run in one round only */
     long n;          /* operations a run; 0: as many as take BENCH_RUN_NS */
     bool two_cores;  /* skipped on one */
 

@@ -4,24 +4,18 @@
  * file, dlopen and dlsym of the same files. Every run is a process of its own.
  */
 #include "tests/bench/bench.h"
+#include "tests/bench/many.h"
 
 #include <berth/host.h>
-#include <dlfcn.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/sendfile.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define MODULES 1000
-
-static char directory[] = "/tmp/berth-bench-XXXXXX";
 
 struct cost {
     double ns, kib; /* of one module */
@@ -45,77 +39,20 @@ static double resident(void)
     return sum;
 }
 
-static void name(char *path, size_t size, unsigned index)
-{
-    snprintf(path, size, "%s/m%04u.so", directory, index);
-}
-
-/* The modules, made of one by writing another name into it: all names have the same length. */
-static void make_modules(void)
-{
-    static char data[1 << 20];
-    FILE *file = fopen(bench_module("small"), "re");
-    size_t size = file ? fread(data, 1, sizeof(data), file) : 0;
-    char *place = memmem(data, size, "bench_0000", 10);
-
-    if (!file || !place)
-        bench_die("%s: not what was expected", bench_module("small"));
-    fclose(file);
-    for (unsigned i = 0; i < MODULES; i++) {
-        char path[256], digits[16];
-        snprintf(digits, sizeof(digits), "%04u", i);
-        memcpy(place + 6, digits, 4);
-        name(path, sizeof(path), i);
-        file = fopen(path, "we");
-        if (!file || fwrite(data, 1, size, file) != size || fclose(file) != 0)
-            bench_die("%s: %m", path);
-    }
-    sync(); /* else the kernel writes them while we measure */
-}
-
-static int remove_one(const char *path, const struct stat *status, int type, struct FTW *place)
-{
-    (void)status;
-    (void)type;
-    (void)place;
-    return remove(path);
-}
-
-static void remove_modules(void)
-{
-    nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
-}
-
 static void load_plain(unsigned index)
 {
-    char path[256];
-    struct stat status;
-    off_t offset = 0;
-    void *object;
-    int in, out;
+    char path[MANY_NAME_SIZE];
 
-    name(path, sizeof(path), index);
-    in = open(path, O_RDONLY | O_CLOEXEC);
-    out = memfd_create(path, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (in < 0 || out < 0 || fstat(in, &status) < 0)
-        bench_die("%s: %m", path);
-    while (offset < status.st_size) {
-        if (sendfile(out, in, &offset, (size_t)(status.st_size - offset)) <= 0)
-            bench_die("%s: %m", path);
-    }
-    close(in);
-    snprintf(path, sizeof(path), "/proc/self/fd/%d", out); /* stays open: a path is used once */
-    object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!object || !dlsym(object, "berth_entry"))
-        bench_die("%s", dlerror());
+    many_path(path, index);
+    many_load_plain(path);
 }
 
 static void load_berth(berth_host *host, unsigned index)
 {
     struct berth_error error;
-    char path[256];
+    char path[MANY_NAME_SIZE];
 
-    name(path, sizeof(path), index);
+    many_path(path, index);
     if (berth_host_load(host, path, NULL, &error) != BERTH_OK)
         bench_die("%s", error.text);
 }
@@ -222,8 +159,6 @@ int main(int argc, char **argv)
         files.rlim_cur = files.rlim_max; /* a loaded module keeps a descriptor */
         setrlimit(RLIMIT_NOFILE, &files);
     }
-    if (!mkdtemp(directory) || atexit(remove_modules) != 0)
-        bench_die("%s: %m", directory);
-    make_modules();
+    many_make(MODULES);
     return bench_main(argc, argv, "load", rows, sizeof(rows) / sizeof(rows[0]));
 }

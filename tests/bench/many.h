@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Many different small modules, and what it costs without Berth to have them loaded. */
+#ifndef BERTH_TESTS_BENCH_MANY_H
+#define BERTH_TESTS_BENCH_MANY_H
+
+#define MANY_NAME_SIZE 256
+
+/* Makes count (at most 10,000) of them, bench_0000 and so on; they go when the program exits. */
+void many_make(unsigned count);
+/* Where they lie. */
+const char *many_directory(void);
+void many_path(char path[MANY_NAME_SIZE], unsigned index);
+
+/* The limit: copies the file to a memory file, and opens that. Exits when it cannot. */
+void many_load_plain(const char *file);
+
+#endif
