@@ -54,6 +54,30 @@ static void names_are_found(void)
     CHECK(berth_map_get(&map, "module7.function") == NULL);
 }
 
+/* As a value's own name is: the map copies nothing, and frees nothing. */
+static void keys_may_be_borrowed(void)
+{
+    struct berth_map map;
+    static char names[1000][32];
+    long live = berth_fault_live();
+
+    berth_map_init_borrowing(&map);
+    for (size_t i = 0; i < COUNT(names); i++) {
+        strcpy(names[i], name(i));
+        REQUIRE(berth_map_set(&map, names[i], names[i]));
+    }
+    CHECK(berth_fault_live() <= live + 2); /* two tables */
+    for (size_t i = 0; i < COUNT(names); i++)
+        CHECK(berth_map_get(&map, name(i)) == names[i]);
+    struct berth_map_entry *entry;
+    for (size_t i = 0, expected = 0; berth_map_next(&map, &i, &entry); expected++)
+        CHECK(entry->key == names[expected]);
+    CHECK(berth_map_remove(&map, name(7)) == names[7]);
+    CHECK(berth_map_get(&map, name(7)) == NULL);
+    berth_map_deinit(&map);
+    CHECK_INT(berth_fault_live(), live);
+}
+
 static void keys_are_copied_and_values_replaced(void)
 {
     struct berth_map map;
@@ -332,6 +356,7 @@ static void no_id_without_memory(void)
 static const struct berth_test tests[] = {
     { "names_are_found", names_are_found },
     { "keys_are_copied_and_values_replaced", keys_are_copied_and_values_replaced },
+    { "keys_may_be_borrowed", keys_may_be_borrowed },
     { "walking_follows_the_order_of_insertion", walking_follows_the_order_of_insertion },
     { "it_agrees_with_a_table", it_agrees_with_a_table },
     { "without_memory_nothing_changes", without_memory_nothing_changes },
