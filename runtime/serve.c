@@ -106,10 +106,10 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
     if (code == BERTH_OK && type->size && !(value = berth_arena_alloc(&thread->arena, type->size)))
         code = berth_error_nomem(error);
     if (code == BERTH_OK && gated)
-        code = berth_gate_lock(&module->gate, berth_block(ctx)->chain, thread->deadline);
+        code = berth_gate_lock(&module->gate, ctx, thread->deadline);
     if (code == BERTH_ABORTED || code == BERTH_DEADLINE_EXCEEDED)
         return berth_error_set(error, code, "%s: %s", module->name,
-                               berth_gate_refusal(&module->gate, berth_block(ctx)->chain, code));
+                               berth_gate_refusal(&module->gate, ctx, code));
     if (code != BERTH_OK)
         return code;
     thread->topic = topic;
@@ -122,7 +122,7 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
     berth_frame_pop(ctx);
     thread->topic = outer;
     if (gated)
-        berth_gate_unlock(&module->gate);
+        berth_gate_unlock(&module->gate, ctx);
     return code;
 }
 

@@ -184,16 +184,27 @@ struct berth_services;
 struct berth_block {
     uint32_t size, abi;
     const struct berth_services *services;
-    uint32_t chain; /* this call chain as an owner of gates: never 0, bit 0 clear */
+    uint32_t chain; /* this call chain, as gates know it: never 0, bit 0 clear */
     uint32_t reserved;
 };
 
 /*
- * The lock of a serial module: 0, or the owner's chain, | 1 when somebody waits. In the host's
- * memory.
+ * The gate of a serial module, and how a chain of calls gets in: as the owner, by an atomic
+ * exchange, or with the pass, by plain stores. The host gives the pass to a chain that calls again
+ * and again while nobody else does, and takes it back when somebody else comes; runtime/call/gate.h
+ * says why that is safe. Both are in the host's memory.
  */
+struct berth_pass {
+    uint32_t chain;  /* whose it is, | 1 when it is taken back; 0: nobody's. The host writes it */
+    uint32_t inside; /* 1: that chain is inside; only that chain writes it. Nobody's stays 0 */
+};
 struct berth_gate {
-    uint32_t owner;
+    struct berth_pass *pass; /* that is given, or nobody's; never NULL */
+    uint32_t owner;          /* 0, or the owner's chain, | 1 when somebody waits */
+    /* the rest is the host's, and may change */
+    uint32_t last, streak;
+    struct berth_pass nobodys;
+    struct berth_gate_pass *passes;
 };
 
 /*
@@ -216,7 +227,8 @@ struct berth_entry {
 };
 
 #ifdef __LP64__
-BERTH_I_ASSERT(sizeof(struct berth_ctx) == 8 && sizeof(struct berth_gate) == 4);
+BERTH_I_ASSERT(sizeof(struct berth_ctx) == 8 && sizeof(struct berth_pass) == 8);
+BERTH_I_ASSERT(offsetof(struct berth_pass, inside) == 4 && offsetof(struct berth_gate, owner) == 8);
 BERTH_I_ASSERT(sizeof(struct berth_link) == 32 && offsetof(struct berth_link, code) == 8);
 BERTH_I_ASSERT(offsetof(struct berth_link, check) == 16 && offsetof(struct berth_link, edge) == 24);
 BERTH_I_ASSERT(sizeof(struct berth_entry) == 24 && offsetof(struct berth_entry, links) == 8);
@@ -243,7 +255,7 @@ struct berth_services {
     /* calls: enter waits while the callee is busy or replaced; pushes ctx[1] if it answers CALL */
     int (*enter)(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void));
     void (*leave)(berth_ctx *ctx, struct berth_link *link);
-    void (*wake)(struct berth_gate *gate);
+    void (*leave_gate)(berth_ctx *ctx, struct berth_gate *gate);
     void (*call)(berth_ctx *ctx, struct berth_link *link, const void *const *arguments,
                  void *result);
     void (*keep)(berth_ctx *ctx, struct berth_link *link, void *result);
@@ -430,40 +442,80 @@ BERTH_I_UNUSED static inline bool berth_too_deep(const berth_ctx *ctx)
         BERTH_I_UNLIKELY(berth_too_deep(ctx)))
 #define BERTH_I_POP(ctx) __atomic_store_n(&(ctx)[1].frame, (uintptr_t)0, __ATOMIC_RELEASE)
 
-BERTH_I_INLINE void berth_gate_release(berth_ctx *ctx, struct berth_gate *gate)
+/*
+ * By the pass into a serial module; false: not by the pass. `inside` is written first and `chain`
+ * is read again after it, by berth_pass_holds, as a frame and `check` are: whoever takes the pass
+ * back changes `chain`, issues membarrier and reads `inside`. Until it holds, nothing of the
+ * module may be touched, and if it does not, berth_pass_leave is due.
+ */
+BERTH_I_INLINE bool berth_pass_claim(struct berth_pass *pass, uint32_t chain)
 {
-    uint32_t owner = __atomic_exchange_n(&gate->owner, 0, __ATOMIC_RELEASE);
-    if (BERTH_I_UNLIKELY(owner != berth_block(ctx)->chain))
-        BERTH_I_SERVICES(ctx)->wake(gate);
+    if (__atomic_load_n(&pass->chain, __ATOMIC_RELAXED) != chain ||
+        __atomic_load_n(&pass->inside, __ATOMIC_RELAXED)) /* a chain is never inside twice */
+        return false;
+    __atomic_store_n(&pass->inside, 1, __ATOMIC_RELEASE);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    return true;
+}
+BERTH_I_INLINE bool berth_pass_holds(const struct berth_pass *pass, uint32_t chain)
+{
+    return __atomic_load_n(&pass->chain, __ATOMIC_ACQUIRE) == chain;
+}
+/* false: somebody may wait for it: the service leave_gate is due. */
+BERTH_I_INLINE bool berth_pass_leave(struct berth_pass *pass, uint32_t chain)
+{
+    __atomic_store_n(&pass->inside, 0, __ATOMIC_RELEASE);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST);
+    return berth_pass_holds(pass, chain);
 }
 
 /*
- * A serial callee that nobody is inside: takes its gate and pushes the frame. NULL: ask the host.
- * Until then the frame of the fast path stays: it costs a scan nothing but a second look, and
- * clearing it before the exchange costs time.
+ * After a call. While a chain is inside, the gate's pass is its own, or nobody's: it is the owner.
+ */
+BERTH_I_INLINE void berth_gate_leave(berth_ctx *ctx, struct berth_gate *gate)
+{
+    struct berth_pass *pass = __atomic_load_n(&gate->pass, __ATOMIC_RELAXED);
+    BERTH_I_POP(ctx);
+    if (BERTH_I_UNLIKELY(!berth_pass_leave(pass, berth_block(ctx)->chain)))
+        BERTH_I_SERVICES(ctx)->leave_gate(ctx, gate);
+}
+
+/*
+ * A serial callee whose frame the fast path has pushed: goes in with the pass, if this chain has
+ * it, or as the owner, if there is none and nobody has the pass.
+ *
+ * NULL: ask the host. If this chain has gone in and must go out again, the frame names the gate,
+ * and the service enter sees to it: with a call to another service in here the arguments would be
+ * moved out of their registers, and back, on the way that is always taken.
  */
 BERTH_I_INLINE struct berth_gate *berth_gate_enter(berth_ctx *ctx, struct berth_link *link,
                                                    void (**ret_code)(void))
 {
     uintptr_t check = __atomic_load_n(&link->check, __ATOMIC_ACQUIRE);
-    struct berth_gate *gate = (struct berth_gate *)(check & ~BERTH_CHECK_SLOW);
-    uint32_t nobody = 0;
-    if ((check & BERTH_CHECK_SLOW) && gate && !berth_too_deep(ctx) &&
-        __atomic_compare_exchange_n(&gate->owner, &nobody, berth_block(ctx)->chain, 0,
-                                    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
-        *ret_code = __atomic_load_n(&link->code, __ATOMIC_ACQUIRE);
-        __atomic_store_n(&ctx[1].frame, (uintptr_t)*ret_code, __ATOMIC_RELEASE);
-        __atomic_signal_fence(__ATOMIC_SEQ_CST);
-        /*
-         * A reload takes the gate, so that they stay so. An unload does not: it sees the frame, or
-         * check is not the same, unless the next module has come, and then code is not. In this
-         * order: the host writes code before check.
-         */
-        if (__atomic_load_n(&link->check, __ATOMIC_ACQUIRE) == check &&
-            __atomic_load_n(&link->code, __ATOMIC_RELAXED) == *ret_code)
-            return gate;
-        BERTH_I_POP(ctx);
-        berth_gate_release(ctx, gate);
+    if ((check & BERTH_CHECK_SLOW) && check != BERTH_CHECK_SLOW && !berth_too_deep(ctx)) {
+        struct berth_gate *gate = (struct berth_gate *)(check - BERTH_CHECK_SLOW);
+        struct berth_pass *pass = __atomic_load_n(&gate->pass, __ATOMIC_ACQUIRE);
+        uint32_t chain = berth_block(ctx)->chain, nobody = 0;
+        bool mine = berth_pass_claim(pass, chain);
+        if (!BERTH_I_UNLIKELY(!mine) ||
+            (__atomic_load_n(&pass->chain, __ATOMIC_RELAXED) == 0 &&
+             __atomic_compare_exchange_n(&gate->owner, &nobody, chain, 0, __ATOMIC_ACQUIRE,
+                                         __ATOMIC_RELAXED))) {
+            *ret_code = (void (*)(void))ctx[1].frame;
+            /*
+             * A reload takes the gate, so that check and code stay so. An unload does not: it sees
+             * the frame, or check is not the same, unless the next module has come, and then code
+             * is not. In this order: the host writes code before check.
+             */
+            if ((mine ? berth_pass_holds(pass, chain)
+                      : __atomic_load_n(&gate->pass, __ATOMIC_ACQUIRE) == pass) &&
+                __atomic_load_n(&link->check, __ATOMIC_ACQUIRE) == check &&
+                __atomic_load_n(&link->code, __ATOMIC_RELAXED) == *ret_code)
+                return gate;
+            __atomic_store_n(&pass->inside, 0, __ATOMIC_RELEASE);
+            __atomic_store_n(&ctx[1].frame, BERTH_FRAME_OBJECT | (uintptr_t)gate, __ATOMIC_RELEASE);
+            return (struct berth_gate *)0;
+        }
     }
     BERTH_I_POP(ctx);
     return (struct berth_gate *)0;
@@ -608,8 +660,7 @@ BERTH_I_INLINE struct berth_gate *berth_gate_enter(berth_ctx *ctx, struct berth_
     struct berth_gate *berth_g = berth_gate_enter(ctx, berth_l, &berth_c); \
     if (berth_g) {                                                         \
         BERTH_I_CAT(BERTH_I_NATIVE_, how)(ret, __VA_ARGS__);               \
-        BERTH_I_POP(ctx);                                                  \
-        berth_gate_release(ctx, berth_g);                                  \
+        berth_gate_leave(ctx, berth_g);                                    \
     } else {                                                               \
         BERTH_I_CAT(BERTH_I_TAKE_, how)(cold coldargs);                    \
     }                                                                      \

@@ -2,6 +2,8 @@
 #include "runtime/call/gate.h"
 
 #include "runtime/base/list.h"
+#include "runtime/base/memory.h"
+#include "runtime/call/thread.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -18,10 +20,108 @@ static int futex_wait(uint32_t *word, uint32_t value, int64_t deadline)
     return r == 0 ? 0 : errno;
 }
 
-void berth_gate_wake(struct berth_gate *gate)
+static void futex_wake(uint32_t *word)
 {
-    syscall(SYS_futex, &gate->owner, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
+    syscall(SYS_futex, word, FUTEX_WAKE | FUTEX_PRIVATE_FLAG, 1, NULL, NULL, 0);
 }
+
+/* ---- passes ---- */
+
+void berth_gate_init(struct berth_gate *gate)
+{
+    *gate = (struct berth_gate){ .pass = &gate->nobodys };
+}
+
+void berth_gate_deinit(struct berth_gate *gate)
+{
+    while (gate->passes) {
+        struct berth_gate_pass *next = gate->passes->next;
+        berth_aligned_free(gate->passes);
+        gate->passes = next;
+    }
+    gate->pass = &gate->nobodys;
+}
+
+static struct berth_pass *pass_given(const struct berth_gate *gate)
+{
+    struct berth_pass *pass = __atomic_load_n(&gate->pass, __ATOMIC_ACQUIRE);
+    return pass == &gate->nobodys ? NULL : pass;
+}
+
+static uint32_t pass_chain(const struct berth_pass *pass)
+{
+    return __atomic_load_n(&pass->chain, __ATOMIC_RELAXED) & ~1u;
+}
+
+static bool pass_enter(struct berth_gate *gate, uint32_t chain)
+{
+    struct berth_pass *pass = __atomic_load_n(&gate->pass, __ATOMIC_ACQUIRE);
+    if (!berth_pass_claim(pass, chain))
+        return false;
+    if (berth_pass_holds(pass, chain))
+        return true;
+    berth_pass_leave(pass, chain);
+    futex_wake(&pass->inside);
+    return false;
+}
+
+/* The chain's own, one whose thread has ended, or a new one; NULL without memory. For the owner. */
+static struct berth_pass *pass_obtain(struct berth_gate *gate, const berth_ctx *ctx)
+{
+    uint32_t chain = berth_block(ctx)->chain;
+    struct berth_gate_pass *pass = gate->passes;
+    while (pass && pass_chain(&pass->pass) != chain)
+        pass = pass->next;
+    if (pass)
+        return &pass->pass;
+    pass = gate->passes;
+    while (pass && berth_threads_have(berth_thread_of(ctx)->set, pass_chain(&pass->pass)))
+        pass = pass->next;
+    if (!pass) {
+        pass = berth_aligned_alloc(_Alignof(struct berth_gate_pass), sizeof *pass);
+        if (!pass)
+            return NULL;
+        pass->next = gate->passes;
+        gate->passes = pass;
+    }
+    __atomic_store_n(&pass->pass.inside, 0, __ATOMIC_RELAXED); /* it may have ended amid a claim */
+    return &pass->pass;
+}
+
+/* The owner is about to leave: it may go in by a pass from now on, if it has been here often. */
+static void pass_give(struct berth_gate *gate, const berth_ctx *ctx)
+{
+    uint32_t chain = berth_block(ctx)->chain;
+    bool waited_for = __atomic_load_n(&gate->owner, __ATOMIC_RELAXED) & 1;
+    if (gate->last != chain || waited_for)
+        gate->streak = 0;
+    gate->last = chain;
+    if (++gate->streak < BERTH_GATE_STREAK || pass_given(gate)) /* given: it has not got inside */
+        return;
+    gate->streak = 0;
+    struct berth_pass *pass = pass_obtain(gate, ctx);
+    if (!pass)
+        return;
+    __atomic_store_n(&pass->chain, chain, __ATOMIC_RELAXED);
+    __atomic_store_n(&gate->pass, pass, __ATOMIC_RELEASE);
+}
+
+/* For the owner, which is among the waiting. */
+static int pass_take_back(struct berth_gate *gate, int64_t deadline)
+{
+    struct berth_pass *pass = pass_given(gate);
+    if (!pass)
+        return BERTH_OK;
+    __atomic_store_n(&pass->chain, pass_chain(pass) | 1, __ATOMIC_RELEASE);
+    berth_frames_barrier();
+    while (__atomic_load_n(&pass->inside, __ATOMIC_ACQUIRE))
+        if (futex_wait(&pass->inside, 1, deadline) == ETIMEDOUT)
+            return BERTH_DEADLINE_EXCEEDED; /* the next owner goes on with it */
+    __atomic_store_n(&gate->pass, &gate->nobodys, __ATOMIC_RELEASE);
+    return BERTH_OK;
+}
+
+/* ---- waiting ---- */
 
 /*
  * Who waits for what, in all hosts. A chain that is in here gives up none of its gates until it is
@@ -46,13 +146,26 @@ static const struct berth_gate *waits_for(uint32_t chain)
     return NULL;
 }
 
-/* Whether the gate's owner waits, perhaps over others, for the chain. waiting_lock held. */
+/*
+ * Who is inside, if that chain waits for another gate; 0, or a chain that waits for nothing, in
+ * other cases. waiting_lock held. While a pass is given the owner is not inside, but has yet to
+ * take it back, and whoever waits for the gate waits for the pass.
+ */
+static uint32_t who_is_inside(const struct berth_gate *gate)
+{
+    const struct berth_pass *pass = pass_given(gate);
+    if (!pass)
+        return __atomic_load_n(&gate->owner, __ATOMIC_RELAXED) & ~1u;
+    return __atomic_load_n(&pass->inside, __ATOMIC_RELAXED) ? pass_chain(pass) : 0;
+}
+
+/* Whether who is inside waits, perhaps over others, for the chain. waiting_lock held. */
 static bool closes_ring(const struct berth_gate *gate, uint32_t chain)
 {
     while (gate) {
-        uint32_t owner = __atomic_load_n(&gate->owner, __ATOMIC_RELAXED) & ~1u;
-        const struct berth_gate *next = owner ? waits_for(owner) : NULL;
-        if (owner == chain)
+        uint32_t inside = who_is_inside(gate);
+        const struct berth_gate *next = inside ? waits_for(inside) : NULL;
+        if (inside == chain)
             return true;
         if (next == gate) /* it has just got it */
             return false;
@@ -78,9 +191,9 @@ static void waiter_leave(struct waiter *waiter)
     pthread_mutex_unlock(&waiting_lock);
 }
 
-/* seen: what the owner was. */
-static int gate_wait(struct berth_gate *gate, uint32_t chain, uint32_t seen, int64_t deadline)
+static int owner_wait(struct berth_gate *gate, uint32_t chain, int64_t deadline)
 {
+    uint32_t seen = __atomic_load_n(&gate->owner, __ATOMIC_RELAXED);
     for (;;) {
         if (seen == 0) {
             /* others may be waiting behind us: take it as one that is waited for */
@@ -98,31 +211,82 @@ static int gate_wait(struct berth_gate *gate, uint32_t chain, uint32_t seen, int
     }
 }
 
-int berth_gate_lock(struct berth_gate *gate, uint32_t chain, int64_t deadline)
+static void owner_leave(struct berth_gate *gate)
 {
-    uint32_t seen = 0;
-    if (__atomic_compare_exchange_n(&gate->owner, &seen, chain, 0, __ATOMIC_ACQUIRE,
-                                    __ATOMIC_RELAXED))
-        return BERTH_OK;
+    if (__atomic_exchange_n(&gate->owner, 0, __ATOMIC_RELEASE) & 1)
+        futex_wake(&gate->owner);
+}
+
+/* owner: the chain is that already. */
+static int wait_inside(struct berth_gate *gate, uint32_t chain, bool owner, int64_t deadline)
+{
     struct waiter waiter = { .gate = gate, .chain = chain };
-    if ((seen & ~1u) == chain || !waiter_enter(&waiter))
-        return BERTH_ABORTED;
-    int code = gate_wait(gate, chain, seen, deadline);
-    waiter_leave(&waiter);
+    int code = BERTH_ABORTED;
+    if (waiter_enter(&waiter)) {
+        code = owner ? BERTH_OK : owner_wait(gate, chain, deadline);
+        owner = code == BERTH_OK;
+        if (owner)
+            code = pass_take_back(gate, deadline);
+        waiter_leave(&waiter);
+    }
+    if (code != BERTH_OK && owner)
+        owner_leave(gate);
     return code;
 }
 
-const char *berth_gate_refusal(const struct berth_gate *gate, uint32_t chain, int code)
+/* ---- the gate ---- */
+
+int berth_gate_lock(struct berth_gate *gate, const berth_ctx *ctx, int64_t deadline)
+{
+    uint32_t chain = berth_block(ctx)->chain, nobody = 0;
+    if (pass_enter(gate, chain))
+        return BERTH_OK;
+    if (berth_gate_owned(gate, ctx))
+        return BERTH_ABORTED;
+    bool owner = __atomic_compare_exchange_n(&gate->owner, &nobody, chain, 0, __ATOMIC_ACQUIRE,
+                                             __ATOMIC_RELAXED);
+    if (owner && !pass_given(gate))
+        return BERTH_OK;
+    return wait_inside(gate, chain, owner, deadline);
+}
+
+bool berth_gate_owned(const struct berth_gate *gate, const berth_ctx *ctx)
+{
+    uint32_t chain = berth_block(ctx)->chain;
+    const struct berth_pass *pass = pass_given(gate);
+    return (__atomic_load_n(&gate->owner, __ATOMIC_RELAXED) & ~1u) == chain ||
+           (pass && pass_chain(pass) == chain && __atomic_load_n(&pass->inside, __ATOMIC_RELAXED));
+}
+
+const char *berth_gate_refusal(const struct berth_gate *gate, const berth_ctx *ctx, int code)
 {
     if (code != BERTH_ABORTED)
         return "the serial module was busy until the deadline";
-    return berth_gate_owned(gate, chain)
+    return berth_gate_owned(gate, ctx)
                ? "this call chain is inside the serial module already; it would wait for itself"
                : "the call that is inside the serial module waits for this call chain";
 }
 
-void berth_gate_unlock(struct berth_gate *gate)
+void berth_gate_left(struct berth_gate *gate, const berth_ctx *ctx)
 {
-    if (__atomic_exchange_n(&gate->owner, 0, __ATOMIC_RELEASE) & 1)
-        berth_gate_wake(gate);
+    if ((__atomic_load_n(&gate->owner, __ATOMIC_RELAXED) & ~1u) == berth_block(ctx)->chain) {
+        pass_give(gate, ctx);
+        owner_leave(gate);
+    } else { /* whose pass it was has that still, if somebody sleeps */
+        futex_wake(&__atomic_load_n(&gate->pass, __ATOMIC_ACQUIRE)->inside);
+    }
+}
+
+void berth_gate_withdraw(berth_ctx *ctx)
+{
+    uintptr_t word = ctx[1].frame;
+    if (word)
+        berth_gate_left((struct berth_gate *)(word & ~BERTH_FRAME_OBJECT), ctx);
+    berth_frame_pop(ctx);
+}
+
+void berth_gate_unlock(struct berth_gate *gate, const berth_ctx *ctx)
+{
+    if (!berth_pass_leave(__atomic_load_n(&gate->pass, __ATOMIC_RELAXED), berth_block(ctx)->chain))
+        berth_gate_left(gate, ctx);
 }

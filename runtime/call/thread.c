@@ -310,6 +310,16 @@ size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, 
     return count;
 }
 
+bool berth_threads_have(struct berth_threads *set, uint32_t chain)
+{
+    bool found = false;
+    pthread_mutex_lock(&set->lock);
+    berth_list_each(&set->list, link)
+        found |= berth_container(link, struct berth_thread, link)->block.chain == chain;
+    pthread_mutex_unlock(&set->lock);
+    return found;
+}
+
 bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintptr_t word),
                          void *user)
 {

@@ -133,6 +133,9 @@ void berth_frames_barrier(void);
  */
 size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, uintptr_t word),
                           void *user, const bool *except);
+/* Whether a chain is that of a thread that has not ended. */
+bool berth_threads_have(struct berth_threads *set, uint32_t chain);
+
 bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintptr_t word),
                          void *user);
 

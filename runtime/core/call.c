@@ -114,13 +114,12 @@ struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell)
 /* The gate of a serial module, on the way into `item`; false: ctx is marked. */
 static bool gate_take(berth_ctx *ctx, struct berth_module *module, const char *name)
 {
-    int code =
-        berth_gate_lock(&module->gate, berth_block(ctx)->chain, berth_deadline(ctx, module->host));
+    int code = berth_gate_lock(&module->gate, ctx, berth_deadline(ctx, module->host));
     if (code == BERTH_OK)
         return true;
     berth_frame_pop(ctx);
     berth_fault_raise_format(ctx, code, "%s: %s", name,
-                             berth_gate_refusal(&module->gate, berth_block(ctx)->chain, code));
+                             berth_gate_refusal(&module->gate, ctx, code));
     return false;
 }
 
@@ -137,7 +136,7 @@ struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, boo
             return NULL;
         if (__atomic_load_n(&cell->item, __ATOMIC_ACQUIRE) == item)
             return item;
-        berth_gate_unlock(&cell->module->gate);
+        berth_gate_unlock(&cell->module->gate, ctx);
         berth_frame_pop(ctx);
     }
 }
@@ -262,7 +261,7 @@ int berth_visit_leave_slowly(berth_ctx *ctx, const struct berth_visit *visit, in
         timeout_end(berth_thread_of(ctx));
     berth_frame_pop(ctx);
     if (visit->gated)
-        berth_gate_unlock(&visit->cell->module->gate);
+        berth_gate_unlock(&visit->cell->module->gate, ctx);
     berth_flow_end(ctx, visit->flow, code);
     return code;
 }

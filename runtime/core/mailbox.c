@@ -342,7 +342,7 @@ static bool turn_run(berth_ctx *ctx, struct berth_module *module,
 {
     bool gated =
         !generation->image->manifest->parallel && generation->placement == &berth_carrier_inline;
-    if (gated && berth_gate_lock(&module->gate, berth_block(ctx)->chain, BERTH_FOREVER) != BERTH_OK)
+    if (gated && berth_gate_lock(&module->gate, ctx, BERTH_FOREVER) != BERTH_OK)
         return false;
     /* A replaced generation has no timers and watches any more: its state has been handed over. */
     bool over = mail->alarm && __atomic_load_n(&generation->stopping, __ATOMIC_ACQUIRE);
@@ -356,7 +356,7 @@ static bool turn_run(berth_ctx *ctx, struct berth_module *module,
         run_message(ctx, generation, mail);
     }
     if (gated)
-        berth_gate_unlock(&module->gate);
+        berth_gate_unlock(&module->gate, ctx);
     return ours || over;
 }
 

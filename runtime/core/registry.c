@@ -35,6 +35,7 @@ struct berth_module *berth_module_new(struct berth_host *host, const char *name)
     berth_list_init(&module->run_link);
     berth_list_init(&module->cells);
     berth_map_init(&module->handles_by_id);
+    berth_gate_init(&module->gate);
     pthread_mutex_init(&module->mail_lock, NULL);
     pthread_cond_init(&module->turn_ended, &host->cond_clock);
     module->paused = true;
@@ -61,6 +62,7 @@ void berth_module_free(struct berth_module *module)
     berth_list_each_safe(&module->cells, link)
         berth_pool_free(berth_container(link, struct berth_cell, of_module));
     berth_map_deinit(&module->handles_by_id);
+    berth_gate_deinit(&module->gate);
     pthread_cond_destroy(&module->turn_ended);
     pthread_mutex_destroy(&module->mail_lock);
     berth_pool_free(module);

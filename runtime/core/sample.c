@@ -50,7 +50,7 @@ static bool ask(berth_ctx *ctx, struct trial *trial)
     void (*code)(void);
     if (berth_services.enter(ctx, &trial->link, &code) != BERTH_ENTER_CALL)
         return false; /* the call itself will tell why */
-    trial->gated = berth_gate_owned(&trial->edge.cell->module->gate, berth_block(ctx)->chain);
+    trial->gated = berth_gate_owned(&trial->edge.cell->module->gate, ctx);
     berth_services.leave(ctx, &trial->link);
     return true;
 }
@@ -58,12 +58,13 @@ static bool ask(berth_ctx *ctx, struct trial *trial)
 static bool pass_gate(berth_ctx *ctx, struct trial *trial)
 {
     void (*code)(void);
+    berth_frame_push(ctx, (uintptr_t)trial->link.code);
     struct berth_gate *gate = berth_gate_enter(ctx, &trial->link, &code);
-    if (!gate)
-        return false;
-    BERTH_I_POP(ctx);
-    berth_gate_release(ctx, gate);
-    return true;
+    if (gate)
+        berth_gate_leave(ctx, gate);
+    else
+        berth_gate_withdraw(ctx);
+    return gate != NULL;
 }
 
 /*

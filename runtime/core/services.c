@@ -32,6 +32,7 @@ static bool item_refused(berth_ctx *ctx, const struct berth_edge *edge,
 static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void))
 {
     struct berth_edge *edge = link->edge;
+    berth_gate_withdraw(ctx);
     if (berth_process_is_forked()) {
         berth_call_refuse_forked(ctx);
         return BERTH_ENTER_REFUSED;
@@ -60,7 +61,7 @@ static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void
     if (item) {
         berth_frame_pop(ctx);
         if (gated)
-            berth_gate_unlock(&edge->cell->module->gate);
+            berth_gate_unlock(&edge->cell->module->gate, ctx);
     }
     if (answer == BERTH_ENTER_REFUSED)
         berth_flow_end(ctx, edge->flow, berth_fault_get(ctx, NULL));
@@ -74,8 +75,8 @@ static void leave(berth_ctx *ctx, struct berth_link *link)
     berth_flow_end(ctx, edge->flow, code);
     berth_frame_pop(ctx);
     /* a chain is never inside a serial module twice: if it owns the gate, this call has taken it */
-    if (berth_gate_owned(&edge->cell->module->gate, berth_block(ctx)->chain))
-        berth_gate_unlock(&edge->cell->module->gate);
+    if (berth_gate_owned(&edge->cell->module->gate, ctx))
+        berth_gate_unlock(&edge->cell->module->gate, ctx);
 }
 
 static void keep(berth_ctx *ctx, struct berth_link *link, void *result)
@@ -127,9 +128,9 @@ static void call(berth_ctx *ctx, struct berth_link *link, const void *const *arg
         berth_handles_hold(edge, result);
 }
 
-static void wake(struct berth_gate *gate)
+static void leave_gate(berth_ctx *ctx, struct berth_gate *gate)
 {
-    berth_gate_wake(gate);
+    berth_gate_left(gate, ctx);
 }
 
 static void publish(berth_ctx *ctx, struct berth_link *link, const void *const *arguments)
@@ -306,7 +307,7 @@ const struct berth_services berth_services = {
     .abi = BERTH_ABI,
     .enter = enter,
     .leave = leave,
-    .wake = wake,
+    .leave_gate = leave_gate,
     .call = call,
     .keep = keep,
     .publish = publish,

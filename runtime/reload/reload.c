@@ -180,8 +180,7 @@ static int wait_inside(struct transaction *t, bool stateful, struct berth_error 
      * Without state old and new may run side by side: callers are not kept waiting for a barrier.
      */
     if (is_inline && !old->parallel) {
-        quiet = t->gated = berth_gate_lock(&t->module->gate, berth_block(t->admin)->chain,
-                                           t->deadline) == BERTH_OK;
+        quiet = t->gated = berth_gate_lock(&t->module->gate, t->admin, t->deadline) == BERTH_OK;
     } else if (stateful) {
         berth_frames_barrier();
         quiet = berth_generation_quiet(t->old, t->deadline);
@@ -232,7 +231,7 @@ static void undo(struct transaction *t)
     pthread_cond_broadcast(&t->host->changed);
     pthread_mutex_unlock(&t->host->lock);
     if (t->gated)
-        berth_gate_unlock(&module->gate);
+        berth_gate_unlock(&module->gate, t->admin);
     if (swapping && module->state == BERTH_MODULE_RUNNING) {
         berth_generation_serve(t->old);
         berth_module_resume(module);
@@ -264,7 +263,7 @@ static void switch_over(struct transaction *t)
     pthread_cond_broadcast(&t->host->changed);
     pthread_mutex_unlock(&t->host->lock);
     if (t->gated)
-        berth_gate_unlock(&module->gate);
+        berth_gate_unlock(&module->gate, t->admin);
     berth_generation_serve(t->next);
     berth_module_resume(module);
 }

@@ -5,8 +5,6 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "runtime/call/gate.h"
-#include "runtime/loop/loop.h"
 #include "tests/support/suite.h"
 
 static struct berth_threads set;
@@ -255,52 +253,12 @@ static void threads_come_and_go(void)
     end();
 }
 
-static struct berth_gate gate;
-static uint32_t inside, entries;
-
-static void *takes_the_gate(void *argument)
-{
-    uint32_t chain = (uint32_t)(uintptr_t)argument;
-    for (int i = 0; i < 20000; i++) {
-        CHECK_INT(berth_gate_lock(&gate, chain, INT64_MAX), BERTH_OK);
-        CHECK_INT(__atomic_add_fetch(&inside, 1, __ATOMIC_RELAXED), 1);
-        entries++;
-        __atomic_sub_fetch(&inside, 1, __ATOMIC_RELAXED);
-        berth_gate_unlock(&gate);
-    }
-    return NULL;
-}
-
-static void a_gate_lets_one_in(void)
-{
-    pthread_t threads[3];
-    entries = 0;
-    for (uintptr_t i = 0; i < 3; i++)
-        REQUIRE(pthread_create(&threads[i], NULL, takes_the_gate, (void *)((i + 1) * 2)) == 0);
-    for (int i = 0; i < 3; i++)
-        pthread_join(threads[i], NULL);
-    CHECK_INT(entries, 60000);
-    CHECK_INT(gate.owner, 0);
-}
-
-static void a_gate_refuses(void)
-{
-    CHECK_INT(berth_gate_lock(&gate, 8, INT64_MAX), BERTH_OK);
-    CHECK_INT(berth_gate_lock(&gate, 8, INT64_MAX), BERTH_ABORTED);
-    CHECK_INT(berth_gate_lock(&gate, 10, berth_now() + 5000000), BERTH_DEADLINE_EXCEEDED);
-    berth_gate_unlock(&gate);
-    CHECK_INT(berth_gate_lock(&gate, 10, 0), BERTH_OK);
-    berth_gate_unlock(&gate);
-}
-
 static const struct berth_test tests[] = {
     { "errors belong to activations", errors_belong_to_activations },
     { "a second error names its cause", a_second_error_names_its_cause },
     { "errors agree with a model", errors_agree_with_a_model },
     { "frames are seen", frames_are_seen },
     { "threads come and go", threads_come_and_go },
-    { "a gate lets one in", a_gate_lets_one_in },
-    { "a gate refuses", a_gate_refuses },
 };
 
 int main(int argc, char **argv)
