@@ -261,6 +261,11 @@ static double two_work(void *user, long n)
     return accompanied(call_too, PARALLEL_WORK, user, n);
 }
 
+static double two_serial(void *user, long n)
+{
+    return accompanied(call_too, SERIAL_TIGHT, user, n);
+}
+
 /*
  * Alone, but at as many places: where an image comes to lie decides about a cycle of the loop, so
  * that one image is no measure for a hundred.
@@ -555,6 +560,11 @@ static struct bench_row rows[] = {
       .limit = near_parallel_work,
       .run = two_work,
       .goal = 1.1,
+      .two_cores = true },
+    { .id = "two.serial",
+      .what = "bound, serial, tight: two cores call / one alone",
+      .limit = near_serial_tight,
+      .run = two_serial,
       .two_cores = true },
     { .id = "swap.pointer",
       .what = "dlsym pointer, tight: changed meanwhile / alone",
