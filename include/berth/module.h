@@ -291,10 +291,12 @@ BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
 #else
 #define BERTH_I_DEFINE(ret, fn, body, ...) BERTH_I_HEAD(ret, fn, __VA_ARGS__)
 #endif
-#define BERTH_I_FUNCTION(ret, id, text, ...)                                                    \
-    BERTH_I_C __attribute__((visibility("hidden"))) BERTH_I_HEAD(ret, berth_##id, __VA_ARGS__); \
-    BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__));                           \
-    BERTH_I_LINK(id, berth_##id);                                                               \
+/* aligned: -Os puts functions anywhere, and bit 0 of a link's check tells code from a gate. */
+#define BERTH_I_FUNCTION(ret, id, text, ...)                          \
+    BERTH_I_C __attribute__((visibility("hidden"), aligned(2)))       \
+    BERTH_I_HEAD(ret, berth_##id, __VA_ARGS__);                       \
+    BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__)); \
+    BERTH_I_LINK(id, berth_##id);                                     \
     BERTH_I_DEFINE(ret, berth_##id, berth_body_##id, __VA_ARGS__)
 #define BERTH_I_FUNCTION_X(...) BERTH_I_FUNCTION(__VA_ARGS__)
 

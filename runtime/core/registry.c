@@ -105,10 +105,11 @@ void berth_edge_set(struct berth_edge *edge)
     if (item && item->code && !edge->mismatch && !edge->denied && !edge->upstream &&
         !(host->options.flags & BERTH_HOST_CHECK_OWNERSHIP)) {
         code = item->code;
-        if (!berth_flow_asks(edge->flow))
-            check = item->generation->image->manifest->parallel
-                        ? (uintptr_t)code
-                        : (uintptr_t)&edge->cell->module->gate | BERTH_CHECK_SLOW;
+        bool gated = !item->generation->image->manifest->parallel;
+        /* code at an odd address, which the header does not make, would be taken for a gate */
+        if (!berth_flow_asks(edge->flow) && (gated || !((uintptr_t)code & BERTH_CHECK_SLOW)))
+            check =
+                gated ? (uintptr_t)&edge->cell->module->gate | BERTH_CHECK_SLOW : (uintptr_t)code;
     }
     __atomic_store_n(&link->code, code, __ATOMIC_RELEASE);
     __atomic_store_n(&link->check, check, __ATOMIC_RELEASE);

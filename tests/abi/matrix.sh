@@ -103,6 +103,23 @@ for compiler in gcc clang g++ clang++; do
     done
 done
 
+# Bit 0 of a link's check tells code from a gate: -Os, which packs functions, must not put one at an odd address.
+packed()
+{
+    {
+        printf '%s\n' '#include <berth/module.h>' 'BERTH_MODULE("m", "1.0.0", "M.");'
+        for i in $(seq 40); do
+            echo "BERTH_EXPORT(i32, f$i, \"F.\", (i32, x), (i32, y)) { return x * $i + (y << $((i % 7))); }"
+        done
+    } >"$work/packed.c"
+    "$1" "${module[@]}" -Os "${includes[@]}" "$work/packed.c" -o "$work/packed.so" &&
+        [ "$(nm "$work/packed.so" | grep -c ' t berth_export_f')" = 40 ] &&
+        ! nm "$work/packed.so" | grep ' t berth_export_f' | cut -d' ' -f 1 | grep '[13579bdf]$'
+}
+for compiler in gcc clang; do
+    command -v $compiler >/dev/null && tap_run "$compiler -Os: exports are at even addresses" packed $compiler
+done
+
 # What compiles everywhere says something only if a warning would have been seen.
 planted()
 {
