@@ -123,8 +123,8 @@ static inline void load(uint64_t *at, unsigned how, const void *value)
 }
 
 /*
- * Little-endian: the low bytes come first. By cases, for gcc makes a `rep movs` of a copy whose size
- * is not constant, which takes longer to begin than many a call.
+ * Little-endian: the low bytes come first. By cases, for gcc makes a `rep movs` of a copy of a size
+ * that it does not know, which takes longer to begin than many a call.
  */
 static inline void store(void *result, uint64_t value, unsigned size)
 {
