@@ -255,6 +255,18 @@ static void unbind_all(struct berth_host *host)
         berth_host_unbind(host, berth_container(link, struct berth_edge, of_owner)->link);
 }
 
+/* The application's bound objects are left alone, but a call through one finds its way back. */
+static void leave_bound(struct berth_host *host)
+{
+    pthread_mutex_lock(&host->lock);
+    berth_list_each(&host->bound, link) {
+        struct berth_edge *edge = berth_container(link, struct berth_edge, of_owner);
+        berth_edge_shut(edge);
+        berth_list_remove(&edge->of_cell);
+    }
+    pthread_mutex_unlock(&host->lock);
+}
+
 /* Hosts that somebody was still inside of at their end: reachable, as that may still use them. */
 static struct berth_host *left_hosts;
 static pthread_mutex_t left_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -273,7 +285,7 @@ static void leave_behind(struct berth_host *host)
     pthread_mutex_unlock(&host->lock);
     while ((module = berth_idmap_next(&host->app_subscriptions, &position, NULL)))
         berth_mailbox_pause(module);
-    unbind_all(host);
+    leave_bound(host);
     berth_generations_leave(host);
     berth_schedule_leave(host);
     pthread_mutex_lock(&left_lock);

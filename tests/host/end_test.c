@@ -282,6 +282,47 @@ static void a_load_that_stays_does_not_keep_it(void)
     pthread_join(thread, NULL);
 }
 
+BERTH_BOUND(void, hold, (string, path));
+
+struct held {
+    hold_bound bound;
+    const char *path;
+    int said;
+};
+
+static void *hold_on(void *argument)
+{
+    struct held *held = argument;
+    berth_ctx *ctx = berth_host_enter(host);
+    hold_call(&held->bound, ctx, held->path);
+    held->said = berth_error_code(ctx);
+    berth_leave(ctx);
+    return NULL;
+}
+
+/* What it can reach stays: its way back, too. */
+static void a_bound_call_that_stays_comes_back(void)
+{
+    static const char *const modules[] = { "sleeper", "sleeper_parallel" };
+    struct berth_error error;
+    pthread_t thread;
+
+    for (size_t i = 0; i < COUNT(modules); i++) {
+        struct held held = { .path = berth_test_hold_path(), .said = NOT_YET };
+        make_impatient_host();
+        LOAD(host, modules[i], NULL);
+        CHECK_CODE(
+            berth_bind(host, berth_test_format("%s.hold", modules[i]), hold, &held.bound, &error),
+            BERTH_OK, &error);
+        REQUIRE(pthread_create(&thread, NULL, hold_on, &held) == 0);
+        EVENTUALLY(berth_test_exists(held.path));
+        CHECK_INT(berth_host_free(host), BERTH_DEADLINE_EXCEEDED);
+        unlink(held.path);
+        pthread_join(thread, NULL);
+        CHECK_INT(held.said, BERTH_OK);
+    }
+}
+
 static const struct berth_test tests[] = {
     { "a_call_does_not_end_its_host", a_call_does_not_end_its_host },
     { "a_load_does_not_end_its_host", a_load_does_not_end_its_host },
@@ -291,6 +332,7 @@ static const struct berth_test tests[] = {
     { "who_has_entered_leaves_first", who_has_entered_leaves_first },
     { "another_host_may_be_ended", another_host_may_be_ended },
     { "a_callback_that_stays_does_not_keep_it", a_callback_that_stays_does_not_keep_it },
+    { "a_bound_call_that_stays_comes_back", a_bound_call_that_stays_comes_back },
     { "a_load_that_stays_does_not_keep_it",
       a_load_that_stays_does_not_keep_it }, /* app stays, too */
 };
