@@ -270,6 +270,15 @@ void berth_flow_begin_bound(berth_ctx *ctx, struct berth_edge *edge)
     }
 }
 
+/* A failure is counted, looked at, or estimated, as its call is. */
+int berth_flow_see_error(struct berth_flow *flow, int code)
+{
+    enum berth_flow_state state = __atomic_load_n(&flow->state, __ATOMIC_RELAXED);
+    if (state == BERTH_FLOW_WINDOW && code > BERTH_OK && code < BERTH_CODES)
+        __atomic_fetch_add(&flow->errors_seen[code], 1, __ATOMIC_RELAXED);
+    return state == BERTH_FLOW_DIRECT ? BERTH_OK : code;
+}
+
 void berth_flows_count_all(struct berth_host *host, bool all)
 {
     pthread_mutex_lock(&host->lock);

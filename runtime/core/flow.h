@@ -39,15 +39,15 @@ struct berth_flow {
     struct berth_histogram *times; /* NULL before the first one */
     /* while it is sampled; under lock, but for left */
     struct berth_list sampled;
-    uint32_t left;                       /* calls until the window closes; atomic */
-    uint32_t windows;                    /* so far; atomic */
-    uint32_t threads;                    /* that have called in this window; atomic */
-    double detour_ns;                    /* what asking takes, */
-    double least_ns;                     /* and a call that does not ask, at least */
-    int64_t direct_since;                /* what is to be estimated begins there, */
-    int64_t window_opened;               /* ends here, */
-    int64_t window_since;                /* and is judged by what comes from here on; atomic */
-    uint64_t errors_before[BERTH_CODES]; /* the window */
+    uint32_t left;                     /* calls until the window closes; atomic */
+    uint32_t windows;                  /* so far; atomic */
+    uint32_t threads;                  /* that have called in this window; atomic */
+    double detour_ns;                  /* what asking takes, */
+    double least_ns;                   /* and a call that does not ask, at least */
+    int64_t direct_since;              /* what is to be estimated begins there, */
+    int64_t window_opened;             /* ends here, */
+    int64_t window_since;              /* and is judged by what comes from here on; atomic */
+    uint64_t errors_seen[BERTH_CODES]; /* of bound calls in the window; atomic */
 };
 
 /* NULL without memory. host->lock held. */
@@ -105,8 +105,15 @@ static inline void berth_flow_end(berth_ctx *ctx, struct berth_flow *flow, int c
     if (flow && BERTH_I_UNLIKELY(code != BERTH_OK || (tally && tally->timed > 0)))
         berth_flow_end_with(ctx, flow, code);
 }
-/* As begin, for a bound call, which need not always pass through the host. */
+/* As begin and end, for a bound call, which need not always pass through the host. */
 void berth_flow_begin_bound(berth_ctx *ctx, struct berth_edge *edge);
+int berth_flow_see_error(struct berth_flow *flow, int code); /* what end_bound counts of it */
+static inline void berth_flow_end_bound(berth_ctx *ctx, struct berth_flow *flow, int code)
+{
+    if (flow && BERTH_I_UNLIKELY(code != BERTH_OK))
+        code = berth_flow_see_error(flow, code);
+    berth_flow_end(ctx, flow, code);
+}
 /* The thread counts this flow where it has counted another one of the same id. */
 void berth_flow_take_slot(berth_ctx *ctx, struct berth_flow *flow);
 /* A message was put into a mailbox. Its handler's turn has a time and a code of its own. */

@@ -110,14 +110,12 @@ static void window_close(struct berth_flow *flow, int64_t now)
     int64_t since = __atomic_load_n(&flow->window_since, __ATOMIC_RELAXED);
     double calls = estimate(flow, flow->window_opened - flow->direct_since, now - since, seen);
     flow->estimated += (uint64_t)calls;
-    for (size_t i = 0; i < BERTH_CODES; i++) {
-        uint64_t errors =
-            __atomic_load_n(&flow->errors[i], __ATOMIC_RELAXED) - flow->errors_before[i];
+    for (size_t i = 0; i < BERTH_CODES && seen > 0; i++) {
+        uint64_t errors = __atomic_load_n(&flow->errors_seen[i], __ATOMIC_RELAXED);
         if (errors > 0)
-            __atomic_fetch_add(
-                &flow->errors[i],
-                (uint64_t)((double)errors * calls / (WARMUP_CALLS + WINDOW_CALLS - left)),
-                __ATOMIC_RELAXED);
+            __atomic_fetch_add(&flow->errors[i],
+                               (uint64_t)((double)errors * calls / (WARMUP_CALLS + seen)),
+                               __ATOMIC_RELAXED);
     }
     flow->direct_since = now;
 }
@@ -125,7 +123,7 @@ static void window_close(struct berth_flow *flow, int64_t now)
 static void window_open(struct berth_flow *flow, int64_t now)
 {
     for (size_t i = 0; i < BERTH_CODES; i++)
-        flow->errors_before[i] = __atomic_load_n(&flow->errors[i], __ATOMIC_RELAXED);
+        __atomic_store_n(&flow->errors_seen[i], 0, __ATOMIC_RELAXED);
     flow->window_opened = now;
     __atomic_store_n(&flow->window_since, now, __ATOMIC_RELAXED);
     __atomic_store_n(&flow->threads, 0, __ATOMIC_RELAXED);

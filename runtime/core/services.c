@@ -64,7 +64,7 @@ static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void
             berth_gate_unlock(&edge->cell->module->gate, ctx);
     }
     if (answer == BERTH_ENTER_REFUSED)
-        berth_flow_end(ctx, edge->flow, berth_fault_get(ctx, NULL));
+        berth_flow_end_bound(ctx, edge->flow, berth_fault_get(ctx, NULL));
     return answer;
 }
 
@@ -72,7 +72,7 @@ static void leave(berth_ctx *ctx, struct berth_link *link)
 {
     struct berth_edge *edge = link->edge;
     int code = ctx[1].frame & BERTH_FRAME_FAILED ? berth_fault_get(ctx, NULL) : BERTH_OK;
-    berth_flow_end(ctx, edge->flow, code);
+    berth_flow_end_bound(ctx, edge->flow, code);
     berth_frame_pop(ctx);
     /* a chain is never inside a serial module twice: if it owns the gate, this call has taken it */
     if (berth_gate_owned(&edge->cell->module->gate, ctx))
@@ -123,7 +123,7 @@ static void call(berth_ctx *ctx, struct berth_link *link, const void *const *arg
         return;
     }
     int code = berth_cell_call(ctx, edge->cell, NULL, edge->signature, arguments, result);
-    berth_flow_end(ctx, edge->flow, code);
+    berth_flow_end_bound(ctx, edge->flow, code);
     if (code == BERTH_OK && result)
         berth_handles_hold(edge, result);
 }

@@ -209,6 +209,53 @@ static void it_can_be_wanted_at_any_time(void)
     CHECK_INT(calls("hammer", "math.divide") - before, 100000);
 }
 
+/* Until it is sampled; on a machine where the calls themselves take long perhaps not. */
+static void hammer_until_estimated(const char *arguments, long long above)
+{
+    for (int tries = 0; tries < 100; tries++) {
+        CALL(host, "hammer.divide", arguments);
+        if (number(flow("hammer", "math.divide"), "estimated") > above)
+            return;
+    }
+}
+
+/* Whoever asks while the flow is sampled, as the callee has gone, is in the estimate already. */
+static void no_failure_is_counted_twice(void)
+{
+    begin(NULL);
+    hammer_until_estimated("[100000,0]", 0);
+    berth_host_unload(host, "math", NULL);
+    hammer_until_estimated("[100000,0]", number(flow("hammer", "math.divide"), "estimated"));
+    const char *all = flow("hammer", "math.divide");
+    long long failed = number(all, "invalid_argument") + number(all, "unavailable");
+    CHECK(number(all, "unavailable") > 0);
+    CHECK(failed <= number(all, "calls") + 10); /* those that were under way */
+    CHECK(failed >= number(all, "calls") / 2);
+}
+
+BERTH_BOUND(f64, divide, (f64, a), (f64, b));
+
+/* The window of a flow whose bound calls have ended sees none of them. */
+static void failures_by_name_are_not_estimated(void)
+{
+    divide_bound bound;
+    struct berth_error error;
+
+    begin(NULL);
+    CHECK_CODE(berth_bind(host, "math.divide", divide, &bound, &error), BERTH_OK, &error);
+    berth_ctx *ctx = berth_host_enter(host);
+    for (int tries = 0; tries < 100 && number(flow("", "math.divide"), "estimated") <= 0; tries++)
+        for (int i = 0; i < MANY; i++)
+            divide_call(&bound, ctx, 1, 2);
+    berth_leave(ctx);
+    for (int i = 0; i < 200; i++) {
+        CHECK_FAILS(host, "math.divide", "[1,0]", BERTH_INVALID_ARGUMENT, "");
+        berth_test_pause(1);
+    }
+    CHECK_INT(number(flow("", "math.divide"), "invalid_argument"), 200);
+    berth_unbind(host, &bound);
+}
+
 static void *hammer_on(void *until)
 {
     while (!__atomic_load_n((bool *)until, __ATOMIC_RELAXED)) {
@@ -342,6 +389,8 @@ static const struct berth_test tests[] = {
     { "calls_in_great_number_are_estimated", calls_in_great_number_are_estimated },
     { "all_are_counted_when_that_is_wanted", all_are_counted_when_that_is_wanted },
     { "it_can_be_wanted_at_any_time", it_can_be_wanted_at_any_time },
+    { "no_failure_is_counted_twice", no_failure_is_counted_twice },
+    { "failures_by_name_are_not_estimated", failures_by_name_are_not_estimated },
     { "sampling_stands_reloads", sampling_stands_reloads },
     { "times_are_told", times_are_told },
     { "messages_are_counted_by_who_gets_them", messages_are_counted_by_who_gets_them },
