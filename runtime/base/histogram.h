@@ -12,7 +12,7 @@
 #define BERTH_HISTOGRAM_BUCKETS 149 /* four in each power of two */
 
 struct berth_histogram { /* zero before use */
-    uint32_t buckets[BERTH_HISTOGRAM_BUCKETS];
+    uint64_t buckets[BERTH_HISTOGRAM_BUCKETS];
 };
 
 void berth_histogram_add(struct berth_histogram *histogram, int64_t ns);

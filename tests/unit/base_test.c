@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Errors, text, buffers and base64. */
+/* Errors, text, buffers, base64 and histograms. */
 #include "runtime/base/base64.h"
 #include "runtime/base/buffer.h"
 #include "runtime/base/error.h"
+#include "runtime/base/histogram.h"
 #include "runtime/base/text.h"
 
 #include <errno.h>
@@ -381,6 +382,53 @@ static void bad_base64_is_refused(void)
     }
 }
 
+/* ---- histograms ---- */
+
+static void percentiles_are_right_to_an_eighth(void)
+{
+    struct berth_histogram histogram = { 0 };
+
+    CHECK_INT(berth_histogram_quantile(&histogram, 500), 0);
+    for (int64_t ns = 16; ns < INT64_C(1800000000000); ns += 1 + ns / 7) {
+        struct berth_histogram one = { 0 };
+        berth_histogram_add(&one, ns);
+        int64_t told = berth_histogram_quantile(&one, 1000);
+        CHECK(told >= ns - ns / 8 && told <= ns + ns / 8);
+    }
+    for (int64_t ns = 1000; ns <= 1000000; ns += 1000)
+        berth_histogram_add(&histogram, ns);
+    CHECK_INT(berth_histogram_count(&histogram), 1000);
+    int64_t half = berth_histogram_quantile(&histogram, 500);
+    CHECK(half >= 437500 && half <= 562500);
+}
+
+static void no_time_is_too_short_or_too_long(void)
+{
+    struct berth_histogram histogram = { 0 };
+
+    berth_histogram_add(&histogram, -1);
+    berth_histogram_add(&histogram, 0);
+    berth_histogram_add(&histogram, INT64_MAX);
+    CHECK_INT(berth_histogram_count(&histogram), 3);
+    CHECK(berth_histogram_quantile(&histogram, 500) < 16);
+    CHECK(berth_histogram_quantile(&histogram, 1000) > INT64_C(1000000000000));
+}
+
+/* Each message of a topic is timed: after a day that is more than 32 bits. */
+static void a_histogram_counts_for_years(void)
+{
+    struct berth_histogram histogram = { 0 };
+    size_t bucket = 0;
+
+    berth_histogram_add(&histogram, 1000);
+    while (!histogram.buckets[bucket])
+        bucket++;
+    histogram.buckets[bucket] = UINT32_MAX;
+    berth_histogram_add(&histogram, 1000);
+    CHECK_INT(berth_histogram_count(&histogram), (int64_t)UINT32_MAX + 1);
+    CHECK(berth_histogram_quantile(&histogram, 500) > 0);
+}
+
 static const struct berth_test tests[] = {
     { "errors_are_filled", errors_are_filled },
     { "errors_without_a_record_keep_their_code", errors_without_a_record_keep_their_code },
@@ -399,6 +447,9 @@ static const struct berth_test tests[] = {
     { "base64_is_as_in_the_rfc", base64_is_as_in_the_rfc },
     { "base64_goes_both_ways", base64_goes_both_ways },
     { "bad_base64_is_refused", bad_base64_is_refused },
+    { "percentiles_are_right_to_an_eighth", percentiles_are_right_to_an_eighth },
+    { "no_time_is_too_short_or_too_long", no_time_is_too_short_or_too_long },
+    { "a_histogram_counts_for_years", a_histogram_counts_for_years },
 };
 
 int main(int argc, char **argv)
