@@ -305,8 +305,10 @@ struct berth_host {
     struct berth_buffer events;    /* JSON, a line each, the newest last */
     struct berth_host_module *own; /* what the built-in module holds; NULL in a worker */
     struct berth_map flows;        /* from, topic and to, joined -> struct berth_flow */
-    struct berth_list sampled;     /* those that are; under lock, and so are the next two */
+    struct berth_list sampled;     /* those that are; under lock, and so are the next four */
     struct berth_timer sample_timer;
+    bool sample_open;           /* their windows are, and the timer closes them */
+    int64_t sample_period;      /* ns from then to the next ones */
     bool count_all;             /* none is to be; atomic */
     int64_t since;              /* when this host was made */
     struct berth_policy policy; /* changed under topic_lock and lock: read under either */

@@ -239,8 +239,8 @@ void berth_flow_dropped(struct berth_flow *flow)
 
 /* ---- bound calls ---- */
 
-#define RATE_CALLS 1024
-#define RATE_NS    10000000 /* a thread that makes so many in this time has them sampled */
+#define RATE_CALLS 16384
+#define RATE_NS    160000000 /* a thread that makes so many in this time has them sampled */
 
 /*
  * A direct one may come here all the same, when a gate is taken or a module replaced: it is among
@@ -260,7 +260,7 @@ void berth_flow_begin_bound(berth_ctx *ctx, struct berth_edge *edge)
         bool first = slot && slot->window != number;
         if (first)
             slot->window = number;
-        berth_sample_count(berth_host_of(ctx), flow, first);
+        berth_sample_count(flow, first);
     } else if (slot && BERTH_I_UNLIKELY(slot->calls % RATE_CALLS == 0) &&
                __atomic_load_n(&edge->link->code, __ATOMIC_RELAXED)) {
         int64_t now = berth_now();

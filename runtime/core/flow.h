@@ -7,8 +7,8 @@
  * What passes through the host is counted, each time. A bound call does not pass through it, so as
  * long as a flow is counted its call sites ask the host first (berth_edge_set). That costs several
  * times as much as the call, which nobody notices a few thousand times a second. A flow that gets
- * more is sampled: its call sites are direct, and for a few calls out of each period they ask; what
- * was in between is estimated. An idle host has no sampled flow, and so no timer for it.
+ * more is sampled: its call sites are direct, and for a moment of each period they ask; what was in
+ * between is estimated. An idle host has no sampled flow, and so no timer for it.
  */
 #ifndef RUNTIME_CORE_FLOW_H
 #define RUNTIME_CORE_FLOW_H
@@ -21,7 +21,7 @@
 enum berth_flow_state {
     BERTH_FLOW_COUNTED, /* every call */
     BERTH_FLOW_DIRECT,  /* sampled: no call, just now */
-    BERTH_FLOW_WINDOW,  /* sampled: the next few */
+    BERTH_FLOW_WINDOW,  /* sampled: every call, for a moment */
 };
 
 struct berth_flow {
@@ -37,16 +37,16 @@ struct berth_flow {
     uint64_t dropped;   /* messages, by a mailbox that was full */
     uint64_t errors[BERTH_CODES];
     struct berth_histogram *times; /* NULL before the first one */
-    /* while it is sampled; under lock, but for left */
+    /* while it is sampled; under lock, but for what is atomic */
     struct berth_list sampled;
-    uint32_t left;                     /* calls until the window closes; atomic */
-    uint32_t windows;                  /* so far; atomic */
-    uint32_t threads;                  /* that have called in this window; atomic */
     double detour_ns;                  /* what asking takes, */
     double least_ns;                   /* and a call that does not ask, at least */
-    int64_t direct_since;              /* what is to be estimated begins there, */
-    int64_t window_opened;             /* ends here, */
-    int64_t window_since;              /* and is judged by what comes from here on; atomic */
+    int64_t since;                     /* its call sites are direct, or ask; */
+    int64_t direct_ns;                 /* and in a window, how long they were direct before */
+    uint32_t quiet;                    /* windows in a row with few calls */
+    uint32_t windows;                  /* so far; atomic */
+    uint32_t threads;                  /* that have called in this window; atomic */
+    uint64_t seen;                     /* calls in this window; atomic */
     uint64_t errors_seen[BERTH_CODES]; /* of bound calls in the window; atomic */
 };
 

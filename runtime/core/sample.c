@@ -7,9 +7,11 @@
 #include "runtime/core/registry.h"
 #include "runtime/core/services.h"
 
-#define PERIOD_NS    50000000
-#define WINDOW_CALLS 512 /* that are looked at, */
-#define WARMUP_CALLS 64  /* after those that bring the code to do so back into the caches */
+#define WINDOW_NS   250000
+#define FIRST_NS    1000000 /* that call sites are direct before a window; then twice as long */
+#define LONGEST_NS  50000000
+#define FEW_CALLS   25 /* in a window: 100,000 a second, which may as well be counted */
+#define FEW_WINDOWS 8  /* in a row with so few: the flow is counted again */
 
 /* host->lock held */
 static void set_state(struct berth_flow *flow, enum berth_flow_state state)
@@ -75,7 +77,9 @@ static bool pass_gate(berth_ctx *ctx, struct trial *trial)
 static bool measure_detour(berth_ctx *ctx, const struct berth_edge *edge, double *ret_detour,
                            double *ret_least)
 {
-    struct berth_flow nobodys = { .from = "", .to = "", .id = edge->flow->id };
+    struct berth_flow nobodys = {
+        .from = "", .to = "", .id = edge->flow->id, .state = BERTH_FLOW_WINDOW
+    };
     struct trial trial = { .edge = { .cell = edge->cell,
                                      .flow = &nobodys,
                                      .importer = edge->importer,
@@ -94,63 +98,101 @@ static bool measure_detour(berth_ctx *ctx, const struct berth_edge *edge, double
 }
 
 /* The calls of a time that was like the window: of so many threads at once, without the detour. */
-static double estimate(const struct berth_flow *flow, int64_t time, int64_t span, uint32_t seen)
+static double estimate(const struct berth_flow *flow, int64_t span, uint64_t seen)
 {
     uint32_t threads = __atomic_load_n(&flow->threads, __ATOMIC_RELAXED);
-    if (seen == 0 || span <= 0)
+    if (seen == 0)
         return 0;
-    double each = (double)span * threads / seen - flow->detour_ns;
-    return (double)time * threads / (each > flow->least_ns ? each : flow->least_ns);
+    double each = (double)span * threads / (double)seen - flow->detour_ns;
+    return (double)flow->direct_ns * threads / (each > flow->least_ns ? each : flow->least_ns);
 }
 
-static void window_close(struct berth_flow *flow, int64_t now)
+static void window_close(struct berth_flow *flow)
 {
-    uint32_t left = __atomic_load_n(&flow->left, __ATOMIC_RELAXED);
-    uint32_t seen = left < WINDOW_CALLS ? WINDOW_CALLS - left : 0;
-    int64_t since = __atomic_load_n(&flow->window_since, __ATOMIC_RELAXED);
-    double calls = estimate(flow, flow->window_opened - flow->direct_since, now - since, seen);
+    uint64_t seen = __atomic_load_n(&flow->seen, __ATOMIC_RELAXED);
+    int64_t now = berth_now(), span = now - flow->since;
+    double calls = estimate(flow, span, seen);
     flow->estimated += (uint64_t)calls;
     for (size_t i = 0; i < BERTH_CODES && seen > 0; i++) {
         uint64_t errors = __atomic_load_n(&flow->errors_seen[i], __ATOMIC_RELAXED);
+        errors = errors < seen ? errors : seen; /* some calls were under way */
         if (errors > 0)
-            __atomic_fetch_add(&flow->errors[i],
-                               (uint64_t)((double)errors * calls / (WARMUP_CALLS + seen)),
+            __atomic_fetch_add(&flow->errors[i], (uint64_t)((double)errors * calls / (double)seen),
                                __ATOMIC_RELAXED);
     }
-    flow->direct_since = now;
+    bool few = (double)seen * WINDOW_NS < (double)span * FEW_CALLS;
+    flow->quiet = few ? flow->quiet + 1 : 0;
+    flow->since = now;
 }
 
-static void window_open(struct berth_flow *flow, int64_t now)
+static void window_open(struct berth_flow *flow)
 {
     for (size_t i = 0; i < BERTH_CODES; i++)
         __atomic_store_n(&flow->errors_seen[i], 0, __ATOMIC_RELAXED);
-    flow->window_opened = now;
-    __atomic_store_n(&flow->window_since, now, __ATOMIC_RELAXED);
+    __atomic_store_n(&flow->seen, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&flow->threads, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&flow->left, WARMUP_CALLS + WINDOW_CALLS, __ATOMIC_RELAXED);
     __atomic_store_n(&flow->windows, flow->windows + 1, __ATOMIC_RELAXED);
     set_state(flow, BERTH_FLOW_WINDOW);
+    int64_t now = berth_now();
+    flow->direct_ns = now - flow->since;
+    flow->since = now;
 }
 
-/* A window that has seen too few calls by now: the flow can be counted again. */
+static void windows_close(struct berth_host *host)
+{
+    berth_list_each_safe(&host->sampled, link) {
+        struct berth_flow *flow = berth_container(link, struct berth_flow, sampled);
+        if (flow->state != BERTH_FLOW_WINDOW) /* it has begun since they were opened */
+            continue;
+        window_close(flow);
+        bool over = flow->quiet >= FEW_WINDOWS;
+        if (over)
+            berth_list_remove(&flow->sampled);
+        set_state(flow, over ? BERTH_FLOW_COUNTED : BERTH_FLOW_DIRECT);
+    }
+}
+
+/* Not in step with whatever else goes on at times: half of the period to one and a half. */
+static int64_t about(int64_t period)
+{
+    uint64_t mixed = (uint64_t)berth_now() * UINT64_C(0x9e3779b97f4a7c15);
+    return period / 2 + (int64_t)((mixed >> 32) % (uint64_t)period);
+}
+
+/* Opens all windows, or closes them. */
 void berth_sample_fire(struct berth_timer *timer)
 {
     struct berth_host *host = timer->owner;
+    int64_t next = WINDOW_NS;
     pthread_mutex_lock(&host->lock);
-    int64_t now = berth_now();
-    berth_list_each_safe(&host->sampled, link) {
-        struct berth_flow *flow = berth_container(link, struct berth_flow, sampled);
-        if (flow->state == BERTH_FLOW_DIRECT) {
-            window_open(flow, now);
-        } else {
-            window_close(flow, now);
-            berth_list_remove(&flow->sampled);
-            set_state(flow, BERTH_FLOW_COUNTED);
-        }
+    if (host->sample_open) {
+        windows_close(host);
+        next = about(host->sample_period);
+        host->sample_period =
+            host->sample_period * 2 < LONGEST_NS ? host->sample_period * 2 : LONGEST_NS;
+    } else {
+        berth_list_each(&host->sampled, link)
+            window_open(berth_container(link, struct berth_flow, sampled));
     }
+    host->sample_open = !host->sample_open;
     if (!berth_list_empty(&host->sampled))
-        berth_timer_add(host->loop, timer, now + PERIOD_NS, NULL);
+        berth_timer_add(host->loop, timer, berth_now() + next, NULL);
     pthread_mutex_unlock(&host->lock);
+}
+
+/*
+ * A flow is new: the next window is soon, as nobody knows how long its many calls go on. It may be
+ * open already, for others, and then it is the one after that. false: no memory.
+ */
+static bool hurry(struct berth_host *host)
+{
+    bool first = berth_list_empty(&host->sampled);
+    int64_t due = berth_now() + FIRST_NS;
+    host->sample_open = host->sample_open && !first;
+    host->sample_period = FIRST_NS;
+    if (!first && (host->sample_open || host->sample_timer.due <= due))
+        return true;
+    return berth_timer_add(host->loop, &host->sample_timer, due, NULL) == BERTH_OK;
 }
 
 void berth_sample_begin(berth_ctx *ctx, struct berth_edge *edge)
@@ -161,52 +203,30 @@ void berth_sample_begin(berth_ctx *ctx, struct berth_edge *edge)
     if (!measure_detour(ctx, edge, &detour_ns, &least_ns))
         return;
     pthread_mutex_lock(&host->lock);
-    int64_t now = berth_now();
-    bool first = berth_list_empty(&host->sampled);
-    if (flow->state == BERTH_FLOW_COUNTED && !host->count_all &&
-        (!first ||
-         berth_timer_add(host->loop, &host->sample_timer, now + PERIOD_NS, NULL) == BERTH_OK)) {
+    if (flow->state == BERTH_FLOW_COUNTED && !host->count_all && hurry(host)) {
         flow->detour_ns = detour_ns;
         flow->least_ns = least_ns;
-        flow->direct_since = now;
+        flow->quiet = 0;
+        flow->since = berth_now();
         berth_list_append(&host->sampled, &flow->sampled);
         set_state(flow, BERTH_FLOW_DIRECT);
     }
     pthread_mutex_unlock(&host->lock);
 }
 
-__attribute__((noinline)) static void window_is_full(struct berth_host *host,
-                                                     struct berth_flow *flow)
+void berth_sample_count(struct berth_flow *flow, bool first)
 {
-    pthread_mutex_lock(&host->lock);
-    if (flow->state == BERTH_FLOW_WINDOW && flow->left == 0) {
-        window_close(flow, berth_now());
-        set_state(flow, BERTH_FLOW_DIRECT);
-    }
-    pthread_mutex_unlock(&host->lock);
-}
-
-void berth_sample_count(struct berth_host *host, struct berth_flow *flow, bool first)
-{
-    uint32_t left = __atomic_load_n(&flow->left, __ATOMIC_RELAXED);
     if (first)
         __atomic_fetch_add(&flow->threads, 1, __ATOMIC_RELAXED);
-    while (left > 0 && !__atomic_compare_exchange_n(&flow->left, &left, left - 1, true,
-                                                    __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        ;
-    if (left == WINDOW_CALLS + 1)
-        __atomic_store_n(&flow->window_since, berth_now(), __ATOMIC_RELAXED);
-    if (left == 1)
-        window_is_full(host, flow);
+    __atomic_fetch_add(&flow->seen, 1, __ATOMIC_RELAXED);
 }
 
 void berth_samples_end(struct berth_host *host)
 {
-    int64_t now = berth_now();
     berth_list_each_safe(&host->sampled, link) {
         struct berth_flow *flow = berth_container(link, struct berth_flow, sampled);
         if (flow->state == BERTH_FLOW_WINDOW)
-            window_close(flow, now);
+            window_close(flow);
         berth_list_remove(&flow->sampled);
         set_state(flow, BERTH_FLOW_COUNTED);
     }
