@@ -13,6 +13,7 @@
  *   mail_lock   one module's mailbox
  *   run_lock    the run queue and the jobs
  *   event_lock  the newest events
+ *   threads     the list of threads, and what each has counted; nothing is taken after it
  *
  * Module code runs with none of them held but admin (hooks). A frame (runtime/call/thread.h) is
  * what keeps an item, its generation and its code alive without a lock: push the item, then see

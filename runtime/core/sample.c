@@ -50,6 +50,8 @@ static double best_of(bool (*round)(berth_ctx *ctx, struct trial *trial), berth_
 static bool ask(berth_ctx *ctx, struct trial *trial)
 {
     void (*code)(void);
+    if (__atomic_load_n(&trial->edge.cell->module->gate.owner, __ATOMIC_RELAXED) != 0)
+        return false; /* a round that has to wait measures nothing, and all of them take long */
     if (berth_services.enter(ctx, &trial->link, &code) != BERTH_ENTER_CALL)
         return false; /* the call itself will tell why */
     trial->gated = berth_gate_owned(&trial->edge.cell->module->gate, ctx);
