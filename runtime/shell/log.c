@@ -36,6 +36,7 @@ static struct {
     int journal;
     bool told; /* that the journal has gone */
     struct berth_log_file file;
+    bool cut;    /* the last line on standard error is */
     size_t lost; /* lines, since the last one that could be written */
     int why;     /* errno */
 } the_log = { .lock = PTHREAD_MUTEX_INITIALIZER };
@@ -44,30 +45,36 @@ static struct {
 
 static void write_line(const struct berth_log_line *line);
 
-static void write_own(int level, const char *text)
+static struct berth_log_line own_line(int level, const char *text)
 {
     struct timespec now;
 
     clock_gettime(CLOCK_REALTIME, &now);
-    write_line(&(struct berth_log_line){
+    return (struct berth_log_line){
         .size = sizeof(struct berth_log_line),
         .level = level,
         .time_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec,
         .module = "",
         .text = text,
         .chain = "",
-    });
+    };
+}
+
+static void write_own(int level, const char *text)
+{
+    struct berth_log_line line = own_line(level, text);
+    write_line(&line);
 }
 
 static bool write_bytes(const struct berth_buffer *bytes)
 {
     if (the_log.target == LOG_FILE)
         return berth_log_file_write(&the_log.file, bytes->data, bytes->size);
-    return berth_write_all(STDERR_FILENO, bytes->data, bytes->size);
+    return berth_write_line(STDERR_FILENO, bytes->data, bytes->size, &the_log.cut);
 }
 
-/* As text or JSON. What cannot be written is counted, and told when there is room again. */
-static void write_form(const struct berth_log_line *line)
+/* As text or JSON. Counted, if it cannot be written. */
+static bool write_form(const struct berth_log_line *line)
 {
     struct berth_buffer bytes;
 
@@ -82,13 +89,23 @@ static void write_form(const struct berth_log_line *line)
         the_log.lost++;
     }
     berth_buffer_deinit(&bytes);
-    if (fine && the_log.lost) {
-        char text[160];
-        snprintf(text, sizeof(text), "%zu lines before this one could not be written: %s",
-                 the_log.lost, strerror(the_log.why));
-        the_log.lost = 0;
-        write_own(BERTH_LOG_WARNING, text);
+    return fine;
+}
+
+/* Tells what was lost, where it would have been, when there is room again. */
+static void write_after_lost(const struct berth_log_line *line)
+{
+    size_t lost = the_log.lost;
+    char text[160];
+
+    if (lost) {
+        snprintf(text, sizeof(text), "%zu line%s before this one could not be written: %s", lost,
+                 lost == 1 ? "" : "s", strerror(the_log.why));
+        struct berth_log_line own = own_line(BERTH_LOG_WARNING, text);
+        bool fine = write_form(&own);
+        the_log.lost = fine ? 0 : lost; /* this one itself is not missed */
     }
+    write_form(line);
 }
 
 static bool write_journal(const struct berth_log_line *line)
@@ -107,7 +124,7 @@ static bool write_journal(const struct berth_log_line *line)
 static void write_line(const struct berth_log_line *line)
 {
     if (the_log.target != JOURNAL) {
-        write_form(line);
+        write_after_lost(line);
     } else if (write_journal(line)) {
         the_log.told = false;
     } else {
@@ -117,7 +134,7 @@ static void write_line(const struct berth_log_line *line)
         the_log.target = STDERR; /* for these lines: the next one tries again */
         if (!the_log.told)
             write_own(BERTH_LOG_WARNING, text);
-        write_form(line);
+        write_after_lost(line);
         the_log.target = JOURNAL;
         the_log.told = true;
     }

@@ -6,18 +6,34 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-bool berth_write_all(int fd, const char *data, size_t size)
+/* How much of it could not be written, with errno set. */
+static size_t write_some(int fd, const char *data, size_t size)
 {
     while (size) {
         ssize_t written = write(fd, data, size);
         if (written < 0 && errno == EINTR)
             continue;
         if (written < 0)
-            return false;
+            break;
         data += written;
         size -= (size_t)written;
     }
-    return true;
+    return size;
+}
+
+bool berth_write_all(int fd, const char *data, size_t size)
+{
+    return write_some(fd, data, size) == 0;
+}
+
+bool berth_write_line(int fd, const char *line, size_t size, bool *cut)
+{
+    /* A file that was emptied meanwhile, to make room, has no line that could be ended. */
+    if (*cut && lseek(fd, 0, SEEK_END) != 0 && !berth_write_all(fd, "\n", 1))
+        return false;
+    size_t left = write_some(fd, line, size);
+    *cut = left && left < size;
+    return left == 0;
 }
 
 bool berth_log_file_open(struct berth_log_file *file, const char *path)
@@ -31,7 +47,7 @@ bool berth_log_file_open(struct berth_log_file *file, const char *path)
         close(fd);
         return false;
     }
-    *file = (struct berth_log_file){ path, fd, status.st_dev, status.st_ino };
+    *file = (struct berth_log_file){ path, fd, status.st_dev, status.st_ino, false };
     return true;
 }
 
@@ -59,5 +75,5 @@ bool berth_log_file_write(struct berth_log_file *file, const char *line, size_t 
     if (stat(file->path, &status) != 0 || status.st_ino != file->inode ||
         status.st_dev != file->device)
         berth_log_file_reopen(file); /* else the line is at least where the others are */
-    return berth_write_all(file->fd, line, size);
+    return berth_write_line(file->fd, line, size, &file->cut);
 }

@@ -12,6 +12,7 @@ struct berth_log_file {
     int fd;
     dev_t device;
     ino_t inode;
+    bool cut; /* its last line is: there was no room for the rest */
 };
 
 /* Opens it, and makes it if it is not there. False with errno set. */
@@ -21,11 +22,13 @@ void berth_log_file_close(struct berth_log_file *file);
 bool berth_log_file_reopen(struct berth_log_file *file);
 /*
  * Adds a line; to a new file, if the name stands for no file, or another one, by now. False with
- * errno set: not all of it is there.
+ * errno set: not all of it is there. The next one begins on a line of its own all the same.
  */
 bool berth_log_file_write(struct berth_log_file *file, const char *line, size_t size);
 
 /* All of it, to any descriptor. False with errno set. */
 bool berth_write_all(int fd, const char *data, size_t size);
+/* A line. *cut, false at first, says that the one before has only begun: it is ended first. */
+bool berth_write_line(int fd, const char *line, size_t size, bool *cut);
 
 #endif

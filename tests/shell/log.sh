@@ -101,6 +101,26 @@ start --log /dev/full ./asks.so ./noisy.so
 ask_once
 kill -TERM "$host" && finish
 tap_run "a full disk loses lines, and nothing else" test "$status" = 0
+if command -v prlimit >/dev/null; then
+    trap '' XFSZ
+    start --log full.log ./noisy.so ./asks.so
+    trap - XFSZ
+    wait_for 'host ready' full.log
+    room=$(($(wc -c <full.log) + 30)) # for a part of a line
+    prlimit --pid "$host" --fsize="$room:"
+    ask_once
+    ask_once
+    until [ "$(wc -c <full.log)" = "$room" ]; do sleep 0.05; done
+    tap_run "a disk that is full cuts a line" test "$(tail -n 1 full.log | wc -c)" = 30
+    prlimit --pid "$host" --fsize=unlimited:
+    ask full.log
+    kill -TERM "$host" && finish
+    tap_run "what is written when there is room again begins on a line of its own" test -z "$(grep '^.*Z .*T[0-9:.]*Z ' full.log)"
+    tap_run "and begins with what was lost" grep -qE '^[^ ]+Z warning host [34] lines before this one could not be written: File too large$' full.log
+    tap_run "before all that comes then" test "$(grep -A 1 'before this one' full.log | tail -n 1 | grep -c 'and more$')" = 1
+else
+    tap_skip "a disk that is full" "no prlimit"
+fi
 
 # ---- JSON ----
 
