@@ -13,7 +13,7 @@
 struct berth_place {
     const char *socket; /* --socket */
     const char *name;   /* --name, --host */
-    bool name_first;    /* a name that was given is stronger than $BERTH_SOCKET */
+    bool name_first;    /* it was given on the command line: it is stronger than $BERTH_SOCKET */
 };
 
 /*

@@ -273,6 +273,7 @@ static void read_option(struct run *run, int option)
         break;
     case 'n':
         run->place.name = optarg;
+        run->place.name_first = true;
         break;
     case 's':
         run->place.socket = optarg;
@@ -353,8 +354,8 @@ const struct berth_command berth_command_run = {
             "  --crash-record FILE\n"
             "                   where a crash of the host is recorded\n"
             "  --name NAME      the host's name, else \"berth\"\n"
-            "  --socket PATH    listens there; else at $BERTH_SOCKET, or as NAME.sock in\n"
-            "                   $XDG_RUNTIME_DIR/berth or, for root, in /run/berth\n"
+            "  --socket PATH    listens there; else, without --name, at $BERTH_SOCKET; else as\n"
+            "                   NAME.sock in $XDG_RUNTIME_DIR/berth or, for root, /run/berth\n"
             "  --no-control     listens nowhere\n"
             "  FILE, NAME       a file has a / in its name or ends in .so; a name is searched\n"
             "                   in the directories of berth(1)\n"

@@ -58,6 +58,9 @@ BERTH_SOCKET=$work/new/env.sock host_begin
 tap_run "\$BERTH_SOCKET is where it listens" test -S new/env.sock
 tap_run "its directory was made" test "$(stat -c %a new)" = 700
 host_end
+BERTH_SOCKET=$work/new/env.sock host_begin --name named ./math.so
+ok "a --name is stronger, and a client finds it by that" $'3\n' call --host named math.add 1 2
+host_end
 BERTH_SOCKET=$work/new/env.sock host_begin --socket "$work/arg.sock"
 tap_run "--socket is stronger" test -S arg.sock -a ! -S new/env.sock
 host_end
