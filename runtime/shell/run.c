@@ -354,7 +354,7 @@ const struct berth_command berth_command_run = {
             "  --crash-record FILE\n"
             "                   where a crash of the host is recorded\n"
             "  --name NAME      the host's name, else \"berth\"\n"
-            "  --socket PATH    listens there; else, without --name, at $BERTH_SOCKET; else as\n"
+            "  --socket PATH    listens there; else, without --name, at $BERTH_SOCKET; or as\n"
             "                   NAME.sock in $XDG_RUNTIME_DIR/berth or, for root, /run/berth\n"
             "  --no-control     listens nowhere\n"
             "  FILE, NAME       a file has a / in its name or ends in .so; a name is searched\n"

@@ -40,12 +40,20 @@ static int print_screen(struct stats *stats, struct berth_piece what)
 
 static int print(struct stats *stats, struct berth_piece what)
 {
+    bool first = !stats->table.before_ns;
+    const char *unknown = first ? berth_stats_table_unknown(&stats->table, what) : NULL;
+
+    if (unknown)
+        return berth_output_fail(stats->remote.options.json, BERTH_NOT_FOUND,
+                                 "the host has no module %s, and nothing has been counted of one; "
+                                 "\"berth list\" tells what it has",
+                                 unknown);
     if (stats->prometheus)
         return berth_prometheus_print(what, &stats->remote.client.arena);
     if (stats->remote.options.json)
         return berth_remote_print(&stats->remote, what);
-    return stats->interval ? print_screen(stats, what)
-                           : berth_stats_table_print(&stats->table, what);
+    return stats->interval && !first ? print_screen(stats, what)
+                                     : berth_stats_table_print(&stats->table, what);
 }
 
 static int ask(struct stats *stats, struct berth_piece *ret_what, struct berth_error *error)
@@ -177,7 +185,7 @@ const struct berth_command berth_command_stats = {
                 "       berth stats --count all | sampled",
     .help = "Tells who calls and publishes to whom in a running host, and how that goes.\n"
             "\n"
-            "  --watch[=T]    again each second, or T, until Ctrl-C; per second, not in all\n"
+            "  --watch[=T]    again each second, or T, until Ctrl-C; counts are per second\n"
             "  --prometheus   prints all of it as Prometheus reads it\n"
             "  --count HOW    all: counts each call from now on, which makes bound calls that\n"
             "                 are made very often slower; sampled: no longer\n" BERTH_REMOTE_HELP
@@ -195,7 +203,7 @@ const struct berth_command berth_command_stats = {
             "\n"
             "Examples:\n"
             "  berth stats\n"
-            "  berth stats --watch=2s count\n"
+            "  berth stats --watch=2s greet\n"
             "  berth stats | grep ^call | cut -f 2-4\n",
     .run = run,
 };

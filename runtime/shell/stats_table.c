@@ -231,14 +231,47 @@ static bool is_among(const struct berth_stats_table *stats, const char *name)
     return stats->module_count == 0;
 }
 
-static bool is_wanted(struct view *view, struct berth_piece entry)
+static bool is_wanted(struct berth_stats_table *stats, struct berth_piece entry)
 {
     static const char *const names[] = { "name", "from", "to" };
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (berth_piece_get(entry, names[i]).size &&
-            is_among(view->stats, text(view, entry, names[i])))
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct berth_piece name = berth_piece_get(entry, names[i]);
+        if (name.size && is_among(stats, berth_piece_text(name, &stats->arena)))
             return true;
+    }
     return false;
+}
+
+static bool has_wanted(struct berth_stats_table *table, struct berth_piece stats)
+{
+    static const char *const parts[] = { "modules", "calls", "messages" };
+    struct berth_piece entry;
+
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        struct berth_piece_walk walk = berth_piece_begin(berth_piece_get(stats, parts[i]));
+        while (berth_piece_next(&walk, NULL, &entry))
+            if (is_wanted(table, entry))
+                return true;
+    }
+    return false;
+}
+
+const char *berth_stats_table_unknown(struct berth_stats_table *table, struct berth_piece stats)
+{
+    const char *const *modules = table->modules, *unknown = NULL;
+    size_t count = table->module_count;
+    uint64_t mark = berth_arena_mark(&table->arena);
+
+    table->module_count = 1;
+    for (size_t i = 0; i < count && !unknown; i++) {
+        table->modules = &modules[i];
+        if (!has_wanted(table, stats))
+            unknown = modules[i];
+    }
+    table->modules = modules;
+    table->module_count = count;
+    berth_arena_rewind(&table->arena, mark);
+    return unknown;
 }
 
 struct part {
@@ -256,7 +289,7 @@ static int print_part(struct berth_stats_table *stats, const struct part *part,
 
     berth_table_init(&view.table, part->heads);
     while (berth_piece_next(&walk, NULL, &entry)) {
-        if (!is_wanted(&view, entry))
+        if (!is_wanted(stats, entry))
             continue;
         view.moved = !span || strcmp(part->name, "modules") == 0;
         part->add(&view, entry);

@@ -18,6 +18,8 @@ struct berth_stats_table {      /* zero before use */
 };
 void berth_stats_table_deinit(struct berth_stats_table *table);
 
+/* The first of the modules that nothing of it is about, or NULL. */
+const char *berth_stats_table_unknown(struct berth_stats_table *table, struct berth_piece stats);
 /* Returns an exit status. */
 int berth_stats_table_print(struct berth_stats_table *table, struct berth_piece stats);
 

@@ -55,6 +55,10 @@ background_end INT
 tap_run "--watch shows what moves, until Ctrl-C" test "$status" = 0 -a ! -s err
 tap_run "as often as it is told" test "$(grep -c '^module.hammer' out)" -ge 2
 
+tap_run "and nothing but that" test -n "$(head -n 1 out)"
+fails "a module that is not there" 1 'berth: not_found: the host has no module hamer, *"berth list" *' stats math hamer
+fails "neither when it is watched" 1 'berth: not_found: the host has no module hamer, *' stats --watch hamer
+
 check_ok()
 {
     berth "$@"
