@@ -160,7 +160,9 @@ static int add_bytes(struct parameter *parameter, struct berth_word word)
 static int add_json(struct call *call, struct parameter *parameter, struct berth_word word)
 {
     struct berth_piece piece;
-    const char *what = berth_arena_format(&call->client->arena, "argument %s", parameter->name);
+    const char *what =
+        berth_arena_format(&call->client->arena, "argument %s: its type, %s, is written in JSON",
+                           parameter->name, parameter->type);
 
     int code = berth_piece_read(word.data, word.size, what, &piece, call->error);
     if (code == BERTH_OK)

@@ -89,6 +89,24 @@ static int read_literal(struct reading *reading, const struct berth_parameter *p
     return BERTH_OK;
 }
 
+/* Who types a word may not think of JSON: words that are none are told so. */
+static int read_json(struct reading *reading, const struct berth_parameter *parameter,
+                     struct berth_word word, void *value, struct berth_error *error)
+{
+    const char *what = berth_arena_format(reading->arena, "argument %s", parameter->name);
+    struct berth_error syntax;
+
+    if (!what)
+        return berth_error_nomem(error);
+    int code =
+        berth_json_read(parameter->type, word.data, word.size, what, reading->arena, value, error);
+    if (code == BERTH_INVALID_ARGUMENT &&
+        berth_json_check(word.data, word.size, &syntax) == BERTH_INVALID_ARGUMENT)
+        berth_error_set(error, code, "%s: its type, %s, is written in JSON: %s", what,
+                        parameter->type->text, syntax.text);
+    return code;
+}
+
 static int read_word(struct reading *reading, const struct berth_parameter *parameter,
                      struct berth_word word, struct berth_error *error)
 {
@@ -101,15 +119,8 @@ static int read_word(struct reading *reading, const struct berth_parameter *para
     if (reading->arguments[index])
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s is given twice",
                                parameter->name);
-    if (is_literal(parameter->type)) {
-        code = read_literal(reading, parameter, word, value, error);
-    } else {
-        const char *what = berth_arena_format(reading->arena, "argument %s", parameter->name);
-        if (!what)
-            return berth_error_nomem(error);
-        code = berth_json_read(parameter->type, word.data, word.size, what, reading->arena, value,
-                               error);
-    }
+    code = is_literal(parameter->type) ? read_literal(reading, parameter, word, value, error)
+                                       : read_json(reading, parameter, word, value, error);
     if (code == BERTH_OK)
         reading->arguments[index] = value;
     return code;

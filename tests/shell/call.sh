@@ -20,6 +20,10 @@ ok "arrays are JSON" $'0.5\n' call --with "$math" math.sum '[1, 2.5, -3]'
 ok "structs are JSON" $'{"x":1,"y":-2.5}\n' call --with "$types" types.echo_point '{"y":-2.5,"x":1}'
 ok "json is JSON" $'{"a":[1,null]}\n' call --with "$types" types.echo_json '{"a":[1,null]}'
 
+fails "a word that is no JSON is told what would be" 1 \
+    "berth: invalid_argument: math.negate: argument a: its type, i64, is written in JSON: line 1, column 1: expected a value, not o" \
+    call --with "$math" math.negate one
+
 for word in World 42 true null '"quoted"' '' ' ' -5 --json --with -- 'x=y' '=' 'é' '[1,2'; do
     ok "a string is the word itself: '$word'" "$word" call --with "$types" types.echo_string "$word"
     ok "bytes are the word itself: '$word'" "$word" call --with "$types" types.echo_bytes "$word"

@@ -73,7 +73,7 @@ ok "host.* are functions as any" $'{"kind":"number","text":"5","members":[]}\n' 
 fails "a module that is not there" 1 "berth: not_found: maths.add: *berth list*" call maths.add 1 2
 fails "a function that is not there" 1 "berth: not_found: module math has no function ad; did you mean add?" call math.ad 1 2
 fails "a wrong type" 1 "berth: invalid_argument: *argument b*" call math.add 1 '"two"'
-fails "no JSON" 1 "berth: invalid_argument: math.add: argument b: line 1, column 1: expected a value, not x" call math.add 1 x
+fails "no JSON" 1 "berth: invalid_argument: math.add: argument b: its type, f64, is written in JSON: line 1, column 1: expected a value, not x" call math.add 1 x
 fails "two values in one" 1 "berth: invalid_argument: *argument b*" call math.add 1 '2,"c":3'
 fails "too few arguments" 1 "berth: invalid_argument: *" call math.add 1
 fails "too many arguments" 1 "berth: invalid_argument: math.add: too many arguments: at most 2 *3*" call math.add 1 2 3
