@@ -485,9 +485,8 @@ static int call_worker(struct process_carrier *self, const struct berth_place *p
         berth_arguments_pack(signature, arguments, &buffer, &self->upcalls->to_module, error);
     if (code != BERTH_OK) {
         berth_buffer_deinit(&buffer);
-        if (code == BERTH_RESOURCE_EXHAUSTED)
-            berth_error_prefix(error, "%s%s: the arguments: ", self->name,
-                               function_name(self, wire, function));
+        berth_error_prefix(error, "%s%s: %s", self->name, function_name(self, wire, function),
+                           code == BERTH_RESOURCE_EXHAUSTED ? "the arguments: " : "");
         return code;
     }
     code = berth_peer_call(self->peer, wire, &buffer, place->ctx, place->deadline, &reply, error);

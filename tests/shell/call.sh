@@ -24,6 +24,11 @@ fails "a word that is no JSON is told what would be" 1 \
     "berth: invalid_argument: math.negate: argument a: its type, i64, is written in JSON: line 1, column 1: expected a value, not o" \
     call --with "$math" math.negate one
 
+for placement in inline process; do
+    fails "a handle that has gone, $placement, names the function" 1 "berth: not_found: types.drop: *this token handle is stale: *" \
+        call --with "$types=$placement" types.drop 7
+done
+
 for word in World 42 true null '"quoted"' '' ' ' -5 --json --with -- 'x=y' '=' 'é' '[1,2'; do
     ok "a string is the word itself: '$word'" "$word" call --with "$types" types.echo_string "$word"
     ok "bytes are the word itself: '$word'" "$word" call --with "$types" types.echo_bytes "$word"
