@@ -59,6 +59,20 @@ static const char *without_thread(const char *words)
                : words;
 }
 
+/* Further inside, where an error is part of another one, the chain begins here all the same. */
+static void remove_ways(char *words)
+{
+    for (char *at = words; (at = strchr(at, ' ')) != NULL;) {
+        char *begin = ++at;
+        const char *end = without_thread(begin);
+        if (end == begin)
+            continue;
+        while (begins(end, "host.") && begins(end + strcspn(end, " :"), ARROW))
+            end = strstr(end, ARROW) + strlen(ARROW);
+        memmove(begin, end, strlen(end) + 1);
+    }
+}
+
 /* Nor is the function of the host's that was only the way. */
 static const char *without_way(const char *words)
 {
@@ -74,6 +88,7 @@ void answer_fail_call(berth_ctx *ctx, struct answer *answer)
     int code = berth_error_code(ctx);
     snprintf(words, sizeof(words), "%s", without_way(without_thread(berth_error_text(ctx))));
     berth_clear(ctx);
+    remove_ways(words);
     answer_fail(answer, 0, code, berth_printf(ctx, "%s", words));
     berth_clear(ctx);
 }

@@ -180,6 +180,33 @@ tap_run "show: no control characters" \
     test "$status" = 0 -a -z "$(tr -d '\n' <out | LC_ALL=C tr -dc '\000-\037\177')" -a "$(grep -c $'\xc2\x9b' out)" = 0
 ok "JSON: escaped" $'["\\u009b\\u007f"]\n' call escapes.both
 
+# ---- Errors within errors ----
+
+build_module hasty <<'C'
+#include <berth/module.h>
+BERTH_MODULE("hasty", "1.0.0", "Never starts.");
+BERTH_START
+{
+    berth_fail(ctx, BERTH_NOT_FOUND, "no luck");
+}
+C
+fails "what fails in START has not the socket's way in it" 1 \
+    "berth: not_found: host.load: $work/hasty.so: hasty: START failed: hasty.START: no luck" load hasty.so
+build_module twice <<'C'
+#include <berth/module.h>
+BERTH_MODULE("twice", "1.0.0", "Fails because it has failed.");
+BERTH_IMPORT(void, nobody, a);
+BERTH_EXPORT(void, both, "Calls two functions that are not there.")
+{
+    nobody_a(ctx);
+    nobody_a(ctx);
+}
+C
+berth load twice.so
+fails "nor has the cause of an error" 1 \
+    "berth: unavailable: twice.both: nobody.a: module nobody is not loaded (because: twice.both: nobody.a: module nobody is not loaded)" \
+    call twice.both
+
 # ---- publish ----
 
 cp "$modules"/publisher.so . && berth load publisher.so
