@@ -18,15 +18,55 @@ _berth_modules()
     _berth_host list | cut -f 1
 }
 
+# Those that an operator may change.
+_berth_changeable()
+{
+    _berth_modules | grep -vxE 'host|run'
+}
+
+# _berth_offered MODULE: its functions, of what berth show says of it on standard input.
+_berth_offered()
+{
+    sed -n "/^Functions/,/^\$/s/^  \([a-z][a-z0-9_]*\)(.*/$1.\1/p"
+}
+
+# _berth_with: the functions of the files that --with names.
+_berth_with()
+{
+    local i file
+    for ((i = 2; i < COMP_CWORD - 1; i++)); do
+        [[ ${COMP_WORDS[i]} == --with ]] || continue
+        file=${COMP_WORDS[i + 1]%=*}
+        command berth show "$file" 2>/dev/null | _berth_offered "$(
+            command berth show --json "$file" 2>/dev/null | sed -n 's/.*"module":"\([^"]*\)".*/\1/p')"
+    done
+}
+
 # _berth_functions WORD: MODULE. for each, and MODULE.FUNCTION behind a module's dot.
 _berth_functions()
 {
     local module=${1%%.*}
-    if [[ $1 == *.* ]]; then
-        _berth_host show "$module" | sed -n "/^Functions/,/^\$/s/^  \([a-z][a-z0-9_]*\)(.*/$module.\1/p"
+    if [[ " ${COMP_WORDS[*]} " == *" --with "* ]]; then
+        _berth_with
+    elif [[ $1 == *.* ]]; then
+        _berth_host show "$module" | _berth_offered "$module"
     else
         _berth_modules | sed 's/$/./'
     fi
+}
+
+# Whether there is a function among the words so far: what comes behind it are its arguments.
+_berth_has_function()
+{
+    local i
+    for ((i = 2; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        --with | --path | --args | --host | --socket | --timeout) ((i++)) ;;
+        -* | = | inline | process) ;;
+        *) return 0 ;;
+        esac
+    done
+    return 1
 }
 
 # _berth_from WORDS: what of them begins as the current word does.
@@ -41,6 +81,13 @@ _berth_files()
     mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")
 }
 
+_berth_module_files()
+{
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen -f -X '!*.so' -- "${COMP_WORDS[COMP_CWORD]}"
+        compgen -d -- "${COMP_WORDS[COMP_CWORD]}")
+}
+
 # What a command takes that is no option.
 _berth_operand()
 {
@@ -48,18 +95,25 @@ _berth_operand()
     case $1 in
     help) _berth_from "$_berth_commands" ;;
     call)
+        _berth_has_function && return
         _berth_from "$(_berth_functions "$word")"
         [[ ${COMPREPLY[*]} == *. ]] && compopt -o nospace 2>/dev/null
         ;;
     move)
-        ((COMP_CWORD == 2)) && _berth_from "$(_berth_modules)" || _berth_from "inline process"
+        ((COMP_CWORD == 2)) && _berth_from "$(_berth_changeable)" || _berth_from "inline process"
         ;;
-    log | unload) _berth_from "$(_berth_modules)" ;;
-    reload | show)
+    log | stats) _berth_from "$(_berth_modules)" ;;
+    unload) _berth_from "$(_berth_changeable)" ;;
+    reload)
+        [[ $word == */* || $word == .* ]] || _berth_from "$(_berth_changeable)"
+        ((${#COMPREPLY[@]})) || _berth_module_files
+        ;;
+    show)
         [[ $word == */* || $word == .* ]] || _berth_from "$(_berth_modules)"
-        ((${#COMPREPLY[@]})) || _berth_files
+        ((${#COMPREPLY[@]})) || _berth_module_files
         ;;
-    load | run | check) _berth_files ;;
+    load | run) _berth_module_files ;;
+    check) _berth_files ;;
     esac
 }
 
@@ -90,7 +144,8 @@ _berth()
         return
     fi
     case $before in
-    --with | --socket | --path | --config | --log | --crash-record) _berth_files ;;
+    --with) _berth_module_files ;;
+    --socket | --path | --config | --log | --crash-record) _berth_files ;;
     --placement) _berth_from "inline process" ;;
     --level) _berth_from "error warning info debug" ;;
     --set) _berth_from "error warning info debug default" ;;

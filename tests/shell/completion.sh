@@ -27,6 +27,12 @@ offers "options" "--placement" load --p
 offers "placements" "process" move math p
 offers "values" "process" load ./math.so --placement p
 offers "files" "math.so" load ma
+touch math.c && mkdir mad
+offers "no files but modules, and directories" "math.so mad" load ma
+offers "neither behind --with" "math.so mad" call --with ma
+offers "any file to be checked" "math.c" check math.c
+offers "functions of a file" "math.divide" call --with ./math.so math.d
+offers "of one in a worker" "greet.hello" call --with ./math.so --with ./greet.so = process --timeout 1s greet.h
 offers "commands of help" "events" help ev
 offers "nothing without a host" "" unload ma
 offers "every command" "$("$berth" help | sed -n 's/^  berth \([a-z][a-z]*\) .*/\1/p' | xargs) --help --version" ""
@@ -42,6 +48,10 @@ done
 
 host_begin ./math.so ./greet.so
 offers "modules" "math" unload ma
+offers "modules that are counted" "math" stats ma
+offers "none that cannot go" "" unload ho
+offers "but to be shown" "host" show ho
+offers "no function behind one" "" call math.add ma
 offers "modules to be shown" "greet" show gr
 offers "modules of calls" "math." call ma
 offers "their functions" "math.divide" call math.d
