@@ -228,7 +228,7 @@ static int run(int argc, char **argv)
 const struct berth_command berth_command_check = {
     .name = "check",
     .synopsis = "CONFIG|FILE|NAME [--path DIR]... [--json]\n"
-                "       berth check --schema",
+                "berth check --schema",
     .help = "Checks a configuration, or a module's file, and runs no code of any module.\n"
             "\n"
             "A configuration, berth.conf(5), is any file that is no module. All that is\n"

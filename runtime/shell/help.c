@@ -41,13 +41,24 @@ const struct berth_command *berth_command_find(const char *name)
     return NULL;
 }
 
+/* All of its lines as far to the right as the first one. */
+static void print_synopsis(const struct berth_command *command)
+{
+    const char *line = command->synopsis;
+
+    printf("  berth %s ", command->name);
+    for (const char *end; (end = strchr(line, '\n')) != NULL; line = end + 1)
+        printf("%.*s\n  ", (int)(end - line), line);
+    printf("%s\n", line);
+}
+
 static void print_list(void)
 {
     fputs(head, stdout);
     for (const struct berth_command *const *each = berth_commands; *each; each++) {
         const struct berth_command *command = *each;
-        printf("  berth %s %s\n", command->name, command->synopsis);
-        printf("      %.*s\n", (int)strcspn(command->help, "\n"), command->help);
+        print_synopsis(command);
+        printf("    %.*s\n", (int)strcspn(command->help, "\n"), command->help);
     }
     fputs(foot, stdout);
 }

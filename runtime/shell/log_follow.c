@@ -212,7 +212,7 @@ const struct berth_command berth_command_log = {
     .name = "log",
     .synopsis = "[MODULE...] [--level LEVEL]\n"
                 "           " BERTH_REMOTE_SYNOPSIS "\n"
-                "       berth log --set LEVEL [MODULE]\n"
+                "berth log --set LEVEL [MODULE]\n"
                 "           " BERTH_REMOTE_SYNOPSIS,
     .help = "Prints what a running host and its modules log, as they log it.\n"
             "\n"

@@ -182,7 +182,7 @@ const struct berth_command berth_command_stats = {
     .name = "stats",
     .synopsis = "[MODULE...] [--watch[=T] | --prometheus]\n"
                 "           " BERTH_REMOTE_SYNOPSIS "\n"
-                "       berth stats --count all | sampled",
+                "berth stats --count all | sampled",
     .help = "Tells who calls and publishes to whom in a running host, and how that goes.\n"
             "\n"
             "  --watch[=T]    again each second, or T, until Ctrl-C; counts are per second\n"

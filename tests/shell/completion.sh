@@ -35,8 +35,8 @@ offers "functions of a file" "math.divide" call --with ./math.so math.d
 offers "of one in a worker" "greet.hello" call --with ./math.so --with ./greet.so = process --timeout 1s greet.h
 offers "commands of help" "events" help ev
 offers "nothing without a host" "" unload ma
-offers "every command" "$("$berth" help | sed -n 's/^  berth \([a-z][a-z]*\) .*/\1/p' | xargs) --help --version" ""
-for command in $("$berth" help | sed -n 's/^  berth \([a-z][a-z]*\) .*/\1/p'); do
+offers "every command" "$("$berth" help | sed -n 's/^  berth \([a-z][a-z]*\) .*/\1/p' | uniq | xargs) --help --version" ""
+for command in $("$berth" help | sed -n 's/^  berth \([a-z][a-z]*\) .*/\1/p' | uniq); do
     missing=$("$berth" help "$command" | grep -oE '(^|[[| ])--[a-z][a-z-]*' | grep -oE -- '--[a-z-]*' | sort -u |
         while read -r option; do
             COMP_WORDS=(berth "$command" "$option") COMP_CWORD=2

@@ -5,9 +5,11 @@
 
 berth help
 cp out list
-commands=$(sed -n 's/^  berth \([a-z][a-z]*\) .*/\1/p' list)
+commands=$(sed -n 's/^  berth \([a-z][a-z]*\) .*/\1/p' list | uniq)
 tap_run "the list names every command" diff <(sort <<<"$commands") \
     <(sed -n 's/^const struct berth_command berth_command_\([a-z]*\) = {$/\1/p' "$BERTH_TOP_SRCDIR"/runtime/shell/*.c | sort)
+tap_run "each way to use one begins where the others do" test "$(grep -c '^  berth ' list)" = "$(grep -c '^ *berth ' list)"
+tap_run "the list fits into 80 columns" test -z "$(grep -E '^.{81,}' list)"
 berth --help
 tap_run "--help is the same" cmp list out
 berth -h

@@ -13,7 +13,7 @@ trap 'examples_end; rm -rf "$work"' EXIT
 cd "$work" || exit
 
 pages=("$BERTH_TOP_SRCDIR"/doc/*.[1-8])
-commands=$("$berth" help | sed -n 's/^  berth \([a-z][a-z]*\) .*/\1/p')
+commands=$("$berth" help | sed -n 's/^  berth \([a-z][a-z]*\) .*/\1/p' | uniq)
 
 # ---- Commands and their options ----
 
