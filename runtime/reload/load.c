@@ -518,6 +518,11 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     if (messages)
         berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s: %zu messages were not handled any more",
                        module->name, messages);
+    if (!host->upstream && !generation->image->own_links) {
+        char label[128];
+        berth_module_label(generation, label, sizeof label);
+        berth_host_log(host, NULL, BERTH_LOG_DEBUG, "%s is unloaded", label);
+    }
     berth_event_of(generation, BERTH_EVENT_UNLOADED, "");
     berth_generation_end(admin, generation, deadline, NULL, 0);
     return BERTH_OK;

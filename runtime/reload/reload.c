@@ -8,6 +8,7 @@
 #include "runtime/core/event.h"
 #include "runtime/core/generation.h"
 #include "runtime/core/handle.h"
+#include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/topic.h"
@@ -335,6 +336,8 @@ int berth_module_reload(berth_ctx *admin, struct berth_module *module,
         return code;
     }
     switch_over(&t);
+    berth_host_log(host, NULL, BERTH_LOG_DEBUG, "%s is replaced by %s (%s)", report->from,
+                   report->to, t.next->placement->name);
     berth_event_of(t.next, BERTH_EVENT_RELOADED, report->from);
     drain(&t);
     pthread_mutex_lock(&host->lock);
