@@ -97,6 +97,16 @@ static bool same_value(const struct berth_config_key *key, const void *a, const 
     return true; /* objects are told by their keys, and there is none of the others up here */
 }
 
+/* What does for now, until the host starts by this configuration. */
+static const char *meanwhile(const char *where, const struct berth_config_key *key)
+{
+    if (berth_text_equal(where, "log") && strncmp(key->name, "level", strlen("level")) == 0)
+        return "; meanwhile there is berth log --set";
+    if (berth_text_equal(where, "permissions"))
+        return "; meanwhile there is berth call host.permit";
+    return "";
+}
+
 /* at: where the object stands, which may lack the key. where: "limits." */
 static void compare(struct berth_config *config, const struct berth_config_object *object,
                     const struct berth_node *node, const char *where, const char *at, const char *a,
@@ -114,9 +124,9 @@ static void compare(struct berth_config *config, const struct berth_config_objec
         else if (!same_value(key, a + key->offset, b + key->offset))
             berth_problems_add(&config->problems, false, place,
                                "%s%s%s%s cannot be changed while the host runs: set it back, or "
-                               "start the host anew",
-                               where, *where ? "." : "", key->name,
-                               member ? "" : ", left out now,");
+                               "start the host anew%s",
+                               where, *where ? "." : "", key->name, member ? "" : ", left out now,",
+                               meanwhile(where, key));
     }
 }
 

@@ -135,6 +135,8 @@ static int check_option(struct check *check, const struct berth_summary *summary
                            "modules.%s: option %s is of type %s, and a reference stands for a "
                            "string",
                            name, node->key, type->text);
+    else if (type && code == BERTH_OUT_OF_RANGE) /* which names the type */
+        berth_problems_add(problems, false, node->at, "modules.%s: %s", name, error.text);
     else if (type && code != BERTH_OK)
         berth_problems_add(problems, false, node->at, "modules.%s: %s (%s)", name, error.text,
                            type->text);

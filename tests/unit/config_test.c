@@ -529,7 +529,7 @@ static void options_are_checked_by_the_manifest(void)
                       "\"limt\": 5,\n\"level\": 256,\n\"verbose\": 1,\n\"words\": [1],\n"
                       "\"ratio\": {\"$env\": \"X\"}, \"xyzzy\": 1}}}}"),
               "2:1: modules.x: options 1.0.0 has no option \"limt\"; did you mean \"limit\"?\n"
-              "3:10: modules.x: option level: 256 is out of range for u8 (0 to 255) (u8)\n"
+              "3:10: modules.x: option level: 256 is out of range for u8 (0 to 255)\n"
               "4:12: modules.x: option verbose: 1 is not true or false (bool)\n"
               "5:10: modules.x: option words[0]: 1 is not a string (array(string))\n"
               "6:10: modules.x: option ratio is of type f64, and a reference stands for a string\n"
@@ -627,7 +627,9 @@ static void what_is_the_hosts_for_life_cannot_change(void)
         "2:27: name cannot be changed while the host runs: set it back, or start the host "
         "anew\n"
         "3:2: log.level, left out now, cannot be changed while the host runs: set it back, or "
-        "start the host anew\n");
+        "start the host anew; meanwhile there is berth log --set\n");
+    CHECK_CONTAINS(changes("{}", "{\"permissions\": {\"mode\": \"open\"}}"),
+                   "anew; meanwhile there is berth call host.permit\n");
     CHECK_CONTAINS(changes(all, "{}"), "1:1: threads, left out now, cannot be changed");
     CHECK_CONTAINS(changes("{}", all), "limits.call_timeout cannot be changed");
     CHECK_STR(changes(all, "{"), "1:2: expected a key in quotes, not the end of the text\n");
