@@ -35,8 +35,9 @@ void berth_crash_publish(struct berth_generation *generation)
     pthread_mutex_lock(&slots_lock);
     struct berth_crash_slot *slot = image->low < image->high ? take_slot() : NULL;
     if (slot) {
-        __atomic_store_n(&slot->low, image->low, __ATOMIC_RELAXED);
-        __atomic_store_n(&slot->high, image->high, __ATOMIC_RELAXED);
+        /* who sees one of these sees that it is no longer the last one's, too */
+        __atomic_store_n(&slot->low, image->low, __ATOMIC_RELEASE);
+        __atomic_store_n(&slot->high, image->high, __ATOMIC_RELEASE);
         __atomic_store_n(&slot->generation, generation, __ATOMIC_RELEASE);
     }
     generation->crash_slot = slot;
@@ -51,7 +52,6 @@ void berth_crash_withdraw(struct berth_generation *generation)
         return;
     pthread_mutex_lock(&slots_lock);
     __atomic_store_n(&slot->generation, NULL, __ATOMIC_RELAXED);
-    __atomic_thread_fence(__ATOMIC_RELEASE); /* its range may be another's from here on */
     slot->next_free = free_slots;
     free_slots = slot;
     pthread_mutex_unlock(&slots_lock);
@@ -71,9 +71,8 @@ static const struct berth_generation *find(uintptr_t address)
          slot = slot->next) {
         const struct berth_generation *generation =
             __atomic_load_n(&slot->generation, __ATOMIC_ACQUIRE);
-        uintptr_t low = __atomic_load_n(&slot->low, __ATOMIC_RELAXED);
-        uintptr_t high = __atomic_load_n(&slot->high, __ATOMIC_RELAXED);
-        __atomic_thread_fence(__ATOMIC_ACQUIRE);
+        uintptr_t low = __atomic_load_n(&slot->low, __ATOMIC_ACQUIRE);
+        uintptr_t high = __atomic_load_n(&slot->high, __ATOMIC_ACQUIRE);
         if (!generation || address < low || address >= high || high - low >= narrowest ||
             __atomic_load_n(&slot->generation, __ATOMIC_RELAXED) != generation)
             continue;
