@@ -90,7 +90,7 @@ static int before_hook(const struct berth_item *item, int64_t deadline, struct b
  * The item's module is gated like in any host: its timers and watches run beside what comes from
  * upstream.
  */
-static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
+static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, bool echo,
                   struct berth_reader *arguments, struct berth_buffer *result,
                   struct berth_error *error)
 {
@@ -99,6 +99,7 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
     const struct berth_type *type = item->signature->result;
     bool gated = !item->generation->image->manifest->parallel;
     const char *outer = thread->topic;
+    bool outer_echo = thread->echo;
     const void **values;
     void *value = NULL;
     int code =
@@ -113,6 +114,7 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
     if (code != BERTH_OK)
         return code;
     thread->topic = topic;
+    thread->echo = echo;
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     code = berth_item_invoke(ctx, item, topic, values, value);
     if (code == BERTH_OK && value && (code = berth_result_check(type, value, error)) != BERTH_OK)
@@ -121,14 +123,16 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
         code = berth_value_pack(type, value, result, NULL, error);
     berth_frame_pop(ctx);
     thread->topic = outer;
+    thread->echo = outer_echo;
     if (gated)
         berth_gate_unlock(&module->gate, ctx);
     return code;
 }
 
 int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind kind, size_t index,
-                        int64_t deadline, const char *topic, struct berth_reader *arguments,
-                        struct berth_buffer *result, struct berth_error *error)
+                        int64_t deadline, const char *topic, bool echo,
+                        struct berth_reader *arguments, struct berth_buffer *result,
+                        struct berth_error *error)
 {
     struct berth_module *module = served_module(host);
     struct berth_item *item = module ? find_item(module->current, kind, index) : NULL;
@@ -150,7 +154,7 @@ int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind
     uint64_t mark = berth_arena_mark(&thread->arena); /* under another call, which may go on long */
     int code = before_hook(item, thread->deadline, error);
     if (code == BERTH_OK)
-        code = invoke(ctx, item, topic ? topic : "", arguments, result, error);
+        code = invoke(ctx, item, topic ? topic : "", echo, arguments, result, error);
     if (berth_failed(ctx))
         code = berth_fault_take(ctx, error);
     thread->chain_from = outer_chain;

@@ -23,13 +23,14 @@ int berth_served_new(const struct berth_host_options *options,
 int berth_served_open(berth_host *host, struct berth_image *image, const char *name,
                       const char *options_json, struct berth_error *error);
 /*
- * What berth_carrier_ops.invoke does, on packed arguments. under: the ctx of the module's call to
+ * What berth_carrier_ops.invoke does, on packed arguments. topic, echo: as in a berth_place. under: the ctx of the module's call to
  * upstream->call that this call came back under, on the same thread; NULL: none. The item must
  * exist (else invalid_argument).
  */
 int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind kind, size_t index,
-                        int64_t deadline, const char *topic, struct berth_reader *arguments,
-                        struct berth_buffer *result, struct berth_error *error);
+                        int64_t deadline, const char *topic, bool echo,
+                        struct berth_reader *arguments, struct berth_buffer *result,
+                        struct berth_error *error);
 /*
  * The module's timers and watches have turns from now on, as they have not before START and
  * RESTORE, and while SAVE has been and it is not known yet who goes on. Does not block for long.

@@ -95,7 +95,7 @@ static void log_upstream(void *user, int level, const char *chain, const char *t
     struct worker *worker = user;
     const struct berth_wire wire = { .type = BERTH_WIRE_LOG,
                                      .kind = (uint16_t)level,
-                                     .index = echo };
+                                     .echo = echo };
     struct berth_buffer buffer;
 
     berth_peer_begin(worker->peer, &buffer);
@@ -185,8 +185,8 @@ static int on_serve(void *user, berth_ctx *under, const struct berth_received *r
     if (!topic)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "not a call");
     return berth_served_invoke(worker->host, under, (enum berth_item_kind)request->wire.kind,
-                               request->wire.index, request->deadline, topic, &reader, result,
-                               error);
+                               request->wire.index, request->deadline, topic,
+                               request->wire.echo != 0, &reader, result, error);
 }
 
 static void on_note(void *user, struct berth_received *note)

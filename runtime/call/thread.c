@@ -241,6 +241,7 @@ void berth_thread_leave(berth_ctx *ctx)
         berth_arena_reset(&thread->arena);
         thread->deadline = INT64_MAX;
         thread->topic = "";
+        thread->echo = false;
         __atomic_store_n(&thread->stopping, NULL, __ATOMIC_RELAXED);
     }
 }

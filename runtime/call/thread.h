@@ -65,6 +65,7 @@ struct berth_thread {
     int64_t deadline;            /* berth_now() based, INT64_MAX: none */
     const berth_ctx *timed;      /* whose call the host's own timeout is of, or NULL */
     const char *topic;           /* of the message that is being handled, or "" */
+    bool echo;                   /* what it does comes of a line of the log (core/log.h) */
     void **names;                /* cache of looked-up names, or NULL */
     struct berth_tally *tally;   /* what it has counted, or NULL; changed under the set's lock */
     const bool *stopping; /* what berth_stopping asks besides the deadline, or NULL; atomic */

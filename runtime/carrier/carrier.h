@@ -21,6 +21,7 @@ struct berth_place {
     struct berth_arena *arena; /* the thread's: results go here */
     int64_t deadline;          /* of berth_now(), or BERTH_FOREVER */
     const char *topic;         /* of the message that is being handled, or "" */
+    bool echo;                 /* it comes of a line of the log (core/log.h) */
 };
 
 /*
@@ -39,7 +40,7 @@ struct berth_upcalls {
                 struct berth_error *error);
     int (*publish)(void *user, berth_ctx *under, size_t topic, struct berth_reader *fields,
                    struct berth_error *error);
-    /* echo: it came of delivering a line. */
+    /* echo: as in struct berth_place. */
     void (*log)(void *user, int level, const char *chain, const char *text, bool echo);
     void (*handle_ended)(void *user, uint64_t id); /* the module has ended this handle of its own */
     /*

@@ -164,8 +164,6 @@ static const char *on_check(void *user, const struct berth_received *frame)
     case BERTH_WIRE_PUBLISH:
         return frame->wire.index < manifest->topic_count ? NULL : "no topic has its number";
     case BERTH_WIRE_LOG:
-        if (frame->wire.index > 1)
-            return "neither a line of the log nor an echo";
         return frame->wire.kind <= BERTH_LOG_DEBUG ? NULL : "no log level has its number";
     default: /* HANDLE_ENDED */
         return frame->wire.size == sizeof(uint64_t) ? NULL : "not the size of a handle";
@@ -207,7 +205,7 @@ static void pass_line_on(struct process_carrier *self, struct berth_received *no
     clean(text);
     clean(chain);
     self->upcalls->log(self->upcalls->user, note->wire.kind, (const char *)chain,
-                       (const char *)text, note->wire.index != 0);
+                       (const char *)text, note->wire.echo != 0);
 }
 
 static void on_note(void *user, struct berth_received *note)
@@ -512,7 +510,8 @@ static int process_invoke(struct berth_carrier *carrier, const struct berth_plac
         berth_item_signature(carrier->image->manifest, kind, index);
     const struct berth_wire wire = { .type = BERTH_WIRE_INVOKE,
                                      .kind = (uint16_t)kind,
-                                     .index = (uint32_t)index };
+                                     .index = (uint32_t)index,
+                                     .echo = place->echo };
 
     if (!signature)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "%s: has no such item", self->name);

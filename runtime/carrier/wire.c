@@ -58,20 +58,21 @@ void berth_wire_write(const struct berth_wire *wire, unsigned char *head)
     put64(head + 24, wire->under);
     put64(head + 32, (uint64_t)wire->left);
     put32(head + 40, wire->index);
-    put32(head + 44, 0);
+    put32(head + 44, wire->echo);
 }
 
 /* What only some types have must be 0 in the others, so that it can get a meaning later. */
 static const char *check_type(const struct berth_wire *wire)
 {
+    if (wire->echo && wire->type != BERTH_WIRE_INVOKE && wire->type != BERTH_WIRE_LOG)
+        return "an echo of something else";
     if (wire->type == BERTH_WIRE_REPLY) {
         if (wire->code > BERTH_UNAUTHENTICATED)
             return "an unknown code";
         if (wire->id == 0 || wire->under || wire->left || wire->kind || wire->index)
             return "a reply with a head of something else";
     } else if (BERTH_WIRE_NOTES & BERTH_WIRE_BIT(wire->type)) {
-        if (wire->code || wire->id || wire->under || wire->left ||
-            (wire->index && wire->type != BERTH_WIRE_LOG))
+        if (wire->code || wire->id || wire->under || wire->left || wire->index)
             return "a note with a head of something else";
     } else if (wire->code || wire->id == 0 || wire->left < 0) {
         return "a request with a head of something else";
@@ -91,10 +92,11 @@ const char *berth_wire_read(const unsigned char *head, unsigned accepts, size_t 
         .under = get64(head + 24),
         .left = (int64_t)get64(head + 32),
         .index = get32(head + 40),
+        .echo = get32(head + 44),
     };
 
     accepts |= BERTH_WIRE_BIT(BERTH_WIRE_REPLY);
-    if (get32(head) != MAGIC || get32(head + 44) != 0)
+    if (get32(head) != MAGIC || wire.echo > 1)
         return "not of this protocol";
     if (wire.type >= BERTH_WIRE_END || !(accepts & BERTH_WIRE_BIT(wire.type)))
         return "an unknown type";

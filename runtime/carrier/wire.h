@@ -13,8 +13,8 @@
  * or 0
  *          32 i64 left    of a request: nanoseconds to its deadline; INT64_MAX: none
  *          40 u32 index   INVOKE: the item; CALL: the import; PUBLISH: the topic; OPEN: the image's
- *                         generation; LOG: 1 for an echo (core/log.h); else 0
- *          44 u32 0
+ *                         generation; else 0
+ *          44 u32 echo    INVOKE, LOG: 1 for an echo (core/log.h); else 0
  *
  *   data of OPEN     text name, text file, u64 max_message, u64 stop_timeout, u64 log level,
  *                    text options (JSON)
@@ -68,6 +68,7 @@ struct berth_wire {
     uint64_t id, under;
     int64_t left;
     uint32_t index;
+    uint32_t echo;
 };
 
 /* A frame that has come in. */

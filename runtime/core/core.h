@@ -139,6 +139,7 @@ struct berth_parcel {
     char *packed; /* fields, by the topic's type */
     size_t packed_size;
     char *json; /* for handlers of any topic, or NULL */
+    bool echo;  /* what its handlers do comes of a line of the log (log.h) */
 };
 
 enum berth_mail_kind { BERTH_MAIL_MESSAGE, BERTH_MAIL_TIMER, BERTH_MAIL_WATCH };

@@ -78,11 +78,10 @@ static void make_line(char *text)
         text[bad] = '?';
 }
 
-/* Whether the lines of this thread are echoes. */
-static bool is_echo(struct berth_host *host)
+bool berth_log_is_echo(struct berth_host *host)
 {
     const berth_ctx *ctx = berth_thread_current(&host->threads);
-    return ctx && strcmp(berth_thread_of(ctx)->topic, BERTH_LOG_TOPIC) == 0;
+    return ctx && berth_thread_of(ctx)->echo;
 }
 
 /* Whether somebody wants a line of this level. */
@@ -169,7 +168,7 @@ void berth_host_log(struct berth_host *host, const struct berth_generation *gene
     va_start(arguments, format);
     format_text(text, format, arguments);
     va_end(arguments);
-    pass_on(host, generation, level, "", text, is_echo(host));
+    pass_on(host, generation, level, "", text, berth_log_is_echo(host));
 }
 
 void berth_module_log_va(berth_ctx *ctx, const struct berth_generation *generation, int level,
@@ -182,7 +181,7 @@ void berth_module_log_va(berth_ctx *ctx, const struct berth_generation *generati
         return;
     format_text(text, format, arguments);
     berth_chain_print(ctx, chain, sizeof chain);
-    pass_on(host, generation, level, chain, text, is_echo(host));
+    pass_on(host, generation, level, chain, text, berth_log_is_echo(host));
 }
 
 void berth_worker_log(const struct berth_generation *generation, int level, const char *chain,

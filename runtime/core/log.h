@@ -4,8 +4,9 @@
  * detailed they may be. A line that is too detailed costs two loads: nothing of it is formatted.
  * generation: whose line it is; NULL: the host's.
  *
- * A line that is logged by whom a line is being delivered to is an echo: only the callback gets it,
- * or each would make the next one.
+ * What is done by whom a line is being delivered to is an echo: its calls, its messages, and what
+ * handlers of those do, in whichever process. Of lines that are echoes only the callback hears, or
+ * each would make the next one.
  */
 #ifndef RUNTIME_CORE_LOG_H
 #define RUNTIME_CORE_LOG_H
@@ -24,6 +25,9 @@ void berth_module_log_va(berth_ctx *ctx, const struct berth_generation *generati
 /* One that its worker has sent. */
 void berth_worker_log(const struct berth_generation *generation, int level, const char *chain,
                       const char *text, bool echo);
+
+/* Whether what the calling thread does is an echo. */
+bool berth_log_is_echo(struct berth_host *host);
 
 /* The most detailed level that is passed on. module NULL: of the host's own lines. No lock. */
 int berth_log_level_of(const struct berth_host *host, const struct berth_module *module);

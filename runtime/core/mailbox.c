@@ -237,6 +237,7 @@ static void run_message(berth_ctx *ctx, struct berth_generation *generation,
     int code = message_arguments(ctx, mail, &generation->image->manifest->subscribes[item->index],
                                  &arguments, &error);
     thread->topic = mail->parcel->topic;
+    thread->echo = mail->parcel->echo;
     berth_flow_turn_begin(ctx, mail->flow);
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     if (code != BERTH_OK)
@@ -251,6 +252,7 @@ static void run_message(berth_ctx *ctx, struct berth_generation *generation,
         handler_failed(ctx, generation, what);
     }
     thread->topic = "";
+    thread->echo = false;
 }
 
 static void run_app_message(berth_ctx *ctx, struct berth_module *module, struct berth_mail *mail)
@@ -266,9 +268,12 @@ static void run_app_message(berth_ctx *ctx, struct berth_module *module, struct 
         .dropped = __atomic_exchange_n(&mail->subscription->dropped, 0, __ATOMIC_RELAXED),
     };
     berth_flow_turn_begin(ctx, mail->flow);
-    berth_thread_of(ctx)->topic = parcel->topic;
+    struct berth_thread *thread = berth_thread_of(ctx);
+    thread->topic = parcel->topic;
+    thread->echo = parcel->echo;
     module->app_fn(ctx, &message, module->app_user);
-    berth_thread_of(ctx)->topic = "";
+    thread->topic = "";
+    thread->echo = false;
     berth_flow_end(ctx, mail->flow, berth_error_code(ctx));
     berth_fault_clear(ctx);
 }

@@ -369,18 +369,19 @@ void berth_topics_leave(struct berth_generation *generation)
 
 /* ---- publishing ---- */
 
-static int parcel_new(const struct berth_topic *topic, const char *sender,
+static int parcel_new(struct berth_host *host, const struct berth_topic *topic, const char *sender,
                       const struct berth_signature *signature, const void *const *arguments,
-                      size_t limit, struct berth_parcel **ret_parcel, struct berth_error *error)
+                      struct berth_parcel **ret_parcel, struct berth_error *error)
 {
     struct berth_buffer buffer;
     struct berth_parcel *parcel = berth_calloc(1, sizeof *parcel);
     if (!parcel)
         return berth_error_nomem(error);
     parcel->refs = 1;
+    parcel->echo = strcmp(topic->name, BERTH_LOG_TOPIC) == 0 || berth_log_is_echo(host);
     parcel->topic = berth_strdup(topic->name);
     parcel->sender = berth_strdup(sender);
-    berth_buffer_init(&buffer, limit);
+    berth_buffer_init(&buffer, host->options.max_message);
     size_t json_size = 0;
     int code = berth_arguments_check(signature, arguments, error);
     if (code == BERTH_OK)
@@ -439,8 +440,7 @@ int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const c
     size_t used = 0, missed = 0;
     if (topic->count == 0)
         return BERTH_OK;
-    int code =
-        parcel_new(topic, sender, signature, arguments, host->options.max_message, &parcel, error);
+    int code = parcel_new(host, topic, sender, signature, arguments, &parcel, error);
     if (code != BERTH_OK)
         return code;
     for (size_t i = 0; i < topic->count; i++) {

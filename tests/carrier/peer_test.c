@@ -828,6 +828,7 @@ static void each_lie_ends_the_connection(void)
         { { .type = BERTH_WIRE_CALL, .id = 1, .left = INT64_MAX, .index = 999 }, "", 0, "index" },
         { { .type = BERTH_WIRE_LOG, .id = 1 }, "", 0, "head of something else" },
         { { .type = BERTH_WIRE_LOG, .code = 1 }, "", 0, "head of something else" },
+        { { .type = BERTH_WIRE_CALL, .id = 1, .left = INT64_MAX, .echo = 1 }, "", 0, "echo" },
     };
 
     for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
@@ -888,7 +889,7 @@ static void other_bytes_end_the_connection(void)
     struct bytes good = frame((struct berth_wire){ .type = BERTH_WIRE_LOG }, "x", 1);
     unsigned char reserved[BERTH_WIRE_HEAD + 1];
     memcpy(reserved, good.data, sizeof(reserved));
-    reserved[44] = 1;
+    reserved[45] = 1;
     const struct {
         const void *data;
         size_t size;

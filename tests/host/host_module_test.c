@@ -474,6 +474,40 @@ static void a_worker_reads_the_log(void)
     lines_are_heard_and_make_no_more("process");
 }
 
+/* Nor does what others log of a message that a reader of the log has published. */
+static void echoes_come_not_back(const char *reader, const char *logger)
+{
+    begin();
+    LOAD(host, "logger", logger);
+    LOAD(host, "parrot", reader);
+    for (int i = 1; i <= 3; i++) {
+        say(berth_test_format("word %d", i));
+        UNTIL(host, strstr(berth_test_log(), berth_test_format("parrot has heard: word %d", i)));
+        long long before = CALL_INT(host, "parrot.heard", "[]");
+        say("and");
+        CHECK_INT(CALL_INT(host, "parrot.heard", "[]"), before + 1);
+    }
+}
+
+static void no_echo_comes_back(void)
+{
+    echoes_come_not_back("inline", "inline");
+}
+
+static void no_echo_comes_back_from_a_worker(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    echoes_come_not_back("inline", "process");
+}
+
+static void no_echo_of_a_worker_comes_back(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    echoes_come_not_back("process", "process");
+}
+
 /* By host.subscribe it is a call that brings the line, from the host's own code. */
 static void a_receiver_of_the_log(const char *placement)
 {
@@ -588,6 +622,9 @@ static const struct berth_test tests[] = {
     { "a_wrong_level_is_refused", a_wrong_level_is_refused },
     { "an_inline_reader_of_the_log", an_inline_reader_of_the_log },
     { "a_worker_reads_the_log", a_worker_reads_the_log },
+    { "no_echo_comes_back", no_echo_comes_back },
+    { "no_echo_comes_back_from_a_worker", no_echo_comes_back_from_a_worker },
+    { "no_echo_of_a_worker_comes_back", no_echo_of_a_worker_comes_back },
     { "an_inline_receiver_of_the_log", an_inline_receiver_of_the_log },
     { "a_worker_receives_the_log", a_worker_receives_the_log },
     { "the_log_needs_no_callback", the_log_needs_no_callback },
