@@ -524,7 +524,7 @@ struct berth_message {
     const char *topic;
     const char *fields; /* a JSON object */
     const char *sender; /* the publishing module; "" for the application without one */
-    uint64_t dropped;   /* messages that this subscription lost before this one; 0 for yours */
+    uint64_t dropped;   /* the host's own messages that were lost since the one before this */
 };
 typedef void (*berth_message_fn)(berth_ctx *ctx, const struct berth_message *message, void *user);
 BERTH_PUBLIC int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn fn,

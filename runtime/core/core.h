@@ -117,7 +117,7 @@ struct berth_subscription {
     char *holder;     /* the module that asked host.subscribe for it, handler being the function */
     bool denied;      /* by the policy: gets nothing; under topic_lock */
     bool lossy;       /* a full mailbox drops its oldest message, and counts, instead of refusing */
-    uint64_t dropped; /* so, and not told yet; atomic */
+    uint64_t dropped; /* so, or by the host itself, and not told yet; atomic */
     size_t refs;      /* atomic: the host's, and queued messages' */
 };
 

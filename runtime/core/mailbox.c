@@ -225,6 +225,27 @@ static struct berth_item *find_handler(const struct berth_generation *generation
     return NULL;
 }
 
+/*
+ * A handler is not told with a message how many were lost before it: it is in the log. Not before
+ * there is room again, since who reads the log wants that line, too.
+ */
+static void tell_lost(const struct berth_generation *generation,
+                      struct berth_subscription *subscription)
+{
+    struct berth_module *module = generation->module;
+    if (!__atomic_load_n(&subscription->dropped, __ATOMIC_RELAXED))
+        return;
+    pthread_mutex_lock(&module->mail_lock);
+    bool room = module->mail_messages <= 1 + generation->host->options.mailbox_messages / 2;
+    pthread_mutex_unlock(&module->mail_lock);
+    if (room)
+        berth_host_log(generation->host, generation, BERTH_LOG_WARNING,
+                       "%llu messages to %s were lost: its mailbox was full",
+                       (unsigned long long)__atomic_exchange_n(&subscription->dropped, 0,
+                                                               __ATOMIC_RELAXED),
+                       subscription->pattern);
+}
+
 static void run_message(berth_ctx *ctx, struct berth_generation *generation,
                         struct berth_mail *mail)
 {
@@ -234,6 +255,7 @@ static void run_message(berth_ctx *ctx, struct berth_generation *generation,
     struct berth_thread *thread = berth_thread_of(ctx);
     const void **arguments;
     struct berth_error error;
+    tell_lost(generation, mail->subscription);
     int code = message_arguments(ctx, mail, &generation->image->manifest->subscribes[item->index],
                                  &arguments, &error);
     thread->topic = mail->parcel->topic;

@@ -450,6 +450,8 @@ int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const c
         struct berth_flow *flow = route_flow(host, topic, &topic->routes[i], sender);
         if (berth_mailbox_post(subscription, parcel, flow) == BERTH_OK)
             continue;
+        if (!error)
+            __atomic_add_fetch(&subscription->dropped, 1, __ATOMIC_RELAXED);
         const char *name =
             *subscription->module->name ? subscription->module->name : "the application";
         int more = snprintf(full + used, sizeof full - used, "%s%s", missed ? ", " : "", name);

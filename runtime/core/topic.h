@@ -20,7 +20,10 @@ void berth_topics_leave(struct berth_generation *generation);
 
 /* A failure is marked in ctx. */
 void berth_publish(berth_ctx *ctx, struct berth_publisher *publisher, const void *const *arguments);
-/* topic_lock is held for reading. sender: a module's name. */
+/*
+ * topic_lock is held for reading. sender: a module's name. error NULL: who does not get the message
+ * is told instead, with the next one.
+ */
 int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const char *sender,
                      const struct berth_signature *signature, const void *const *arguments,
                      struct berth_error *error);

@@ -508,6 +508,58 @@ static void no_echo_of_a_worker_comes_back(void)
     echoes_come_not_back("process", "process");
 }
 
+/* Nobody but who misses them could be told of lines that a full mailbox does not take. */
+static void begin_with_small_mailboxes(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+
+    options.threads = 0;
+    options.mailbox_messages = 10;
+    host = berth_test_host(&options);
+    LOAD(host, "logger", NULL);
+}
+
+static void log_and_dispatch(int lines)
+{
+    for (int i = 0; i < lines; i++)
+        CHECK_CALL(host, "logger.log", "[1,\"x\"]", "null");
+    while (berth_host_dispatch(host, 0) > 0)
+        ;
+}
+
+static void a_reader_is_told_of_lost_lines(void)
+{
+    begin_with_small_mailboxes();
+    LOAD(host, "parrot", NULL);
+    log_and_dispatch(0);
+    long long before = CALL_INT(host, "parrot.heard", "[]");
+    log_and_dispatch(25);
+    CHECK_INT(CALL_INT(host, "parrot.heard", "[]"), before + 10 + 1);
+    CHECK_CONTAINS(CALL(host, "parrot.last", "[]"), "15 messages to host.log were lost");
+    log_and_dispatch(1);
+    CHECK_STR(CALL(host, "parrot.last", "[]"), "\"x\"");
+}
+
+static void count_lost(berth_ctx *ctx, const struct berth_message *message, void *user)
+{
+    (void)ctx;
+    *(uint64_t *)user += message->dropped;
+}
+
+static void the_application_is_told_of_lost_lines(void)
+{
+    struct berth_error error;
+    uint64_t lost = 0;
+
+    begin_with_small_mailboxes();
+    CHECK_CODE(berth_host_subscribe(host, "host.log", count_lost, &lost, NULL, &error), BERTH_OK,
+               &error);
+    log_and_dispatch(25);
+    CHECK_INT(lost, 15);
+    log_and_dispatch(1);
+    CHECK_INT(lost, 15);
+}
+
 /* By host.subscribe it is a call that brings the line, from the host's own code. */
 static void a_receiver_of_the_log(const char *placement)
 {
@@ -625,6 +677,8 @@ static const struct berth_test tests[] = {
     { "no_echo_comes_back", no_echo_comes_back },
     { "no_echo_comes_back_from_a_worker", no_echo_comes_back_from_a_worker },
     { "no_echo_of_a_worker_comes_back", no_echo_of_a_worker_comes_back },
+    { "a_reader_is_told_of_lost_lines", a_reader_is_told_of_lost_lines },
+    { "the_application_is_told_of_lost_lines", the_application_is_told_of_lost_lines },
     { "an_inline_receiver_of_the_log", an_inline_receiver_of_the_log },
     { "a_worker_receives_the_log", a_worker_receives_the_log },
     { "the_log_needs_no_callback", the_log_needs_no_callback },
