@@ -55,7 +55,8 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
     while (module->swapping && code == BERTH_OK) {
         if (module->swap_chain == berth_block(ctx)->chain) {
             code = BERTH_ABORTED;
-            snprintf(text, sizeof text, "%s: called from inside its own reload", cell->name);
+            snprintf(text, sizeof text, "%s: called from inside its own %s", cell->name,
+                     module->state == BERTH_MODULE_WAITING ? "restart" : "reload");
         } else if (stopping && __atomic_load_n(stopping, __ATOMIC_RELAXED)) {
             code = BERTH_CANCELLED;
             snprintf(text, sizeof text, "%s: is being replaced, and the calling module stopped",

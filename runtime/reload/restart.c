@@ -116,6 +116,8 @@ static void restart_job(void *argument)
     struct berth_generation *generation = module->current;
     bool wanted = generation && module->restart_pending && module->state == BERTH_MODULE_WAITING;
     module->restart_pending = false;
+    if (wanted)
+        module->swap_chain = berth_block(admin)->chain;
     pthread_mutex_unlock(&host->lock);
     bool failed = false;
     int code = BERTH_OK;

@@ -136,6 +136,22 @@ static void a_kill_from_outside_is_noticed(void)
     berth_host_free(host);
 }
 
+/* A restart does not wait for its own end: nor does a load. */
+static void a_start_may_call_its_own_module(void)
+{
+    berth_host *host = crash_host();
+    char old[32];
+
+    LOAD(host, "deep", "process");
+    snprintf(old, sizeof(old), "%s", berth_test_module(host, "deep", "pid"));
+    kill((pid_t)atoi(old), SIGKILL);
+    wait_for_restart(host, "deep", old);
+    CHECK_CONTAINS(berth_test_log(), conformance.threads
+                                         ? "deep.echo: called from inside its own restart"
+                                         : "deep.echo: its worker "); /* where nobody waits */
+    berth_host_free(host);
+}
+
 static void too_many_deaths_are_final(void)
 {
     berth_host *host = crash_host();
@@ -355,6 +371,7 @@ const struct berth_test conformance_crashes[] = {
     { "a_death_meets_a_load", a_death_meets_a_load },
     { "each_way_to_die_is_told", each_way_to_die_is_told },
     { "a_kill_from_outside_is_noticed", a_kill_from_outside_is_noticed },
+    { "a_start_may_call_its_own_module", a_start_may_call_its_own_module },
     { "too_many_deaths_are_final", too_many_deaths_are_final },
     { "the_policy_says_how_often", the_policy_says_how_often },
     { "dying_at_start_refuses_the_load", dying_at_start_refuses_the_load },
