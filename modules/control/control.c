@@ -70,7 +70,8 @@ BERTH_START
     if (berth_failed(ctx) || !listen_prepare(ctx, option_socket(ctx), option_listener(ctx)) ||
         !listen_permit(ctx, option_mode(ctx), option_group(ctx)) || !connections_init(ctx))
         return;
-    int parent = inherit_begin(ctx), listener = parent < 0 ? listen_open(ctx) : -1;
+    bool inherits;
+    int parent = inherit_begin(ctx, &inherits), listener = inherits ? -1 : listen_open(ctx);
     if (!berth_failed(ctx))
         pool_start(ctx, listener, parent);
     if (berth_failed(ctx))
@@ -89,7 +90,8 @@ BERTH_EXPORT(void, deliver, "Takes a message for a client; host.subscribe has it
     subscriptions_deliver(&message);
 }
 
-BERTH_EXPORT(string, heir, "Where the next generation gets the socket and its clients.")
+BERTH_EXPORT(inheritance, heir, "Where the next generation gets the socket and its clients.",
+             (string, socket, "its options"), (string, listener))
 {
-    return inherit_wait(ctx);
+    return inherit_wait(ctx, socket, listener);
 }

@@ -90,6 +90,10 @@ bool listen_prepare(berth_ctx *ctx, const char *path, const char *function);
 bool listen_permit(berth_ctx *ctx, const char *mode, const char *group);
 /* The listening descriptor; -1: the call has failed. */
 int listen_open(berth_ctx *ctx);
+/* Whether these options lead to where it listens. */
+bool listen_is_at(const char *path, const char *function);
+const char *listen_path(void);
+const char *listen_function(void);
 /* Nobody connects any more; removes the name if it is still ours. */
 void listen_retire(void);
 /* After the last thread has ended. Retires, unless another generation has the name now. */
@@ -102,7 +106,8 @@ struct listen_identity {
     uint64_t device, inode; /* of the name, when it was made; 0: it is not ours */
 };
 void listen_give(int fds[2], struct listen_identity *identity);
-void listen_take(const int fds[2], const struct listen_identity *identity);
+/* Permissions of the name become ours; what cannot be changed is logged. */
+void listen_take(berth_ctx *ctx, const int fds[2], const struct listen_identity *identity);
 bool listen_is_open(void);
 /* Whether the other end has this process's user. */
 bool listen_peer_is_own(int fd);
@@ -245,8 +250,11 @@ struct record {
 
 /* Listens at an abstract address of its own, for records. -1: the call has failed. */
 int inherit_listen(berth_ctx *ctx, const char **ret_name);
-/* The address for the next generation. "": the call has failed. */
-const char *inherit_wait(berth_ctx *ctx);
+
+/* For the next generation: an address, and whether the socket there is the one that it wants. */
+BERTH_STRUCT(inheritance, (string, address), (bool, listens));
+/* For one with these options; without an address the call has failed. */
+berth_inheritance inherit_wait(berth_ctx *ctx, const char *socket, const char *listener);
 /* The module is to stop: gives away all that it can. */
 void inherit_leave(berth_ctx *ctx);
 /* The last thing; true: the name of the socket is another generation's now. */
@@ -259,8 +267,11 @@ bool inherit_subscription(uint64_t id, const struct subscription *subscription);
  * goes first, as nobody knows the connection any more once it is answered and the client has gone.
  */
 bool inherit_reply(uint64_t id, const struct text *reply, const struct subscription *fresh);
-/* START of the next generation: its descriptor to the old one; -1: there is none. */
-int inherit_begin(berth_ctx *ctx);
+/*
+ * START of the next generation: its descriptor to the old one; -1: there is none. *ret_listens:
+ * whether the listening socket comes from there.
+ */
+int inherit_begin(berth_ctx *ctx, bool *ret_listens);
 /* Something has come from there. */
 void inherit_event(berth_ctx *ctx);
 
@@ -296,6 +307,8 @@ void answer_fail_call(berth_ctx *ctx, struct answer *answer);
 /* The text of a JSON string; NULL: it is none. */
 const char *json_string(berth_ctx *ctx, const char *json);
 berth_parsed json_parse(berth_ctx *ctx, const char *json);
+/* The member's text; NULL: there is none. */
+const char *json_member(const berth_parsed *object, const char *name);
 const char *code_name(int code);
 
 /* The document of rpc.discover. */

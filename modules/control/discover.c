@@ -7,24 +7,15 @@
 BERTH_IMPORT(json, host, list);
 BERTH_IMPORT(json, host, show, (string, module));
 
-/* The member's text; NULL: there is none. */
-static const char *find(const berth_parsed *object, const char *name)
-{
-    for (size_t i = 0; i < object->members.count; i++)
-        if (!strcmp(object->members.data[i].name, name))
-            return object->members.data[i].value;
-    return NULL;
-}
-
 static berth_parsed parse_member(berth_ctx *ctx, const berth_parsed *object, const char *name)
 {
-    const char *json = find(object, name);
+    const char *json = json_member(object, name);
     return json_parse(ctx, json ? json : "null");
 }
 
 static const char *find_string(berth_ctx *ctx, const berth_parsed *object, const char *name)
 {
-    const char *json = find(object, name), *text = json ? json_string(ctx, json) : NULL;
+    const char *json = json_member(object, name), *text = json ? json_string(ctx, json) : NULL;
     return text ? text : "";
 }
 

@@ -33,6 +33,7 @@ static struct {
     int heir;       /* to it */
     int parent;     /* from the generation before */
     bool unsettled; /* messages wait for subscriptions from there */
+    bool elsewhere; /* the heir listens at another place */
     bool left, inherited;
 } here = { .lock = PTHREAD_MUTEX_INITIALIZER, .waiting = -1, .heir = -1, .parent = -1 };
 
@@ -128,17 +129,18 @@ int inherit_listen(berth_ctx *ctx, const char **ret_name)
     return fd;
 }
 
-const char *inherit_wait(berth_ctx *ctx)
+berth_inheritance inherit_wait(berth_ctx *ctx, const char *socket, const char *listener)
 {
-    const char *name = "";
-    int fd = inherit_listen(ctx, &name);
+    berth_inheritance offered = { "", listen_is_at(socket, listener) };
+    int fd = inherit_listen(ctx, &offered.address);
     if (fd < 0)
-        return "";
+        return offered;
     pthread_mutex_lock(&here.lock);
     close_one(&here.waiting); /* that of one which was given up */
     here.waiting = fd;
+    here.elsewhere = !offered.listens;
     pthread_mutex_unlock(&here.lock);
-    return name;
+    return offered;
 }
 
 /* Whoever of ours has connected; it may have been given up. */
@@ -204,15 +206,39 @@ bool inherit_end(void)
 
 /* ---- the new one ---------------------------------------------------------------------------- */
 
-int inherit_begin(berth_ctx *ctx)
+/* What a generation before answers; "": there is none. */
+static const char *ask_for_address(berth_ctx *ctx, bool *ret_listens)
 {
     const berth_optional_i64 patience = { true, PATIENCE_MS };
+    struct text arguments = { 0 };
+    text_puts(&arguments, "[");
+    text_put_string(&arguments, listen_path());
+    text_puts(&arguments, ",");
+    text_put_string(&arguments, listen_function());
+    text_put(&arguments, "]", sizeof("]"));
+    const char *json = arguments.failed ? "null"
+                                        : call_host(ctx, berth_printf(ctx, "%s.heir", own_name),
+                                                    arguments.data, patience);
+    text_free(&arguments);
+    berth_parsed offered = { 0 };
+    if (!berth_failed(ctx))
+        offered = json_parse(ctx, json);
+    const char *address = json_member(&offered, "address");
+    const char *listens = json_member(&offered, "listens");
+    const char *name = address ? json_string(ctx, address) : NULL;
+    berth_clear(ctx); /* there is none before */
+    *ret_listens = listens && !strcmp(listens, "true");
+    return name ? name : "";
+}
+
+int inherit_begin(berth_ctx *ctx, bool *ret_listens)
+{
     const struct timeval limit = { PATIENCE_MS / 1000, 0 };
     struct sockaddr_un address = { .sun_family = AF_UNIX };
-    const char *json = call_host(ctx, berth_printf(ctx, "%s.heir", own_name), "[]", patience);
-    const char *name = berth_failed(ctx) ? NULL : json_string(ctx, json);
-    berth_clear(ctx); /* there is none before */
-    size_t length = name ? strlen(name) : 0;
+    bool listens = false;
+    const char *name = ask_for_address(ctx, &listens);
+    size_t length = strlen(name);
+    *ret_listens = false;
     if (!length || length > sizeof(address.sun_path) - 1)
         return -1;
     memcpy(address.sun_path + 1, name, length);
@@ -225,6 +251,7 @@ int inherit_begin(berth_ctx *ctx)
         close_one(&fd);
     here.parent = fd;
     here.unsettled = fd >= 0;
+    *ret_listens = fd >= 0 && listens;
     if (here.unsettled)
         subscriptions_unsettle();
     return fd;
@@ -254,18 +281,26 @@ static void orphaned(berth_ctx *ctx)
     }
 }
 
+/* Without a descriptor it is not for us. */
+static void take_listener(berth_ctx *ctx, const char *data, size_t size, int fds[DESCRIPTORS_MAX])
+{
+    struct listen_identity identity = { 0 };
+    if (fds[0] < 0)
+        return;
+    memcpy(&identity, data, size < sizeof(identity) ? size : sizeof(identity));
+    listen_take(ctx, fds, &identity);
+    pool_listen(fds[0]);
+    fds[0] = fds[1] = -1;
+}
+
 static void take(berth_ctx *ctx, const struct record *head, const char *data, size_t size,
                  int fds[DESCRIPTORS_MAX])
 {
     if (head->type == RECORD_BEGIN) {
         subscription_numbers(head->number);
     } else if (head->type == RECORD_LISTENER) {
-        struct listen_identity identity = { 0 };
-        memcpy(&identity, data, size < sizeof(identity) ? size : sizeof(identity));
-        listen_take(fds, &identity);
-        pool_listen(fds[0]);
+        take_listener(ctx, data, size, fds);
         settle();
-        fds[0] = fds[1] = -1;
     } else {
         connections_inherit(ctx, head, data, size, fds[0]);
         fds[0] = -1;
@@ -315,6 +350,10 @@ static bool give_all(void)
         return false;
     pool_listen(-1);
     connections_hand_over();
+    if (here.elsewhere) {
+        listen_retire();
+        return send_record(&last, NULL, 0, NULL, 0);
+    }
     return send_record(&last, &identity, sizeof(identity), fds, fds[1] < 0 ? 1 : DESCRIPTORS_MAX);
 }
 

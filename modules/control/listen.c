@@ -136,6 +136,15 @@ static int group_find(berth_ctx *ctx, const char *name)
     return -1;
 }
 
+/* Whom the name lets in. */
+static int permit(berth_ctx *ctx)
+{
+    const char *path = here.address.sun_path;
+    if (here.for_group && lchown(path, (uid_t)-1, here.group))
+        return fail(ctx, "cannot be given to the group");
+    return chmod(path, here.mode) ? fail(ctx, "its mode cannot be set") : 0;
+}
+
 /* Nobody can connect before listen, and until then the mode is set. */
 static int bind_and_listen(berth_ctx *ctx)
 {
@@ -151,10 +160,8 @@ static int bind_and_listen(berth_ctx *ctx)
         return fail(ctx, "cannot be looked at");
     here.device = status.st_dev;
     here.inode = status.st_ino;
-    if (here.for_group && lchown(path, (uid_t)-1, here.group))
-        return fail(ctx, "cannot be given to the group");
-    if (chmod(path, here.mode))
-        return fail(ctx, "its mode cannot be set");
+    if (permit(ctx))
+        return -1;
     if (listen(here.socket, BACKLOG))
         return fail(ctx, "nobody can connect");
     return here.socket;
@@ -208,13 +215,17 @@ int listen_open(berth_ctx *ctx)
     return -1;
 }
 
-void listen_retire(void)
+static bool has_name(void)
 {
     struct stat status;
-    const char *path = here.address.sun_path;
-    if (here.inode && !lstat(path, &status) && status.st_dev == here.device &&
-        status.st_ino == here.inode)
-        unlink(path);
+    return here.inode && !lstat(here.address.sun_path, &status) && status.st_dev == here.device &&
+           status.st_ino == here.inode;
+}
+
+void listen_retire(void)
+{
+    if (has_name())
+        unlink(here.address.sun_path);
     here.inode = 0;
     if (here.socket >= 0 && !here.handed)
         shutdown(here.socket, SHUT_RDWR);
@@ -246,13 +257,32 @@ void listen_give(int fds[2], struct listen_identity *identity)
     *identity = (struct listen_identity){ here.device, here.inode };
 }
 
-void listen_take(const int fds[2], const struct listen_identity *identity)
+void listen_take(berth_ctx *ctx, const int fds[2], const struct listen_identity *identity)
 {
     here.socket = fds[0];
     here.lock = fds[1];
     here.handed = fds[1] < 0;
     here.device = (dev_t)identity->device;
     here.inode = (ino_t)identity->inode;
+    if (has_name() && permit(ctx)) {
+        berth_log(ctx, BERTH_LOG_ERROR, "%s", berth_error_text(ctx));
+        berth_clear(ctx);
+    }
+}
+
+bool listen_is_at(const char *path, const char *function)
+{
+    return !strcmp(path, here.address.sun_path) && !strcmp(function, here.function);
+}
+
+const char *listen_path(void)
+{
+    return here.address.sun_path;
+}
+
+const char *listen_function(void)
+{
+    return here.function;
 }
 
 bool listen_is_open(void)

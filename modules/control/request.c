@@ -17,6 +17,14 @@ berth_parsed json_parse(berth_ctx *ctx, const char *json)
     return host_parse(ctx, json);
 }
 
+const char *json_member(const berth_parsed *object, const char *name)
+{
+    for (size_t i = 0; i < object->members.count; i++)
+        if (!strcmp(object->members.data[i].name, name))
+            return object->members.data[i].value;
+    return NULL;
+}
+
 /* ---- answers -------------------------------------------------------------------------------- */
 
 static void put_id(struct text *reply, const char *id)

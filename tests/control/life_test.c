@@ -534,6 +534,82 @@ static void a_large_rest_is_handed_over(void)
 }
 
 /* START of the next one fails: the old one goes on with everything. */
+/* As with any option, and with those who are connected. */
+static void a_reload_may_listen_elsewhere(const char *placement)
+{
+    struct berth_error error;
+    struct stat status;
+    const char *elsewhere = berth_test_format("%s/elsewhere", berth_test_dir());
+    const struct berth_reload_options how = {
+        .size = sizeof(how),
+        .options = berth_test_format("{\"socket\":\"%s\",\"mode\":\"0640\"}", elsewhere),
+    };
+    begin(placement, "");
+    const char *before = control_path();
+    CHECK_STR(client_call(client, "subscribe", "[[\"news.>\"]]"), result_line("1", "1"));
+    CHECK_CODE(berth_host_reload_with(host, "control", &how, NULL, &error), BERTH_OK, &error);
+    int fd = client_connect(elsewhere);
+    CHECK(fd >= 0);
+    close(fd);
+    CHECK(!stat(elsewhere, &status) && (status.st_mode & 07777) == 0640);
+    CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
+    CHECK_CALL(host, "publisher.ring", "[]", "null");
+    CHECK_CONTAINS(client_line(client), "\"subscription\":1,\"topic\":\"news.bell\"");
+    CHECK(!berth_test_exists(before));
+    CHECK(!berth_test_exists(berth_test_format("%s.lock", before)));
+    unload("control");
+    CHECK(!berth_test_exists(elsewhere));
+}
+
+static void a_reload_may_listen_elsewhere_inline(void)
+{
+    a_reload_may_listen_elsewhere("inline");
+}
+
+static void a_reload_may_listen_elsewhere_in_a_worker(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    a_reload_may_listen_elsewhere("process");
+}
+
+/* Nor is another host's lock in the way of the reload taken from it. */
+static void a_reload_does_not_listen_at_anothers(void)
+{
+    struct berth_error error;
+    begin("inline", "");
+    const char *anothers = berth_test_format("%s/another", berth_test_dir());
+    const struct berth_reload_options how = {
+        .size = sizeof(how), .options = berth_test_format("{\"socket\":\"%s\"}", anothers)
+    };
+    berth_host *other = berth_test_host(NULL);
+    const struct berth_load_options there = { .size = sizeof(there), .options = how.options };
+    CHECK_CODE(
+        berth_host_load(other, berth_test_built("modules/control/control.so"), &there, &error),
+        BERTH_OK, &error);
+    CHECK_CODE(berth_host_reload_with(host, "control", &how, NULL, &error), BERTH_ALREADY_EXISTS,
+               &error);
+    CHECK_CONTAINS(error.text, "another host listens at ");
+    CHECK(berth_test_exists(anothers));
+    CHECK(berth_test_exists(berth_test_format("%s.lock", anothers)));
+    CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
+    berth_host_free(other);
+}
+
+static void the_mode_may_change_with_a_reload(void)
+{
+    struct berth_error error;
+    struct stat status;
+    begin("inline", "");
+    const struct berth_reload_options how = {
+        .size = sizeof(how),
+        .options = berth_test_format("{\"socket\":\"%s\",\"mode\":\"0660\"}", control_path()),
+    };
+    CHECK_CODE(berth_host_reload_with(host, "control", &how, NULL, &error), BERTH_OK, &error);
+    CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
+    EVENTUALLY(!stat(control_path(), &status) && (status.st_mode & 07777) == 0660);
+}
+
 static void a_reload_that_fails_changes_nothing(void)
 {
     struct berth_error error;
@@ -542,7 +618,7 @@ static void a_reload_that_fails_changes_nothing(void)
     for (int i = 0; i < 3; i++)
         CHECK_CODE(berth_host_reload(host, "control", berth_test_fixture("math"), NULL, &error),
                    BERTH_FAILED_PRECONDITION, &error);
-    CALL(host, "control.heir", "[]"); /* as far as one came that was given up then */
+    CALL(host, "control.heir", "[\"\",\"\"]"); /* as far as one came that was given up then */
     CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
     reload();
     CHECK_CALL(host, "publisher.ring", "[]", "null");
@@ -585,6 +661,10 @@ static const struct berth_test tests[] = {
     { "reloads_under_load_in_a_worker", reloads_under_load_in_a_worker },
     { "a_large_rest_is_handed_over", a_large_rest_is_handed_over },
     { "no_subscription_is_left_behind", no_subscription_is_left_behind },
+    { "a_reload_may_listen_elsewhere_inline", a_reload_may_listen_elsewhere_inline },
+    { "a_reload_may_listen_elsewhere_in_a_worker", a_reload_may_listen_elsewhere_in_a_worker },
+    { "a_reload_does_not_listen_at_anothers", a_reload_does_not_listen_at_anothers },
+    { "the_mode_may_change_with_a_reload", the_mode_may_change_with_a_reload },
     { "a_reload_that_fails_changes_nothing", a_reload_that_fails_changes_nothing },
     { "a_worker_that_dies_comes_back", a_worker_that_dies_comes_back },
     { "the_end", control_end },
