@@ -53,10 +53,11 @@ static bool begins(const char *words, const char *with)
 static const char *without_thread(const char *words)
 {
     size_t length = strlen(own_name);
-    static const char frame[] = ".callback" ARROW;
-    return begins(words, own_name) && begins(words + length, frame)
-               ? words + length + sizeof(frame) - 1
-               : words;
+    static const char *const frames[] = { ".callback" ARROW, ".callback: " };
+    for (size_t i = 0; i < 2; i++)
+        if (begins(words, own_name) && begins(words + length, frames[i]))
+            return words + length + strlen(frames[i]);
+    return words;
 }
 
 /* Further inside, where an error is part of another one, the chain begins here all the same. */
@@ -84,7 +85,7 @@ static const char *without_way(const char *words)
 
 void answer_fail_call(berth_ctx *ctx, struct answer *answer)
 {
-    char words[1024]; /* the text ends with the error; an error's is not longer */
+    char words[4096]; /* the text ends with the error; an error's is not longer */
     int code = berth_error_code(ctx);
     snprintf(words, sizeof(words), "%s", without_way(without_thread(berth_error_text(ctx))));
     berth_clear(ctx);
@@ -187,9 +188,10 @@ static void call_function(berth_ctx *ctx, const char *function, const char *argu
                           berth_optional_i64 timeout, struct answer *answer)
 {
     if (!is_function(function)) {
-        answer_fail(answer, RPC_METHOD_NOT_FOUND, BERTH_NOT_FOUND,
-                    berth_printf(ctx, "there is no method %.100s; functions are module.function",
-                                 function));
+        berth_fail(ctx, BERTH_NOT_FOUND, "there is no method %.100s; functions are module.function",
+                   function);
+        answer_fail_call(ctx, answer);
+        answer->rpc = RPC_METHOD_NOT_FOUND;
         return;
     }
     answer->result = host_call(ctx, function, arguments, timeout);

@@ -62,11 +62,7 @@ __attribute__((format(printf, 2, 3))) static void draft_add(struct draft *draft,
  */
 static void draft_sanitize(struct draft *draft)
 {
-    for (size_t start = 0, bad;
-         !berth_utf8_valid(draft->text + start, draft->length - start, &bad);) {
-        start += bad;
-        draft->text[start] = '?';
-    }
+    berth_utf8_repair(draft->text, draft->length);
     for (size_t i = 0; i < draft->length; i++) {
         unsigned char c = (unsigned char)draft->text[i];
         if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f)

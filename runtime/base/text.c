@@ -57,6 +57,14 @@ bool berth_utf8_valid(const void *data, size_t size, size_t *ret_bad)
     return true;
 }
 
+void berth_utf8_repair(char *text, size_t size)
+{
+    for (size_t from = 0, bad; !berth_utf8_valid(text + from, size - from, &bad); from++) {
+        from += bad;
+        text[from] = '?';
+    }
+}
+
 size_t berth_utf8_cut(const char *text, size_t size)
 {
     /* The last character begins at most four bytes before the end; its head tells its length. */

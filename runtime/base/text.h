@@ -18,6 +18,8 @@ static inline bool berth_text_equal(const char *a, const char *b)
  * NUL is allowed. ret_bad may be NULL: the offset of the first character that is not.
  */
 bool berth_utf8_valid(const void *data, size_t size, size_t *ret_bad);
+/* Has every byte that is none be a '?'. */
+void berth_utf8_repair(char *text, size_t size);
 /* The longest length <= size that does not cut a character. Reads no more than size bytes. */
 size_t berth_utf8_cut(const char *text, size_t size);
 /*

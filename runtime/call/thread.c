@@ -451,6 +451,7 @@ static void fault_add(berth_ctx *ctx, int code, const char *text, const char *jo
     snprintf(words, size, "%s%s%s%s%s%s", names ? chain : "", names ? joint : "", text,
              cause ? " (because: " : "", cause ? cause : "", cause ? ")" : "");
     words[berth_utf8_cut(words, strlen(words))] = '\0';
+    berth_utf8_repair(words, strlen(words)); /* a module may have written anything */
     fault->text = words;
     faults_drop(thread, ctx);
     fault_put(thread, fault, ctx, code);

@@ -183,29 +183,17 @@ static int on_serve(void *user, berth_ctx *under, const struct berth_received *r
                          result, error);
 }
 
-/* Text that can be shown: what is no UTF-8 is a question mark. */
-static void clean(unsigned char *text)
-{
-    size_t size = strlen((const char *)text), bad, from = 0;
-
-    while (!berth_utf8_valid(text + from, size - from, &bad)) {
-        from += bad;
-        text[from++] = '?';
-    }
-}
-
 static void pass_line_on(struct process_carrier *self, struct berth_received *note)
 {
     size_t size = note->wire.size < LINE_MAX_SIZE ? note->wire.size : LINE_MAX_SIZE;
-    unsigned char *text = note->data;
+    char *text = (char *)note->data;
 
     text[size] = '\0'; /* there is room: a frame's data ends with a NUL */
-    size_t words = strlen((const char *)text);
-    unsigned char *chain = words < size ? text + words + 1 : text + size;
-    clean(text);
-    clean(chain);
-    self->upcalls->log(self->upcalls->user, note->wire.kind, (const char *)chain,
-                       (const char *)text, note->wire.echo != 0);
+    size_t words = strlen(text);
+    char *chain = words < size ? text + words + 1 : text + size;
+    berth_utf8_repair(text, words);
+    berth_utf8_repair(chain, strlen(chain));
+    self->upcalls->log(self->upcalls->user, note->wire.kind, chain, text, note->wire.echo != 0);
 }
 
 static void on_note(void *user, struct berth_received *note)

@@ -68,14 +68,13 @@ bool berth_log_tell(struct berth_generation *generation)
 /* One line of UTF-8, whatever a module has written. */
 static void make_line(char *text)
 {
-    size_t size = strlen(text), bad;
+    size_t size = strlen(text);
     while (size && text[size - 1] == '\n')
         text[--size] = '\0';
     for (size_t i = 0; i < size; i++)
         if (text[i] == '\n' || text[i] == '\r')
             text[i] = ' ';
-    while (!berth_utf8_valid(text, size, &bad))
-        text[bad] = '?';
+    berth_utf8_repair(text, size);
 }
 
 bool berth_log_is_echo(struct berth_host *host)

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runtime/base/text.h"
+
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static berth_host *host;
@@ -327,6 +329,23 @@ static void errors_have_code_words_and_data(void)
     run_errors("inline");
 }
 
+/* Whatever a module or a client writes, and however long, an answer is UTF-8. */
+static void errors_are_utf_8(void)
+{
+    char text[2200] = "a";
+    struct berth_error error;
+    begin("inline");
+    REQUIRE(berth_test_load(host, "faulty", "inline", NULL, &error) == BERTH_OK);
+    for (size_t i = 1; i + 2 < sizeof(text); i += 2) {
+        memcpy(text + i, "é", 3);
+        const char *line = client_call(client, text, "[]");
+        CHECK(berth_utf8_valid(line, strlen(line), NULL));
+        line = client_call(client, "faulty.fail", berth_test_format("[3,\"%s\"]", text));
+        CHECK(berth_utf8_valid(line, strlen(line), NULL));
+    }
+    CHECK_CONTAINS(client_call(client, "faulty.mumble", "[]"), "faulty.mumble: not ?!");
+}
+
 static void errors_in_a_worker_are_the_same(void)
 {
     run_errors("process");
@@ -619,6 +638,7 @@ static const struct berth_test tests[] = {
     { "call_takes_a_timeout_in_a_worker", call_takes_a_timeout_in_a_worker },
     { "wrong_params_are_told_why", wrong_params_are_told_why },
     { "errors_have_code_words_and_data", errors_have_code_words_and_data },
+    { "errors_are_utf_8", errors_are_utf_8 },
     { "errors_in_a_worker_are_the_same", errors_in_a_worker_are_the_same },
     { "discovery_inline", discovery_inline },
     { "discovery_in_a_worker", discovery_in_a_worker },
