@@ -11,9 +11,10 @@
 #include "runtime/value/json.h"
 
 int berth_reconfigure_init(struct berth_reconfigure *reconfigure, struct berth_local *local,
-                           const struct berth_config *config, struct berth_error *error)
+                           const struct berth_config *config, const struct berth_notify *notify,
+                           struct berth_error *error)
 {
-    *reconfigure = (struct berth_reconfigure){ .local = local, .config = config };
+    *reconfigure = (struct berth_reconfigure){ .local = local, .config = config, .notify = notify };
     pthread_mutex_init(&reconfigure->lock, NULL);
     return berth_roster_fill(&reconfigure->roster, config, error);
 }
@@ -234,12 +235,16 @@ static int read_and_change(struct berth_reconfigure *reconfigure, struct berth_b
     struct berth_roster to = { .count = 0 };
     struct berth_applied applied;
     struct berth_search search;
+    const char *file = reconfigure->config->file;
 
+    berth_notify_reloading(reconfigure->notify, "reading %s again", file);
     berth_applied_init(&applied);
     int code = tell_error(read_again(reconfigure, &config, &search, &to, error), error);
     if (code == BERTH_OK)
         code = change(reconfigure, &to, &applied, error);
     tell(reconfigure, code, &applied);
+    berth_notify_ready(reconfigure->notify, "%s is %sapplied", file,
+                       code == BERTH_OK ? "" : "not ");
     if (report)
         write_report(reconfigure, &config, &applied, code, error, report);
     berth_applied_deinit(&applied);

@@ -10,11 +10,13 @@
 
 #include "runtime/shell/apply.h"
 #include "runtime/shell/local.h"
+#include "runtime/shell/notify.h"
 #include "runtime/shell/roster.h"
 
 struct berth_reconfigure {
     struct berth_local *local;
     const struct berth_config *config; /* by which the host was made */
+    const struct berth_notify *notify; /* who is told when it begins and ends */
     struct berth_roster roster;        /* what runs by it, or by a later one */
     pthread_mutex_t lock;              /* one reading at a time */
     bool closed;                       /* no more of them */
@@ -25,7 +27,8 @@ struct berth_reconfigure {
  * borrowed. To be deinit'ed in any case.
  */
 int berth_reconfigure_init(struct berth_reconfigure *reconfigure, struct berth_local *local,
-                           const struct berth_config *config, struct berth_error *error);
+                           const struct berth_config *config, const struct berth_notify *notify,
+                           struct berth_error *error);
 /* The host has started: what it had to leave out is not there. */
 void berth_reconfigure_started(struct berth_reconfigure *reconfigure);
 void berth_reconfigure_deinit(struct berth_reconfigure *reconfigure);

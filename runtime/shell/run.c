@@ -37,22 +37,13 @@ struct run {
     struct berth_crash crash;
 };
 
-static int apply_again(struct run *run, bool wait, struct berth_buffer *report,
-                       struct berth_error *error)
-{
-    berth_notify_reloading(&run->notify, "reading %s again", run->file);
-    int code = berth_reconfigure(&run->reconfigure, wait, report, error);
-    berth_notify_ready(&run->notify, "%s is %sapplied", run->file, code == BERTH_OK ? "" : "not ");
-    return code;
-}
-
 /* A call of run.reconfigure. */
 static int reconfigure(void *user, struct berth_buffer *report, struct berth_error *error)
 {
     struct run *run = user;
 
     berth_log_info("reading %s again, as it is asked to", run->file);
-    return apply_again(run, false, report, error);
+    return berth_reconfigure(&run->reconfigure, false, report, error);
 }
 
 /* SIGHUP. True: it is one of the signals that end the host. */
@@ -62,7 +53,7 @@ static bool hang_up(struct run *run)
 
     if (run->file) {
         berth_log_info("SIGHUP: reading %s again", run->file);
-        apply_again(run, true, NULL, &error);
+        berth_reconfigure(&run->reconfigure, true, NULL, &error);
         return false;
     }
     if (run->bound && berth_terminal_gone())
@@ -141,7 +132,8 @@ static int configure(struct run *run, struct berth_error *error)
     if (code == BERTH_OK)
         code = tell_problems(run, error);
     if (code == BERTH_OK)
-        code = berth_reconfigure_init(&run->reconfigure, &run->local, &run->config, error);
+        code = berth_reconfigure_init(&run->reconfigure, &run->local, &run->config, &run->notify,
+                                      error);
     return code;
 }
 

@@ -33,6 +33,18 @@ BERTH_START
 }
 C
 
+build_module eager <<'C'
+#include <berth/module.h>
+BERTH_MODULE("eager", "1.0.0", "Has the configuration applied as soon as it begins.");
+BERTH_IMPORT(json, run, reconfigure);
+BERTH_START
+{
+    run_reconfigure(ctx);
+    berth_log(ctx, BERTH_LOG_WARNING, "refused: %s", berth_error_text(ctx));
+    berth_clear(ctx);
+}
+C
+
 # ---- What is told ----
 
 export NOTIFY_SOCKET=$work/notify
@@ -72,12 +84,15 @@ export NOTIFY_SOCKET=$work/again
 listen "$NOTIFY_SOCKET" told
 echo '{}' >again.conf
 begin --config again.conf
+echo '{"modules": {"eager": {"file": "eager.so"}}}' >again.conf
 kill -HUP "$host"
 wait_for 'is applied' told
 kill -TERM "$host" && finish
 tap_run "a configuration that is read again" grep -qE \
     '^RELOADING=1\\nMONOTONIC_USEC=[0-9]+\\nSTATUS=reading again.conf again$' told
 tap_run "makes it ready again" grep -q '^READY=1\\nSTATUS=again.conf is applied$' told
+tap_run "and not before, when a module asks for the same meanwhile" test "$(grep -c RELOADING told)" = 1 -a \
+    "$(grep -c READY told)" = 2 -a "$(grep -c 'eager.*just being applied' err)" = 1
 kill "$listener" && wait "$listener" 2>/dev/null
 
 NOTIFY_SOCKET=$work/none begin
