@@ -106,6 +106,19 @@ void berth_host_unsubscribe(berth_host *host, uint64_t id)
 
 /* ---- what is there ---- */
 
+/* The buffer's text as a result, unless there is an error already. */
+static int take_text(struct berth_buffer *buffer, int code, char **ret_text,
+                     struct berth_error *error)
+{
+    char *text = code == BERTH_OK ? berth_buffer_take(buffer, NULL) : NULL;
+    berth_buffer_deinit(buffer);
+    if (code == BERTH_OK && !text)
+        code = berth_error_nomem(error);
+    if (code == BERTH_OK)
+        *ret_text = text;
+    return code;
+}
+
 static void member(struct berth_buffer *buffer, const char *name, const char *text)
 {
     berth_buffer_format(buffer, ",\"%s\":", name);
@@ -167,11 +180,7 @@ int berth_host_list(berth_host *host, char **ret_json, struct berth_error *error
     }
     pthread_mutex_unlock(&host->lock);
     berth_buffer_text(&buffer, "]}");
-    char *text = berth_buffer_take(&buffer, NULL);
-    if (!text)
-        return berth_error_nomem(error);
-    *ret_json = text;
-    return BERTH_OK;
+    return take_text(&buffer, BERTH_OK, ret_json, error);
 }
 
 int berth_host_show(berth_host *host, const char *name, char **ret_json, struct berth_error *error)
@@ -186,25 +195,7 @@ int berth_host_show(berth_host *host, const char *name, char **ret_json, struct 
                    ? berth_manifest_json(module->current->image->manifest, &buffer, error)
                    : berth_error_set(error, BERTH_NOT_FOUND, "no module %s is loaded", name);
     pthread_mutex_unlock(&host->lock);
-    char *text = code == BERTH_OK ? berth_buffer_take(&buffer, NULL) : NULL;
-    berth_buffer_deinit(&buffer);
-    if (code == BERTH_OK && !text)
-        code = berth_error_nomem(error);
-    if (code == BERTH_OK)
-        *ret_json = text;
-    return code;
-}
-
-static int take_text(struct berth_buffer *buffer, int code, char **ret_text,
-                     struct berth_error *error)
-{
-    char *text = code == BERTH_OK ? berth_buffer_take(buffer, NULL) : NULL;
-    berth_buffer_deinit(buffer);
-    if (code == BERTH_OK && !text)
-        code = berth_error_nomem(error);
-    if (code == BERTH_OK)
-        *ret_text = text;
-    return code;
+    return take_text(&buffer, code, ret_json, error);
 }
 
 int berth_manifest_read(const char *file, char **ret_json, char **ret_text,
