@@ -85,64 +85,89 @@ static int text_from(const struct berth_type *type, const char *name,
     return code;
 }
 
-int berth_value_from(const struct berth_type *type, const char *name,
-                     const struct berth_value *value, void *room, const void **ret_place,
+/* Of a kind that nothing else is turned into. */
+static int same_from(const struct berth_type *type, const char *name,
+                     const struct berth_value *value, uint32_t kind, void *ret_value,
                      struct berth_error *error)
 {
-    *ret_place = room;
-    if (value->kind == BERTH_VALUE_MEMORY) {
-        if (!value->as.memory)
-            return berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s is NULL", name);
-        *ret_place = value->as.memory;
-        return berth_value_check(type, value->as.memory, error) == BERTH_OK
-                   ? BERTH_OK
-                   : berth_error_prefix(error, "argument %s: ", name);
-    }
+    if (value->kind != kind ||
+        (kind == BERTH_VALUE_BYTES && !value->as.bytes.data && value->as.bytes.size))
+        return mismatch(type, name, error);
+    memcpy(ret_value, &value->as, type->size);
+    return BERTH_OK;
+}
+
+static int element_from(const struct berth_type *type, const char *name,
+                        const struct berth_value *value, void *room, struct berth_error *error)
+{
     switch (type->kind) {
     case BERTH_KIND_BOOL:
-        if (value->kind != BERTH_VALUE_BOOL)
-            return mismatch(type, name, error);
-        memcpy(room, &value->as.boolean, sizeof(bool));
-        return BERTH_OK;
+        return same_from(type, name, value, BERTH_VALUE_BOOL, room, error);
+    case BERTH_KIND_BYTES:
+        return same_from(type, name, value, BERTH_VALUE_BYTES, room, error);
+    case BERTH_KIND_HANDLE:
+        return same_from(type, name, value, BERTH_VALUE_HANDLE, room, error);
     case BERTH_KIND_F32:
     case BERTH_KIND_F64:
         return decimal_from(type, name, value, room, error);
     case BERTH_KIND_STRING:
     case BERTH_KIND_JSON:
         return text_from(type, name, value, room, error);
-    case BERTH_KIND_BYTES:
-        if (value->kind != BERTH_VALUE_BYTES || (!value->as.bytes.data && value->as.bytes.size))
-            return mismatch(type, name, error);
-        memcpy(room, &value->as.bytes, sizeof value->as.bytes);
-        return BERTH_OK;
-    case BERTH_KIND_HANDLE:
-        if (value->kind != BERTH_VALUE_HANDLE)
-            return mismatch(type, name, error);
-        memcpy(room, &value->as.u64, sizeof value->as.u64);
-        return BERTH_OK;
-    case BERTH_KIND_OPTIONAL:
-        memset(room, 0, type->size <= 32 ? type->size : 0);
-        if (value->kind == BERTH_VALUE_VOID && type->size <= 32)
-            return BERTH_OK;
-        if (type->element->kind == BERTH_KIND_STRING || type->element->kind == BERTH_KIND_JSON)
-            return text_from(type->element, name, value, room, error);
-        if (type->size > 32 || type->element->kind == BERTH_KIND_STRUCT)
-            return mismatch(type, name, error);
-        *(bool *)room = true;
-        return berth_value_from(type->element, name, value,
-                                (char *)room + (type->size - type->element->size), ret_place,
-                                error) == BERTH_OK
-                   ? (*ret_place = room, BERTH_OK)
-               : error ? error->code
-                       : BERTH_INVALID_ARGUMENT;
     case BERTH_KIND_VOID:
     case BERTH_KIND_ARRAY:
     case BERTH_KIND_STRUCT:
+    case BERTH_KIND_OPTIONAL:
         return mismatch(type, name, error);
     default:
         return integer_from(type, name, value, room, error);
     }
 }
+
+static int optional_from(const struct berth_type *type, const char *name,
+                         const struct berth_value *value, void *room, struct berth_error *error)
+{
+    const struct berth_type *element = type->element;
+    bool fits = type->size <= BERTH_VALUE_ROOM;
+    if (fits)
+        memset(room, 0, type->size);
+    if (fits && value->kind == BERTH_VALUE_VOID)
+        return BERTH_OK;
+    if (element->kind == BERTH_KIND_STRING || element->kind == BERTH_KIND_JSON)
+        return text_from(element, name, value, room, error); /* without one it is NULL */
+    if (!fits)
+        return mismatch(type, name, error);
+    *(bool *)room = true;
+    return element_from(element, name, value, (char *)room + (type->size - element->size), error);
+}
+
+/* The caller's own, as a module would give it. */
+static int memory_from(const struct berth_type *type, const char *name,
+                       const struct berth_value *value, struct berth_error *error)
+{
+    if (!value->as.memory)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "argument %s is NULL", name);
+    return berth_value_check(type, value->as.memory, error) == BERTH_OK
+               ? BERTH_OK
+               : berth_error_prefix(error, "argument %s: ", name);
+}
+
+int berth_value_from(const struct berth_type *type, const char *name,
+                     const struct berth_value *value, void *room, const void **ret_place,
+                     struct berth_error *error)
+{
+    *ret_place = value->kind == BERTH_VALUE_MEMORY ? value->as.memory : room;
+    if (value->kind == BERTH_VALUE_MEMORY)
+        return memory_from(type, name, value, error);
+    return type->kind == BERTH_KIND_OPTIONAL ? optional_from(type, name, value, room, error)
+                                             : element_from(type, name, value, room, error);
+}
+
+/* case: what is in memory as a C type becomes a value's member. */
+#define GIVES(type_kind, value_kind, member, type)    \
+    case BERTH_KIND_##type_kind:                      \
+        ret_value->kind = BERTH_VALUE_##value_kind;   \
+        ret_value->as.member = *(const type *)memory; \
+        break
 
 void berth_value_to(const struct berth_type *type, const void *memory,
                     struct berth_value *ret_value)
@@ -152,63 +177,21 @@ void berth_value_to(const struct berth_type *type, const void *memory,
     case BERTH_KIND_VOID:
         ret_value->kind = BERTH_VALUE_VOID;
         break;
-    case BERTH_KIND_BOOL:
-        ret_value->kind = BERTH_VALUE_BOOL;
-        ret_value->as.boolean = *(const bool *)memory;
-        break;
-    case BERTH_KIND_I8:
-        ret_value->as.i64 = *(const int8_t *)memory;
-        ret_value->kind = BERTH_VALUE_I64;
-        break;
-    case BERTH_KIND_I16:
-        ret_value->as.i64 = *(const int16_t *)memory;
-        ret_value->kind = BERTH_VALUE_I64;
-        break;
-    case BERTH_KIND_I32:
-        ret_value->as.i64 = *(const int32_t *)memory;
-        ret_value->kind = BERTH_VALUE_I64;
-        break;
-    case BERTH_KIND_I64:
-        ret_value->as.i64 = *(const int64_t *)memory;
-        ret_value->kind = BERTH_VALUE_I64;
-        break;
-    case BERTH_KIND_U8:
-        ret_value->as.u64 = *(const uint8_t *)memory;
-        ret_value->kind = BERTH_VALUE_U64;
-        break;
-    case BERTH_KIND_U16:
-        ret_value->as.u64 = *(const uint16_t *)memory;
-        ret_value->kind = BERTH_VALUE_U64;
-        break;
-    case BERTH_KIND_U32:
-        ret_value->as.u64 = *(const uint32_t *)memory;
-        ret_value->kind = BERTH_VALUE_U64;
-        break;
-    case BERTH_KIND_U64:
-        ret_value->as.u64 = *(const uint64_t *)memory;
-        ret_value->kind = BERTH_VALUE_U64;
-        break;
-    case BERTH_KIND_F32:
-        ret_value->as.f64 = *(const float *)memory;
-        ret_value->kind = BERTH_VALUE_F64;
-        break;
-    case BERTH_KIND_F64:
-        ret_value->as.f64 = *(const double *)memory;
-        ret_value->kind = BERTH_VALUE_F64;
-        break;
-    case BERTH_KIND_STRING:
-    case BERTH_KIND_JSON:
-        ret_value->as.string = *(const char *const *)memory;
-        ret_value->kind = type->kind == BERTH_KIND_JSON ? BERTH_VALUE_JSON : BERTH_VALUE_STRING;
-        break;
-    case BERTH_KIND_BYTES:
-        ret_value->as.bytes = *(const berth_bytes *)memory;
-        ret_value->kind = BERTH_VALUE_BYTES;
-        break;
-    case BERTH_KIND_HANDLE:
-        ret_value->as.u64 = *(const uint64_t *)memory;
-        ret_value->kind = BERTH_VALUE_HANDLE;
-        break;
+        GIVES(BOOL, BOOL, boolean, bool);
+        GIVES(I8, I64, i64, int8_t);
+        GIVES(I16, I64, i64, int16_t);
+        GIVES(I32, I64, i64, int32_t);
+        GIVES(I64, I64, i64, int64_t);
+        GIVES(U8, U64, u64, uint8_t);
+        GIVES(U16, U64, u64, uint16_t);
+        GIVES(U32, U64, u64, uint32_t);
+        GIVES(U64, U64, u64, uint64_t);
+        GIVES(F32, F64, f64, float);
+        GIVES(F64, F64, f64, double);
+        GIVES(STRING, STRING, string, char *const);
+        GIVES(JSON, JSON, string, char *const);
+        GIVES(BYTES, BYTES, bytes, berth_bytes);
+        GIVES(HANDLE, HANDLE, u64, uint64_t);
     default:
         break;
     }
