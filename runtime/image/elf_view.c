@@ -221,92 +221,54 @@ static int read_segments(struct berth_elf_view *view, struct berth_error *error)
 
 static enum berth_elf_tag tag_of(int64_t tag)
 {
-    switch (tag) {
-    case DT_STRTAB:
-        return BERTH_DT_STRTAB;
-    case DT_STRSZ:
-        return BERTH_DT_STRSZ;
-    case DT_SYMTAB:
-        return BERTH_DT_SYMTAB;
-    case DT_SYMENT:
-        return BERTH_DT_SYMENT;
-    case DT_HASH:
-        return BERTH_DT_HASH;
-    case DT_GNU_HASH:
-        return BERTH_DT_GNU_HASH;
-    case DT_SONAME:
-        return BERTH_DT_SONAME;
-    case DT_RPATH:
-        return BERTH_DT_RPATH;
-    case DT_RUNPATH:
-        return BERTH_DT_RUNPATH;
-    case DT_FLAGS:
-        return BERTH_DT_FLAGS;
-    case DT_FLAGS_1:
-        return BERTH_DT_FLAGS_1;
-    case DT_SYMBOLIC:
-        return BERTH_DT_SYMBOLIC;
-    case DT_TEXTREL:
-        return BERTH_DT_TEXTREL;
-    case DT_BIND_NOW:
-        return BERTH_DT_BIND_NOW;
-    case DT_RELA:
-        return BERTH_DT_RELA;
-    case DT_RELASZ:
-        return BERTH_DT_RELASZ;
-    case DT_RELAENT:
-        return BERTH_DT_RELAENT;
-    case DT_RELACOUNT:
-        return BERTH_DT_RELACOUNT;
-    case DT_REL:
-        return BERTH_DT_REL;
-    case DT_RELSZ:
-        return BERTH_DT_RELSZ;
-    case DT_RELR:
-        return BERTH_DT_RELR;
-    case DT_RELRSZ:
-        return BERTH_DT_RELRSZ;
-    case DT_RELRENT:
-        return BERTH_DT_RELRENT;
-    case DT_JMPREL:
-        return BERTH_DT_JMPREL;
-    case DT_PLTRELSZ:
-        return BERTH_DT_PLTRELSZ;
-    case DT_PLTREL:
-        return BERTH_DT_PLTREL;
-    case DT_PLTGOT:
-        return BERTH_DT_PLTGOT;
-    case DT_INIT:
-        return BERTH_DT_INIT;
-    case DT_FINI:
-        return BERTH_DT_FINI;
-    case DT_INIT_ARRAY:
-        return BERTH_DT_INIT_ARRAY;
-    case DT_INIT_ARRAYSZ:
-        return BERTH_DT_INIT_ARRAYSZ;
-    case DT_FINI_ARRAY:
-        return BERTH_DT_FINI_ARRAY;
-    case DT_FINI_ARRAYSZ:
-        return BERTH_DT_FINI_ARRAYSZ;
-    case DT_PREINIT_ARRAY:
-        return BERTH_DT_PREINIT_ARRAY;
-    case DT_VERSYM:
-        return BERTH_DT_VERSYM;
-    case DT_VERNEED:
-        return BERTH_DT_VERNEED;
-    case DT_VERNEEDNUM:
-        return BERTH_DT_VERNEEDNUM;
-    case DT_VERDEF:
-        return BERTH_DT_VERDEF;
-    case DT_VERDEFNUM:
-        return BERTH_DT_VERDEFNUM;
-    case DT_AUXILIARY:
-        return BERTH_DT_AUXILIARY;
-    case DT_FILTER:
-        return BERTH_DT_FILTER;
-    default:
-        return BERTH_DT_COUNT;
-    }
+    static const int64_t tags[BERTH_DT_COUNT] = {
+        [BERTH_DT_STRTAB] = DT_STRTAB,
+        [BERTH_DT_STRSZ] = DT_STRSZ,
+        [BERTH_DT_SYMTAB] = DT_SYMTAB,
+        [BERTH_DT_SYMENT] = DT_SYMENT,
+        [BERTH_DT_HASH] = DT_HASH,
+        [BERTH_DT_GNU_HASH] = DT_GNU_HASH,
+        [BERTH_DT_SONAME] = DT_SONAME,
+        [BERTH_DT_RPATH] = DT_RPATH,
+        [BERTH_DT_RUNPATH] = DT_RUNPATH,
+        [BERTH_DT_FLAGS] = DT_FLAGS,
+        [BERTH_DT_FLAGS_1] = DT_FLAGS_1,
+        [BERTH_DT_SYMBOLIC] = DT_SYMBOLIC,
+        [BERTH_DT_TEXTREL] = DT_TEXTREL,
+        [BERTH_DT_BIND_NOW] = DT_BIND_NOW,
+        [BERTH_DT_RELA] = DT_RELA,
+        [BERTH_DT_RELASZ] = DT_RELASZ,
+        [BERTH_DT_RELAENT] = DT_RELAENT,
+        [BERTH_DT_RELACOUNT] = DT_RELACOUNT,
+        [BERTH_DT_REL] = DT_REL,
+        [BERTH_DT_RELSZ] = DT_RELSZ,
+        [BERTH_DT_RELR] = DT_RELR,
+        [BERTH_DT_RELRSZ] = DT_RELRSZ,
+        [BERTH_DT_RELRENT] = DT_RELRENT,
+        [BERTH_DT_JMPREL] = DT_JMPREL,
+        [BERTH_DT_PLTRELSZ] = DT_PLTRELSZ,
+        [BERTH_DT_PLTREL] = DT_PLTREL,
+        [BERTH_DT_PLTGOT] = DT_PLTGOT,
+        [BERTH_DT_INIT] = DT_INIT,
+        [BERTH_DT_FINI] = DT_FINI,
+        [BERTH_DT_INIT_ARRAY] = DT_INIT_ARRAY,
+        [BERTH_DT_INIT_ARRAYSZ] = DT_INIT_ARRAYSZ,
+        [BERTH_DT_FINI_ARRAY] = DT_FINI_ARRAY,
+        [BERTH_DT_FINI_ARRAYSZ] = DT_FINI_ARRAYSZ,
+        [BERTH_DT_PREINIT_ARRAY] = DT_PREINIT_ARRAY,
+        [BERTH_DT_VERSYM] = DT_VERSYM,
+        [BERTH_DT_VERNEED] = DT_VERNEED,
+        [BERTH_DT_VERNEEDNUM] = DT_VERNEEDNUM,
+        [BERTH_DT_VERDEF] = DT_VERDEF,
+        [BERTH_DT_VERDEFNUM] = DT_VERDEFNUM,
+        [BERTH_DT_AUXILIARY] = DT_AUXILIARY,
+        [BERTH_DT_FILTER] = DT_FILTER,
+    };
+    size_t i = 0;
+
+    while (i < BERTH_DT_COUNT && tags[i] != tag)
+        i++;
+    return (enum berth_elf_tag)i;
 }
 
 static int read_dynamic(struct berth_elf_view *view, struct berth_error *error)
