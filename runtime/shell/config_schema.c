@@ -110,11 +110,22 @@ static void put_words(struct writer *writer, const struct berth_config_key *key)
 /* An array of texts that match. */
 static void put_texts(struct writer *writer, const char *pattern)
 {
-    put_json(writer, "type", "\"array\"");
     open_object(writer, "items");
     put_json(writer, "type", "\"string\"");
     put_member(writer, "pattern", pattern);
     close_object(writer);
+}
+
+static void put_functions(struct writer *writer, const struct berth_config_key *key)
+{
+    (void)key;
+    put_texts(writer, FUNCTION);
+}
+
+static void put_topics(struct writer *writer, const struct berth_config_key *key)
+{
+    (void)key;
+    put_texts(writer, TOPIC);
 }
 
 /* The type is the caller's. */
@@ -127,16 +138,35 @@ static void put_keys(struct writer *writer, const struct berth_config_object *ob
     close_object(writer);
 }
 
-static void put_object(struct writer *writer, const struct berth_config_object *object)
+static void put_object(struct writer *writer, const struct berth_config_key *key)
 {
+    put_keys(writer, key->object);
+}
+
+/* An object whose keys are names. */
+static void put_entries(struct writer *writer, const struct berth_config_key *key)
+{
+    open_object(writer, "propertyNames");
+    put_member(writer, "pattern",
+               key->kind == BERTH_CONFIG_CALLERS ? "^(?:\\*|" NAME ")$" : "^" NAME "$");
+    close_object(writer);
+    open_object(writer, "additionalProperties");
     put_json(writer, "type", "\"object\"");
-    put_keys(writer, object);
+    put_keys(writer, key->object);
+    close_object(writer);
+}
+
+static void put_named_words(struct writer *writer, const struct berth_config_key *key)
+{
+    put_json(writer, "propertyNames", MODULE_NAME);
+    open_object(writer, "additionalProperties");
+    put_words(writer, key);
+    close_object(writer);
 }
 
 /* A pattern speaks of strings only, and keys of objects. */
 static void put_choice(struct writer *writer, const struct berth_config_key *key)
 {
-    put_json(writer, "type", "[\"string\", \"object\"]");
     put_key(writer, "pattern");
     berth_buffer_text(writer->buffer, "\"^(?:");
     for (size_t i = 0; key->words[i]; i++)
@@ -145,77 +175,52 @@ static void put_choice(struct writer *writer, const struct berth_config_key *key
     put_keys(writer, key->object);
 }
 
+/* Bounds and a pattern each speak of one type only, where there are two. */
+static const struct form {
+    const char *type; /* JSON, and so is the value of `more`; each NULL: there is none */
+    bool bounded;
+    const char *pattern;
+    const char *more[2];
+    void (*put)(struct writer *writer, const struct berth_config_key *key);
+} forms[] = {
+    [BERTH_CONFIG_TEXT] = { "\"string\"", .more = { "minLength", "1" } },
+    [BERTH_CONFIG_TARGET] = { "\"string\"", .more = { "minLength", "1" } },
+    [BERTH_CONFIG_FLAG] = { .type = "\"boolean\"" },
+    [BERTH_CONFIG_WORD] = { .put = put_words },
+    [BERTH_CONFIG_NUMBER] = { "\"integer\"", .bounded = true },
+    [BERTH_CONFIG_COUNT] = { "\"integer\"", .bounded = true },
+    [BERTH_CONFIG_SIZE] = { "[\"integer\", \"string\"]", .bounded = true,
+                            .pattern = "^[0-9]+(?:[KMG]iB)?$" },
+    [BERTH_CONFIG_DURATION] = { "\"string\"", .pattern = "^[0-9]+(?:ms|s|m|h)$" },
+    [BERTH_CONFIG_RANGE] = { "\"string\"", .pattern = RANGE },
+    [BERTH_CONFIG_DIRECTORIES] = { "\"array\"",
+                                   .more = { "items",
+                                             "{\"type\": \"string\", \"minLength\": 1}" } },
+    [BERTH_CONFIG_FUNCTIONS] = { "\"array\"", .put = put_functions },
+    [BERTH_CONFIG_TOPICS] = { "\"array\"", .put = put_topics },
+    [BERTH_CONFIG_OPTIONS] = { "\"object\"", .more = { "additionalProperties",
+                                                       "{\"$ref\": \"#/$defs/value\"}" } },
+    [BERTH_CONFIG_ENTRIES] = { "\"object\"", .put = put_entries },
+    [BERTH_CONFIG_CALLERS] = { "\"object\"", .put = put_entries },
+    [BERTH_CONFIG_WORDS] = { "\"object\"", .put = put_named_words },
+    [BERTH_CONFIG_OBJECT] = { "\"object\"", .put = put_object },
+    [BERTH_CONFIG_CHOICE] = { "[\"string\", \"object\"]", .put = put_choice },
+};
+
 static void put_kind(struct writer *writer, const struct berth_config_key *key)
 {
-    switch (key->kind) {
-    case BERTH_CONFIG_TEXT:
-    case BERTH_CONFIG_TARGET:
-        put_json(writer, "type", "\"string\"");
-        put_json(writer, "minLength", "1");
-        break;
-    case BERTH_CONFIG_FLAG:
-        put_json(writer, "type", "\"boolean\"");
-        break;
-    case BERTH_CONFIG_WORD:
-        put_words(writer, key);
-        break;
-    case BERTH_CONFIG_NUMBER:
-    case BERTH_CONFIG_COUNT:
-        put_json(writer, "type", "\"integer\"");
+    const struct form *form = &forms[key->kind];
+
+    if (form->type)
+        put_json(writer, "type", form->type);
+    if (form->bounded)
         put_bounds(writer, key);
-        break;
-    case BERTH_CONFIG_SIZE: /* bounds and pattern each speak of one of the types only */
-        put_json(writer, "type", "[\"integer\", \"string\"]");
-        put_bounds(writer, key);
-        put_member(writer, "pattern", "^[0-9]+(?:[KMG]iB)?$");
-        break;
-    case BERTH_CONFIG_DURATION:
-        put_json(writer, "type", "\"string\"");
-        put_member(writer, "pattern", "^[0-9]+(?:ms|s|m|h)$");
-        break;
-    case BERTH_CONFIG_RANGE:
-        put_json(writer, "type", "\"string\"");
-        put_member(writer, "pattern", RANGE);
-        break;
-    case BERTH_CONFIG_DIRECTORIES:
-        put_json(writer, "type", "\"array\"");
-        put_json(writer, "items", "{\"type\": \"string\", \"minLength\": 1}");
-        break;
-    case BERTH_CONFIG_FUNCTIONS:
-        put_texts(writer, FUNCTION);
-        break;
-    case BERTH_CONFIG_TOPICS:
-        put_texts(writer, TOPIC);
-        break;
-    case BERTH_CONFIG_OPTIONS:
-        put_json(writer, "type", "\"object\"");
-        put_json(writer, "additionalProperties", "{\"$ref\": \"#/$defs/value\"}");
-        break;
-    case BERTH_CONFIG_ENTRIES:
-    case BERTH_CONFIG_CALLERS:
-        put_json(writer, "type", "\"object\"");
-        open_object(writer, "propertyNames");
-        put_member(writer, "pattern",
-                   key->kind == BERTH_CONFIG_CALLERS ? "^(?:\\*|" NAME ")$" : "^" NAME "$");
-        close_object(writer);
-        open_object(writer, "additionalProperties");
-        put_object(writer, key->object);
-        close_object(writer);
-        break;
-    case BERTH_CONFIG_WORDS:
-        put_json(writer, "type", "\"object\"");
-        put_json(writer, "propertyNames", MODULE_NAME);
-        open_object(writer, "additionalProperties");
-        put_words(writer, key);
-        close_object(writer);
-        break;
-    case BERTH_CONFIG_OBJECT:
-        put_object(writer, key->object);
-        break;
-    case BERTH_CONFIG_CHOICE:
-        put_choice(writer, key);
-        break;
-    }
+    if (form->pattern)
+        put_member(writer, "pattern", form->pattern);
+    if (form->more[0])
+        put_json(writer, form->more[0], form->more[1]);
+    if (form->put)
+        form->put(writer, key);
 }
 
 static void write_schema(struct writer *writer, const struct berth_config_key *key)
@@ -249,7 +254,8 @@ void berth_config_schema(struct berth_buffer *buffer)
     open_object(&writer, NULL);
     put_member(&writer, "$schema", "https://json-schema.org/draft/2020-12/schema");
     put_member(&writer, "title", "Configuration of berth, berth.conf(5)");
-    put_object(&writer, &berth_config_root);
+    put_json(&writer, "type", "\"object\"");
+    put_keys(&writer, &berth_config_root);
     open_object(&writer, "$defs");
     put_value(&writer);
     close_object(&writer);
