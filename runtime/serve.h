@@ -23,9 +23,9 @@ int berth_served_new(const struct berth_host_options *options,
 int berth_served_open(berth_host *host, struct berth_image *image, const char *name,
                       const char *options_json, struct berth_error *error);
 /*
- * What berth_carrier_ops.invoke does, on packed arguments. topic, echo: as in a berth_place. under: the ctx of the module's call to
- * upstream->call that this call came back under, on the same thread; NULL: none. The item must
- * exist (else invalid_argument).
+ * What berth_carrier_ops.invoke does, on packed arguments; topic and echo as in its place. under:
+ * the ctx of the module's call to upstream->call that this call came back under, on the same
+ * thread; NULL: none. The item must exist (else invalid_argument).
  */
 int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind kind, size_t index,
                         int64_t deadline, const char *topic, bool echo,

@@ -239,11 +239,11 @@ static void tell_lost(const struct berth_generation *generation,
     bool room = module->mail_messages <= 1 + generation->host->options.mailbox_messages / 2;
     pthread_mutex_unlock(&module->mail_lock);
     if (room)
-        berth_host_log(generation->host, generation, BERTH_LOG_WARNING,
-                       "%llu messages to %s were lost: its mailbox was full",
-                       (unsigned long long)__atomic_exchange_n(&subscription->dropped, 0,
-                                                               __ATOMIC_RELAXED),
-                       subscription->pattern);
+        berth_host_log(
+            generation->host, generation, BERTH_LOG_WARNING,
+            "%llu messages to %s were lost: its mailbox was full",
+            (unsigned long long)__atomic_exchange_n(&subscription->dropped, 0, __ATOMIC_RELAXED),
+            subscription->pattern);
 }
 
 static void run_message(berth_ctx *ctx, struct berth_generation *generation,
