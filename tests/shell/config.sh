@@ -164,32 +164,6 @@ fails "run searches, too" 1 "berth: not_found: nomath: *" run nomath
 
 # ---- Configurations that are run ----
 
-# begin ARG...: starts a host and waits until it is ready or has ended.
-begin()
-{
-    : >err
-    "$berth" run "$@" >out 2>err &
-    host=$!
-    for _ in $(seq 200); do
-        grep -q ' info host ready' err && return
-        kill -0 "$host" 2>/dev/null || return
-        sleep 0.05
-    done
-}
-
-# end: the host's exit status, which it must reach within ten seconds.
-end()
-{
-    kill -TERM "$host" 2>/dev/null
-    for _ in $(seq 200); do
-        kill -0 "$host" 2>/dev/null || break
-        sleep 0.05
-    done
-    kill -KILL "$host" 2>/dev/null
-    wait "$host"
-    status=$?
-}
-
 build_module shows <<'C'
 #include <berth/module.h>
 BERTH_MODULE("shows", "1.0.0", "Says what its options are.");

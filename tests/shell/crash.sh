@@ -123,23 +123,23 @@ cp first record
 begin --crash-record record
 tap_run "the next start tells of it" grep -qE \
     ' warning host the last run ended with SIGSEGV at [0-9T:-]+Z in crashes 1\.2\.3: calls\.callback → crashes\.boom; record tells' err
-kill -TERM "$host" && finish
+end
 tap_run "and leaves the record as it is" cmp first record
 echo '{"modules": {"crashes": {"file": "./crashes.so", "options": {"way": "segv"}}, "calls": {"file": "./calls.so"}}, "after_crash": "isolate"}' >isolate.conf
 start --config isolate.conf --crash-record record
 wait_for 'its worker was killed by signal 11'
 tap_run "isolate has the module run in a worker" grep -q ' warning host crashes 1.2.3 is loaded in a process of its own' err
-kill -TERM "$host" && finish
+end
 tap_run "whose crash is not the host's" test "$status" = 0
 tap_run "nor recorded" cmp first record
 sed 's/1\.2\.3/1.2.2/' first >record
 sed 's/"segv"/"none"/' isolate.conf >fine.conf
 begin --config fine.conf --crash-record record
-kill -TERM "$host" && finish
+end
 tap_run "a new version has a new chance" test "$(grep -c 'process of its own' err)" = 0
 echo garbage >record
 begin --crash-record record
-kill -TERM "$host" && finish
+end
 tap_run "what is no record is nothing" test "$status" = 0 -a "$(grep -c warning err)" = 0
 
 # ---- Places ----

@@ -88,18 +88,18 @@ wait_for 'main.log cannot be opened again: Is a directory' main.log.3
 tap_run "one that cannot be opened leaves the old one" grep -q 'cannot be opened again' main.log.3
 ask main.log.3
 tap_run "for the next lines, too" grep -q 'has asked' main.log.3
-kill -TERM "$host" && finish
+end
 tap_run "it ends as ever" test "$status" = 0 -a ! -s err
 rmdir main.log && echo before >main.log
 start --log main.log
 wait_for 'host ready' main.log
-kill -TERM "$host" && finish
+end
 tap_run "lines are added to what is there" test "$(sed -n 1p main.log)" = before
 fails "a file that cannot be opened" 1 "*berth: not_found: the log no/file: No such file*" run --log no/file
 fails "no file at all" 2 "berth: invalid_argument: run: --log: write stderr, journal or a file*" run --log ""
 start --log /dev/full ./asks.so ./noisy.so
 ask_once
-kill -TERM "$host" && finish
+end
 tap_run "a full disk loses lines, and nothing else" test "$status" = 0
 if command -v prlimit >/dev/null; then
     trap '' XFSZ
@@ -134,7 +134,7 @@ mkdir logs conf && mv json.conf noisy.so asks.so logs conf/
 start --config conf/json.conf
 wait_for '"ready, with 2 modules"' conf/logs/host.log
 ask conf/logs/host.log
-kill -TERM "$host" && finish
+end
 cp conf/logs/host.log json
 tap_run "its line is an object" grep -qxE \
     '\{"time":"[0-9T:.-]+Z","level":"error","module":"noisy","version":"1.2.3","generation":1,"chain":\["noisy.START"\],"text":"an error"\}' json
@@ -152,7 +152,7 @@ fi
 sed -i 's,"level": "warning".*},"level": "warning"},; s/"target": "[^"]*"/"target": "stderr"/' conf/json.conf
 start --config conf/json.conf --log option.log
 wait_for '"ready, with 2 modules"' option.log
-kill -TERM "$host" && finish
+end
 tap_run "the option comes before the configuration, which keeps the format" test "$status" = 0 -a ! -s err
 
 # ---- Levels of workers ----
@@ -164,7 +164,7 @@ cat >levels.conf <<'CONF'
 }
 CONF
 begin --config levels.conf
-kill -TERM "$host" && finish
+end
 tap_run "a worker's module has its level from its START on" grep -q ' debug noisy@1.2.3#1 a detail$' err
 
 # ---- The journal ----
@@ -174,7 +174,7 @@ listen "$BERTH_JOURNAL" lines
 start --log journal conf/noisy.so conf/asks.so
 wait_for 'MESSAGE=ready' lines
 ask lines
-kill -TERM "$host" && finish
+end
 tap_run "a line is a datagram to the journal" grep -qxF \
     'MESSAGE=an error\nPRIORITY=3\nSYSLOG_IDENTIFIER=berth\nBERTH_MODULE=noisy\nBERTH_VERSION=1.2.3\nBERTH_GENERATION=1\nBERTH_CHAIN=noisy.START\n' lines
 tap_run "the host's own as well" grep -qxF \
@@ -193,11 +193,11 @@ tap_run "with one warning" test "$(grep -c ' warning host the journal, .*journal
 listen "$BERTH_JOURNAL" lines
 ask lines
 tap_run "until it is back" grep -q 'MESSAGE=has asked' lines
-kill -TERM "$host" && finish
+end
 kill "$listener" && wait "$listener" 2>/dev/null
 rm journal
 begin --log journal
-kill -TERM "$host" && finish
+end
 tap_run "without a journal it is standard error" grep -q ' info host ready' err
 tap_run "and one warning" test "$(grep -c ' warning host there is no journal at .*No such file' err)" = 1
 

@@ -44,26 +44,6 @@ BERTH_MODULE("leans", "1.0.0", "Requires what is below.");
 BERTH_REQUIRES("teller", "*");
 C
 
-# begin ARG...: starts a host and waits until it is ready (or has ended).
-begin()
-{
-    : >err
-    "$berth" run "$@" >out 2>err &
-    host=$!
-    wait_for ' info host ready'
-}
-
-# wait_for PATTERN [COUNT]: until that many lines of the log have it, at most a minute or so.
-wait_for()
-{
-    for _ in $(seq 1200); do
-        [ "$(grep -c "$1" err)" -lt "${2-1}" ] || return 0
-        kill -0 "$host" 2>/dev/null || return 1
-        sleep 0.05
-    done
-    return 1
-}
-
 # configure: the configuration of standard input, in one step.
 configure()
 {
@@ -77,7 +57,7 @@ hup()
     before=$(wc -l <err)
     answers=$(grep -cE ' host \S+ is (not )?applied' err)
     kill -HUP "$host"
-    wait_for ' host \S* is \(not \)\?applied' $((answers + 1))
+    wait_for ' host \S* is \(not \)\?applied' err $((answers + 1))
     local status=$?
     tail -n +$((before + 1)) err >said
     return $status
@@ -104,23 +84,6 @@ silent()
     local wrong=0
     grep -qE "$2" said && wrong=1
     tap_result $wrong "$1" <said
-}
-
-# finish: the host's exit status, which it must reach within a minute or so.
-finish()
-{
-    for _ in $(seq 1200); do
-        kill -0 "$host" 2>/dev/null || break
-        sleep 0.05
-    done
-    kill -KILL "$host" 2>/dev/null
-    wait "$host"
-    status=$?
-}
-end()
-{
-    kill -TERM "$host"
-    finish
 }
 
 # ---- Each kind of change ----
@@ -379,7 +342,7 @@ tap_run "another is reloaded from another file" wait_for ' reloaded: yes$'
 hup
 applied "what runs is set right, not what was read last" 1 1 0 0
 touch unload
-wait_for ' unloaded: yes$' 2
+wait_for ' unloaded: yes$' err 2
 echo '{"modules": {"counter": {"file": "counter.so"}}}' | configure
 hup
 applied "what is gone already need not be stopped" 0 0 0 1
@@ -440,7 +403,7 @@ C
     touch die
     tap_run "and then it comes back" wait_for ' info crasher@.* its worker has been restarted$'
     touch die
-    wait_for ' dead: ' 4
+    wait_for ' dead: ' err 4
     touch die
     tap_run "as often as it says" wait_for 'dead: .*, too often: reload it'
     end
@@ -488,17 +451,7 @@ rm a.conf
 asks "no file" 1 "" "berth: not_found: a.conf: No such file or directory"
 
 # A module that asks for it while it is loaded by that: refused, and not stuck.
-build_module eager <<'C'
-#include <berth/module.h>
-BERTH_MODULE("eager", "1.0.0", "Has the configuration applied as soon as it begins.");
-BERTH_IMPORT(json, run, reconfigure);
-BERTH_START
-{
-    run_reconfigure(ctx);
-    berth_log(ctx, BERTH_LOG_WARNING, "refused: %s", berth_error_text(ctx));
-    berth_clear(ctx);
-}
-C
+build_eager
 echo '{"modules": {"eager": {"file": "eager.so"}}}' | configure
 asks "a module that asks while it is applied" 0 $'started eager (./eager.so, inline)\n*' ""
 tap_run "is told that it is" grep -q ' warning eager@1.0.0#1 refused: .*a.conf is just being applied' err

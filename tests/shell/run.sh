@@ -38,7 +38,7 @@ tap_run "every line: TIME LEVEL MODULE TEXT" test -z \
 tap_run "a module's lines have its name, version and generation" grep -q ' error noisy@1.2.3#1 an error$' err
 tap_run "a line is one line, without control characters" grep -qE ' info noisy@1\.2\.3#1 starting.*31mred$' err
 tap_run "lines below info are left out" test "$(grep -c 'not for everybody' err)" = 0
-kill -TERM "$host" && finish
+end
 tap_run "SIGTERM ends it with 0" test "$status" = 0
 tap_run "its modules are stopped" grep -q ' warning noisy@1.2.3#1 stopping$' err
 tap_run "standard output stays empty" test ! -s out
@@ -50,13 +50,13 @@ tap_run "and stops modules, too" grep -q ' stopping$' err
 
 begin
 tap_run "a host without modules" grep -q 'ready, with 0 modules$' err
-kill -TERM "$host" && finish
+end
 tap_run "ends the same" test "$status" = 0
 
 begin ./slow.so
 kill -TERM "$host"
 wait_for 'SIGTERM: stopping'
-kill -TERM "$host" && finish
+end
 tap_run "a second SIGTERM ends it at once" test "$status" = 143
 begin ./slow.so
 kill -TERM "$host"
@@ -103,7 +103,7 @@ cat >quiet.conf <<'CONF'
 {"log": {"level": "info"}, "limits": {"stop_timeout": "200ms"}}
 CONF
 begin ./base.so ./user.so ./top.so
-kill -TERM "$host" && finish
+end
 tap_run "in the order of their needs" test "$(grep -o '[a-z]*@.* stops' err | tr '\n' ' ')" = \
     "top@1.0.0#1 stops user@1.0.0#1 stops base@1.0.0#1 stops "
 build_module later <<'C'
@@ -128,7 +128,7 @@ C
 start ./base.so ./user.so ./top.so ./later.so
 wait_for 'moved it: yes'
 : >moved && grep -n . err >moved
-kill -TERM "$host" && finish
+end
 tap_run "also when what they need was loaded last" test \
     "$(sed "1,$(wc -l <moved)d" err | grep -o '[a-z]*@.* stops' | tr '\n' ' ')" = \
     "top@1.0.0#1 stops user@1.0.0#1 stops base@1.0.0#2 stops "
@@ -151,7 +151,7 @@ BERTH_START
 C
 start --config quiet.conf ./base.so ./sits.so ./top.so
 wait_for 'base@1.0.0#1 sits'
-kill -TERM "$host" && finish
+end
 tap_run "the log tells which calls could not be finished" \
     grep -qE ' error host at the end: sits: 1 calls were still inside after [0-9.]+ s$' err
 tap_run "and where they are" grep -qE ' error host at the end: base: 1 calls were still inside' err
@@ -170,7 +170,7 @@ for _ in $(seq 1200); do
     [ -s first ] && break
     sleep 0.05
 done
-kill -TERM "$host" && finish
+end
 tap_run "it goes on when nobody reads its log any more" test "$status" = 0
 
 tap_done

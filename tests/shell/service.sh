@@ -33,17 +33,7 @@ BERTH_START
 }
 C
 
-build_module eager <<'C'
-#include <berth/module.h>
-BERTH_MODULE("eager", "1.0.0", "Has the configuration applied as soon as it begins.");
-BERTH_IMPORT(json, run, reconfigure);
-BERTH_START
-{
-    run_reconfigure(ctx);
-    berth_log(ctx, BERTH_LOG_WARNING, "refused: %s", berth_error_text(ctx));
-    berth_clear(ctx);
-}
-C
+build_eager
 
 # ---- What is told ----
 
@@ -51,7 +41,7 @@ export NOTIFY_SOCKET=$work/notify
 listen "$NOTIFY_SOCKET" told
 begin ./asks.so "$modules/math.so"
 wait_for READY=1 told
-kill -TERM "$host" && finish
+end
 wait_for STOPPING=1 told
 tap_run "first that it loads, then that it is ready, then that it stops" diff told - <<'TOLD'
 listening
@@ -63,7 +53,7 @@ tap_run "without a watchdog there are no signs of life" test "$(grep -c WATCHDOG
 tap_run "it ends as ever" test "$status" = 0
 : >told
 WATCHDOG_USEC=60000000 WATCHDOG_PID=1 begin ./asks.so=process
-kill -TERM "$host" && finish
+end
 wait_for STOPPING=1 told
 tap_run "modules are not asked to tell anything" grep -q 'environment: ---$' err
 tap_run "nor is a process of another number" test "$(grep -c WATCHDOG told)" = 0
@@ -76,7 +66,7 @@ export NOTIFY_SOCKET=@berth-test-$$
 listen "$NOTIFY_SOCKET" told
 begin
 wait_for READY=1 told
-kill -TERM "$host" && finish
+end
 tap_run "the name of a socket may be an abstract one" grep -q 'READY=1\\nSTATUS=0 modules$' told
 kill "$listener" && wait "$listener" 2>/dev/null
 
@@ -87,7 +77,7 @@ begin --config again.conf
 echo '{"modules": {"eager": {"file": "eager.so"}}}' >again.conf
 kill -HUP "$host"
 wait_for 'is applied' told
-kill -TERM "$host" && finish
+end
 tap_run "a configuration that is read again" grep -qE \
     '^RELOADING=1\\nMONOTONIC_USEC=[0-9]+\\nSTATUS=reading again.conf again$' told
 tap_run "makes it ready again" grep -q '^READY=1\\nSTATUS=again.conf is applied$' told
@@ -96,7 +86,7 @@ tap_run "and not before, when a module asks for the same meanwhile" test "$(grep
 kill "$listener" && wait "$listener" 2>/dev/null
 
 NOTIFY_SOCKET=$work/none begin
-kill -TERM "$host" && finish
+end
 tap_run "a manager that is not there is no error" test "$status" = 0 -a \
     "$(grep warning err | grep -vc 'stays mapped: images stay mapped under a sanitizer')" = 0
 
@@ -130,7 +120,7 @@ tap_run "and again when it does not hang any more" test "$(grep -c '^WATCHDOG=1$
 kill -USR1 "$host"
 before=$(grep -c '^WATCHDOG=1$' told)
 signs $((before + 2))
-kill -TERM "$host" && finish
+end
 tap_run "other signals do not disturb it" test "$status" = 0
 kill "$listener" && wait "$listener" 2>/dev/null
 

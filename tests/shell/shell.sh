@@ -80,14 +80,17 @@ begin()
     wait_for 'host ready, with'
 }
 
-# wait_for TEXT [FILE]: until the log, or the file, has it, at most a minute or so.
+# wait_for TEXT [FILE [COUNT]]: until so many lines of the log, or the file, have it, at most a minute or so.
 wait_for()
 {
+    local found
     for _ in $(seq 1200); do
-        grep -q "$1" "${2:-err}" 2>/dev/null && return
-        kill -0 "$host" 2>/dev/null || return
+        found=$(grep -c "$1" "${2:-err}" 2>/dev/null)
+        [ "${found:-0}" -lt "${3:-1}" ] || return 0
+        kill -0 "$host" 2>/dev/null || return 1
         sleep 0.05
     done
+    return 1
 }
 
 # finish: the host's exit status, which it must reach within a minute or so.
@@ -102,11 +105,35 @@ finish()
     status=$?
 }
 
+# end: has the host end, and waits for that.
+end()
+{
+    kill -TERM "$host" 2>/dev/null
+    finish
+}
+
+# build_eager: makes eager.so.
+build_eager()
+{
+    build_module eager <<'C'
+#include <berth/module.h>
+BERTH_MODULE("eager", "1.0.0", "Has the configuration applied as soon as it begins.");
+BERTH_IMPORT(json, run, reconfigure);
+BERTH_START
+{
+    run_reconfigure(ctx);
+    berth_log(ctx, BERTH_LOG_WARNING, "refused: %s", berth_error_text(ctx));
+    berth_clear(ctx);
+}
+C
+}
+
 # listen SOCKET FILE: has each datagram to the socket written to the file, a line for each.
 listen()
 {
     : >"$2"
     "$BERTH_TOP_BUILDDIR/tests/shell/datagrams" "$1" >>"$2" &
     listener=$!
+    local host=$listener # there may be no host yet
     wait_for '^listening$' "$2"
 }
