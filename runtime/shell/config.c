@@ -360,8 +360,7 @@ static int read_target(struct berth_config *config, const struct path *path,
     return text ? BERTH_OK : BERTH_RESOURCE_EXHAUSTED;
 }
 
-/* Whether a key can be the name of a module. */
-/* every: `*` stands for all modules. */
+/* Whether a key can be the name of a module. every: `*` stands for all modules. */
 static bool check_name(struct berth_config *config, const struct berth_node *member, bool every)
 {
     if (berth_identifier_valid(member->key) || (every && berth_text_equal(member->key, "*")))
