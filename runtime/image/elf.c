@@ -207,7 +207,6 @@ static int read_dynamic(const struct berth_elf_view *view, struct berth_arena *a
 static int scan_symbols(const struct berth_elf_view *view, struct berth_elf *elf,
                         struct berth_error *error)
 {
-    elf->symbol_count = view->symbol_count;
     for (uint64_t i = 1; i < view->symbol_count; i++) {
         Elf64_Sym symbol = berth_elf_symbol(view, i);
         const char *name = berth_elf_string(view, symbol.st_name);
@@ -220,83 +219,6 @@ static int scan_symbols(const struct berth_elf_view *view, struct berth_elf *elf
             ELF64_ST_VISIBILITY(symbol.st_other) != STV_HIDDEN && strcmp(name, "berth_entry") == 0)
             elf->entry = symbol.st_value;
     }
-    return BERTH_OK;
-}
-
-/* The name of version `index` among the needed ones, or NULL. */
-static const char *find_version(const struct berth_elf_view *view, unsigned index)
-{
-    uint64_t need_at = view->value[BERTH_DT_VERNEED];
-    Elf64_Verneed need;
-    Elf64_Vernaux aux;
-
-    for (uint64_t i = 0; i < view->value[BERTH_DT_VERNEEDNUM]; i++) {
-        const void *at = berth_elf_at_address(view, need_at, sizeof(need));
-        if (!at)
-            return NULL;
-        memcpy(&need, at, sizeof(need));
-        uint64_t aux_at = need_at + need.vn_aux;
-        for (unsigned j = 0; j < need.vn_cnt; j++) {
-            at = berth_elf_at_address(view, aux_at, sizeof(aux));
-            if (!at)
-                return NULL;
-            memcpy(&aux, at, sizeof(aux));
-            if ((aux.vna_other & 0x7fffu) == index)
-                return berth_elf_string(view, aux.vna_name);
-            if (!aux.vna_next)
-                break;
-            aux_at += aux.vna_next;
-        }
-        if (!need.vn_next)
-            break;
-        need_at += need.vn_next;
-    }
-    return NULL;
-}
-
-static const char *version_of(const struct berth_elf_view *view, uint64_t symbol)
-{
-    Elf64_Half version;
-
-    if (!view->has[BERTH_DT_VERSYM] || !view->has[BERTH_DT_VERNEED])
-        return NULL;
-    const void *at = berth_elf_at_address(
-        view, view->value[BERTH_DT_VERSYM] + symbol * sizeof(version), sizeof(version));
-    if (!at)
-        return NULL;
-    memcpy(&version, at, sizeof(version));
-    version &= 0x7fff;
-    return version > VER_NDX_GLOBAL ? find_version(view, version) : NULL;
-}
-
-int berth_elf_read_symbols(const void *bytes, size_t size, struct berth_arena *arena,
-                           struct berth_elf *elf, struct berth_error *error)
-{
-    struct berth_elf_view view;
-    int code = berth_elf_view_init(&view, bytes, size, error);
-
-    if (code)
-        return code;
-    struct berth_elf_symbol *symbols =
-        berth_arena_alloc(arena, view.symbol_count * sizeof(*symbols));
-    if (!symbols)
-        return berth_error_nomem(error);
-    for (uint64_t i = 0; i < view.symbol_count; i++) {
-        Elf64_Sym symbol = berth_elf_symbol(&view, i);
-        const char *name = berth_elf_string(&view, symbol.st_name);
-        symbols[i] = (struct berth_elf_symbol){
-            .name = name ? name : "",
-            .value = symbol.st_value,
-            .size = symbol.st_size,
-            .binding = ELF64_ST_BIND(symbol.st_info),
-            .type = ELF64_ST_TYPE(symbol.st_info),
-            .visibility = ELF64_ST_VISIBILITY(symbol.st_other),
-            .defined = symbol.st_shndx != SHN_UNDEF,
-            .version = symbol.st_shndx == SHN_UNDEF ? version_of(&view, i) : NULL,
-        };
-    }
-    elf->symbols = symbols;
-    elf->symbol_count = view.symbol_count;
     return BERTH_OK;
 }
 

@@ -9,14 +9,6 @@
 #include "runtime/base/arena.h"
 #include "runtime/image/manifest.h"
 
-struct berth_elf_symbol { /* of .dynsym */
-    const char *name;
-    uint64_t value, size;
-    unsigned char binding, type, visibility;
-    bool defined;
-    const char *version; /* needed version ("GLIBC_2.34"), or NULL */
-};
-
 struct berth_elf_segment { /* what is loaded: [low, high), unrelocated */
     uint64_t low, high;
     bool writable, executable;
@@ -26,10 +18,9 @@ struct berth_elf {
     uint16_t machine;
     uint64_t low, high;                   /* virtual addresses of what is loaded */
     const char *soname, *runpath, *rpath; /* NULL when absent */
-    size_t needed_count, symbol_count, record_count, segment_count;
+    size_t needed_count, record_count, segment_count;
     const char **needed;
-    struct berth_elf_symbol *symbols; /* NULL until berth_elf_read_symbols() */
-    struct berth_record *records;     /* the notes of owner Berth; text points into the bytes */
+    struct berth_record *records; /* the notes of owner Berth; text points into the bytes */
     struct berth_elf_segment *segments;
     uint64_t relro_low, relro_high; /* read-only once relocated; equal when there is none */
     bool static_tls, nodelete, text_relocations, executable_stack, has_unique, relro, now, symbolic;
@@ -45,10 +36,6 @@ struct berth_elf {
  */
 int berth_elf_read(const void *bytes, size_t size, struct berth_arena *arena,
                    struct berth_elf **ret_elf, struct berth_error *error);
-
-/* Makes elf->symbols, of the bytes that it was read from; nothing but a doctor needs them. */
-int berth_elf_read_symbols(const void *bytes, size_t size, struct berth_arena *arena,
-                           struct berth_elf *elf, struct berth_error *error);
 
 /*
  * Walks size bytes of notes that lie at `address` of the image, in a file or in memory. Stores

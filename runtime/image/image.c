@@ -145,7 +145,6 @@ static int keep_elf(struct berth_image *image, const struct berth_elf *elf,
         return berth_error_nomem(error);
     kept->records = NULL;
     kept->record_count = 0;
-    kept->symbols = NULL;
     kept->soname = keep_string(arena, elf->soname, &ok);
     kept->runpath = keep_string(arena, elf->runpath, &ok);
     kept->rpath = keep_string(arena, elf->rpath, &ok);

@@ -30,7 +30,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     berth_arena_init(&arena);
     if (berth_elf_read(data, size, &arena, &elf, &error) == BERTH_OK) {
         berth_elf_check(data, size, elf, &error);
-        berth_elf_read_symbols(data, size, &arena, elf, &error);
         if (berth_manifest_new(elf->records, elf->record_count, &manifest, &error) == BERTH_OK) {
             print(manifest);
             berth_manifest_free(manifest);

@@ -865,8 +865,6 @@ static int read_exactly(const void *bytes, size_t size, struct berth_error *erro
     berth_arena_init(&arena);
     int code = berth_elf_read(copy, size, &arena, &elf, error);
     if (!code)
-        code = berth_elf_read_symbols(copy, size, &arena, elf, error);
-    if (!code)
         code = berth_elf_check(copy, size, elf, error);
     berth_arena_deinit(&arena);
     free(copy);
@@ -1015,32 +1013,16 @@ static void a_file_is_described(void)
     CHECK(!elf->text_relocations && !elf->executable_stack && !elf->has_unique);
     CHECK_INT(elf->tls_size, 8);
     CHECK_INT(elf->entry, craft->entry + 0x20000);
-    CHECK_INT(elf->symbol_count, 4);
-    CHECK(elf->symbols == NULL);
     berth_arena_deinit(&arena);
 }
 
-static void symbols_are_listed_when_asked_for(void)
+static void a_symbol_that_is_unique_in_the_process_is_seen(void)
 {
     struct craft *craft = craft_new(NULL, 0, 0);
     craft_symbol(craft, "crafted_code")->st_info = ELF64_ST_INFO(STB_GNU_UNIQUE, STT_FUNC);
     struct berth_arena arena;
-    struct berth_error error;
-    struct berth_elf *elf = read_crafted(&arena, craft);
 
-    CHECK(elf->has_unique);
-    CHECK_CODE(berth_elf_read_symbols(craft->bytes, craft->size, &arena, elf, &error), BERTH_OK,
-               &error);
-    REQUIRE(elf->symbols != NULL && elf->symbol_count == 4);
-    CHECK_STR(elf->symbols[1].name, "getpid");
-    CHECK(!elf->symbols[1].defined);
-    CHECK_CONTAINS(elf->symbols[1].version, "GLIBC_2.");
-    CHECK_STR(elf->symbols[2].name, "berth_entry");
-    CHECK(elf->symbols[2].defined && elf->symbols[2].version == NULL);
-    CHECK_INT(elf->symbols[2].value, elf->entry);
-    CHECK_INT(elf->symbols[3].binding, STB_GNU_UNIQUE);
-    CHECK_CODE(berth_elf_read_symbols(craft->bytes, 100, &arena, elf, &error), BERTH_DATA_LOSS,
-               &error);
+    CHECK(read_crafted(&arena, craft)->has_unique);
     berth_arena_deinit(&arena);
 }
 
@@ -1197,7 +1179,8 @@ static const struct berth_test tests[] = {
     { "needed_libraries_are_bounded", needed_libraries_are_bounded },
     { "versions_are_bounded", versions_are_bounded },
     { "a_file_is_described", a_file_is_described },
-    { "symbols_are_listed_when_asked_for", symbols_are_listed_when_asked_for },
+    { "a_symbol_that_is_unique_in_the_process_is_seen",
+      a_symbol_that_is_unique_in_the_process_is_seen },
     { "an_entry_that_is_hidden_is_none", an_entry_that_is_hidden_is_none },
     { "records_are_found_among_other_notes", records_are_found_among_other_notes },
     { "records_have_a_limit", records_have_a_limit },
