@@ -74,10 +74,10 @@ static int read_signature(struct call *call, struct berth_piece function)
         return berth_error_nomem(call->error);
     while (call->count < count && berth_piece_next(&walk, NULL, &each)) {
         struct parameter *parameter = &call->parameters[call->count++];
-        parameter->name = berth_piece_text(berth_piece_get(each, "name"), arena);
-        parameter->type = berth_piece_text(berth_piece_get(each, "type"), arena);
+        parameter->name = berth_piece_text_of(each, "name", arena);
+        parameter->type = berth_piece_text_of(each, "type", arena);
     }
-    call->result = berth_piece_text(berth_piece_get(function, "result"), arena);
+    call->result = berth_piece_text_of(function, "result", arena);
     return BERTH_OK;
 }
 

@@ -284,7 +284,7 @@ static int read_answer(struct berth_client *client, struct answer *ret_answer,
 static int failure_code(struct berth_client *client, struct berth_piece failure)
 {
     struct berth_piece data = berth_piece_get(failure, "data");
-    const char *name = berth_piece_text(berth_piece_get(data, "code"), &client->arena);
+    const char *name = berth_piece_text_of(data, "code", &client->arena);
     int code = berth_code_find(name);
 
     return code > BERTH_OK ? code : BERTH_UNKNOWN;

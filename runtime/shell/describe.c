@@ -14,7 +14,7 @@ struct describe {
 static const char *text_of(const struct describe *describe, struct berth_piece object,
                            const char *name)
 {
-    return berth_piece_text(berth_piece_get(object, name), describe->arena);
+    return berth_piece_text_of(object, name, describe->arena);
 }
 
 static void put(const struct describe *describe, const char *text)

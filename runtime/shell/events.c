@@ -52,8 +52,8 @@ static void add_row(struct events *events, uint64_t ns, const char *event,
     add_time(events, ns);
     berth_table_add(&events->table, event);
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        berth_table_add(&events->table, berth_piece_text(berth_piece_get(fields, keys[i]),
-                                                         &events->remote.client.arena));
+        berth_table_add(&events->table,
+                        berth_piece_text_of(fields, keys[i], &events->remote.client.arena));
 }
 
 /* In the form that host.events has. */
@@ -92,8 +92,7 @@ static void print_known(struct events *events, struct berth_piece list)
         if (events->remote.options.json)
             events->status = berth_remote_print(&events->remote, event);
         else
-            add_row(events, ns,
-                    berth_piece_text(berth_piece_get(event, "event"), &events->remote.client.arena),
+            add_row(events, ns, berth_piece_text_of(event, "event", &events->remote.client.arena),
                     event);
     }
     if (!events->remote.options.json && events->status == BERTH_EXIT_OK)
@@ -107,11 +106,11 @@ static bool is_same(struct events *events, struct berth_piece known, const char 
 {
     struct berth_arena *arena = &events->remote.client.arena;
 
-    if (strcmp(berth_piece_text(berth_piece_get(known, "event"), arena), event) != 0)
+    if (strcmp(berth_piece_text_of(known, "event", arena), event) != 0)
         return false;
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        if (strcmp(berth_piece_text(berth_piece_get(known, keys[i]), arena),
-                   berth_piece_text(berth_piece_get(fields, keys[i]), arena)) != 0)
+        if (strcmp(berth_piece_text_of(known, keys[i], arena),
+                   berth_piece_text_of(fields, keys[i], arena)) != 0)
             return false;
     return true;
 }
@@ -142,7 +141,7 @@ static bool print_new(void *user, struct berth_piece message)
     struct events *events = user;
     struct berth_arena *arena = &events->remote.client.arena;
     uint64_t mark = berth_arena_mark(arena);
-    const char *topic = berth_piece_text(berth_piece_get(message, "topic"), arena);
+    const char *topic = berth_piece_text_of(message, "topic", arena);
     struct berth_piece fields = berth_piece_get(message, "fields");
     const char *event = strncmp(topic, TOPICS, strlen(TOPICS)) ? topic : topic + strlen(TOPICS);
 

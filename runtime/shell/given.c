@@ -73,7 +73,7 @@ static struct berth_piece json_of(const char *text)
 static bool is_text(struct berth_piece manifest, const char *name, struct berth_arena *arena)
 {
     struct berth_piece option = berth_piece_get(berth_piece_get(manifest, "options"), name);
-    const char *type = berth_piece_text(berth_piece_get(option, "type"), arena);
+    const char *type = berth_piece_text_of(option, "type", arena);
 
     return !strcmp(type, "string") || !strcmp(type, "optional(string)");
 }

@@ -71,23 +71,20 @@ static void print_dropped(struct follow *follow, uint64_t dropped, int64_t time_
 static void print_fields(struct follow *follow, struct berth_piece fields, uint64_t dropped)
 {
     struct berth_arena *arena = &follow->remote.client.arena;
-    const char *module = berth_piece_text(berth_piece_get(fields, "module"), arena);
-    uint64_t ns = 0, generation = 0;
+    const char *module = berth_piece_text_of(fields, "module", arena);
+    uint64_t generation = berth_piece_integer_of(fields, "generation");
     char label[256] = "";
 
-    berth_piece_integer(berth_piece_get(fields, "time_ns"), &ns);
-    berth_piece_integer(berth_piece_get(fields, "generation"), &generation);
     if (generation)
         snprintf(label, sizeof(label), "%s@%s#%llu", module,
-                 berth_piece_text(berth_piece_get(fields, "version"), arena),
-                 (unsigned long long)generation);
+                 berth_piece_text_of(fields, "version", arena), (unsigned long long)generation);
     const struct berth_log_line line = {
         .size = sizeof(line),
-        .level = level_of(berth_piece_text(berth_piece_get(fields, "level"), arena)),
-        .time_ns = (int64_t)ns,
+        .level = level_of(berth_piece_text_of(fields, "level", arena)),
+        .time_ns = (int64_t)berth_piece_integer_of(fields, "time_ns"),
         .module = label,
-        .text = berth_piece_text(berth_piece_get(fields, "text"), arena),
-        .chain = berth_piece_text(berth_piece_get(fields, "chain"), arena),
+        .text = berth_piece_text_of(fields, "text", arena),
+        .chain = berth_piece_text_of(fields, "chain", arena),
     };
     if (dropped)
         print_dropped(follow, dropped, line.time_ns);
@@ -100,11 +97,11 @@ static bool print(void *user, struct berth_piece message)
 {
     struct follow *follow = user;
     struct berth_arena *arena = &follow->remote.client.arena;
-    uint64_t mark = berth_arena_mark(arena), dropped = 0;
+    uint64_t mark = berth_arena_mark(arena);
 
-    berth_piece_integer(berth_piece_get(message, "dropped"), &dropped);
     if (follow->status == BERTH_EXIT_OK)
-        print_fields(follow, berth_piece_get(message, "fields"), dropped);
+        print_fields(follow, berth_piece_get(message, "fields"),
+                     berth_piece_integer_of(message, "dropped"));
     berth_arena_rewind(arena, mark);
     return follow->status == BERTH_EXIT_OK;
 }

@@ -206,6 +206,12 @@ const char *berth_piece_text(struct berth_piece piece, struct berth_arena *arena
     return text ? text : "";
 }
 
+const char *berth_piece_text_of(struct berth_piece object, const char *name,
+                                struct berth_arena *arena)
+{
+    return berth_piece_text(berth_piece_get(object, name), arena);
+}
+
 bool berth_piece_integer(struct berth_piece piece, uint64_t *ret_number)
 {
     uint64_t number = 0;
@@ -219,6 +225,14 @@ bool berth_piece_integer(struct berth_piece piece, uint64_t *ret_number)
     if (piece.size)
         *ret_number = number;
     return piece.size > 0;
+}
+
+uint64_t berth_piece_integer_of(struct berth_piece object, const char *name)
+{
+    uint64_t number = 0;
+
+    berth_piece_integer(berth_piece_get(object, name), &number);
+    return number;
 }
 
 /* ---- writing ---- */

@@ -47,8 +47,12 @@ bool berth_piece_characters(struct berth_piece string, struct berth_buffer *buff
  * there is none, or no memory.
  */
 const char *berth_piece_text(struct berth_piece piece, struct berth_arena *arena);
+const char *berth_piece_text_of(struct berth_piece object, const char *name,
+                                struct berth_arena *arena);
 /* A number without sign, fraction and exponent that fits; else false. */
 bool berth_piece_integer(struct berth_piece piece, uint64_t *ret_number);
+/* The member's; 0 when it is none. */
+uint64_t berth_piece_integer_of(struct berth_piece object, const char *name);
 
 /*
  * Appends it in one line. Control characters that JSON allows in its strings are escaped, so that

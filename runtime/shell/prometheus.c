@@ -128,7 +128,7 @@ static void print_labels(struct berth_buffer *out, const char *const labels[3],
 {
     for (size_t i = 0; i < 3 && labels[i]; i++)
         print_label(out, i ? "," : "{", strcmp(labels[i], "name") ? labels[i] : "module",
-                    berth_piece_text(berth_piece_get(entry, labels[i]), arena));
+                    berth_piece_text_of(entry, labels[i], arena));
 }
 
 static struct berth_piece value_of(const struct metric *metric, struct berth_piece entry)

@@ -7,18 +7,6 @@
 #include "runtime/shell/remote.h"
 #include "runtime/shell/shell.h"
 
-static const char *text_of(struct berth_remote *remote, struct berth_piece object, const char *key)
-{
-    return berth_piece_text(berth_piece_get(object, key), &remote->client.arena);
-}
-
-static uint64_t number_of(struct berth_piece object, const char *key)
-{
-    uint64_t number = 0;
-    berth_piece_integer(berth_piece_get(object, key), &number);
-    return number;
-}
-
 /* As berth check prints them. */
 static void put_problems(struct berth_remote *remote, struct berth_piece report,
                          struct berth_buffer *text)
@@ -27,13 +15,15 @@ static void put_problems(struct berth_remote *remote, struct berth_piece report,
     struct berth_piece problem;
 
     while (berth_piece_next(&walk, NULL, &problem)) {
-        bool warning = !strcmp(text_of(remote, problem, "level"), "warning");
-        berth_buffer_text(text, text_of(remote, report, "file"));
+        bool warning =
+            !strcmp(berth_piece_text_of(problem, "level", &remote->client.arena), "warning");
+        berth_buffer_text(text, berth_piece_text_of(report, "file", &remote->client.arena));
         if (berth_piece_get(problem, "line").size)
-            berth_buffer_format(text, ":%llu:%llu", (unsigned long long)number_of(problem, "line"),
-                                (unsigned long long)number_of(problem, "column"));
+            berth_buffer_format(text, ":%llu:%llu",
+                                (unsigned long long)berth_piece_integer_of(problem, "line"),
+                                (unsigned long long)berth_piece_integer_of(problem, "column"));
         berth_buffer_format(text, ": %s%s\n", warning ? "warning: " : "",
-                            text_of(remote, problem, "text"));
+                            berth_piece_text_of(problem, "text", &remote->client.arena));
     }
 }
 
@@ -52,10 +42,11 @@ static void put_sum(struct berth_remote *remote, struct berth_piece report,
 {
     static const char *const keys[] = { "started", "reloaded", "stopped", "unchanged" };
 
-    berth_buffer_format(text, "%s is applied:", text_of(remote, report, "file"));
+    berth_buffer_format(
+        text, "%s is applied:", berth_piece_text_of(report, "file", &remote->client.arena));
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
         berth_buffer_format(text, "%s %s %llu", i ? "," : "", keys[i],
-                            (unsigned long long)number_of(report, keys[i]));
+                            (unsigned long long)berth_piece_integer_of(report, keys[i]));
     berth_buffer_text(text, "\n");
 }
 
@@ -79,9 +70,9 @@ static int print(struct berth_remote *remote, struct berth_piece report)
     put_steps(remote, report, failure.size ? &aside : &text);
     print_aside(&aside);
     if (failure.size) {
-        int code = berth_code_find(text_of(remote, failure, "code"));
+        int code = berth_code_find(berth_piece_text_of(failure, "code", &remote->client.arena));
         status = berth_output_fail(false, code > BERTH_OK ? code : BERTH_UNKNOWN, "%s",
-                                   text_of(remote, failure, "text"));
+                                   berth_piece_text_of(failure, "text", &remote->client.arena));
     } else {
         put_sum(remote, report, &text);
         status = text.failed ? berth_output_fail(false, BERTH_RESOURCE_EXHAUSTED, "out of memory")

@@ -25,8 +25,8 @@ static int find_file(struct reload *reload, const char **ret_file)
     int status = berth_remote_ask(&reload->remote, "host.list", &params, &list);
     struct berth_piece_walk walk = berth_piece_begin(berth_piece_get(list, "modules"));
     while (berth_piece_next(&walk, NULL, &module))
-        if (!strcmp(berth_piece_text(berth_piece_get(module, "name"), arena), reload->module))
-            *ret_file = berth_piece_text(berth_piece_get(module, "file"), arena);
+        if (!strcmp(berth_piece_text_of(module, "name", arena), reload->module))
+            *ret_file = berth_piece_text_of(module, "file", arena);
     return status;
 }
 

@@ -5,18 +5,6 @@
 #include "runtime/shell/output.h"
 #include "runtime/shell/shell.h"
 
-static const char *text_of(struct berth_remote *remote, struct berth_piece report, const char *key)
-{
-    return berth_piece_text(berth_piece_get(report, key), &remote->client.arena);
-}
-
-static uint64_t number_of(struct berth_piece report, const char *key)
-{
-    uint64_t number = 0;
-    berth_piece_integer(berth_piece_get(report, key), &number);
-    return number;
-}
-
 /* Nanoseconds as milliseconds, in three digits after the point. */
 static void append_time(struct berth_buffer *text, uint64_t ns)
 {
@@ -33,13 +21,16 @@ static void append_count(struct berth_buffer *text, uint64_t count, const char *
 static void describe(struct berth_remote *remote, struct berth_piece report,
                      struct berth_buffer *text)
 {
-    uint64_t waited = number_of(report, "waited"), inside = number_of(report, "in_flight");
-    uint64_t messages = number_of(report, "messages"), state = number_of(report, "state_bytes");
-    const char *kept = text_of(remote, report, "kept");
+    uint64_t waited = berth_piece_integer_of(report, "waited"),
+             inside = berth_piece_integer_of(report, "in_flight");
+    uint64_t messages = berth_piece_integer_of(report, "messages"),
+             state = berth_piece_integer_of(report, "state_bytes");
+    const char *kept = berth_piece_text_of(report, "kept", &remote->client.arena);
 
-    berth_buffer_format(text, "%s -> %s in ", text_of(remote, report, "from"),
-                        text_of(remote, report, "to"));
-    append_time(text, number_of(report, "total_ns"));
+    berth_buffer_format(text, "%s -> %s in ",
+                        berth_piece_text_of(report, "from", &remote->client.arena),
+                        berth_piece_text_of(report, "to", &remote->client.arena));
+    append_time(text, berth_piece_integer_of(report, "total_ns"));
     berth_buffer_text(text, "\n  ");
     append_count(text, inside, "call");
     berth_buffer_text(text, " inside at the switch, ");
@@ -47,13 +38,13 @@ static void describe(struct berth_remote *remote, struct berth_piece report,
     berth_buffer_text(text, " waited");
     if (waited) {
         berth_buffer_text(text, ", at most ");
-        append_time(text, number_of(report, "longest_wait_ns"));
+        append_time(text, berth_piece_integer_of(report, "longest_wait_ns"));
     }
     berth_buffer_text(text, "\n");
     if (state)
         berth_buffer_format(text, "  %llu bytes of state (version %llu) handed over\n",
                             (unsigned long long)state,
-                            (unsigned long long)number_of(report, "state_version"));
+                            (unsigned long long)berth_piece_integer_of(report, "state_version"));
     if (messages) {
         berth_buffer_text(text, "  ");
         append_count(text, messages, "message");

@@ -25,13 +25,6 @@ void berth_stats_table_deinit(struct berth_stats_table *table)
     berth_arena_deinit(&table->arena);
 }
 
-static uint64_t number(struct berth_piece entry, const char *name)
-{
-    uint64_t value = 0;
-    berth_piece_integer(berth_piece_get(entry, name), &value);
-    return value;
-}
-
 static uint64_t failures(struct berth_piece entry)
 {
     struct berth_piece_walk walk = berth_piece_begin(berth_piece_get(entry, "errors"));
@@ -138,18 +131,18 @@ static void add_cpu(struct view *view, const char *row, struct berth_piece entry
 
     if (!view->span || !cpu.size) {
         if (view->stats->rates && cpu.size)
-            since_before(view, row, "cpu", number(entry, "cpu_ns"));
+            since_before(view, row, "cpu", berth_piece_integer_of(entry, "cpu_ns"));
         add_time(view, entry, "cpu_ns");
         return;
     }
-    uint64_t used = since_before(view, row, "cpu", number(entry, "cpu_ns"));
+    uint64_t used = since_before(view, row, "cpu", berth_piece_integer_of(entry, "cpu_ns"));
     snprintf(cell, sizeof(cell), "%" PRIu64 "%%", used * 100 / view->span);
     berth_table_add(&view->table, cell);
 }
 
 static const char *text(struct view *view, struct berth_piece entry, const char *name)
 {
-    return berth_piece_text(berth_piece_get(entry, name), &view->stats->arena);
+    return berth_piece_text_of(entry, name, &view->stats->arena);
 }
 
 static void add_party(struct view *view, const char *name)
@@ -171,10 +164,10 @@ static void add_module(struct view *view, struct berth_piece entry)
 
     add_kind(view, "module");
     berth_table_add(&view->table, name);
-    add_count(view, name, "calls", number(entry, "calls"), "");
-    add_count(view, name, "messages", number(entry, "messages"), "");
-    add_count(view, name, "failed", number(entry, "failed"), "");
-    add_count(view, name, "dropped", number(entry, "dropped"), "");
+    add_count(view, name, "calls", berth_piece_integer_of(entry, "calls"), "");
+    add_count(view, name, "messages", berth_piece_integer_of(entry, "messages"), "");
+    add_count(view, name, "failed", berth_piece_integer_of(entry, "failed"), "");
+    add_count(view, name, "dropped", berth_piece_integer_of(entry, "dropped"), "");
     berth_table_add(&view->table, text(view, berth_piece_get(entry, "mailbox"), "messages"));
     berth_table_add(&view->table, text(view, entry, "pid"));
     add_cpu(view, name, entry);
@@ -197,7 +190,8 @@ static void add_call(struct view *view, struct berth_piece entry)
     add_kind(view, "call");
     add_party(view, from);
     berth_table_add(&view->table, to);
-    add_count(view, row, "calls", number(entry, "calls"), number(entry, "estimated") ? "~" : "");
+    add_count(view, row, "calls", berth_piece_integer_of(entry, "calls"),
+              berth_piece_integer_of(entry, "estimated") ? "~" : "");
     add_count(view, row, "failed", failures(entry), "");
     add_times(view, entry);
 }
@@ -213,9 +207,9 @@ static void add_message(struct view *view, struct berth_piece entry)
     add_party(view, from);
     berth_table_add(&view->table, topic);
     add_party(view, to);
-    add_count(view, row, "messages", number(entry, "messages"), "");
+    add_count(view, row, "messages", berth_piece_integer_of(entry, "messages"), "");
     add_count(view, row, "failed", failures(entry), "");
-    add_count(view, row, "dropped", number(entry, "dropped"), "");
+    add_count(view, row, "dropped", berth_piece_integer_of(entry, "dropped"), "");
     add_times(view, entry);
 }
 
@@ -318,7 +312,7 @@ int berth_stats_table_print(struct berth_stats_table *table, struct berth_piece 
                                          { "calls", calls, add_call },
                                          { "messages", messages, add_message } };
     uint64_t mark = berth_arena_mark(&table->arena);
-    uint64_t now = number(berth_piece_get(stats, "host"), "uptime_ns");
+    uint64_t now = berth_piece_integer_of(berth_piece_get(stats, "host"), "uptime_ns");
     uint64_t span =
         table->rates && table->before_ns && now > table->before_ns ? now - table->before_ns : 0;
     bool blank = false;
