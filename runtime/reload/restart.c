@@ -102,6 +102,72 @@ void berth_module_died(struct berth_generation *generation, const char *how)
         berth_event_of(generation, BERTH_EVENT_FAILED, why);
 }
 
+/* A new worker in the place of the dead one. */
+static int replace_worker(struct berth_generation *generation, struct berth_error *error)
+{
+    struct berth_host *host = generation->host;
+    struct berth_carrier *dead = generation->carrier;
+    /* its callers have been answered, and leave; who comes now sees that it is shut */
+    berth_frames_barrier();
+    if (!berth_generation_quiet(generation, berth_now() + host->options.stop_timeout_ns))
+        return berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "was not left by its callers");
+    if (dead && !dead->ops->stop(dead))
+        return berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "made a call that is still running");
+    pthread_mutex_lock(&host->lock); /* nobody looks at it, as berth_host_list does */
+    __atomic_store_n(&generation->carrier, NULL, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&host->lock);
+    if (dead)
+        dead->ops->fini(dead);
+    generation->dead = false;
+    return berth_generation_carry(generation, error);
+}
+
+static void succeed(struct berth_generation *generation)
+{
+    struct berth_module *module = generation->module;
+    struct berth_host *host = module->host;
+    pthread_mutex_lock(&host->lock);
+    module->state = BERTH_MODULE_RUNNING;
+    module->why[0] = '\0';
+    berth_module_open(module, generation);
+    module->swapping = false;
+    pthread_cond_broadcast(&host->changed);
+    berth_module_see_death(module);
+    pthread_mutex_unlock(&host->lock);
+    berth_generation_serve(generation);
+    berth_module_resume(module);
+    berth_host_log(host, generation, BERTH_LOG_INFO, "its worker has been restarted");
+    berth_event_of(generation, BERTH_EVENT_RESTARTED, "");
+}
+
+static void fail(struct berth_generation *generation, const struct berth_error *error)
+{
+    struct berth_module *module = generation->module;
+    struct berth_host *host = module->host;
+    char how[200];
+    snprintf(how, sizeof how, "could not be restarted (%.160s)", error->text);
+    pthread_mutex_lock(&host->lock);
+    plan(module, how);
+    bool failed = module->state == BERTH_MODULE_FAILED;
+    pthread_mutex_unlock(&host->lock);
+    berth_host_log(host, generation, BERTH_LOG_ERROR, "its worker %s", error->text);
+    if (failed)
+        berth_event_of(generation, BERTH_EVENT_FAILED, error->text);
+}
+
+/* NULL: there is nothing to be restarted any more. */
+static struct berth_generation *restart_begin(const berth_ctx *admin, struct berth_module *module)
+{
+    pthread_mutex_lock(&module->host->lock);
+    struct berth_generation *generation = module->current;
+    bool wanted = generation && module->restart_pending && module->state == BERTH_MODULE_WAITING;
+    module->restart_pending = false;
+    if (wanted)
+        module->swap_chain = berth_block(admin)->chain;
+    pthread_mutex_unlock(&module->host->lock);
+    return wanted ? generation : NULL;
+}
+
 static void restart_job(void *argument)
 {
     struct berth_module *module = argument;
@@ -112,60 +178,15 @@ static void restart_job(void *argument)
         berth_timer_add(host->loop, &module->restart_timer, berth_now() + 1000000000, NULL);
     if (!admin)
         return;
-    pthread_mutex_lock(&host->lock);
-    struct berth_generation *generation = module->current;
-    bool wanted = generation && module->restart_pending && module->state == BERTH_MODULE_WAITING;
-    module->restart_pending = false;
-    if (wanted)
-        module->swap_chain = berth_block(admin)->chain;
-    pthread_mutex_unlock(&host->lock);
-    bool failed = false;
-    int code = BERTH_OK;
-    if (wanted) {
-        struct berth_carrier *dead = generation->carrier;
-        /* its callers have been answered, and leave; who comes now sees that it is shut */
-        berth_frames_barrier();
-        if (!berth_generation_quiet(generation, berth_now() + host->options.stop_timeout_ns)) {
-            code = berth_error_set(&error, BERTH_DEADLINE_EXCEEDED, "was not left by its callers");
-        } else if (dead && !dead->ops->stop(dead)) {
-            code = berth_error_set(&error, BERTH_DEADLINE_EXCEEDED,
-                                   "made a call that is still running");
-        } else {
-            pthread_mutex_lock(&host->lock); /* nobody looks at it, as berth_host_list does */
-            __atomic_store_n(&generation->carrier, NULL, __ATOMIC_RELEASE);
-            pthread_mutex_unlock(&host->lock);
-            if (dead)
-                dead->ops->fini(dead);
-            generation->dead = false;
-            code = berth_generation_carry(generation, &error);
-        }
+    struct berth_generation *generation = restart_begin(admin, module);
+    if (generation) {
+        int code = replace_worker(generation, &error);
         if (code == BERTH_OK)
             code = berth_hook_invoke(admin, generation, BERTH_HOOK_START, NULL, NULL, &error);
-        pthread_mutex_lock(&host->lock);
-        if (code == BERTH_OK) {
-            module->state = BERTH_MODULE_RUNNING;
-            module->why[0] = '\0';
-            berth_module_open(module, generation);
-            module->swapping = false;
-            pthread_cond_broadcast(&host->changed);
-            berth_module_see_death(module);
-        } else {
-            char how[200];
-            snprintf(how, sizeof how, "could not be restarted (%.160s)", error.text);
-            plan(module, how);
-            failed = module->state == BERTH_MODULE_FAILED;
-        }
-        pthread_mutex_unlock(&host->lock);
-        if (code == BERTH_OK) {
-            berth_generation_serve(generation);
-            berth_module_resume(module);
-        }
-        berth_host_log(host, generation, code == BERTH_OK ? BERTH_LOG_INFO : BERTH_LOG_ERROR,
-                       "its worker %s", code == BERTH_OK ? "has been restarted" : error.text);
         if (code == BERTH_OK)
-            berth_event_of(generation, BERTH_EVENT_RESTARTED, "");
-        else if (failed)
-            berth_event_of(generation, BERTH_EVENT_FAILED, error.text);
+            succeed(generation);
+        else
+            fail(generation, &error);
     }
     berth_admin_leave(host, admin);
 }
