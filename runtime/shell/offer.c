@@ -19,7 +19,7 @@ static struct berth_offer *the_offer;
 
 static void fail(berth_ctx *ctx, const struct berth_error *error)
 {
-    berth_fail(ctx, (enum berth_code)error->code, "%s", error->text);
+    berth_fail(ctx, error->code, "%s", error->text);
 }
 
 /* ---- the configuration ---- */
