@@ -30,8 +30,21 @@ unit=$(find "$dest" -name berth.service)
 tap_run "so is a unit for systemd, which runs what is installed" \
     test -x "$dest$(sed -n 's/^ExecStart=\([^ ]*\) run .*/\1/p' "$unit")"
 tap_run "and one for its socket" test -s "$(find "$dest" -name berth.socket)"
+# Links to files of the source are for those who have it.
+links_lead()
+{
+    local documents file target missing=0
+    documents=$(dirname "$(find "$dest" -name README.md -path '*/doc/berth/README.md')")
+    diff <(cd "$BERTH_TOP_SRCDIR" && find doc modules -name '*.md' | sort) \
+        <(cd "$documents" && find doc modules -name '*.md' | sort) || missing=1
+    while IFS=: read -r file target; do
+        [ -e "$documents/$(dirname "$file")/$target" ] || { echo "$file: $target"; missing=1; }
+    done < <(cd "$documents" && grep -roE '\]\([^)#:]+\.md' . | sed 's/\](//')
+    return $missing
+}
 tap_run "every man page is installed" diff <(cd "$BERTH_TOP_SRCDIR/doc" && ls -- *.[1-8]) \
     <(find "$dest" -path '*/man/man[1-8]/*' -printf '%f\n' | sort)
+tap_run "every document is installed, and its links lead to others that are" links_lead
 tap_run "and the schema" test -s "$(find "$dest" -name berth.conf.schema.json)"
 
 # ---- A module, by the one line that the manual gives ----
