@@ -35,8 +35,7 @@ static berth_host *slow_host(int64_t stop_timeout_ns)
 /* Waits until a module runs again in another process than before. */
 static void wait_for_restart(berth_host *host, const char *module, const char *old)
 {
-    UNTIL(host, !strcmp(berth_test_module(host, module, "state"), "running") &&
-                    strcmp(berth_test_module(host, module, "pid"), old) != 0);
+    UNTIL(host, berth_test_runs_again(host, module, old));
 }
 
 /* Else nothing could be loaded, unloaded or restarted any more. */

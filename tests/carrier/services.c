@@ -103,8 +103,7 @@ static void a_restart_has_a_thread_whatever_modules_do(void)
     UNTIL(host, insiders() >= 64);
     const char *pid = berth_test_module(host, "math", "pid");
     kill((pid_t)atoi(pid), SIGKILL);
-    UNTIL(host, strcmp(berth_test_module(host, "math", "pid"), pid) != 0 &&
-                    strcmp(berth_test_module(host, "math", "state"), "running") == 0);
+    UNTIL(host, berth_test_runs_again(host, "math", pid));
     CHECK(insiders() >= 64);
     __atomic_store_n(&let_go, true, __ATOMIC_SEQ_CST);
     berth_host_free(host);

@@ -632,8 +632,7 @@ static void a_worker_that_dies_comes_back(void)
     const char *pid = berth_test_module(host, "control", "pid");
     kill((pid_t)atoi(pid), SIGKILL);
     CHECK(client_is_at_end(client));
-    UNTIL(host, !strcmp(berth_test_module(host, "control", "state"), "running") &&
-                    strcmp(berth_test_module(host, "control", "pid"), pid));
+    UNTIL(host, berth_test_runs_again(host, "control", pid));
     client = client_new();
     CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
 }

@@ -224,3 +224,11 @@ const char *berth_test_module(berth_host *host, const char *module, const char *
     berth_free(json);
     return found;
 }
+
+/* The pid first: before the death is noticed the module is said to run, and has none after it. */
+bool berth_test_runs_again(berth_host *host, const char *module, const char *pid)
+{
+    const char *now = berth_test_module(host, module, "pid");
+    return *now && strcmp(now, pid) != 0 &&
+           strcmp(berth_test_module(host, module, "state"), "running") == 0;
+}

@@ -86,5 +86,7 @@ void berth_test_pass_time(berth_host *host);
 
 /* The value of a key of a module in berth_host_list: "running", "2"; "" without it. */
 const char *berth_test_module(berth_host *host, const char *module, const char *key);
+/* Whether it runs in another worker than the one with this pid. Once it does, it goes on to. */
+bool berth_test_runs_again(berth_host *host, const char *module, const char *pid);
 
 #endif
