@@ -163,6 +163,13 @@ static void a_module_that_calls_through_host_is_named(void)
 
 /* ---- sampling ---- */
 
+/* For those that make calls in great number. */
+static void skip_if_slow(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("takes too long");
+}
+
 #define MANY 3000000
 
 /*
@@ -173,6 +180,7 @@ static void calls_in_great_number_are_estimated(void)
 {
     static const char *const functions[][2] = { { "hammer.divide", "math.divide" },
                                                 { "hammer.add", "counter.add" } };
+    skip_if_slow();
     begin(NULL);
     for (int i = 0; i < 2; i++) {
         const char *to = functions[i][1];
@@ -212,6 +220,7 @@ static void a_burst_is_seen_before_it_is_over(void)
 
 static void all_are_counted_when_that_is_wanted(void)
 {
+    skip_if_slow();
     begin(NULL);
     CHECK_CALL(host, "host.count_all", "[true]", "null");
     CHECK_CONTAINS(stats(), "\"counting\":\"all\"");
@@ -225,6 +234,7 @@ static void all_are_counted_when_that_is_wanted(void)
 /* From sampled to counted while calls go on: from then on each one counts. */
 static void it_can_be_wanted_at_any_time(void)
 {
+    skip_if_slow();
     begin(NULL);
     for (int tries = 0; tries < 100 && number(flow("hammer", "math.divide"), "estimated") <= 0;
          tries++)
@@ -248,6 +258,7 @@ static void hammer_until_estimated(const char *arguments, long long above)
 /* Whoever asks while the flow is sampled, as the callee has gone, is in the estimate already. */
 static void no_failure_is_counted_twice(void)
 {
+    skip_if_slow();
     begin(NULL);
     hammer_until_estimated("[100000,0]", 0);
     berth_host_unload(host, "math", NULL);
@@ -267,6 +278,7 @@ static void failures_by_name_are_not_estimated(void)
     divide_bound bound;
     struct berth_error error;
 
+    skip_if_slow();
     begin(NULL);
     CHECK_CODE(berth_bind(host, "math.divide", divide, &bound, &error), BERTH_OK, &error);
     berth_ctx *ctx = berth_host_enter(host);
@@ -298,6 +310,7 @@ static void sampling_stands_reloads(void)
     pthread_t threads[2];
     long long last = -1;
 
+    skip_if_slow();
     begin(NULL);
     for (int i = 0; i < 2; i++)
         REQUIRE(pthread_create(&threads[i], NULL, hammer_on, &end) == 0);
