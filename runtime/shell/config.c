@@ -240,6 +240,15 @@ static int read_number(struct berth_config *config, const struct path *path,
     return BERTH_OK;
 }
 
+/* An empty list, with room for as many texts as an array has elements. NULL: no memory. */
+static const char **begin_list(struct berth_config *config, const struct berth_node *array,
+                               struct berth_config_list *ret_list)
+{
+    const char **items = berth_arena_alloc(&config->arena, array->count * sizeof(*items));
+    *ret_list = (struct berth_config_list){ .items = items };
+    return items;
+}
+
 /* Relative ones are meant from where the configuration is. */
 static int read_directories(struct berth_config *config, const struct path *path,
                             const struct berth_config_key *key, const struct berth_node *node,
@@ -247,14 +256,12 @@ static int read_directories(struct berth_config *config, const struct path *path
 {
     struct berth_config_list *list = into;
     char where[PATH_ROOM];
+    const char **items;
 
     if (node->kind != BERTH_NODE_ARRAY)
         return refuse(config, path, key, node);
-    const char **items = berth_arena_alloc(&config->arena, node->count * sizeof(*items));
-    if (!items)
+    if (!(items = begin_list(config, node, list)))
         return BERTH_RESOURCE_EXHAUSTED;
-    list->items = items;
-    list->count = 0;
     berth_node_each(node, element)
     {
         const char *text = berth_node_text(element);
@@ -278,14 +285,12 @@ static int read_patterns(struct berth_config *config, const struct path *path,
     bool functions = key->kind == BERTH_CONFIG_FUNCTIONS;
     struct berth_config_list *list = into;
     char where[PATH_ROOM], value[EXCERPT_MAX + 8];
+    const char **items;
 
     if (node->kind != BERTH_NODE_ARRAY)
         return refuse(config, path, key, node);
-    const char **items = berth_arena_alloc(&config->arena, node->count * sizeof(*items));
-    if (!items)
+    if (!(items = begin_list(config, node, list)))
         return BERTH_RESOURCE_EXHAUSTED;
-    list->items = items;
-    list->count = 0;
     berth_node_each(node, element)
     {
         const char *text = berth_node_text(element);
