@@ -106,16 +106,19 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, bo
         berth_arguments_unpack(item->signature, arguments, &thread->arena, &values, NULL, error);
     if (code == BERTH_OK && type->size && !(value = berth_arena_alloc(&thread->arena, type->size)))
         code = berth_error_nomem(error);
-    if (code == BERTH_OK && gated)
-        code = berth_gate_lock(&module->gate, ctx, thread->deadline);
-    if (code == BERTH_ABORTED || code == BERTH_DEADLINE_EXCEEDED)
-        return berth_error_set(error, code, "%s: %s", module->name,
-                               berth_gate_refusal(&module->gate, ctx, code));
     if (code != BERTH_OK)
         return code;
+    berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
+    if (gated) {
+        struct berth_gate_entry entry = { .ctx = ctx, .deadline = thread->deadline };
+        code = berth_gate_lock(&module->gate, &entry, error);
+    }
+    if (code != BERTH_OK) {
+        berth_frame_pop(ctx);
+        return berth_error_prefix(error, "%s: ", module->name);
+    }
     thread->topic = topic;
     thread->echo = echo;
-    berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     code = berth_item_invoke(ctx, item, topic, values, value);
     if (code == BERTH_OK && value && (code = berth_result_check(type, value, error)) != BERTH_OK)
         berth_error_prefix(error, "%s: ", module->name);

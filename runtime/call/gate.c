@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/call/gate.h"
 
-#include "runtime/base/list.h"
+#include "runtime/base/error.h"
 #include "runtime/base/memory.h"
+#include "runtime/call/ring.h"
 #include "runtime/call/thread.h"
 
 #include <errno.h>
@@ -124,32 +125,8 @@ static int pass_take_back(struct berth_gate *gate, int64_t deadline)
 /* ---- waiting ---- */
 
 /*
- * Who waits for what, in all hosts. A chain that is in here gives up none of its gates until it is
- * out again, so that what is found under the lock stays true; and a ring can only be closed by
- * coming in.
- */
-struct waiter {
-    struct berth_list link;
-    const struct berth_gate *gate;
-    uint32_t chain;
-};
-static pthread_mutex_t waiting_lock = PTHREAD_MUTEX_INITIALIZER;
-static struct berth_list waiting = { &waiting, &waiting };
-
-static const struct berth_gate *waits_for(uint32_t chain)
-{
-    berth_list_each(&waiting, link) {
-        const struct waiter *waiter = berth_container(link, struct waiter, link);
-        if (waiter->chain == chain)
-            return waiter->gate;
-    }
-    return NULL;
-}
-
-/*
- * Who is inside, if that chain waits for another gate; 0, or a chain that waits for nothing, in
- * other cases. waiting_lock held. While a pass is given the owner is not inside, but has yet to
- * take it back, and whoever waits for the gate waits for the pass.
+ * Who is inside. While a pass is given the owner is not, but has yet to take it back, and whoever
+ * waits for the gate waits for the pass.
  */
 static uint32_t who_is_inside(const struct berth_gate *gate)
 {
@@ -159,36 +136,9 @@ static uint32_t who_is_inside(const struct berth_gate *gate)
     return __atomic_load_n(&pass->inside, __ATOMIC_RELAXED) ? pass_chain(pass) : 0;
 }
 
-/* Whether who is inside waits, perhaps over others, for the chain. waiting_lock held. */
-static bool closes_ring(const struct berth_gate *gate, uint32_t chain)
+static uint32_t holder(const struct berth_wait *wait, size_t i)
 {
-    while (gate) {
-        uint32_t inside = who_is_inside(gate);
-        const struct berth_gate *next = inside ? waits_for(inside) : NULL;
-        if (inside == chain)
-            return true;
-        if (next == gate) /* it has just got it */
-            return false;
-        gate = next;
-    }
-    return false;
-}
-
-static bool waiter_enter(struct waiter *waiter)
-{
-    pthread_mutex_lock(&waiting_lock);
-    bool ring = closes_ring(waiter->gate, waiter->chain);
-    if (!ring)
-        berth_list_append(&waiting, &waiter->link);
-    pthread_mutex_unlock(&waiting_lock);
-    return !ring;
-}
-
-static void waiter_leave(struct waiter *waiter)
-{
-    pthread_mutex_lock(&waiting_lock);
-    berth_list_remove(&waiter->link);
-    pthread_mutex_unlock(&waiting_lock);
+    return i == 0 ? who_is_inside(wait->of) : 0;
 }
 
 static int owner_wait(struct berth_gate *gate, uint32_t chain, int64_t deadline)
@@ -218,36 +168,46 @@ static void owner_leave(struct berth_gate *gate)
 }
 
 /* owner: the chain is that already. */
-static int wait_inside(struct berth_gate *gate, uint32_t chain, bool owner, int64_t deadline)
+static int wait_inside(struct berth_gate *gate, struct berth_wait *wait, bool owner,
+                       int64_t deadline, struct berth_error *error)
 {
-    struct waiter waiter = { .gate = gate, .chain = chain };
-    int code = BERTH_ABORTED;
-    if (waiter_enter(&waiter)) {
-        code = owner ? BERTH_OK : owner_wait(gate, chain, deadline);
-        owner = code == BERTH_OK;
+    int code = BERTH_OK;
+    if (!berth_wait_begin(wait)) {
         if (owner)
-            code = pass_take_back(gate, deadline);
-        waiter_leave(&waiter);
+            owner_leave(gate);
+        return berth_error_set(error, BERTH_ABORTED, "%s", wait->ring);
     }
-    if (code != BERTH_OK && owner)
+    if (!owner)
+        code = owner_wait(gate, wait->chain, deadline);
+    owner = code == BERTH_OK;
+    if (owner)
+        code = pass_take_back(gate, deadline);
+    berth_wait_end(wait);
+    if (code == BERTH_OK)
+        return BERTH_OK;
+    if (owner)
         owner_leave(gate);
-    return code;
+    return berth_error_set(error, code, "the serial module was busy until the deadline");
 }
 
 /* ---- the gate ---- */
 
-int berth_gate_lock(struct berth_gate *gate, const berth_ctx *ctx, int64_t deadline)
+int berth_gate_lock(struct berth_gate *gate, const struct berth_gate_entry *entry,
+                    struct berth_error *error)
 {
+    const berth_ctx *ctx = entry->ctx;
     uint32_t chain = berth_block(ctx)->chain, nobody = 0;
     if (pass_enter(gate, chain))
         return BERTH_OK;
-    if (berth_gate_owned(gate, ctx))
-        return BERTH_ABORTED;
-    bool owner = __atomic_compare_exchange_n(&gate->owner, &nobody, chain, 0, __ATOMIC_ACQUIRE,
+    bool owner = !berth_gate_owned(gate, ctx) &&
+                 __atomic_compare_exchange_n(&gate->owner, &nobody, chain, 0, __ATOMIC_ACQUIRE,
                                              __ATOMIC_RELAXED);
     if (owner && !pass_given(gate))
         return BERTH_OK;
-    return wait_inside(gate, chain, owner, deadline);
+    struct berth_wait wait = {
+        .ctx = ctx, .of = gate, .holder = holder, .target = entry->target, .patient = entry->patient
+    };
+    return wait_inside(gate, &wait, owner, entry->deadline, error);
 }
 
 bool berth_gate_owned(const struct berth_gate *gate, const berth_ctx *ctx)
@@ -256,15 +216,6 @@ bool berth_gate_owned(const struct berth_gate *gate, const berth_ctx *ctx)
     const struct berth_pass *pass = pass_given(gate);
     return (__atomic_load_n(&gate->owner, __ATOMIC_RELAXED) & ~1u) == chain ||
            (pass && pass_chain(pass) == chain && __atomic_load_n(&pass->inside, __ATOMIC_RELAXED));
-}
-
-const char *berth_gate_refusal(const struct berth_gate *gate, const berth_ctx *ctx, int code)
-{
-    if (code != BERTH_ABORTED)
-        return "the serial module was busy until the deadline";
-    return berth_gate_owned(gate, ctx)
-               ? "this call chain is inside the serial module already; it would wait for itself"
-               : "the call that is inside the serial module waits for this call chain";
 }
 
 void berth_gate_left(struct berth_gate *gate, const berth_ctx *ctx)

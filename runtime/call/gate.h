@@ -53,14 +53,19 @@ struct berth_gate_pass {
 void berth_gate_init(struct berth_gate *gate);
 /* Nobody may use it any more, by no pass either. */
 void berth_gate_deinit(struct berth_gate *gate);
+/* Who wants in. */
+struct berth_gate_entry {
+    const berth_ctx *ctx;
+    int64_t deadline;   /* as berth_now, INT64_MAX: none */
+    const char *target; /* what for, if ctx[1] is not the frame of it, or NULL (call/ring.h) */
+    bool patient;       /* it cannot fail but by the deadline (call/ring.h) */
+};
 /*
  * For the chain of ctx. BERTH_OK; BERTH_ABORTED when it is inside already, or who is inside waits
- * for a gate of the chain's, perhaps over others; BERTH_DEADLINE_EXCEEDED (deadline as berth_now,
- * INT64_MAX: none).
+ * for something of the chain's, perhaps over others; BERTH_DEADLINE_EXCEEDED.
  */
-int berth_gate_lock(struct berth_gate *gate, const berth_ctx *ctx, int64_t deadline);
-/* Why lock has failed, in words for a call. Static. */
-const char *berth_gate_refusal(const struct berth_gate *gate, const berth_ctx *ctx, int code);
+int berth_gate_lock(struct berth_gate *gate, const struct berth_gate_entry *entry,
+                    struct berth_error *error);
 void berth_gate_unlock(struct berth_gate *gate, const berth_ctx *ctx);
 /* Whether the chain of ctx is inside. */
 bool berth_gate_owned(const struct berth_gate *gate, const berth_ctx *ctx);

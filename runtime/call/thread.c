@@ -372,26 +372,30 @@ static void faults_mark(struct berth_thread *thread, berth_ctx *from)
     }
 }
 
-#define ARROW " \xe2\x86\x92 "
-size_t berth_chain_print(const berth_ctx *ctx, char *buffer, size_t size)
+const berth_ctx *berth_frames_base(const berth_ctx *ctx)
 {
-    const struct berth_thread *thread = berth_thread_of(ctx);
+    return berth_thread_base(berth_thread_of(ctx));
+}
+
+const char *berth_frame_name(const berth_ctx *at, char *buffer, size_t size)
+{
+    uintptr_t word = __atomic_load_n(&at->frame, __ATOMIC_ACQUIRE);
+    const struct berth_threads *set = berth_thread_of(at)->set;
+    return word && set->describe ? set->describe(set->user, BERTH_FRAME_WORD(word), buffer, size)
+                                 : NULL;
+}
+
+size_t berth_frames_print(const berth_ctx *from, const berth_ctx *to, char *buffer, size_t size)
+{
     size_t used = 0;
     unsigned names = 0;
     buffer[0] = '\0';
-    const berth_ctx *at = thread->chain_from;
-    if (!at)
-        at = (const berth_ctx *)(const void *)((const char *)thread + BERTH_THREAD_HEAD);
-    for (; at <= ctx && at->frame; at++) {
-        char name[160];
-        const char *text =
-            thread->set->describe
-                ? thread->set->describe(thread->set->user, BERTH_FRAME_WORD(at->frame), name,
-                                        sizeof name)
-                : NULL;
+    for (const berth_ctx *at = from; at <= to && at->frame; at++) {
+        char name[BERTH_FRAME_NAME];
+        const char *text = berth_frame_name(at, name, sizeof name);
         if (!text)
             continue;
-        int more = snprintf(buffer + used, size - used, "%s%s", names ? ARROW : "", text);
+        int more = snprintf(buffer + used, size - used, "%s%s", names ? BERTH_ARROW : "", text);
         if (more < 0 || (size_t)more >= size - used) {
             buffer[used] = '\0';
             break;
@@ -400,6 +404,12 @@ size_t berth_chain_print(const berth_ctx *ctx, char *buffer, size_t size)
         names++;
     }
     return names;
+}
+
+size_t berth_chain_print(const berth_ctx *ctx, char *buffer, size_t size)
+{
+    const berth_ctx *from = berth_thread_of(ctx)->chain_from;
+    return berth_frames_print(from ? from : berth_frames_base(ctx), ctx, buffer, size);
 }
 
 static void fault_put(struct berth_thread *thread, struct berth_fault *fault, berth_ctx *ctx,
@@ -467,7 +477,7 @@ void berth_fault_raise_va(berth_ctx *ctx, int code, const char *format, va_list 
 
 void berth_fault_pass_on(berth_ctx *ctx, int code, const char *text)
 {
-    fault_add(ctx, code, text, ARROW);
+    fault_add(ctx, code, text, BERTH_ARROW);
 }
 
 void berth_fault_raise_format(berth_ctx *ctx, int code, const char *format, ...)

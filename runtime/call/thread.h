@@ -147,6 +147,17 @@ bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintpt
 void berth_frames_visit(void (*visit)(void *user, const struct berth_threads *set, uintptr_t word),
                         void *user);
 
+/* What names of functions are printed with, and in. */
+#define BERTH_ARROW      " \xe2\x86\x92 "
+#define BERTH_FRAME_NAME 160
+const berth_ctx *berth_frames_base(const berth_ctx *ctx);
+/*
+ * "math.divide", or NULL for a frame that is nobody's, or none. Of a thread that cannot go on
+ * meanwhile: the calling one, or one that waits. Calls set->describe.
+ */
+const char *berth_frame_name(const berth_ctx *at, char *buffer, size_t size);
+/* The names from one frame to another, joined, as far as it fits. Returns how many. */
+size_t berth_frames_print(const berth_ctx *from, const berth_ctx *to, char *buffer, size_t size);
 /*
  * "greet.hello → math.divide", innermost last, as far as it fits: what runs on ctx's thread (in a
  * worker, from its module's own function on). Returns how many names. Calls set->describe.

@@ -115,12 +115,13 @@ struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell)
 /* The gate of a serial module, on the way into `item`; false: ctx is marked. */
 static bool gate_take(berth_ctx *ctx, struct berth_module *module, const char *name)
 {
-    int code = berth_gate_lock(&module->gate, ctx, berth_deadline(ctx, module->host));
+    struct berth_gate_entry entry = { .ctx = ctx, .deadline = berth_deadline(ctx, module->host) };
+    struct berth_error error;
+    int code = berth_gate_lock(&module->gate, &entry, &error);
     if (code == BERTH_OK)
         return true;
     berth_frame_pop(ctx);
-    berth_fault_raise_format(ctx, code, "%s: %s", name,
-                             berth_gate_refusal(&module->gate, ctx, code));
+    berth_fault_raise_format(ctx, code, "%s: %s", name, error.text);
     return false;
 }
 

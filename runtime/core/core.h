@@ -9,6 +9,7 @@
  * Locks, in the order in which they may be taken:
  *   admin       one load, unload, reload or restart at a time; held while modules' hooks run
  *   topic_lock  topics and subscriptions; publishers read
+ *   ring_lock   who waits for whom, in all hosts (runtime/call/ring.h)
  *   lock        the registry: modules, cells, edges, handles, threads and alarms
  *   mail_lock   one module's mailbox
  *   run_lock    the run queue and the jobs

@@ -363,13 +363,23 @@ static bool alarm_begin(struct berth_module *module, struct berth_alarm *alarm)
     return alarm->running;
 }
 
+static bool turn_gate(berth_ctx *ctx, struct berth_module *module)
+{
+    char target[BERTH_FRAME_NAME];
+    struct berth_gate_entry entry = {
+        .ctx = ctx, .deadline = BERTH_FOREVER, .target = target, .patient = true
+    };
+    snprintf(target, sizeof target, "%s (turn)", module->name);
+    return berth_gate_lock(&module->gate, &entry, NULL) == BERTH_OK;
+}
+
 /* false: it is no longer this generation's turn. */
 static bool turn_run(berth_ctx *ctx, struct berth_module *module,
                      struct berth_generation *generation, struct berth_mail *mail)
 {
     bool gated =
         !generation->image->manifest->parallel && generation->placement == &berth_carrier_inline;
-    if (gated && berth_gate_lock(&module->gate, ctx, BERTH_FOREVER) != BERTH_OK)
+    if (gated && !turn_gate(ctx, module))
         return false;
     /* A replaced generation has no timers and watches any more: its state has been handed over. */
     bool over = mail->alarm && __atomic_load_n(&generation->stopping, __ATOMIC_ACQUIRE);

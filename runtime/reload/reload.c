@@ -171,6 +171,17 @@ static void gate_all(struct transaction *t)
     berth_mailbox_pause(module);
 }
 
+static int gate_take(struct transaction *t, struct berth_error *error)
+{
+    char target[BERTH_FRAME_NAME];
+    struct berth_gate_entry entry = { .ctx = t->admin, .deadline = t->deadline, .target = target };
+    snprintf(target, sizeof target, "%s (reload)", t->module->name);
+    int code = berth_gate_lock(&t->module->gate, &entry, error);
+    if (code == BERTH_ABORTED)
+        berth_error_prefix(error, "%s: ", t->module->name);
+    return code;
+}
+
 /* Nobody is inside the old generation: by the gate of a serial module, else by its frames. */
 static int wait_inside(struct transaction *t, bool stateful, struct berth_error *error)
 {
@@ -181,7 +192,10 @@ static int wait_inside(struct transaction *t, bool stateful, struct berth_error 
      * Without state old and new may run side by side: callers are not kept waiting for a barrier.
      */
     if (is_inline && !old->parallel) {
-        quiet = t->gated = berth_gate_lock(&t->module->gate, t->admin, t->deadline) == BERTH_OK;
+        int code = gate_take(t, error);
+        if (code == BERTH_ABORTED)
+            return code;
+        quiet = t->gated = code == BERTH_OK;
     } else if (stateful) {
         berth_frames_barrier();
         quiet = berth_generation_quiet(t->old, t->deadline);

@@ -434,7 +434,8 @@ static void *ask_for_b(void *ret_code)
     struct berth_error error;
     *(int *)ret_code = berth_test_try(host, "pair_a.ask", "[true]", 0, NULL, &error);
     if (*(int *)ret_code)
-        CHECK_CONTAINS(error.text, "waits for this call chain");
+        CHECK_CONTAINS(error.text, "would close a ring of calls that wait for each other: "
+                                   "pair_a.ask → pair_b.number; pair_b.ask → pair_a.number");
     return NULL;
 }
 
@@ -456,6 +457,9 @@ static void two_serial_modules_do_not_wait_for_each_other(void)
         pthread_create(&thread, NULL, ask_for_b, &codes[0]);
         codes[1] = berth_test_try(host, "pair_b.ask", "[false]", 0, NULL, &error);
         pthread_join(thread, NULL);
+        if (codes[1])
+            CHECK_CONTAINS(error.text, "would close a ring of calls that wait for each other: "
+                                       "pair_b.ask → pair_a.number; pair_a.ask → pair_b.number");
         CHECK((codes[0] == BERTH_OK && codes[1] == BERTH_ABORTED) ||
               (codes[0] == BERTH_ABORTED && codes[1] == BERTH_OK));
     }

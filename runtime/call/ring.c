@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/call/ring.h"
+
+#include "runtime/call/thread.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static pthread_mutex_t ring_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct berth_list waits = { &waits, &waits }; /* the newest first */
+static uint32_t search;
+
+/* ---- the search ---- */
+
+/* What the chain waits for now: a wait may lie below others, as that for a worker which calls back. */
+static struct berth_wait *wait_of(uint32_t chain)
+{
+    berth_list_each(&waits, link) {
+        struct berth_wait *wait = berth_container(link, struct berth_wait, link);
+        if (wait->chain == chain)
+            return wait;
+    }
+    return NULL;
+}
+
+static bool is_stuck(struct berth_wait *wait, const struct berth_wait *newest);
+
+/* Whether the wait for this one of its holders could not end. */
+static bool is_stuck_at(struct berth_wait *wait, uint32_t chain, const struct berth_wait *newest)
+{
+    if (chain == wait->chain) { /* inside of what it wants; or it has just got it */
+        wait->towards = wait;
+        return wait == newest;
+    }
+    struct berth_wait *next = wait_of(chain);
+    bool stuck = next && (next->on_path || is_stuck(next, newest));
+    if (stuck)
+        wait->towards = next;
+    return stuck;
+}
+
+/*
+ * Whether the wait could never end, if those that are being looked at could not. That one can end
+ * does not depend on this, and is remembered.
+ */
+static bool is_stuck(struct berth_wait *wait, const struct berth_wait *newest)
+{
+    bool stuck = false;
+    uint32_t chain;
+    if (wait->over == search || berth_wait_refused(wait))
+        return false;
+    wait->on_path = true;
+    for (size_t i = 0; (chain = wait->holder(wait, i)); i++) {
+        stuck = is_stuck_at(wait, chain, newest);
+        if (stuck != wait->any) /* all: one that is stuck decides; any: one that is not */
+            break;
+    }
+    wait->on_path = false;
+    if (!stuck)
+        wait->over = search;
+    return stuck;
+}
+
+/*
+ * The next one of the ring, or NULL when it comes round. Rings that nobody could be refused in stay,
+ * and a newer one may run into them.
+ */
+static struct berth_wait *next_in_ring(struct berth_wait *at, const struct berth_wait *newest)
+{
+    struct berth_wait *next = at->towards;
+    at->passed = search;
+    return next == newest || next->passed == search ? NULL : next;
+}
+
+/* Who of the ring is refused: the one that closes it, if it can be; else the last one before. */
+static struct berth_wait *choose(struct berth_wait *newest)
+{
+    struct berth_wait *found = newest->patient ? NULL : newest;
+    if (newest->patient)
+        for (struct berth_wait *at = newest; at; at = next_in_ring(at, newest))
+            found = at->refuse ? at : found;
+    return found;
+}
+
+/* ---- its names ---- */
+
+struct text {
+    char *buffer;
+    size_t size, used;
+};
+
+static void add(struct text *text, const char *words)
+{
+    size_t length = strlen(words);
+    if (length < text->size - text->used)
+        text->used = (size_t)(stpcpy(text->buffer + text->used, words) - text->buffer);
+}
+
+/* What the wait is for. */
+static const char *target_of(const struct berth_wait *wait, char *buffer, size_t size)
+{
+    const char *name = wait->target ? wait->target : berth_frame_name(wait->ctx + 1, buffer, size);
+    return name ? name : "";
+}
+
+/* Where a chain, which waits, came into the module of `target`; NULL: it is not inside of that. */
+static const berth_ctx *entry_of(const struct berth_wait *wait, const char *target)
+{
+    size_t length = strcspn(target, ". ");
+    char name[BERTH_FRAME_NAME];
+    for (const berth_ctx *at = berth_frames_base(wait->ctx); at <= wait->ctx; at++) {
+        const char *its = berth_frame_name(at, name, sizeof name);
+        if (its && strncmp(its, target, length) == 0 && its[length] == '.')
+            return at;
+    }
+    return NULL;
+}
+
+/* "a.f → b.g": from where the chain came into what the one before it wants, to what it waits for. */
+static void add_chain(struct text *text, const struct berth_wait *wait, const char *wanted)
+{
+    char words[BERTH_RING_TEXT], name[BERTH_FRAME_NAME];
+    const berth_ctx *from = entry_of(wait, wanted);
+    if (!from)
+        from = berth_frames_base(wait->ctx);
+    if (berth_frames_print(from, wait->ctx, words, sizeof words)) {
+        add(text, words);
+        add(text, BERTH_ARROW);
+    }
+    add(text, target_of(wait, name, sizeof name));
+}
+
+/* The ring's last one waits for the newest. */
+static const struct berth_wait *last_in_ring(struct berth_wait *newest)
+{
+    struct berth_wait *last = newest;
+    search++;
+    for (struct berth_wait *at = newest; at; at = next_in_ring(at, newest))
+        last = at;
+    return last;
+}
+
+static void print(struct berth_wait *newest, char *buffer)
+{
+    struct text text = { buffer, BERTH_RING_TEXT, 0 };
+    char wanted[BERTH_FRAME_NAME];
+    const struct berth_wait *before = last_in_ring(newest);
+    buffer[0] = '\0';
+    add(&text, before == newest ? "it would wait for itself: "
+                                : "it would close a ring of calls that wait for each other: ");
+    search++;
+    for (struct berth_wait *at = newest; at; at = next_in_ring(at, newest)) {
+        if (at != newest)
+            add(&text, "; ");
+        add_chain(&text, at, target_of(before, wanted, sizeof wanted));
+        before = at;
+    }
+}
+
+/* ---- waiting ---- */
+
+/* NULL: the wait can end. */
+static struct berth_wait *find_loser(struct berth_wait *newest)
+{
+    search++;
+    return is_stuck(newest, newest) ? choose(newest) : NULL;
+}
+
+bool berth_wait_begin(struct berth_wait *wait)
+{
+    struct berth_wait *loser;
+    wait->chain = berth_block(wait->ctx)->chain;
+    pthread_mutex_lock(&ring_lock);
+    wait->over = search;
+    berth_list_insert(waits.next, &wait->link);
+    while ((loser = find_loser(wait))) {
+        print(wait, loser->ring);
+        if (loser == wait)
+            break;
+        __atomic_store_n(&loser->refused, true, __ATOMIC_RELEASE);
+        loser->refuse(loser);
+    }
+    if (loser)
+        berth_list_remove(&wait->link);
+    pthread_mutex_unlock(&ring_lock);
+    return !loser;
+}
+
+void berth_wait_end(struct berth_wait *wait)
+{
+    pthread_mutex_lock(&ring_lock);
+    berth_list_remove(&wait->link);
+    pthread_mutex_unlock(&ring_lock);
+}
