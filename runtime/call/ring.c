@@ -13,7 +13,7 @@ static uint32_t search;
 
 /* ---- the search ---- */
 
-/* What the chain waits for now: a wait may lie below others, as that for a worker which calls back. */
+/* What the chain waits for now: others may lie below, as that for a worker which calls back. */
 static struct berth_wait *wait_of(uint32_t chain)
 {
     berth_list_each(&waits, link) {
@@ -63,8 +63,8 @@ static bool is_stuck(struct berth_wait *wait, const struct berth_wait *newest)
 }
 
 /*
- * The next one of the ring, or NULL when it comes round. Rings that nobody could be refused in stay,
- * and a newer one may run into them.
+ * The next one of the ring, or NULL when it comes round. Rings that nobody could be refused in
+ * stay, and a newer one may run into them.
  */
 static struct berth_wait *next_in_ring(struct berth_wait *at, const struct berth_wait *newest)
 {
@@ -117,7 +117,7 @@ static const berth_ctx *entry_of(const struct berth_wait *wait, const char *targ
     return NULL;
 }
 
-/* "a.f → b.g": from where the chain came into what the one before it wants, to what it waits for. */
+/* "a.f → b.g": from where it came into what the one before it wants, to what it waits for. */
 static void add_chain(struct text *text, const struct berth_wait *wait, const char *wanted)
 {
     char words[BERTH_RING_TEXT], name[BERTH_FRAME_NAME];

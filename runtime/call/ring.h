@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Who waits for whom, in all hosts of the process, whatever for: the gate of a serial module, room
- * in a mailbox, a module that is being replaced, the end of a turn. A wait that could not end, since
- * those it waits for wait for it, is refused before it begins.
+ * in a mailbox, a module that is being replaced, the end of a turn. A wait that could not end,
+ * since those it waits for wait for it, is refused before it begins.
  *
  * Who waits is a chain of calls; the others are the chains that have to go on first, which the wait
  * tells when it is asked. Only those who wait are in here: who does not wait pays nothing.
  *
- * Why what is found is true, and nothing is missed: a chain that waits goes on, and so gives up what
- * it holds, only after it has taken its wait out of here, under the lock. And whoever gets hold of
- * something does not wait, so a ring is only ever closed by beginning to wait.
+ * Why what is found is true, and nothing is missed: a chain that waits goes on, and so gives up
+ * what it holds, only after it has taken its wait out of here, under the lock. And whoever gets hold
+ * of something does not wait, so a ring is only ever closed by beginning to wait.
  *
  * The lock is taken before every lock of a host's but admin and topic_lock.
  */
@@ -35,8 +35,8 @@ struct berth_wait {
     uint32_t (*holder)(const struct berth_wait *wait, size_t i);
     bool any; /* one of them is enough, not all of them */
     /*
-     * What for, in words that begin with the module's name: "a.h", "a (mailbox)". NULL: the frame at
-     * ctx[1] says it.
+     * What for, in words that begin with the module's name: "a.h", "a (mailbox)". NULL: the frame
+     * at ctx[1] says it.
      */
     const char *target;
     /*
