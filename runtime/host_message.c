@@ -55,7 +55,8 @@ static int subscribe(berth_host *host, const char *pattern, const struct berth_r
     module->app_user = user;
     int code = berth_subscription_new(host, module, pattern, receiver ? receiver->function : NULL,
                                       receiver && *receiver->holder ? receiver->holder : NULL,
-                                      receiver != NULL, &module->app_subscription, error);
+                                      receiver ? BERTH_FULL_DROP_OLDEST : BERTH_FULL_REJECT,
+                                      &module->app_subscription, error);
     if (code == BERTH_OK) {
         pthread_mutex_lock(&host->lock);
         uint64_t id = berth_idmap_add(&host->app_subscriptions, module);

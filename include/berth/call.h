@@ -242,6 +242,14 @@ BERTH_I_ASSERT(offsetof(struct berth_block, services) == 8 &&
 
 enum berth_log_level { BERTH_LOG_ERROR, BERTH_LOG_WARNING, BERTH_LOG_INFO, BERTH_LOG_DEBUG };
 
+/* What is done with a message for a mailbox that is full. */
+enum berth_full {
+    BERTH_FULL_REJECT,     /* whoever sends it fails: resource_exhausted */
+    BERTH_FULL_DROP_OLDEST /* the oldest of those that are sent so goes, and is counted */
+};
+/* What is of priority control has its turn before what is of priority data. */
+enum berth_priority { BERTH_PRIORITY_DATA, BERTH_PRIORITY_CONTROL };
+
 /* Answers of services->enter. */
 enum { BERTH_ENTER_REFUSED, BERTH_ENTER_CALL, BERTH_ENTER_GENERAL };
 

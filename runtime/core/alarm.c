@@ -13,9 +13,19 @@
 #include <string.h>
 #include <sys/epoll.h>
 
+static void alarm_unref(struct berth_alarm *alarm)
+{
+    if (__atomic_sub_fetch(&alarm->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        berth_free(alarm);
+}
+
+/* What is posted has a reference. */
 static void alarm_mail(struct berth_alarm *alarm)
 {
-    berth_mailbox_alarm(alarm->generation->module, alarm);
+    static const struct berth_delivery how = { .full = BERTH_FULL_REJECT };
+    __atomic_add_fetch(&alarm->refs, 1, __ATOMIC_RELAXED);
+    if (berth_mailbox_post(alarm->generation->module, &alarm->mail, &how) != BERTH_OK)
+        alarm_unref(alarm); /* it waits already, or has been cancelled */
 }
 
 static void timer_due(struct berth_timer *timer)
@@ -30,6 +40,16 @@ static void watch_ready(struct berth_source *source, uint32_t events)
     alarm_mail(alarm);
 }
 
+static void alarm_run(berth_ctx *ctx, struct berth_generation *generation, struct berth_mail *mail);
+
+static void alarm_mail_end(struct berth_mail *mail, enum berth_mail_end how)
+{
+    (void)how;
+    alarm_unref(berth_container(mail, struct berth_alarm, mail));
+}
+
+static const struct berth_mail_ops alarm_ops = { .run = alarm_run, .end = alarm_mail_end };
+
 static struct berth_alarm *alarm_new(struct berth_generation *generation, void *user,
                                      struct berth_error *error)
 {
@@ -41,8 +61,8 @@ static struct berth_alarm *alarm_new(struct berth_generation *generation, void *
     alarm->refs = 1;
     alarm->generation = generation;
     alarm->user = user;
-    alarm->mail.kind = BERTH_MAIL_TIMER;
-    alarm->mail.alarm = alarm;
+    alarm->mail.ops = &alarm_ops;
+    alarm->mail.generation = generation;
     berth_list_init(&alarm->mail.link);
     berth_list_init(&alarm->link);
     return alarm;
@@ -88,7 +108,7 @@ static uint64_t alarm_add(struct berth_alarm *alarm, int64_t due, struct berth_e
 static void alarm_end(struct berth_alarm *alarm)
 {
     struct berth_host *host = alarm->generation->host;
-    berth_mailbox_forget(alarm->generation->module, alarm);
+    berth_mailbox_withdraw(alarm->generation->module, &alarm->mail);
     if (alarm->is_watch)
         berth_source_remove(&alarm->source);
     else
@@ -96,12 +116,6 @@ static void alarm_end(struct berth_alarm *alarm)
     pthread_mutex_lock(&host->lock);
     berth_list_remove(&alarm->link);
     pthread_mutex_unlock(&host->lock);
-}
-
-void berth_alarm_unref(struct berth_alarm *alarm)
-{
-    if (__atomic_sub_fetch(&alarm->refs, 1, __ATOMIC_ACQ_REL) == 0)
-        berth_free(alarm);
 }
 
 uint64_t berth_alarm_timer(struct berth_generation *generation, int64_t delay, int64_t period,
@@ -133,7 +147,6 @@ uint64_t berth_alarm_watch(struct berth_generation *generation, int fd, uint32_t
         return 0;
     }
     alarm->is_watch = true;
-    alarm->mail.kind = BERTH_MAIL_WATCH;
     alarm->fn = (void (*)(void))fn;
     alarm->events = events | EPOLLONESHOT; /* armed again after its turn */
     alarm->source = (struct berth_source){
@@ -155,7 +168,7 @@ void berth_alarm_cancel(struct berth_generation *generation, uint64_t id)
     if (!alarm)
         return;
     alarm_end(alarm);
-    berth_alarm_unref(alarm);
+    alarm_unref(alarm);
 }
 
 void berth_alarms_end(struct berth_generation *generation)
@@ -183,19 +196,26 @@ static int64_t next_due(const struct berth_alarm *alarm)
                : due;
 }
 
-void berth_alarm_run(berth_ctx *ctx, struct berth_alarm *alarm)
+static void call_back(berth_ctx *ctx, struct berth_alarm *alarm)
 {
-    struct berth_generation *generation = alarm->generation;
-    uint64_t id = alarm->id;
     berth_frame_push(ctx, (uintptr_t)alarm->fn);
-    struct berth_acting outer = berth_permit_act(ctx + 1, generation);
+    struct berth_acting outer = berth_permit_act(ctx + 1, alarm->generation);
     if (alarm->is_watch)
         ((berth_watch_fn)alarm->fn)(ctx + 1, alarm->source.fd, alarm->ready, alarm->user);
     else
         ((berth_timer_fn)alarm->fn)(ctx + 1, alarm->user);
     berth_frame_pop(ctx);
     berth_thread_of(ctx)->acting = outer;
-    if (__atomic_load_n(&alarm->cancelled, __ATOMIC_RELAXED)) /* by its own callback */
+    if (berth_failed(ctx))
+        berth_log_fault(ctx, alarm->generation, alarm->is_watch ? "a watch" : "a timer");
+}
+
+static void alarm_run(berth_ctx *ctx, struct berth_generation *generation, struct berth_mail *mail)
+{
+    struct berth_alarm *alarm = berth_container(mail, struct berth_alarm, mail);
+    uint64_t id = alarm->id;
+    call_back(ctx, alarm);
+    if (__atomic_load_n(&mail->withdrawn, __ATOMIC_RELAXED)) /* cancelled by its own callback */
         return;
     if (alarm->is_watch)
         berth_source_modify(&alarm->source, alarm->events);

@@ -13,8 +13,5 @@ uint64_t berth_alarm_watch(struct berth_generation *generation, int fd, uint32_t
 /* No callback begins after it returns; waits for one that runs, unless called from it. */
 void berth_alarm_cancel(struct berth_generation *generation, uint64_t id);
 void berth_alarms_end(struct berth_generation *generation);
-void berth_alarm_unref(struct berth_alarm *alarm);
-/* In the module's turn. */
-void berth_alarm_run(berth_ctx *ctx, struct berth_alarm *alarm);
 
 #endif

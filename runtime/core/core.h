@@ -40,6 +40,7 @@
 
 struct berth_flow;
 struct berth_generation;
+struct berth_mail;
 struct berth_module;
 
 /*
@@ -113,13 +114,13 @@ struct berth_subscription {
     struct berth_list link; /* in host->subscriptions */
     struct berth_module *module;
     char *pattern, *handler;
-    char *identity;   /* of the handler's type; NULL: any */
-    bool gone;        /* atomic; ended: queued messages for it are dropped */
-    char *holder;     /* the module that asked host.subscribe for it, handler being the function */
-    bool denied;      /* by the policy: gets nothing; under topic_lock */
-    bool lossy;       /* a full mailbox drops its oldest message, and counts, instead of refusing */
-    uint64_t dropped; /* so, or by the host itself, and not told yet; atomic */
-    size_t refs;      /* atomic: the host's, and queued messages' */
+    char *identity; /* of the handler's type; NULL: any */
+    bool gone;      /* atomic; ended: queued messages for it are dropped */
+    char *holder;   /* the module that asked host.subscribe for it, handler being the function */
+    bool denied;    /* by the policy: gets nothing; under topic_lock */
+    enum berth_full full; /* what a full mailbox does; drops are counted */
+    uint64_t dropped;     /* so, or by the host itself, and not told yet; atomic */
+    size_t refs;          /* atomic: the host's, and queued messages' */
 };
 
 /* What a publisher's link leads to. */
@@ -132,25 +133,49 @@ struct berth_publisher {
     bool denied;  /* by the policy; under topic_lock */
 };
 
-/* An immutable message, shared by the mailboxes that it is in. */
-struct berth_parcel {
-    size_t refs; /* atomic */
-    size_t size; /* that mailboxes count */
-    char *topic, *sender;
-    char *packed; /* fields, by the topic's type */
-    size_t packed_size;
-    char *json; /* for handlers of any topic, or NULL */
-    bool echo;  /* what its handlers do comes of a line of the log (log.h) */
+/* How a mail left its mailbox. */
+enum berth_mail_end {
+    BERTH_MAIL_HANDLED,   /* its turn has been */
+    BERTH_MAIL_DROPPED,   /* for the sake of a newer one */
+    BERTH_MAIL_WITHDRAWN, /* berth_mailbox_withdraw */
+    BERTH_MAIL_LEFT,      /* its module has ended, or the generation that it was for */
 };
 
-enum berth_mail_kind { BERTH_MAIL_MESSAGE, BERTH_MAIL_TIMER, BERTH_MAIL_WATCH };
+struct berth_mail_ops {
+    /*
+     * In the module's turn, the gate of a serial one being held. generation: whose turn it is; NULL
+     * for the application's. A failure is left in ctx by none of them.
+     */
+    void (*run)(berth_ctx *ctx, struct berth_generation *generation, struct berth_mail *mail);
+    /* Once for each time that it was posted, whatever has become of it. No lock is held. */
+    void (*end)(struct berth_mail *mail, enum berth_mail_end how);
+    bool counted; /* the mailbox's bounds hold for it */
+};
+
+/*
+ * What waits for a module's turn: the head of a message, of an alarm that is due, of a call that
+ * was started. The mailbox knows none of them. It belongs to whoever posts it; after `end` the
+ * mailbox does not touch it any more.
+ */
 struct berth_mail {
     struct berth_list link;
-    enum berth_mail_kind kind;
-    struct berth_parcel *parcel; /* message */
-    struct berth_subscription *subscription;
-    struct berth_flow *flow;   /* of the message; may be NULL */
-    struct berth_alarm *alarm; /* timer, watch: the mail is part of it */
+    const struct berth_mail_ops *ops;
+    struct berth_generation
+        *generation;    /* whose turn it needs; NULL: of the one that serves then */
+    const void *sender; /* order holds among those of one sender and priority */
+    size_t size;        /* bytes that the mailbox counts */
+    unsigned priority;  /* enum berth_priority */
+    /* the mailbox's: under mail_lock, but for what is atomic */
+    bool waiting;   /* in the mailbox */
+    bool withdrawn; /* and is not posted any more; atomic */
+    int turn;       /* enum berth_mail_turn: of the turn that it has; atomic */
+};
+
+/* How a mail is put into a mailbox. */
+struct berth_delivery {
+    berth_ctx *ctx;       /* of who sends it; NULL: the host itself, or the loop's thread */
+    enum berth_full full; /* what is done when there is no room */
+    int64_t deadline;     /* until when it may wait for room; as berth_now() */
 };
 
 /* A module's timer or watch. */
@@ -160,8 +185,7 @@ struct berth_alarm {
     struct berth_mail mail;
     struct berth_timer timer;
     struct berth_source source;
-    bool is_watch, queued, running, cancelled; /* the last three under mail_lock */
-    pthread_t runner;
+    bool is_watch;
     unsigned refs; /* atomic */
     uint32_t events, ready;
     int64_t period;
@@ -247,7 +271,8 @@ struct berth_module {
     /* mailbox */
     pthread_mutex_t mail_lock;
     struct berth_list mails;
-    size_t mail_messages, mail_bytes;
+    struct berth_list early;          /* for generations that do not serve yet */
+    size_t mail_messages, mail_bytes; /* waiting and in turns, of those that count */
     pthread_cond_t turn_ended;
     pthread_t runner;    /* of the current turn, while queued */
     bool retired;        /* freed after its turn */

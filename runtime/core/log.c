@@ -170,6 +170,14 @@ void berth_host_log(struct berth_host *host, const struct berth_generation *gene
     pass_on(host, generation, level, "", text, berth_log_is_echo(host));
 }
 
+void berth_log_fault(berth_ctx *ctx, const struct berth_generation *generation, const char *what)
+{
+    struct berth_error error = { 0 };
+    berth_fault_take(ctx, &error);
+    berth_host_log(generation->host, generation, BERTH_LOG_ERROR, "%s failed: %s: %s", what,
+                   berth_code_name(error.code), error.text);
+}
+
 void berth_module_log_va(berth_ctx *ctx, const struct berth_generation *generation, int level,
                          const char *format, va_list arguments)
 {

@@ -26,6 +26,9 @@ void berth_module_log_va(berth_ctx *ctx, const struct berth_generation *generati
 void berth_worker_log(const struct berth_generation *generation, int level, const char *chain,
                       const char *text, bool echo);
 
+/* Takes the failure of ctx, which is clear then, and logs it: "WHAT failed: internal: …". */
+void berth_log_fault(berth_ctx *ctx, const struct berth_generation *generation, const char *what);
+
 /* Whether what the calling thread does is an echo. */
 bool berth_log_is_echo(struct berth_host *host);
 

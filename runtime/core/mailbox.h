@@ -5,20 +5,31 @@
 
 #include "runtime/core/core.h"
 
-/* resource_exhausted when it is full, or without memory. flow: what counts it, or NULL. */
-int berth_mailbox_post(struct berth_subscription *subscription, struct berth_parcel *parcel,
-                       struct berth_flow *flow);
-void berth_mailbox_alarm(struct berth_module *module, struct berth_alarm *alarm);
-/* The alarm has no mail and no turn any more, but for the turn that this is called from. */
-void berth_mailbox_forget(struct berth_module *module, struct berth_alarm *alarm);
-/* Everything that is in it goes. Returns how many messages that were. */
+/* Of the turn that a mail has. */
+enum berth_mail_turn {
+    BERTH_TURN_NONE,
+    BERTH_TURN_TAKEN,   /* it is out of the mailbox, and may still be withdrawn */
+    BERTH_TURN_RUNNING, /* ops->run */
+};
+
+/*
+ * Puts a mail into the module's mailbox. Else it is the caller's as before: resource_exhausted when
+ * it is full, already_exists for one that waits there already, or has been withdrawn.
+ */
+int berth_mailbox_post(struct berth_module *receiver, struct berth_mail *mail,
+                       const struct berth_delivery *how);
+/*
+ * The mail has no turn any more, nor does posting it do anything. One that runs is waited for,
+ * unless this is called from it.
+ */
+void berth_mailbox_withdraw(struct berth_module *module, struct berth_mail *mail);
+/* Everything that is in it goes. Returns how many that were of those that count. */
 size_t berth_mailbox_drop(struct berth_module *module);
-void berth_parcel_unref(struct berth_parcel *parcel);
 
 /* No turn begins until resume; waits for none. */
 void berth_mailbox_pause(struct berth_module *module);
 void berth_mailbox_resume(struct berth_module *module);
-/* The generation has started, and has its state: alarms that were due meanwhile have turns now. */
+/* The generation has started, and has its state: mails that are for it alone have turns now. */
 void berth_mailbox_serve(struct berth_generation *generation);
 /* No more than `self` turns of the generation go on, or the deadline has passed (false). */
 bool berth_mailbox_quiet(struct berth_module *module, const struct berth_generation *generation,

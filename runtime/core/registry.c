@@ -32,6 +32,7 @@ struct berth_module *berth_module_new(struct berth_host *host, const char *name)
     module->name = memcpy(module + 1, name, size);
     berth_list_init(&module->link);
     berth_list_init(&module->mails);
+    berth_list_init(&module->early);
     berth_list_init(&module->run_link);
     berth_list_init(&module->cells);
     berth_map_init(&module->handles_by_id);

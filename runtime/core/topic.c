@@ -7,7 +7,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/log.h"
-#include "runtime/core/mailbox.h"
+#include "runtime/core/message.h"
 #include "runtime/core/permit.h"
 
 #include <stdio.h>
@@ -121,7 +121,7 @@ static struct berth_subscription *subscription_make(struct berth_module *module,
 
 int berth_subscription_new(struct berth_host *host, struct berth_module *module,
                            const char *pattern, const char *function, const char *holder,
-                           bool lossy, struct berth_subscription **ret_subscription,
+                           enum berth_full full, struct berth_subscription **ret_subscription,
                            struct berth_error *error)
 {
     if (!berth_pattern_valid(pattern))
@@ -133,7 +133,7 @@ int berth_subscription_new(struct berth_host *host, struct berth_module *module,
         subscription_make(module, pattern, function ? function : "", NULL);
     if (!subscription)
         return berth_error_nomem(error);
-    subscription->lossy = lossy;
+    subscription->full = full;
     subscription->holder = holder ? berth_strdup(holder) : NULL;
     if (holder && !subscription->holder) {
         berth_subscription_unref(subscription);
@@ -369,46 +369,13 @@ void berth_topics_leave(struct berth_generation *generation)
 
 /* ---- publishing ---- */
 
-static int parcel_new(struct berth_host *host, const struct berth_topic *topic, const char *sender,
-                      const struct berth_signature *signature, const void *const *arguments,
-                      struct berth_parcel **ret_parcel, struct berth_error *error)
+/* Some subscription takes any type. topic_lock held. */
+static bool wants_json(const struct berth_topic *topic)
 {
-    struct berth_buffer buffer;
-    struct berth_parcel *parcel = berth_calloc(1, sizeof *parcel);
-    if (!parcel)
-        return berth_error_nomem(error);
-    parcel->refs = 1;
-    parcel->echo = strcmp(topic->name, BERTH_LOG_TOPIC) == 0 || berth_log_is_echo(host);
-    parcel->topic = berth_strdup(topic->name);
-    parcel->sender = berth_strdup(sender);
-    berth_buffer_init(&buffer, host->options.max_message);
-    size_t json_size = 0;
-    int code = berth_arguments_check(signature, arguments, error);
-    if (code == BERTH_OK)
-        code = berth_arguments_pack(signature, arguments, &buffer, NULL, error);
-    if (code == BERTH_OK && signature->count) {
-        parcel->packed = berth_buffer_take(&buffer, &parcel->packed_size);
-        code = parcel->packed ? BERTH_OK : berth_error_nomem(error);
-    }
-    bool any = false;
     for (size_t i = 0; i < topic->count; i++)
-        any = any ||
-              (!topic->routes[i].subscription->identity && !topic->routes[i].subscription->denied);
-    if (code == BERTH_OK && any) {
-        berth_buffer_reset(&buffer);
-        code = berth_json_write_arguments(signature, arguments, &buffer, error);
-        parcel->json = code == BERTH_OK ? berth_buffer_take(&buffer, &json_size) : NULL;
-        code = code == BERTH_OK && !parcel->json ? berth_error_nomem(error) : code;
-    }
-    berth_buffer_deinit(&buffer);
-    if (code == BERTH_OK && (!parcel->topic || !parcel->sender))
-        code = berth_error_nomem(error);
-    parcel->size = parcel->packed_size + strlen(topic->name) + json_size;
-    if (code == BERTH_OK)
-        *ret_parcel = parcel;
-    else
-        berth_parcel_unref(parcel);
-    return code;
+        if (!topic->routes[i].subscription->identity && !topic->routes[i].subscription->denied)
+            return true;
+    return false;
 }
 
 /* Of the sender's messages on a route. topic_lock held for reading. */
@@ -440,7 +407,14 @@ int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const c
     size_t used = 0, missed = 0;
     if (topic->count == 0)
         return BERTH_OK;
-    int code = parcel_new(host, topic, sender, signature, arguments, &parcel, error);
+    const struct berth_parcel_setup setup = {
+        .topic = topic->name,
+        .sender = sender,
+        .signature = signature,
+        .any = wants_json(topic),
+        .echo = strcmp(topic->name, BERTH_LOG_TOPIC) == 0 || berth_log_is_echo(host),
+    };
+    int code = berth_parcel_new(host, &setup, arguments, &parcel, error);
     if (code != BERTH_OK)
         return code;
     for (size_t i = 0; i < topic->count; i++) {
@@ -448,7 +422,8 @@ int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const c
         if (subscription->denied)
             continue;
         struct berth_flow *flow = route_flow(host, topic, &topic->routes[i], sender);
-        if (berth_mailbox_post(subscription, parcel, flow) == BERTH_OK)
+        const struct berth_delivery how = { .full = subscription->full };
+        if (berth_message_post(subscription, parcel, flow, &how) == BERTH_OK)
             continue;
         if (!error)
             __atomic_add_fetch(&subscription->dropped, 1, __ATOMIC_RELAXED);

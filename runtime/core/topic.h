@@ -36,7 +36,7 @@ const struct berth_signature *berth_topic_signature(const struct berth_topic *to
  */
 int berth_subscription_new(struct berth_host *host, struct berth_module *module,
                            const char *pattern, const char *function, const char *holder,
-                           bool lossy, struct berth_subscription **ret_subscription,
+                           enum berth_full full, struct berth_subscription **ret_subscription,
                            struct berth_error *error);
 void berth_subscription_end(struct berth_host *host, struct berth_subscription *subscription);
 void berth_subscription_unref(struct berth_subscription *subscription);

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* Messages: what is published, shared by the mailboxes that it is in, and how each is handled. */
+#ifndef RUNTIME_CORE_MESSAGE_H
+#define RUNTIME_CORE_MESSAGE_H
+
+#include "runtime/core/core.h"
+
+/* An immutable message. */
+struct berth_parcel {
+    size_t refs; /* atomic */
+    size_t size; /* that mailboxes count */
+    char *topic, *sender;
+    char *packed; /* fields, by the topic's type */
+    size_t packed_size;
+    char *json; /* for handlers of any topic, or NULL */
+    bool echo;  /* what its handlers do comes of a line of the log (log.h) */
+};
+
+struct berth_parcel_setup {
+    const char *topic, *sender;
+    const struct berth_signature *signature;
+    bool any; /* there are handlers of any topic */
+    bool echo;
+};
+/* With one reference. Checks the arguments. */
+int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *setup,
+                     const void *const *arguments, struct berth_parcel **ret_parcel,
+                     struct berth_error *error);
+void berth_parcel_unref(struct berth_parcel *parcel);
+
+/*
+ * Into the mailbox of the subscription's module. resource_exhausted when it is full, or without
+ * memory. flow: what counts it, or NULL.
+ */
+int berth_message_post(struct berth_subscription *subscription, struct berth_parcel *parcel,
+                       struct berth_flow *flow, const struct berth_delivery *how);
+
+#endif
