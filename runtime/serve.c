@@ -97,7 +97,7 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, bo
     struct berth_thread *thread = berth_thread_of(ctx);
     struct berth_module *module = item->generation->module;
     const struct berth_type *type = item->signature->result;
-    bool gated = !item->generation->image->manifest->parallel;
+    bool gated = false;
     const char *outer = thread->topic;
     bool outer_echo = thread->echo;
     const void **values;
@@ -109,9 +109,9 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, bo
     if (code != BERTH_OK)
         return code;
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
-    if (gated) {
+    if (!item->generation->image->manifest->parallel) {
         struct berth_gate_entry entry = { .ctx = ctx, .deadline = thread->deadline };
-        code = berth_gate_lock(&module->gate, &entry, error);
+        code = berth_generation_lock(item->generation, &entry, &gated, error);
     }
     if (code != BERTH_OK) {
         berth_frame_pop(ctx);

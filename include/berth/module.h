@@ -31,8 +31,9 @@
  * berth_clear(ctx) handles it. An error that is still there when your function returns is your
  * call's error. The result of a failed call is zero; "" for a string, "null" for json.
  *
- * Threads: a module is serial unless it says BERTH_PARALLEL: one thread is inside at a time, over
- * calls, messages, timers and watches alike. ctx is for this call and this thread: do not keep it.
+ * Threads: a module is serial unless it says BERTH_PARALLEL or BERTH_REENTRANT: one thread is
+ * inside at a time, over calls, messages, timers and watches alike, and a chain of calls that comes
+ * back into it is refused. ctx is for this call and this thread: do not keep it.
  *
  * In C++ include this header outside of extern "C"; what a function throws becomes an `internal`
  * error. The whole story: berth-module(3) and doc/module-author.md.
@@ -195,6 +196,13 @@ BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
 
 /* Several threads may be inside at once; the author takes care of what they share. */
 #define BERTH_PARALLEL BERTH_I_RECORD(parallel, "concurrency=parallel")
+
+/*
+ * Serial, but the chain of calls that is inside may come back in, over whatever it calls: the
+ * author takes care that the functions that may be in the middle of something bear it. Without it
+ * such a call fails (aborted).
+ */
+#define BERTH_REENTRANT BERTH_I_RECORD(reentrant, "concurrency=reentrant")
 
 /*
  * BERTH_OPTION(i64, limit, 1000, "words");  gives option_limit(ctx). The default is a JSON value:

@@ -58,7 +58,7 @@ struct berth_gate_entry {
     const berth_ctx *ctx;
     int64_t deadline;   /* as berth_now, INT64_MAX: none */
     const char *target; /* what for, if ctx[1] is not the frame of it, or NULL (call/ring.h) */
-    bool patient;       /* it cannot fail but by the deadline (call/ring.h) */
+    bool patient;       /* others fail rather than it (call/ring.h) */
 };
 /*
  * For the chain of ctx. BERTH_OK; BERTH_ABORTED when it is inside already, or who is inside waits

@@ -26,7 +26,7 @@ static struct berth_wait *wait_of(uint32_t chain)
 
 static bool is_stuck(struct berth_wait *wait, const struct berth_wait *newest);
 
-/* Whether the wait for this one of its holders could not end. */
+/* Whether this one of its holders keeps the wait from ever ending. */
 static bool is_stuck_at(struct berth_wait *wait, uint32_t chain, const struct berth_wait *newest)
 {
     if (chain == wait->chain) { /* inside of what it wants; or it has just got it */
@@ -73,13 +73,13 @@ static struct berth_wait *next_in_ring(struct berth_wait *at, const struct berth
     return next == newest || next->passed == search ? NULL : next;
 }
 
-/* Who of the ring is refused: the one that closes it, if it can be; else the last one before. */
+/* Who is refused: the one that closes the ring, or, if it is patient, the last one that can be. */
 static struct berth_wait *choose(struct berth_wait *newest)
 {
-    struct berth_wait *found = newest->patient ? NULL : newest;
+    struct berth_wait *found = newest;
     if (newest->patient)
         for (struct berth_wait *at = newest; at; at = next_in_ring(at, newest))
-            found = at->refuse ? at : found;
+            found = at != newest && at->refuse ? at : found;
     return found;
 }
 

@@ -8,8 +8,8 @@
  * tells when it is asked. Only those who wait are in here: who does not wait pays nothing.
  *
  * Why what is found is true, and nothing is missed: a chain that waits goes on, and so gives up
- * what it holds, only after it has taken its wait out of here, under the lock. And whoever gets hold
- * of something does not wait, so a ring is only ever closed by beginning to wait.
+ * what it holds, only after it has taken its wait out of here, under the lock. And whoever gets
+ * hold of something does not wait, so a ring is only ever closed by beginning to wait.
  *
  * The lock is taken before every lock of a host's but admin and topic_lock.
  */
@@ -44,7 +44,7 @@ struct berth_wait {
      * any time up to berth_wait_end, with the finder's lock. NULL: it cannot be ended.
      */
     void (*refuse)(struct berth_wait *wait);
-    bool patient; /* cannot fail: if it closes a ring, a wait in it that has `refuse` is refused */
+    bool patient; /* if it closes a ring, rather one in it that has `refuse` is refused */
 
     bool refused;               /* atomic; `ring` says why */
     char ring[BERTH_RING_TEXT]; /* why not: "it would wait for itself: a.f → b.g → a.h" */

@@ -112,12 +112,26 @@ struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell)
     }
 }
 
-/* The gate of a serial module, on the way into `item`; false: ctx is marked. */
-static bool gate_take(berth_ctx *ctx, struct berth_module *module, const char *name)
+int berth_generation_lock(struct berth_generation *generation, const struct berth_gate_entry *entry,
+                          bool *ret_taken, struct berth_error *error)
 {
-    struct berth_gate_entry entry = { .ctx = ctx, .deadline = berth_deadline(ctx, module->host) };
+    struct berth_gate *gate = &generation->module->gate;
+    *ret_taken = false;
+    if (generation->image->manifest->reentrant && berth_gate_owned(gate, entry->ctx))
+        return BERTH_OK;
+    int code = berth_gate_lock(gate, entry, error);
+    *ret_taken = code == BERTH_OK;
+    return code;
+}
+
+/* On the way into a serial module's item, which is pinned; false: ctx is marked. */
+static bool item_lock(berth_ctx *ctx, struct berth_item *item, const char *name, bool *ret_gated)
+{
+    struct berth_generation *generation = item->generation;
+    struct berth_gate_entry entry = { .ctx = ctx,
+                                      .deadline = berth_deadline(ctx, generation->host) };
     struct berth_error error;
-    int code = berth_gate_lock(&module->gate, &entry, &error);
+    int code = berth_generation_lock(generation, &entry, ret_gated, &error);
     if (code == BERTH_OK)
         return true;
     berth_frame_pop(ctx);
@@ -127,18 +141,17 @@ static bool gate_take(berth_ctx *ctx, struct berth_module *module, const char *n
 
 struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated)
 {
+    *ret_gated = false;
     for (;;) {
         struct berth_item *item = berth_cell_pin(ctx, cell);
-        if (!item)
-            return NULL;
-        *ret_gated = item->gated;
-        if (!item->gated)
+        if (!item || !item->gated)
             return item;
-        if (!gate_take(ctx, cell->module, cell->name))
+        if (!item_lock(ctx, item, cell->name, ret_gated))
             return NULL;
         if (__atomic_load_n(&cell->item, __ATOMIC_ACQUIRE) == item)
             return item;
-        berth_gate_unlock(&cell->module->gate, ctx);
+        if (*ret_gated)
+            berth_gate_unlock(&cell->module->gate, ctx);
         berth_frame_pop(ctx);
     }
 }

@@ -10,6 +10,13 @@
 #include "runtime/core/flow.h"
 
 /*
+ * The gate of a serial module, on the way into the generation. *ret_taken: leaving gives it back;
+ * not if the chain is inside already, and comes back into a reentrant one.
+ */
+int berth_generation_lock(struct berth_generation *generation, const struct berth_gate_entry *entry,
+                          bool *ret_taken, struct berth_error *error);
+
+/*
  * Waits until the cell has something to call, pins it in ctx[1], and takes its gate. NULL: ctx is
  * marked.
  */

@@ -4,6 +4,7 @@
  * alarms. Turns are taken one after the other, so that order holds for each sender and receiver.
  */
 #include "runtime/core/mailbox.h"
+#include "runtime/core/call.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
 
@@ -236,14 +237,18 @@ static void turn_end(struct berth_module *module, struct berth_generation *gener
         mail->ops->end(mail, outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
 }
 
-static bool turn_gate(berth_ctx *ctx, struct berth_module *module)
+static bool turn_gate(berth_ctx *ctx, struct berth_generation *generation, bool *ret_gated)
 {
     char target[BERTH_FRAME_NAME];
     struct berth_gate_entry entry = {
         .ctx = ctx, .deadline = BERTH_FOREVER, .target = target, .patient = true
     };
-    snprintf(target, sizeof target, "%s (turn)", module->name);
-    return berth_gate_lock(&module->gate, &entry, NULL) == BERTH_OK;
+    *ret_gated = false;
+    if (!generation || generation->image->manifest->parallel ||
+        generation->placement != &berth_carrier_inline)
+        return true;
+    snprintf(target, sizeof target, "%s (turn)", generation->module->name);
+    return berth_generation_lock(generation, &entry, ret_gated, NULL) == BERTH_OK;
 }
 
 /* A mail for one generation alone has ended with it: what it served has been handed over. */
@@ -251,9 +256,8 @@ static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module,
                              struct berth_generation *generation, struct berth_mail *mail)
 {
     enum outcome outcome = AGAIN;
-    bool gated = generation && !generation->image->manifest->parallel &&
-                 generation->placement == &berth_carrier_inline;
-    if (gated && !turn_gate(ctx, module))
+    bool gated;
+    if (!turn_gate(ctx, generation, &gated))
         return AGAIN;
     if (mail->generation && __atomic_load_n(&generation->stopping, __ATOMIC_ACQUIRE)) {
         outcome = OVER;

@@ -54,7 +54,9 @@ static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void
     struct berth_item *item = berth_cell_enter(ctx, edge->cell, &gated);
     if (item && item->code && !item_refused(ctx, edge, item)) {
         *ret_code = item->code;
-        __atomic_store_n(&ctx[1].frame, (uintptr_t)item->code, __ATOMIC_RELEASE);
+        /* else it has come back in: the frame stays the item's, which tells leave */
+        if (gated || !item->gated)
+            __atomic_store_n(&ctx[1].frame, (uintptr_t)item->code, __ATOMIC_RELEASE);
         return BERTH_ENTER_CALL;
     }
     int answer = item && !item->code ? BERTH_ENTER_GENERAL : BERTH_ENTER_REFUSED;
@@ -72,10 +74,10 @@ static void leave(berth_ctx *ctx, struct berth_link *link)
 {
     struct berth_edge *edge = link->edge;
     int code = ctx[1].frame & BERTH_FRAME_FAILED ? berth_fault_get(ctx, NULL) : BERTH_OK;
+    bool again = (ctx[1].frame & BERTH_FRAME_OBJECT) != 0; /* the gate is an outer call's */
     berth_flow_end_bound(ctx, edge->flow, code);
     berth_frame_pop(ctx);
-    /* a chain is never inside a serial module twice: if it owns the gate, this call has taken it */
-    if (berth_gate_owned(&edge->cell->module->gate, ctx))
+    if (!again && berth_gate_owned(&edge->cell->module->gate, ctx))
         berth_gate_unlock(&edge->cell->module->gate, ctx);
 }
 

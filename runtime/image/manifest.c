@@ -429,11 +429,13 @@ static int take_concurrency(struct parse *parse, const struct entry *entry,
                             const struct values *values, bool again)
 {
     (void)values;
-    if (strcmp(entry->name, "parallel") != 0 && strcmp(entry->name, "serial") != 0)
-        return wrong(parse, entry, "there is \"serial\" and \"parallel\"");
+    struct berth_manifest *manifest = parse->manifest;
+    manifest->parallel = strcmp(entry->name, "parallel") == 0;
+    manifest->reentrant = strcmp(entry->name, "reentrant") == 0;
+    if (!manifest->parallel && !manifest->reentrant && strcmp(entry->name, "serial") != 0)
+        return wrong(parse, entry, "there is \"serial\", \"reentrant\" and \"parallel\"");
     if (!again && entry != &parse->entries[parse->first[KIND_CONCURRENCY]])
         return wrong(parse, entry, "it is \"%s\" as well", entry[-1].name);
-    parse->manifest->parallel = strcmp(entry->name, "parallel") == 0;
     return BERTH_OK;
 }
 

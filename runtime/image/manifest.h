@@ -81,8 +81,8 @@ struct berth_manifest {
     const char *name, *version, *doc;
     struct berth_semver semver;
     unsigned abi, api;
-    const char *header; /* the release of the header that it was compiled with */
-    bool parallel;
+    const char *header;       /* the release of the header that it was compiled with */
+    bool parallel, reentrant; /* neither: serial */
     size_t require_count, option_count, export_count, import_count, topic_count, subscribe_count,
         other_count, item_count;
     struct berth_manifest_require *requires;

@@ -78,6 +78,11 @@ static void put_signature(struct berth_buffer *buffer, const char *name,
     berth_buffer_text(buffer, line);
 }
 
+static const char *concurrency(const struct berth_manifest *manifest)
+{
+    return manifest->parallel ? "parallel" : manifest->reentrant ? "reentrant" : "serial";
+}
+
 static void put_head(struct berth_buffer *buffer, const struct berth_manifest *manifest)
 {
     berth_buffer_format(buffer, "%s %s", manifest->name, manifest->version);
@@ -86,8 +91,7 @@ static void put_head(struct berth_buffer *buffer, const struct berth_manifest *m
         put_text(buffer, manifest->doc, 2);
     }
     berth_buffer_format(buffer, "\n  %s, made with berth %s (ABI %u, API %u)\n",
-                        manifest->parallel ? "parallel" : "serial", manifest->header, manifest->abi,
-                        manifest->api);
+                        concurrency(manifest), manifest->header, manifest->abi, manifest->api);
 }
 
 static void put_functions(struct berth_buffer *buffer, const struct berth_manifest *manifest)
@@ -266,7 +270,7 @@ static void json_head(struct berth_buffer *buffer, const struct berth_manifest *
     json_number(buffer, "abi", manifest->abi);
     json_number(buffer, "api", manifest->api);
     json_string(buffer, "header", manifest->header);
-    json_string(buffer, "concurrency", manifest->parallel ? "parallel" : "serial");
+    json_string(buffer, "concurrency", concurrency(manifest));
     json_key(buffer, "requires");
     berth_buffer_text(buffer, "{");
     for (size_t i = 0; i < manifest->require_count; i++)

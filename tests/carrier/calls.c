@@ -425,8 +425,48 @@ static void a_chain_that_comes_back_is_refused(void)
 
     LOAD(host, "ring", conformance.placement);
     CHECK_CALL(host, "ring.again", "[0]", "0");
-    CHECK_FAILS(host, "ring.again", "[1]", BERTH_ABORTED, "ring");
+    CHECK_FAILS(host, "ring.again", "[1]", BERTH_ABORTED, "it would wait for itself: ring.again");
     CHECK_CALL(host, "ring.again", "[0]", "0");
+    berth_host_free(host);
+}
+
+static void a_chain_comes_back_into_a_reentrant_module(void)
+{
+    static const char *const ways[] = { "bound", "twin", "name" };
+    berth_host *host = conformance_host();
+
+    LOAD(host, "spiral", conformance.placement);
+    berth_test_load_as(host, "spiral", "twin", "inline");
+    for (int round = 0; round < 2; round++) {
+        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+            CHECK_CALL(host, "spiral.down", berth_test_format("[9,\"%s\"]", ways[i]), "9");
+        CHECK_CODE(berth_host_unload(host, "twin", NULL), BERTH_OK, NULL);
+        berth_test_load_as(host, "spiral", "twin", conformance.placement);
+    }
+    berth_host_free(host);
+}
+
+/* It has come back and left again, and is still inside. */
+static void nobody_else_comes_into_a_reentrant_module(void)
+{
+    berth_host *host = conformance_host();
+    struct berth_test_held held;
+    struct berth_error error;
+
+    LOAD(host, "spiral", conformance.placement);
+    berth_test_hold(&held, host, "spiral.hold");
+    CHECK_CODE(berth_test_try(host, "spiral.down", "[0,\"bound\"]", 20 * MS, NULL, &error),
+               BERTH_DEADLINE_EXCEEDED, &error);
+    berth_test_release(&held);
+    berth_test_join(&held);
+    CHECK_CODE(held.code, BERTH_OK, &held.error);
+    for (int i = 0; i < 2100; i++) /* then it has the gate's pass, if it has one */
+        CHECK_CALL(host, "spiral.down", "[2,\"bound\"]", "2");
+    berth_test_hold(&held, host, "spiral.hold");
+    CHECK_CODE(berth_test_try(host, "spiral.down", "[0,\"bound\"]", 20 * MS, NULL, &error),
+               BERTH_DEADLINE_EXCEEDED, &error);
+    berth_test_release(&held);
+    berth_test_join(&held);
     berth_host_free(host);
 }
 
@@ -535,6 +575,8 @@ const struct berth_test conformance_calls[] = {
     { "several_threads_are_inside_a_parallel_module",
       several_threads_are_inside_a_parallel_module },
     { "a_chain_that_comes_back_is_refused", a_chain_that_comes_back_is_refused },
+    { "a_chain_comes_back_into_a_reentrant_module", a_chain_comes_back_into_a_reentrant_module },
+    { "nobody_else_comes_into_a_reentrant_module", nobody_else_comes_into_a_reentrant_module },
     { "every_thread_gets_its_own_answers", every_thread_gets_its_own_answers },
     { "the_callee_sees_the_deadline", the_callee_sees_the_deadline },
     { "a_late_answer_is_an_error", a_late_answer_is_an_error },

@@ -345,7 +345,7 @@ static void wrong_records_are_named(void)
         { { R("unit=\0abi=1\0api=1\0header=new") }, BAD, "\"new\", which is not a version" },
         { { R("unit=\0abi=one\0api=1\0header=0.1.0") }, BAD, "\"one\", which is not a number" },
         { { R("unit=\0abi=1\0api=4294967296\0header=0.1.0") }, BAD, "not a number below 2^32" },
-        { { R("concurrency=sometimes") }, BAD, "\"serial\" and \"parallel\"" },
+        { { R("concurrency=sometimes") }, BAD, "\"serial\", \"reentrant\" and \"parallel\"" },
         { { R("concurrency=serial"), R("concurrency=parallel") }, BAD, "as well" },
         /* requires */
         { { R("requires=Log\0range=*") }, BAD, "\"Log\" is not a name" },
