@@ -120,7 +120,7 @@ static const berth_ctx *entry_of(const struct berth_wait *wait, const char *targ
 /* "a.f → b.g": from where it came into what the one before it wants, to what it waits for. */
 static void add_chain(struct text *text, const struct berth_wait *wait, const char *wanted)
 {
-    char words[BERTH_RING_TEXT], name[BERTH_FRAME_NAME];
+    char words[BERTH_FRAME_NAME], name[BERTH_FRAME_NAME]; /* a long chain leaves room for others */
     const berth_ctx *from = entry_of(wait, wanted);
     if (!from)
         from = berth_frames_base(wait->ctx);

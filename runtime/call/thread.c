@@ -145,18 +145,23 @@ void berth_threads_deinit(struct berth_threads *set)
     pthread_mutex_destroy(&set->lock);
 }
 
+/* A thread is one chain, in whatever hosts it is: else rings over several would not be seen. */
+static uint32_t own_chain(void)
+{
+    uint32_t chain = own_threads ? own_threads->block.chain : 0;
+    while (chain == 0)
+        chain = __atomic_add_fetch(&next_chain, 2, __ATOMIC_RELAXED);
+    return chain;
+}
+
 static struct berth_thread *thread_new(struct berth_threads *set)
 {
     struct berth_thread *thread = berth_aligned_alloc(BERTH_BLOCK, BERTH_BLOCK);
     if (!thread)
         return NULL;
     memset(thread, 0, BERTH_BLOCK);
-    uint32_t chain;
-    do
-        chain = __atomic_add_fetch(&next_chain, 2, __ATOMIC_RELAXED);
-    while (chain == 0);
-    thread->block =
-        (struct berth_block){ sizeof(struct berth_block), BERTH_ABI, set->services, chain, 0 };
+    thread->block = (struct berth_block){ sizeof(struct berth_block), BERTH_ABI, set->services,
+                                          own_chain(), 0 };
     thread->set = set;
     thread->deadline = INT64_MAX;
     thread->topic = "";
