@@ -64,15 +64,21 @@ static size_t processor(unsigned which)
     bench_die("this needs another processor");
 }
 
+void bench_place(pid_t thread, int which)
+{
+    cpu_set_t set = allowed;
+
+    if (which != BENCH_ANYWHERE) {
+        CPU_ZERO(&set);
+        CPU_SET(processor((unsigned)which), &set);
+    }
+    if (sched_setaffinity(thread, sizeof(set), &set) < 0)
+        bench_die("cannot stay on processor %d: %m", which);
+}
+
 void bench_pin(unsigned which)
 {
-    size_t cpu = processor(which);
-    cpu_set_t set;
-
-    CPU_ZERO(&set);
-    CPU_SET(cpu, &set);
-    if (sched_setaffinity(0, sizeof(set), &set) < 0)
-        bench_die("cannot stay on processor %zu: %m", cpu);
+    bench_place(0, (int)which);
 }
 
 /* What the hypervisor took, and everything, over all processors. */

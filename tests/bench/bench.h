@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <sys/types.h>
 
 #define BENCH_ROUNDS_MAX 31
 /* Does n operations and returns what they cost together: nanoseconds, or whatever the unit is. */
@@ -45,6 +46,9 @@ struct bench_row {
 int bench_main(int argc, char **argv, const char *title, struct bench_row *rows, size_t count);
 
 double bench_now(void); /* nanoseconds */
+/* Keeps a thread (0: this one) there; BENCH_ANYWHERE: wherever the program may be. */
+#define BENCH_ANYWHERE (-1)
+void bench_place(pid_t thread, int which);
 /* Keeps this thread on the first or second (0, 1) processor that the program may use. */
 void bench_pin(unsigned which);
 /* Prints to standard error and exits: a benchmark has no use for half of its rows. */
