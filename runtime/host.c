@@ -141,11 +141,10 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     pthread_mutex_init(&host->run_lock, NULL);
     pthread_mutex_init(&host->event_lock, NULL);
     pthread_cond_init(&host->changed, &host->cond_clock);
-    pthread_cond_init(&host->runnable, &host->cond_clock);
     pthread_cond_init(&host->idle, &host->cond_clock);
     struct berth_list *lists[] = { &host->order,     &host->subscriptions, &host->bound,
                                    &host->run_queue, &host->jobs,          &host->generations,
-                                   &host->sampled };
+                                   &host->sampled,   &host->idle_runners };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         berth_list_init(lists[i]);
     berth_map_init_borrowing(&host->modules);
@@ -357,7 +356,6 @@ int berth_host_free(berth_host *host)
     berth_policy_deinit(&host->policy);
     berth_grants_deinit(&host->needed);
     pthread_cond_destroy(&host->changed);
-    pthread_cond_destroy(&host->runnable);
     pthread_cond_destroy(&host->idle);
     pthread_condattr_destroy(&host->cond_clock);
     pthread_mutex_destroy(&host->admin);

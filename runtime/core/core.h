@@ -42,6 +42,7 @@ struct berth_flow;
 struct berth_generation;
 struct berth_mail;
 struct berth_module;
+struct berth_runner;
 
 /*
  * Something of a generation that can be invoked. Frames point at it: it lives as long as its
@@ -345,12 +346,18 @@ struct berth_host {
 
     /* running */
     pthread_mutex_t run_lock;
-    pthread_cond_t runnable, idle;
+    pthread_cond_t idle; /* a thread for jobs has ended, or given its sign of life */
     struct berth_list run_queue, jobs;
-    size_t idle_threads, job_threads, active;
-    /* signs of life: the newest that is asked for, and the newest that each has given */
+    size_t queued;                  /* in both; changed under run_lock, atomic */
+    struct berth_list idle_runners; /* of the pool, who slept last first */
+    size_t idle_threads;            /* how many; atomic */
+    struct berth_runner *watcher;   /* of them, who watches those that work, or NULL; atomic */
+    size_t job_threads;             /* besides the pool */
+    size_t blocked;                 /* threads of the pool that wait for somebody else */
+    size_t spares;                  /* threads that work in their place */
+    /* signs of life: the newest that is asked for (atomic), and the newest that each has given */
     uint64_t pulse_asked, pool_pulse, loop_pulse;
-    pthread_t *pool;
+    struct berth_runner *pool;
     size_t pool_size;
     pthread_t loop_thread;
     bool loop_started, ending;

@@ -2,21 +2,29 @@
 /*
  * Who runs what: a fixed pool of threads takes modules with mail from the run queue, a batch per
  * turn; one thread waits in the loop. Jobs, which may block on modules, get threads of their own
- * when no thread of the pool is idle, so that they never wait for each other. A host without
- * threads does all of it in berth_host_dispatch.
+ * when no thread of the pool is idle, so that they never wait for each other; and when a thread of
+ * the pool waits for somebody else, another one works in its place. A host without threads does all
+ * of it in berth_host_dispatch.
  */
 #include "runtime/core/schedule.h"
 #include "runtime/base/memory.h"
 #include "runtime/core/mailbox.h"
+#include "runtime/core/runner.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
 
-#define BATCH       16 /* mails a module may handle before others get their turn */
-#define JOB_THREADS 64 /* at most, besides the pool */
-#define OWN_THREADS 4  /* more of them for the host's own jobs: modules cannot take those */
+#define BATCH       64    /* mails a module may handle before others get their turn, */
+#define BATCH_NS    50000 /* if they do not take longer */
+#define JOB_THREADS 64    /* at most, besides the pool */
+#define OWN_THREADS 4     /* more of them for the host's own jobs: modules cannot take those */
+
+static void set_queued(struct berth_host *host, size_t count)
+{
+    __atomic_store_n(&host->queued, count, __ATOMIC_RELAXED);
+}
 
 static struct berth_module *take_module(struct berth_host *host)
 {
@@ -25,6 +33,7 @@ static struct berth_module *take_module(struct berth_host *host)
     struct berth_module *module =
         berth_container(host->run_queue.next, struct berth_module, run_link);
     berth_list_remove(&module->run_link);
+    set_queued(host, host->queued - 1);
     return module;
 }
 
@@ -34,14 +43,27 @@ static struct berth_job *take_job(struct berth_host *host)
         return NULL;
     struct berth_job *job = berth_container(host->jobs.next, struct berth_job, link);
     berth_list_remove(&job->link);
+    set_queued(host, host->queued - 1);
     return job;
 }
 
+/*
+ * The clock takes as long as a small mail, so it is looked at after 1, 2, 4 … of them: a batch takes
+ * at most twice as long as it may, unless one mail alone does.
+ */
 static void run_module(struct berth_module *module)
 {
-    for (int i = 0; i < BATCH && berth_mailbox_turn(module); i++)
-        ;
+    int64_t began = berth_now();
+    for (int i = 1; berth_mailbox_turn(module) && i < BATCH; i++)
+        if ((i & (i - 1)) == 0 && berth_now() - began > BATCH_NS)
+            break;
     berth_mailbox_settle(module);
+}
+
+static void run_job(struct berth_job *job)
+{
+    job->run(job->argument);
+    berth_free(job);
 }
 
 /* run_lock held; given up and taken again when something was run: true. */
@@ -51,17 +73,12 @@ static bool run_one(struct berth_host *host)
     struct berth_module *module = job ? NULL : take_module(host);
     if (!job && !module)
         return false;
-    host->active++;
     pthread_mutex_unlock(&host->run_lock);
-    if (job) {
-        job->run(job->argument);
-        berth_free(job);
-    } else {
+    if (job)
+        run_job(job);
+    else
         run_module(module);
-    }
     pthread_mutex_lock(&host->run_lock);
-    host->active--;
-    pthread_cond_broadcast(&host->idle);
     return true;
 }
 
@@ -118,23 +135,43 @@ static void give_pulse(struct berth_host *host, uint64_t *pulse)
 {
     if (*pulse == host->pulse_asked)
         return;
-    *pulse = host->pulse_asked;
+    __atomic_store_n(pulse, host->pulse_asked, __ATOMIC_RELAXED);
     pthread_cond_broadcast(&host->idle);
+}
+
+static bool pool_is_asked(const struct berth_host *host)
+{
+    return __atomic_load_n(&host->pulse_asked, __ATOMIC_RELAXED) !=
+           __atomic_load_n(&host->pool_pulse, __ATOMIC_RELAXED);
+}
+
+/* Something from the queue, or what another thread did not come to, or rest. */
+static void pool_look(struct berth_runner *runner)
+{
+    struct berth_host *host = runner->host;
+    struct berth_module *found = NULL;
+    pthread_mutex_lock(&host->run_lock);
+    give_pulse(host, &host->pool_pulse);
+    if (!host->ending && !run_one(host))
+        found = berth_runner_rest(runner);
+    pthread_mutex_unlock(&host->run_lock);
+    if (found)
+        run_module(found);
 }
 
 static void *pool_main(void *argument)
 {
-    struct berth_host *host = argument;
-    pthread_mutex_lock(&host->run_lock);
-    while (!host->ending) {
-        give_pulse(host, &host->pool_pulse);
-        if (run_one(host))
-            continue;
-        host->idle_threads++;
-        pthread_cond_wait(&host->runnable, &host->run_lock);
-        host->idle_threads--;
+    struct berth_runner *runner = argument;
+    const struct berth_host *host = runner->host;
+    berth_runner_begin(runner);
+    while (!__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE)) {
+        struct berth_module *module = pool_is_asked(host) ? NULL : berth_runner_take(runner);
+        __atomic_store_n(&runner->turns, runner->turns + 1, __ATOMIC_RELAXED);
+        if (module)
+            run_module(module);
+        else
+            pool_look(runner);
     }
-    pthread_mutex_unlock(&host->run_lock);
     return NULL;
 }
 
@@ -156,8 +193,11 @@ const char *berth_schedule_check(struct berth_host *host, int64_t deadline)
     if (!host->pool_size)
         return NULL;
     pthread_mutex_lock(&host->run_lock);
-    uint64_t asked = ++host->pulse_asked;
-    pthread_cond_signal(&host->runnable);
+    uint64_t asked = host->pulse_asked + 1;
+    __atomic_store_n(&host->pulse_asked, asked, __ATOMIC_RELAXED);
+    struct berth_runner *idle = berth_runner_pop(host);
+    if (idle)
+        berth_park_wake(&idle->park);
     berth_loop_wake(host->loop);
     int number = 0;
     while ((host->pool_pulse < asked || host->loop_pulse < asked) && number != ETIMEDOUT)
@@ -169,6 +209,13 @@ const char *berth_schedule_check(struct berth_host *host, int64_t deadline)
     return missing;
 }
 
+/* run_lock held; host->job_threads counts it already. */
+static void job_thread_ends(struct berth_host *host)
+{
+    host->job_threads--;
+    pthread_cond_broadcast(&host->idle);
+}
+
 /* A thread for jobs: works as long as there are some. */
 static void *job_main(void *argument)
 {
@@ -176,34 +223,69 @@ static void *job_main(void *argument)
     pthread_mutex_lock(&host->run_lock);
     struct berth_job *job;
     while ((job = take_job(host))) {
-        host->active++;
         pthread_mutex_unlock(&host->run_lock);
-        job->run(job->argument);
-        berth_free(job);
+        run_job(job);
         pthread_mutex_lock(&host->run_lock);
-        host->active--;
     }
-    host->job_threads--;
-    pthread_cond_broadcast(&host->idle);
+    job_thread_ends(host);
     pthread_mutex_unlock(&host->run_lock);
     return NULL;
 }
 
+/* In the place of a thread of the pool that waits: as long as there are modules, and it waits. */
+static void *spare_main(void *argument)
+{
+    struct berth_host *host = argument;
+    pthread_mutex_lock(&host->run_lock);
+    while (!host->ending && host->blocked >= host->spares && run_one(host))
+        ;
+    host->spares--;
+    job_thread_ends(host);
+    pthread_mutex_unlock(&host->run_lock);
+    return NULL;
+}
+
+/* Besides the pool. false: a thread of that will come to it. run_lock held. */
+static bool add_thread(struct berth_host *host, void *(*run)(void *), const char *name)
+{
+    pthread_t thread;
+    host->job_threads++;
+    if (berth_thread_spawn(host, &thread, run, host, name) == 0) {
+        pthread_detach(thread);
+        return true;
+    }
+    host->job_threads--;
+    return false;
+}
+
+/* There is something new to do. run_lock held, and given up. */
 static void wake_one(struct berth_host *host)
 {
-    if (host->pool_size)
-        pthread_cond_signal(&host->runnable);
-    else
+    struct berth_runner *idle = berth_runner_pop(host);
+    if (!idle && host->blocked > host->spares && !host->ending &&
+        host->job_threads < JOB_THREADS + OWN_THREADS && host->queued) {
+        host->spares++;
+        if (!add_thread(host, spare_main, "berth-spare"))
+            host->spares--;
+    }
+    bool dispatched = !host->pool_size;
+    pthread_mutex_unlock(&host->run_lock);
+    if (idle)
+        berth_park_wake(&idle->park);
+    else if (dispatched)
         berth_loop_wake(host->loop);
 }
 
 void berth_schedule_module(struct berth_module *module)
 {
     struct berth_host *host = module->host;
+    struct berth_runner *own = berth_runner_own(host);
+    if (own && !__atomic_load_n(&host->queued, __ATOMIC_RELAXED) && berth_runner_put(own, module))
+        return;
     pthread_mutex_lock(&host->run_lock);
     berth_list_append(&host->run_queue, &module->run_link);
+    set_queued(host, host->queued + 1);
     wake_one(host);
-    pthread_mutex_unlock(&host->run_lock);
 }
 
 bool berth_schedule_cancel(struct berth_module *module)
@@ -211,9 +293,38 @@ bool berth_schedule_cancel(struct berth_module *module)
     struct berth_host *host = module->host;
     pthread_mutex_lock(&host->run_lock);
     bool waiting = !berth_list_empty(&module->run_link);
-    berth_list_remove(&module->run_link);
+    if (waiting) {
+        berth_list_remove(&module->run_link);
+        set_queued(host, host->queued - 1);
+    } else {
+        waiting = berth_runner_withdraw(host, module);
+    }
     pthread_mutex_unlock(&host->run_lock);
     return waiting;
+}
+
+void berth_schedule_blocks(struct berth_host *host)
+{
+    struct berth_runner *own = berth_runner_own(host);
+    if (!own)
+        return;
+    struct berth_module *next = berth_runner_take(own);
+    pthread_mutex_lock(&host->run_lock);
+    host->blocked++;
+    if (next) {
+        berth_list_insert(host->run_queue.next, &next->run_link);
+        set_queued(host, host->queued + 1);
+    }
+    wake_one(host);
+}
+
+void berth_schedule_goes_on(struct berth_host *host)
+{
+    if (!berth_runner_own(host))
+        return;
+    pthread_mutex_lock(&host->run_lock);
+    host->blocked--;
+    pthread_mutex_unlock(&host->run_lock);
 }
 
 /* A thread counts as idle until it has taken its job. run_lock held. */
@@ -235,16 +346,10 @@ static int add_job(struct berth_host *host, void (*run)(void *argument), void *a
     job->argument = argument;
     pthread_mutex_lock(&host->run_lock);
     berth_list_insert(own ? host->jobs.next : &host->jobs, &job->link);
-    if (host->pool_size && host->job_threads < most && too_few_idle(host)) {
-        pthread_t thread;
-        host->job_threads++;
-        if (berth_thread_spawn(host, &thread, job_main, host, "berth-job") == 0)
-            pthread_detach(thread);
-        else
-            host->job_threads--; /* a thread of the pool will come to it */
-    }
+    set_queued(host, host->queued + 1);
+    if (host->pool_size && host->job_threads < most && too_few_idle(host))
+        add_thread(host, job_main, "berth-job");
     wake_one(host);
-    pthread_mutex_unlock(&host->run_lock);
     return BERTH_OK;
 }
 
@@ -258,6 +363,20 @@ int berth_schedule_own_job(struct berth_host *host, void (*run)(void *argument),
     return add_job(host, run, argument, true);
 }
 
+/* Others look at the first pool_size of them, under run_lock. */
+static int add_runner(struct berth_host *host, struct berth_runner *runner)
+{
+    runner->host = host;
+    berth_park_init(&runner->park);
+    berth_list_init(&runner->idle);
+    pthread_mutex_lock(&host->run_lock);
+    int number = berth_thread_spawn(host, &runner->thread, pool_main, runner, "berth-pool");
+    if (number == 0)
+        host->pool_size++;
+    pthread_mutex_unlock(&host->run_lock);
+    return number;
+}
+
 int berth_schedule_start(struct berth_host *host, struct berth_error *error)
 {
     int wanted = host->options.threads;
@@ -267,25 +386,29 @@ int berth_schedule_start(struct berth_host *host, struct berth_error *error)
     }
     if (wanted == 0)
         return BERTH_OK;
-    host->pool = berth_calloc((size_t)wanted, sizeof *host->pool);
+    size_t size = (size_t)wanted * sizeof *host->pool;
+    host->pool = berth_aligned_alloc(_Alignof(struct berth_runner), size);
     if (!host->pool)
         return berth_error_nomem(error);
+    memset(host->pool, 0, size);
     int number = berth_thread_spawn(host, &host->loop_thread, loop_main, host, "berth-loop");
     host->loop_started = number == 0;
-    while (number == 0 && host->pool_size < (size_t)wanted) {
-        number =
-            berth_thread_spawn(host, &host->pool[host->pool_size], pool_main, host, "berth-pool");
-        if (number == 0)
-            host->pool_size++;
-    }
+    for (int i = 0; number == 0 && i < wanted; i++)
+        number = add_runner(host, &host->pool[i]);
     return number == 0 ? BERTH_OK : berth_error_errno(error, number, "cannot start a thread");
+}
+
+static void end_threads(struct berth_host *host)
+{
+    __atomic_store_n(&host->ending, true, __ATOMIC_RELEASE);
+    for (size_t i = 0; i < host->pool_size; i++)
+        berth_park_wake(&host->pool[i].park);
 }
 
 void berth_schedule_stop(struct berth_host *host)
 {
     pthread_mutex_lock(&host->run_lock);
-    __atomic_store_n(&host->ending, true, __ATOMIC_RELEASE);
-    pthread_cond_broadcast(&host->runnable);
+    end_threads(host);
     while (host->job_threads)
         pthread_cond_wait(&host->idle, &host->run_lock);
     pthread_mutex_unlock(&host->run_lock);
@@ -294,29 +417,26 @@ void berth_schedule_stop(struct berth_host *host)
         pthread_join(host->loop_thread, NULL);
     }
     for (size_t i = 0; i < host->pool_size; i++)
-        pthread_join(host->pool[i], NULL);
-    berth_free(host->pool);
+        pthread_join(host->pool[i].thread, NULL);
+    berth_aligned_free(host->pool);
     host->pool = NULL;
     host->pool_size = 0;
     struct berth_job *job;
-    while ((job = take_job(host))) { /* their work is void: run() sees that its module has gone */
-        job->run(job->argument);
-        berth_free(job);
-    }
+    while ((job = take_job(host))) /* their work is void: run() sees that its module has gone */
+        run_job(job);
 }
 
 void berth_schedule_leave(struct berth_host *host)
 {
     pthread_mutex_lock(&host->run_lock);
-    __atomic_store_n(&host->ending, true, __ATOMIC_RELEASE);
-    pthread_cond_broadcast(&host->runnable);
+    end_threads(host);
     pthread_mutex_unlock(&host->run_lock);
     if (host->loop_started) {
         berth_loop_wake(host->loop);
         pthread_detach(host->loop_thread);
     }
     for (size_t i = 0; i < host->pool_size; i++)
-        pthread_detach(host->pool[i]);
+        pthread_detach(host->pool[i].thread);
 }
 
 int berth_schedule_run(struct berth_host *host, int64_t timeout)

@@ -16,6 +16,12 @@ void berth_schedule_leave(struct berth_host *host);
 void berth_schedule_module(struct berth_module *module);
 /* true: it was waiting in the run queue, and is not any more. */
 bool berth_schedule_cancel(struct berth_module *module);
+/*
+ * The calling thread is about to wait for what somebody else does, and (goes_on) waits no more. If it
+ * is one of the pool, another one works meanwhile in its place. No lock but admin is held.
+ */
+void berth_schedule_blocks(struct berth_host *host);
+void berth_schedule_goes_on(struct berth_host *host);
 /* Runs run(argument) once, on a thread that may block. An error code: it is not run. */
 int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument);
 /* The same for what the host has to do, however many jobs modules have: it comes first. */
