@@ -140,6 +140,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     pthread_mutex_init(&host->lock, NULL);
     pthread_mutex_init(&host->run_lock, NULL);
     pthread_mutex_init(&host->event_lock, NULL);
+    pthread_mutex_init(&host->room_lock, NULL);
     pthread_cond_init(&host->changed, &host->cond_clock);
     pthread_cond_init(&host->idle, &host->cond_clock);
     struct berth_list *lists[] = { &host->order,     &host->subscriptions, &host->bound,
@@ -362,6 +363,7 @@ int berth_host_free(berth_host *host)
     pthread_rwlock_destroy(&host->topic_lock);
     pthread_mutex_destroy(&host->lock);
     pthread_mutex_destroy(&host->run_lock);
+    pthread_mutex_destroy(&host->room_lock);
     berth_free(host->worker);
     berth_free(host->name);
     berth_free(host);

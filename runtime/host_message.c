@@ -144,10 +144,9 @@ static void print_module(struct berth_module *module, struct berth_buffer *buffe
         berth_buffer_format(buffer, ",\"pid\":%d", pid);
     if (*generation->image->file)
         member(buffer, "file", generation->image->file);
-    pthread_mutex_lock(&module->mail_lock);
-    berth_buffer_format(buffer, ",\"mailbox\":{\"messages\":%zu,\"bytes\":%zu}",
-                        module->mail_messages, module->mail_bytes);
-    pthread_mutex_unlock(&module->mail_lock);
+    const struct berth_mailbox_count waiting = berth_mailbox_count(module);
+    berth_buffer_format(buffer, ",\"mailbox\":{\"messages\":%zu,\"bytes\":%zu}", waiting.messages,
+                        waiting.bytes);
     berth_buffer_format(buffer, ",\"handles\":%zu}", module->handles);
 }
 

@@ -6,6 +6,7 @@
 #include "runtime/base/process.h"
 #include "runtime/base/usage.h"
 #include "runtime/core/flow.h"
+#include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
 
 #include <string.h>
@@ -44,10 +45,9 @@ static bool rows_take(struct berth_host *host, struct rows *rows)
         struct row *row = &rows->rows[rows->count++];
         row->name = module->name; /* which lives as long as the host */
         row->pid = carrier ? carrier->ops->pid(carrier) : 0;
-        pthread_mutex_lock(&module->mail_lock);
-        row->waiting = module->mail_messages;
-        row->waiting_bytes = module->mail_bytes;
-        pthread_mutex_unlock(&module->mail_lock);
+        const struct berth_mailbox_count waiting = berth_mailbox_count(module);
+        row->waiting = waiting.messages;
+        row->waiting_bytes = waiting.bytes;
         ok = berth_map_set(&rows->by_name, module->name, row);
     }
     pthread_mutex_unlock(&host->lock);

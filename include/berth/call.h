@@ -244,8 +244,10 @@ enum berth_log_level { BERTH_LOG_ERROR, BERTH_LOG_WARNING, BERTH_LOG_INFO, BERTH
 
 /* What is done with a message for a mailbox that is full. */
 enum berth_full {
-    BERTH_FULL_REJECT,     /* whoever sends it fails: resource_exhausted */
-    BERTH_FULL_DROP_OLDEST /* the oldest of those that are sent so goes, and is counted */
+    BERTH_FULL_REJECT, /* whoever sends it fails: resource_exhausted */
+    BERTH_FULL_BLOCK,  /* whoever sends it waits for room, at most until its deadline */
+    /* the oldest message there that was sent so makes room, else this one goes; it is counted */
+    BERTH_FULL_DROP_OLDEST
 };
 /* What is of priority control has its turn before what is of priority data. */
 enum berth_priority { BERTH_PRIORITY_DATA, BERTH_PRIORITY_CONTROL };

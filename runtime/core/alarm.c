@@ -40,7 +40,8 @@ static void watch_ready(struct berth_source *source, uint32_t events)
     alarm_mail(alarm);
 }
 
-static void alarm_run(berth_ctx *ctx, struct berth_generation *generation, struct berth_mail *mail);
+static enum berth_mail_next alarm_run(berth_ctx *ctx, struct berth_generation *generation,
+                                      struct berth_mail *mail);
 
 static void alarm_mail_end(struct berth_mail *mail, enum berth_mail_end how)
 {
@@ -210,13 +211,14 @@ static void call_back(berth_ctx *ctx, struct berth_alarm *alarm)
         berth_log_fault(ctx, alarm->generation, alarm->is_watch ? "a watch" : "a timer");
 }
 
-static void alarm_run(berth_ctx *ctx, struct berth_generation *generation, struct berth_mail *mail)
+static enum berth_mail_next alarm_run(berth_ctx *ctx, struct berth_generation *generation,
+                                      struct berth_mail *mail)
 {
     struct berth_alarm *alarm = berth_container(mail, struct berth_alarm, mail);
     uint64_t id = alarm->id;
     call_back(ctx, alarm);
     if (__atomic_load_n(&mail->withdrawn, __ATOMIC_RELAXED)) /* cancelled by its own callback */
-        return;
+        return BERTH_MAIL_DONE;
     if (alarm->is_watch)
         berth_source_modify(&alarm->source, alarm->events);
     else if (!alarm->period)
@@ -225,4 +227,5 @@ static void alarm_run(berth_ctx *ctx, struct berth_generation *generation, struc
              BERTH_OK)
         berth_host_log(generation->host, generation, BERTH_LOG_ERROR,
                        "a timer ends: out of memory");
+    return BERTH_MAIL_DONE;
 }

@@ -12,6 +12,7 @@
  *   ring_lock   who waits for whom, in all hosts (runtime/call/ring.h)
  *   lock        the registry: modules, cells, edges, handles, threads and alarms
  *   mail_lock   one module's mailbox
+ *   room_lock   senders who wait for room in mailboxes
  *   run_lock    the run queue and the jobs
  *   event_lock  the newest events
  *   threads     the list of threads, and what each has counted; nothing is taken after it
@@ -137,9 +138,14 @@ struct berth_publisher {
 /* How a mail left its mailbox. */
 enum berth_mail_end {
     BERTH_MAIL_HANDLED,   /* its turn has been */
-    BERTH_MAIL_DROPPED,   /* for the sake of a newer one */
+    BERTH_MAIL_DROPPED,   /* for the sake of a newer one, or there was none to make room for it */
     BERTH_MAIL_WITHDRAWN, /* berth_mailbox_withdraw */
     BERTH_MAIL_LEFT,      /* its module has ended, or the generation that it was for */
+};
+/* What is to be done with a mail after its turn. */
+enum berth_mail_next {
+    BERTH_MAIL_DONE,
+    BERTH_MAIL_RETRY, /* another turn at mail->due; what its sender has sent later waits for it */
 };
 
 struct berth_mail_ops {
@@ -147,7 +153,8 @@ struct berth_mail_ops {
      * In the module's turn, the gate of a serial one being held. generation: whose turn it is; NULL
      * for the application's. A failure is left in ctx by none of them.
      */
-    void (*run)(berth_ctx *ctx, struct berth_generation *generation, struct berth_mail *mail);
+    enum berth_mail_next (*run)(berth_ctx *ctx, struct berth_generation *generation,
+                                struct berth_mail *mail);
     /* Once for each time that it was posted, whatever has become of it. No lock is held. */
     void (*end)(struct berth_mail *mail, enum berth_mail_end how);
     bool counted; /* the mailbox's bounds hold for it */
@@ -163,21 +170,36 @@ struct berth_mail {
     const struct berth_mail_ops *ops;
     struct berth_generation
         *generation;    /* whose turn it needs; NULL: of the one that serves then */
-    const void *sender; /* order holds among those of one sender and priority */
+    const void *sender; /* order holds among those of one sender and priority; NULL: nobody's */
     size_t size;        /* bytes that the mailbox counts */
-    unsigned priority;  /* enum berth_priority */
+    uint8_t priority;   /* enum berth_priority */
+    int64_t due;        /* RETRY: when; as berth_now() */
     /* the mailbox's: under mail_lock, but for what is atomic */
-    bool waiting;   /* in the mailbox */
-    bool withdrawn; /* and is not posted any more; atomic */
-    int turn;       /* enum berth_mail_turn: of the turn that it has; atomic */
+    bool waiting;           /* in the mailbox */
+    bool withdrawn;         /* and is not posted any more; atomic */
+    int turn;               /* enum berth_mail_turn: of the turn that it has; atomic */
+    struct berth_list age;  /* among those that may be dropped, or by itself */
+    struct berth_list held; /* RETRY: later ones of its sender */
 };
 
 /* How a mail is put into a mailbox. */
+struct berth_room;
 struct berth_delivery {
-    berth_ctx *ctx;       /* of who sends it; NULL: the host itself, or the loop's thread */
-    enum berth_full full; /* what is done when there is no room */
-    int64_t deadline;     /* until when it may wait for room; as berth_now() */
+    enum berth_full full;    /* what is done when there is no room */
+    struct berth_room *room; /* BLOCK: where it waits for some; NULL: it is rejected instead */
 };
+
+/* What a module's mailbox holds of one priority. */
+struct berth_box {
+    struct berth_list mails;     /* those that may have a turn now, in order */
+    struct berth_list retrying;  /* those that had one and get another, with what they hold up */
+    struct berth_list droppable; /* of all of them, the oldest first */
+    size_t messages, bytes;      /* waiting and in turns, of those that count */
+    size_t waiting;              /* of these, without those in turns */
+    struct berth_list rooms;     /* of senders who wait, the first first; under host->room_lock */
+    size_t room_count;           /* of them; atomic */
+};
+#define BERTH_PRIORITIES 2
 
 /* A module's timer or watch. */
 struct berth_alarm {
@@ -271,9 +293,11 @@ struct berth_module {
     bool restart_pending;
     /* mailbox */
     pthread_mutex_t mail_lock;
-    struct berth_list mails;
-    struct berth_list early;          /* for generations that do not serve yet */
-    size_t mail_messages, mail_bytes; /* waiting and in turns, of those that count */
+    struct berth_box boxes[BERTH_PRIORITIES];
+    struct berth_list early; /* mails for generations that do not serve yet */
+    struct berth_timer retry_timer;
+    uint32_t turn_chain; /* whose turn goes on; 0: none does; atomic */
+    bool closed;         /* nothing is taken any more */
     pthread_cond_t turn_ended;
     pthread_t runner;    /* of the current turn, while queued */
     bool retired;        /* freed after its turn */
@@ -330,6 +354,7 @@ struct berth_host {
     int64_t reap_delay;            /* before the next look; under admin */
     struct berth_idmap handles, alarms, app_subscriptions;
     int own_log_level; /* of the host's own lines, as berth_module.log_level; atomic */
+    pthread_mutex_t room_lock;
     pthread_mutex_t event_lock;
     struct berth_buffer events;    /* JSON, a line each, the newest last */
     struct berth_host_module *own; /* what the built-in module holds; NULL in a worker */

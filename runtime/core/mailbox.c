@@ -1,121 +1,330 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What waits for a module's turn: mails that count against its bounds, as messages, and others, as
- * alarms. Turns are taken one after the other, so that order holds for each sender and receiver.
+ * alarms. Turns are taken one after the other, control before data, and within a priority in the
+ * order of posting: so order holds for each sender and receiver. A mail that is to have another turn
+ * holds up what its sender has sent after it, and nobody else's.
  */
 #include "runtime/core/mailbox.h"
+#include "runtime/call/ring.h"
 #include "runtime/core/call.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
 
+#include <errno.h>
 #include <stdio.h>
+
+static void retry_due(struct berth_timer *timer);
+
+void berth_mailbox_init(struct berth_module *module)
+{
+    for (size_t i = 0; i < BERTH_PRIORITIES; i++) {
+        struct berth_box *box = &module->boxes[i];
+        berth_list_init(&box->mails);
+        berth_list_init(&box->retrying);
+        berth_list_init(&box->droppable);
+        berth_list_init(&box->rooms);
+    }
+    berth_list_init(&module->early);
+    module->retry_timer = (struct berth_timer){ .fire = retry_due, .owner = module };
+    module->paused = true;
+}
+
+static struct berth_mail *mail_of(struct berth_list *link)
+{
+    return berth_container(link, struct berth_mail, link);
+}
+
+static bool has_mail(const struct berth_module *module)
+{
+    for (size_t i = 0; i < BERTH_PRIORITIES; i++)
+        if (!berth_list_empty(&module->boxes[i].mails))
+            return true;
+    return false;
+}
 
 /* mail_lock held */
 static void schedule(struct berth_module *module)
 {
-    if (!module->paused && !module->queued && !berth_list_empty(&module->mails)) {
+    if (!module->paused && !module->queued && has_mail(module)) {
         module->queued = true;
         berth_schedule_module(module);
     }
 }
 
-/* ---- in and out; mail_lock held ---- */
-
-/* One that is larger than the whole mailbox still gets through an empty one. */
-static bool is_full(const struct berth_module *module, const struct berth_mail *mail)
+struct berth_mailbox_count berth_mailbox_count(struct berth_module *module)
 {
-    const struct berth_host_options *options = &module->host->options;
-    return module->mail_messages >= options->mailbox_messages ||
-           (module->mail_messages && module->mail_bytes + mail->size > options->mailbox_bytes);
+    struct berth_mailbox_count count = { 0, 0 };
+    pthread_mutex_lock(&module->mail_lock);
+    for (size_t i = 0; i < BERTH_PRIORITIES; i++) {
+        count.messages += module->boxes[i].messages;
+        count.bytes += module->boxes[i].bytes;
+    }
+    pthread_mutex_unlock(&module->mail_lock);
+    return count;
 }
 
-static void put(struct berth_mail *mail, struct berth_list *before)
+/* ---- in and out; mail_lock held ---- */
+
+static struct berth_box *box_of(struct berth_module *module, const struct berth_mail *mail)
+{
+    return &module->boxes[mail->priority];
+}
+
+/* One that is larger than the whole mailbox still gets through an empty one. */
+static bool is_full(const struct berth_module *module, const struct berth_box *box,
+                    const struct berth_mail *mail)
+{
+    const struct berth_host_options *options = &module->host->options;
+    return box->messages >= options->mailbox_messages ||
+           (box->messages && box->bytes + mail->size > options->mailbox_bytes);
+}
+
+static void put(struct berth_module *module, struct berth_mail *mail, struct berth_list *before)
 {
     mail->waiting = true;
     berth_list_insert(before, &mail->link);
+    box_of(module, mail)->waiting += mail->ops->counted;
 }
 
-static void take(struct berth_mail *mail)
+static void take(struct berth_module *module, struct berth_mail *mail)
 {
     mail->waiting = false;
     berth_list_remove(&mail->link);
+    berth_list_remove(&mail->age);
+    box_of(module, mail)->waiting -= mail->ops->counted;
 }
 
 static void count(struct berth_module *module, const struct berth_mail *mail)
 {
+    struct berth_box *box = box_of(module, mail);
     if (!mail->ops->counted)
         return;
-    module->mail_messages++;
-    module->mail_bytes += mail->size;
+    box->messages++;
+    box->bytes += mail->size;
+}
+
+/* A sender waits, behind those who do already. */
+static void room_begin(struct berth_room *room, struct berth_module *module,
+                       struct berth_mail *mail)
+{
+    struct berth_box *box = box_of(module, mail);
+    room->host = module->host;
+    room->module = module;
+    room->mail = mail;
+    room->name = *module->name ? module->name : "the application"; /* for the host's life */
+    room->state = BERTH_ROOM_WAITED;
+    pthread_cond_init(&room->changed, &module->host->cond_clock);
+    pthread_mutex_lock(&module->host->room_lock);
+    berth_list_append(&box->rooms, &room->link);
+    __atomic_add_fetch(&box->room_count, 1, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&module->host->room_lock);
+}
+
+/* It need not wait any more, and does not look at the module. room_lock held. */
+static void room_end(struct berth_room *room, enum berth_room_state state)
+{
+    berth_list_remove(&room->link);
+    __atomic_sub_fetch(&box_of(room->module, room->mail)->room_count, 1, __ATOMIC_RELAXED);
+    room->state = state;
+    pthread_cond_signal(&room->changed);
+}
+
+/* Senders who wait get what is free, as long as the first of them does. */
+static void admit(struct berth_module *module, struct berth_box *box)
+{
+    if (!__atomic_load_n(&box->room_count, __ATOMIC_RELAXED))
+        return;
+    pthread_mutex_lock(&module->host->room_lock);
+    while (!berth_list_empty(&box->rooms)) {
+        struct berth_room *room = berth_container(box->rooms.next, struct berth_room, link);
+        if (is_full(module, box, room->mail))
+            break;
+        put(module, room->mail, &box->mails);
+        count(module, room->mail);
+        room_end(room, BERTH_ROOM_GOT);
+    }
+    pthread_mutex_unlock(&module->host->room_lock);
+    schedule(module);
 }
 
 static void discount(struct berth_module *module, const struct berth_mail *mail)
 {
+    struct berth_box *box = box_of(module, mail);
     if (!mail->ops->counted)
         return;
-    module->mail_messages--;
-    module->mail_bytes -= mail->size;
-}
-
-/* The whole list, in its order, to be ended without the lock. */
-static void take_all(struct berth_module *module, struct berth_list *mails, struct berth_list *out)
-{
-    berth_list_each_safe(mails, link) {
-        struct berth_mail *mail = berth_container(link, struct berth_mail, link);
-        take(mail);
-        discount(module, mail);
-        berth_list_append(out, link);
-    }
+    box->messages--;
+    box->bytes -= mail->size;
 }
 
 static void end_all(struct berth_list *mails, enum berth_mail_end how)
 {
     berth_list_each_safe(mails, link) {
-        struct berth_mail *mail = berth_container(link, struct berth_mail, link);
         berth_list_remove(link);
-        mail->ops->end(mail, how);
+        mail_of(link)->ops->end(mail_of(link), how);
     }
 }
 
-/*
- * Makes room in a mailbox that holds nothing but what may be dropped. When none is left that waits
- * there is room for one, whatever the one that is being handled takes.
- */
-static bool drop_oldest(struct berth_module *module, const struct berth_mail *mail,
-                        struct berth_list *out)
+/* Out of the mailbox, to be ended without the lock. */
+static void take_out(struct berth_module *module, struct berth_mail *mail, struct berth_list *out)
 {
-    while (is_full(module, mail) && !berth_list_empty(&module->mails)) {
-        struct berth_mail *oldest = berth_container(module->mails.next, struct berth_mail, link);
-        take(oldest);
-        discount(module, oldest);
-        berth_list_append(out, &oldest->link);
+    take(module, mail);
+    discount(module, mail);
+    berth_list_append(out, &mail->link);
+}
+
+/* Makes room for a newer one, as far as what may be dropped does. false: that was not enough. */
+static bool drop_oldest(struct berth_module *module, struct berth_box *box,
+                        const struct berth_mail *mail, struct berth_list *out)
+{
+    while (is_full(module, box, mail) && !berth_list_empty(&box->droppable))
+        take_out(module, berth_container(box->droppable.next, struct berth_mail, age), out);
+    /* when none is left that waits there is room, whatever the one takes that is being handled */
+    return !is_full(module, box, mail) || !box->waiting;
+}
+
+static void accept(struct berth_module *module, struct berth_mail *mail, bool droppable)
+{
+    bool early = mail->generation && !mail->generation->serving;
+    struct berth_box *box = box_of(module, mail);
+    put(module, mail, early ? &module->early : &box->mails);
+    count(module, mail);
+    if (droppable)
+        berth_list_append(&box->droppable, &mail->age);
+    schedule(module);
+}
+
+/* One that counts. dropped: gets what has to go, which may be the mail itself. */
+static int accept_counted(struct berth_module *module, struct berth_mail *mail,
+                          const struct berth_delivery *how, struct berth_list *dropped)
+{
+    struct berth_box *box = box_of(module, mail);
+    if (how->full == BERTH_FULL_DROP_OLDEST) {
+        if (drop_oldest(module, box, mail, dropped))
+            accept(module, mail, true);
+        else
+            berth_list_append(dropped, &mail->link);
+        return BERTH_OK;
     }
-    return berth_list_empty(&module->mails);
+    if (!is_full(module, box, mail) && !__atomic_load_n(&box->room_count, __ATOMIC_RELAXED)) {
+        accept(module, mail, false);
+        return BERTH_OK;
+    }
+    /* without threads whoever should make room may be this one */
+    if (how->full != BERTH_FULL_BLOCK || !how->room || !module->host->pool_size)
+        return BERTH_RESOURCE_EXHAUSTED;
+    room_begin(how->room, module, mail);
+    return BERTH_MAIL_WAITS;
 }
 
 int berth_mailbox_post(struct berth_module *receiver, struct berth_mail *mail,
                        const struct berth_delivery *how)
 {
     struct berth_list dropped;
+    int code = BERTH_OK;
     berth_list_init(&dropped);
+    berth_list_init(&mail->age);
     pthread_mutex_lock(&receiver->mail_lock);
-    int code = mail->waiting || mail->withdrawn ? BERTH_ALREADY_EXISTS : BERTH_OK;
-    if (code == BERTH_OK) {
-        bool alone = mail->ops->counted && how->full == BERTH_FULL_DROP_OLDEST &&
-                     drop_oldest(receiver, mail, &dropped);
-        if (mail->ops->counted && !alone && is_full(receiver, mail)) {
-            code = BERTH_RESOURCE_EXHAUSTED;
-        } else {
-            bool early = mail->generation && !mail->generation->serving;
-            put(mail, early ? &receiver->early : &receiver->mails);
-            count(receiver, mail);
-            schedule(receiver);
-        }
-    }
+    if (mail->waiting || mail->withdrawn)
+        code = BERTH_ALREADY_EXISTS;
+    else if (receiver->closed)
+        code = BERTH_UNAVAILABLE;
+    else if (mail->ops->counted)
+        code = accept_counted(receiver, mail, how, &dropped);
+    else
+        accept(receiver, mail, false);
     pthread_mutex_unlock(&receiver->mail_lock);
     end_all(&dropped, BERTH_MAIL_DROPPED);
     return code;
 }
+
+/* ---- room ---- */
+
+/* Whoever has a turn of the module makes room, sooner or later. */
+static uint32_t room_holder(const struct berth_wait *wait, size_t i)
+{
+    struct berth_room *room = (struct berth_room *)wait->of;
+    uint32_t chain = 0;
+    if (i > 0)
+        return 0;
+    pthread_mutex_lock(&room->host->room_lock);
+    if (room->state == BERTH_ROOM_WAITED)
+        chain = __atomic_load_n(&room->module->turn_chain, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&room->host->room_lock);
+    return chain;
+}
+
+static void room_refuse(struct berth_wait *wait)
+{
+    struct berth_room *room = (struct berth_room *)wait->of;
+    pthread_mutex_lock(&room->host->room_lock);
+    pthread_cond_signal(&room->changed);
+    pthread_mutex_unlock(&room->host->room_lock);
+}
+
+#define LOOK_NS \
+    INT64_C(20000000) /* how often a thread that may be told to stop looks whether it is */
+
+/* Until the room's state changes, or there is a reason to give up: its code. room_lock held. */
+static int room_sleep(struct berth_room *room, const bool *stopping, const struct berth_wait *wait,
+                      int64_t deadline)
+{
+    while (room->state == BERTH_ROOM_WAITED) {
+        int64_t now = berth_now(), until = deadline;
+        if (berth_wait_refused(wait))
+            return BERTH_ABORTED;
+        if (stopping && __atomic_load_n(stopping, __ATOMIC_RELAXED))
+            return BERTH_CANCELLED;
+        if (now >= deadline)
+            return BERTH_DEADLINE_EXCEEDED;
+        if (stopping && until - now > LOOK_NS)
+            until = now + LOOK_NS;
+        const struct timespec at = { until / 1000000000, until % 1000000000 };
+        pthread_cond_timedwait(&room->changed, &room->host->room_lock, &at);
+    }
+    return room->state == BERTH_ROOM_GOT ? BERTH_OK : BERTH_UNAVAILABLE;
+}
+
+int berth_room_wait(berth_ctx *ctx, struct berth_room *room, int64_t deadline,
+                    struct berth_error *error)
+{
+    const bool *stopping = berth_thread_of(ctx)->stopping;
+    char target[BERTH_FRAME_NAME];
+    struct berth_wait wait = {
+        .ctx = ctx, .of = room, .holder = room_holder, .target = target, .refuse = room_refuse
+    };
+    snprintf(target, sizeof target, "%s (mailbox)", room->name);
+    bool waits = berth_wait_begin(&wait);
+    if (waits)
+        berth_schedule_blocks(room->host);
+    pthread_mutex_lock(&room->host->room_lock);
+    int code = room_sleep(room, stopping, &wait, waits ? deadline : 0);
+    if (!waits && room->state == BERTH_ROOM_WAITED)
+        code = BERTH_ABORTED;
+    if (room->state == BERTH_ROOM_WAITED)
+        room_end(room, BERTH_ROOM_NONE);
+    pthread_mutex_unlock(&room->host->room_lock);
+    if (waits) {
+        berth_schedule_goes_on(room->host);
+        berth_wait_end(&wait);
+    }
+    pthread_cond_destroy(&room->changed);
+    switch (code) {
+    case BERTH_OK:
+        return BERTH_OK;
+    case BERTH_ABORTED:
+        return berth_error_set(error, code, "%s", wait.ring);
+    case BERTH_CANCELLED:
+        return berth_error_set(error, code, "the calling module is being stopped");
+    case BERTH_DEADLINE_EXCEEDED:
+        return berth_error_set(error, code, "the mailbox of %s was full until the deadline",
+                               room->name);
+    default:
+        return berth_error_set(error, code, "%s has been unloaded", room->name);
+    }
+}
+
+/* ---- the life of a mailbox ---- */
 
 void berth_mailbox_serve(struct berth_generation *generation)
 {
@@ -123,11 +332,10 @@ void berth_mailbox_serve(struct berth_generation *generation)
     pthread_mutex_lock(&module->mail_lock);
     generation->serving = true;
     berth_list_each_safe(&module->early, link) {
-        struct berth_mail *mail = berth_container(link, struct berth_mail, link);
-        if (mail->generation == generation) {
-            berth_list_remove(link);
-            berth_list_append(&module->mails, link);
-        }
+        if (mail_of(link)->generation != generation)
+            continue;
+        berth_list_remove(link);
+        berth_list_append(&box_of(module, mail_of(link))->mails, link);
     }
     schedule(module);
     pthread_mutex_unlock(&module->mail_lock);
@@ -147,8 +355,9 @@ void berth_mailbox_withdraw(struct berth_module *module, struct berth_mail *mail
     bool waiting = mail->waiting;
     __atomic_store_n(&mail->withdrawn, true, __ATOMIC_RELAXED);
     if (waiting) {
-        take(mail);
+        take(module, mail);
         discount(module, mail);
+        admit(module, box_of(module, mail));
     }
     turn_becomes(mail, BERTH_TURN_TAKEN, BERTH_TURN_NONE);
     while (__atomic_load_n(&mail->turn, __ATOMIC_ACQUIRE) == BERTH_TURN_RUNNING &&
@@ -159,17 +368,51 @@ void berth_mailbox_withdraw(struct berth_module *module, struct berth_mail *mail
         mail->ops->end(mail, BERTH_MAIL_WITHDRAWN);
 }
 
-size_t berth_mailbox_drop(struct berth_module *module)
+static void take_list(struct berth_module *module, struct berth_list *mails, struct berth_list *out)
+{
+    berth_list_each_safe(mails, link)
+        take_out(module, mail_of(link), out);
+}
+
+/* Everything, and senders who wait are told. mail_lock held. */
+static void take_all(struct berth_module *module, struct berth_list *out)
+{
+    take_list(module, &module->early, out);
+    for (size_t i = 0; i < BERTH_PRIORITIES; i++) {
+        struct berth_box *box = &module->boxes[i];
+        berth_list_each_safe(&box->retrying, link) {
+            take_list(module, &mail_of(link)->held, out);
+            take_out(module, mail_of(link), out);
+        }
+        take_list(module, &box->mails, out);
+        pthread_mutex_lock(&module->host->room_lock);
+        while (!berth_list_empty(&box->rooms))
+            room_end(berth_container(box->rooms.next, struct berth_room, link), BERTH_ROOM_NONE);
+        pthread_mutex_unlock(&module->host->room_lock);
+    }
+}
+
+size_t berth_mailbox_close(struct berth_module *module)
 {
     struct berth_list left;
+    size_t messages = 0;
     berth_list_init(&left);
     pthread_mutex_lock(&module->mail_lock);
-    size_t messages = module->mail_messages;
-    take_all(module, &module->mails, &left);
-    take_all(module, &module->early, &left);
+    module->closed = true;
+    for (size_t i = 0; i < BERTH_PRIORITIES; i++)
+        messages += module->boxes[i].waiting;
+    take_all(module, &left);
     pthread_mutex_unlock(&module->mail_lock);
+    berth_timer_remove(&module->retry_timer);
     end_all(&left, BERTH_MAIL_LEFT);
     return messages;
+}
+
+void berth_mailbox_open(struct berth_module *module)
+{
+    pthread_mutex_lock(&module->mail_lock);
+    module->closed = false;
+    pthread_mutex_unlock(&module->mail_lock);
 }
 
 void berth_mailbox_pause(struct berth_module *module)
@@ -187,6 +430,86 @@ void berth_mailbox_resume(struct berth_module *module)
     pthread_mutex_unlock(&module->mail_lock);
 }
 
+/* ---- lanes: what one sender has waiting behind a mail that is to have another turn ---- */
+
+/* The mail that holds it up, or NULL. Seldom any retries, and no more than a mailbox holds. */
+static struct berth_mail *lane_of(const struct berth_box *box, const struct berth_mail *mail)
+{
+    berth_list_each(&box->retrying, link) {
+        if (mail_of(link)->sender == mail->sender)
+            return mail_of(link);
+    }
+    return NULL;
+}
+
+/* The first that nothing holds up; what is in front of it joins its lane. */
+static struct berth_mail *next_of(struct berth_box *box)
+{
+    while (!berth_list_empty(&box->mails)) {
+        struct berth_mail *mail = mail_of(box->mails.next);
+        struct berth_mail *first =
+            mail->sender && !berth_list_empty(&box->retrying) ? lane_of(box, mail) : NULL;
+        if (!first)
+            return mail;
+        berth_list_remove(&mail->link);
+        berth_list_append(&first->held, &mail->link);
+    }
+    return NULL;
+}
+
+/* Those that are due are the first again, each with its lane behind it. */
+static void retry_release(struct berth_module *module, int64_t now)
+{
+    for (size_t i = 0; i < BERTH_PRIORITIES; i++) {
+        struct berth_box *box = &module->boxes[i];
+        berth_list_each_safe(&box->retrying, link) {
+            struct berth_mail *mail = mail_of(link);
+            if (mail->due > now)
+                continue;
+            struct berth_list *before = box->mails.next;
+            berth_list_remove(link);
+            berth_list_insert(before, link);
+            berth_list_each_safe(&mail->held, later) {
+                berth_list_remove(later);
+                berth_list_insert(before, later);
+            }
+        }
+    }
+    schedule(module);
+}
+
+/* At the first due time of all that retry. Without memory for it that is now. */
+static void retry_arm(struct berth_module *module)
+{
+    int64_t first = BERTH_FOREVER;
+    for (size_t i = 0; i < BERTH_PRIORITIES; i++)
+        berth_list_each(&module->boxes[i].retrying, link) {
+            if (mail_of(link)->due < first)
+                first = mail_of(link)->due;
+        }
+    if (first != BERTH_FOREVER &&
+        berth_timer_add(module->host->loop, &module->retry_timer, first, NULL) != BERTH_OK)
+        retry_release(module, BERTH_FOREVER);
+}
+
+static void retry_due(struct berth_timer *timer)
+{
+    struct berth_module *module = timer->owner;
+    pthread_mutex_lock(&module->mail_lock);
+    retry_release(module, berth_now());
+    retry_arm(module);
+    pthread_mutex_unlock(&module->mail_lock);
+}
+
+/* It waits for its next turn, out of the way of all others. */
+static void retry(struct berth_module *module, struct berth_mail *mail)
+{
+    struct berth_box *box = box_of(module, mail);
+    berth_list_init(&mail->held);
+    put(module, mail, &box->retrying);
+    retry_arm(module);
+}
+
 /* ---- a turn ---- */
 
 /*
@@ -199,9 +522,10 @@ static struct berth_mail *turn_begin(struct berth_module *module,
     struct berth_mail *mail = NULL;
     pthread_mutex_lock(&module->mail_lock);
     module->runner = pthread_self();
-    if (!module->paused && !berth_list_empty(&module->mails)) {
-        mail = berth_container(module->mails.next, struct berth_mail, link);
-        take(mail);
+    for (int i = BERTH_PRIORITIES; !module->paused && !mail && i > 0; i--)
+        mail = next_of(&module->boxes[i - 1]);
+    if (mail) {
+        take(module, mail);
         __atomic_store_n(&mail->turn, BERTH_TURN_TAKEN, __ATOMIC_RELAXED);
         *ret_generation = mail->generation ? mail->generation : module->current;
         if (*ret_generation)
@@ -214,8 +538,9 @@ static struct berth_mail *turn_begin(struct berth_module *module,
 /* What has become of a turn. */
 enum outcome {
     HANDLED,
-    OVER, /* it was withdrawn meanwhile, or the generation that it was for has been replaced */
-    AGAIN /* it was not handled, and stays first */
+    LATER, /* it is to have another turn */
+    OVER,  /* it was withdrawn meanwhile, or the generation that it was for has been replaced */
+    AGAIN  /* it was not handled, and stays first */
 };
 
 static void turn_end(struct berth_module *module, struct berth_generation *generation,
@@ -225,15 +550,19 @@ static void turn_end(struct berth_module *module, struct berth_generation *gener
     if (generation)
         generation->turns--;
     __atomic_store_n(&mail->turn, BERTH_TURN_NONE, __ATOMIC_RELEASE);
-    if (outcome == AGAIN && mail->withdrawn)
-        outcome = OVER;
-    if (outcome == AGAIN)
-        put(mail, module->mails.next);
-    else
+    __atomic_store_n(&module->turn_chain, 0, __ATOMIC_RELAXED);
+    bool stays = (outcome == AGAIN || outcome == LATER) && !mail->withdrawn && !module->closed;
+    if (!stays) {
         discount(module, mail);
+        admit(module, box_of(module, mail));
+    } else if (outcome == AGAIN) {
+        put(module, mail, box_of(module, mail)->mails.next);
+    } else {
+        retry(module, mail);
+    }
     pthread_cond_broadcast(&module->turn_ended);
     pthread_mutex_unlock(&module->mail_lock);
-    if (outcome != AGAIN)
+    if (!stays)
         mail->ops->end(mail, outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
 }
 
@@ -265,8 +594,8 @@ static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module,
                __atomic_load_n(&module->current, __ATOMIC_ACQUIRE) == generation) {
         /* whoever withdraws it from now on waits */
         outcome = turn_becomes(mail, BERTH_TURN_TAKEN, BERTH_TURN_RUNNING) ? HANDLED : OVER;
-        if (outcome == HANDLED)
-            mail->ops->run(ctx, generation, mail);
+        if (outcome == HANDLED && mail->ops->run(ctx, generation, mail) == BERTH_MAIL_RETRY)
+            outcome = LATER;
     }
     if (gated)
         berth_gate_unlock(&module->gate, ctx);
@@ -282,6 +611,7 @@ bool berth_mailbox_turn(struct berth_module *module)
     berth_ctx *ctx = berth_thread_enter(&module->host->threads);
     enum outcome outcome = AGAIN; /* no memory: tried again */
     if (ctx) {
+        __atomic_store_n(&module->turn_chain, berth_block(ctx)->chain, __ATOMIC_RELAXED);
         outcome = turn_run(ctx, module, generation, mail);
         berth_thread_leave(ctx);
     }
@@ -307,7 +637,7 @@ bool berth_mailbox_retire(struct berth_module *module, int64_t deadline)
     const struct timespec at = { deadline / 1000000000, deadline % 1000000000 };
     int number = 0;
     berth_mailbox_pause(module);
-    berth_mailbox_drop(module);
+    berth_mailbox_close(module);
     pthread_mutex_lock(&module->mail_lock);
     if (module->queued && berth_schedule_cancel(module))
         module->queued = false;

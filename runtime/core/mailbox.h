@@ -12,19 +12,49 @@ enum berth_mail_turn {
     BERTH_TURN_RUNNING, /* ops->run */
 };
 
+/* Messages and bytes that are in it, or in turns, of those that count. */
+struct berth_mailbox_count {
+    size_t messages, bytes;
+};
+struct berth_mailbox_count berth_mailbox_count(struct berth_module *module);
+
+void berth_mailbox_init(struct berth_module *module);
+
+#define BERTH_MAIL_WAITS (-1)
 /*
  * Puts a mail into the module's mailbox. Else it is the caller's as before: resource_exhausted when
- * it is full, already_exists for one that waits there already, or has been withdrawn.
+ * it is full, unavailable when it is closed, already_exists for one that waits there already or has
+ * been withdrawn. Does not wait: BERTH_MAIL_WAITS means that berth_room_wait must follow.
  */
 int berth_mailbox_post(struct berth_module *receiver, struct berth_mail *mail,
                        const struct berth_delivery *how);
+
+/* Room that a sender waits for: the first who waits gets it first. */
+struct berth_room {
+    struct berth_list link;
+    struct berth_host *host;
+    struct berth_module *module; /* while it waits */
+    struct berth_mail *mail;
+    const char *name; /* of the module */
+    pthread_cond_t changed;
+    enum berth_room_state { BERTH_ROOM_WAITED, BERTH_ROOM_GOT, BERTH_ROOM_NONE } state;
+};
+/*
+ * Waits until the mail is in the mailbox. Else it is the caller's: deadline_exceeded, aborted (who
+ * would make room waits for this chain; the error names the ring), cancelled (the calling module is
+ * being stopped), unavailable (the receiver has ended). No lock is held.
+ */
+int berth_room_wait(berth_ctx *ctx, struct berth_room *room, int64_t deadline,
+                    struct berth_error *error);
+
 /*
  * The mail has no turn any more, nor does posting it do anything. One that runs is waited for,
  * unless this is called from it.
  */
 void berth_mailbox_withdraw(struct berth_module *module, struct berth_mail *mail);
-/* Everything that is in it goes. Returns how many that were of those that count. */
-size_t berth_mailbox_drop(struct berth_module *module);
+/* Nothing is taken any more until open, and what is in it goes. Returns how many count. */
+size_t berth_mailbox_close(struct berth_module *module);
+void berth_mailbox_open(struct berth_module *module);
 
 /* No turn begins until resume; waits for none. */
 void berth_mailbox_pause(struct berth_module *module);

@@ -126,10 +126,7 @@ static void tell_lost(const struct berth_generation *generation,
     struct berth_module *module = generation->module;
     if (!__atomic_load_n(&subscription->dropped, __ATOMIC_RELAXED))
         return;
-    pthread_mutex_lock(&module->mail_lock);
-    bool room = module->mail_messages <= 1 + generation->host->options.mailbox_messages / 2;
-    pthread_mutex_unlock(&module->mail_lock);
-    if (room)
+    if (berth_mailbox_count(module).messages <= 1 + generation->host->options.mailbox_messages / 2)
         berth_host_log(
             generation->host, generation, BERTH_LOG_WARNING,
             "%llu messages to %s were lost: its mailbox was full",
@@ -182,13 +179,13 @@ static void call_back(berth_ctx *ctx, const struct message *message)
     berth_fault_clear(ctx);
 }
 
-static void message_run(berth_ctx *ctx, struct berth_generation *generation,
-                        struct berth_mail *mail)
+static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation *generation,
+                                        struct berth_mail *mail)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     struct message *message = message_of(mail);
     if (__atomic_load_n(&message->subscription->gone, __ATOMIC_ACQUIRE))
-        return;
+        return BERTH_MAIL_DONE;
     if (generation) /* which is no echo of this message */
         tell_lost(generation, message->subscription);
     thread->topic = message->parcel->topic;
@@ -199,6 +196,7 @@ static void message_run(berth_ctx *ctx, struct berth_generation *generation,
         call_back(ctx, message);
     thread->topic = "";
     thread->echo = false;
+    return BERTH_MAIL_DONE;
 }
 
 static void message_end(struct berth_mail *mail, enum berth_mail_end how)

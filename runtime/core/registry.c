@@ -3,6 +3,7 @@
 #include "runtime/core/registry.h"
 #include "runtime/base/pool.h"
 #include "runtime/core/flow.h"
+#include "runtime/core/mailbox.h"
 
 #include "runtime/base/memory.h"
 
@@ -31,15 +32,13 @@ struct berth_module *berth_module_new(struct berth_host *host, const char *name)
     module->host = host;
     module->name = memcpy(module + 1, name, size);
     berth_list_init(&module->link);
-    berth_list_init(&module->mails);
-    berth_list_init(&module->early);
+    berth_mailbox_init(module);
     berth_list_init(&module->run_link);
     berth_list_init(&module->cells);
     berth_map_init(&module->handles_by_id);
     berth_gate_init(&module->gate);
     pthread_mutex_init(&module->mail_lock, NULL);
     pthread_cond_init(&module->turn_ended, &host->cond_clock);
-    module->paused = true;
     return module;
 }
 
@@ -64,6 +63,7 @@ void berth_module_free(struct berth_module *module)
         berth_pool_free(berth_container(link, struct berth_cell, of_module));
     berth_map_deinit(&module->handles_by_id);
     berth_gate_deinit(&module->gate);
+    berth_timer_remove(&module->retry_timer);
     pthread_cond_destroy(&module->turn_ended);
     pthread_mutex_destroy(&module->mail_lock);
     berth_pool_free(module);

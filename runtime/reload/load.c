@@ -354,6 +354,7 @@ static int begin(berth_ctx *admin, struct berth_generation *generation, struct b
         code = berth_topics_check(generation, NULL, error);
     if (code == BERTH_OK && topics)
         code = berth_topics_prepare(generation, error);
+    berth_mailbox_open(generation->module);
     if (code == BERTH_OK)
         code = berth_generation_open(generation, error);
     if (code == BERTH_OK && topics) { /* a worker's START comes from upstream */
@@ -514,7 +515,7 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     pthread_cond_broadcast(&host->changed);
     pthread_mutex_unlock(&host->lock);
     berth_timer_remove(&module->restart_timer); /* from here on no death sets it again */
-    size_t messages = berth_mailbox_drop(module);
+    size_t messages = berth_mailbox_close(module);
     if (messages)
         berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s: %zu messages were not handled any more",
                        module->name, messages);

@@ -263,9 +263,7 @@ static void switch_over(struct transaction *t)
     t->report->in_flight =
         berth_frames_count(&t->host->threads, berth_generation_holds, t->old, &t->old->stopping);
     berth_topics_switch(t->next, t->old);
-    pthread_mutex_lock(&module->mail_lock);
-    t->report->messages = module->mail_messages;
-    pthread_mutex_unlock(&module->mail_lock);
+    t->report->messages = berth_mailbox_count(module).messages;
     pthread_mutex_lock(&t->host->lock);
     berth_generation_set_stopping(t->old);
     __atomic_store_n(&module->current, t->next, __ATOMIC_RELEASE);
