@@ -29,50 +29,48 @@ void berth_parcel_unref(struct berth_parcel *parcel)
 {
     if (!parcel || __atomic_sub_fetch(&parcel->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
-    berth_free(parcel->topic);
-    berth_free(parcel->sender);
-    berth_free(parcel->packed);
     berth_free(parcel->json);
     berth_free(parcel);
 }
 
-/* The buffer's text, which is then empty. */
-static int take(struct berth_buffer *buffer, int code, char **ret_data, size_t *ret_size,
-                struct berth_error *error)
+static int add_json(struct berth_parcel *parcel, const struct berth_host *host,
+                    const struct berth_signature *signature, struct berth_error *error)
 {
-    if (code != BERTH_OK)
-        return code;
-    *ret_data = berth_buffer_take(buffer, ret_size);
-    return *ret_data ? BERTH_OK : berth_error_nomem(error);
+    struct berth_buffer buffer;
+    size_t size = 0;
+    berth_buffer_init(&buffer, host->options.max_message);
+    int code = berth_json_write_arguments(signature, parcel->arguments, &buffer, error);
+    if (code == BERTH_OK && !(parcel->json = berth_buffer_take(&buffer, &size)))
+        code = berth_error_nomem(error);
+    berth_buffer_deinit(&buffer);
+    parcel->size += size;
+    return code;
 }
 
 int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *setup,
                      const void *const *arguments, struct berth_parcel **ret_parcel,
                      struct berth_error *error)
 {
-    struct berth_buffer buffer;
-    struct berth_parcel *parcel = berth_calloc(1, sizeof *parcel);
-    size_t json_size = 0;
+    size_t room, most = host->options.max_message;
+    int code = berth_arguments_room(setup->signature, arguments, &room, error);
+    if (code != BERTH_OK)
+        return code;
+    if (room > most)
+        return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                               "larger than the limit of %zu bytes", most);
+    struct berth_parcel *parcel = berth_malloc(sizeof *parcel + room);
     if (!parcel)
         return berth_error_nomem(error);
-    parcel->refs = 1;
-    parcel->echo = setup->echo;
-    parcel->topic = berth_strdup(setup->topic);
-    parcel->sender = berth_strdup(setup->sender);
-    berth_buffer_init(&buffer, host->options.max_message);
-    int code = berth_arguments_check(setup->signature, arguments, error);
-    if (code == BERTH_OK && setup->signature->count) {
-        code = berth_arguments_pack(setup->signature, arguments, &buffer, NULL, error);
-        code = take(&buffer, code, &parcel->packed, &parcel->packed_size, error);
-    }
-    if (code == BERTH_OK && setup->any) {
-        code = berth_json_write_arguments(setup->signature, arguments, &buffer, error);
-        code = take(&buffer, code, &parcel->json, &json_size, error);
-    }
-    berth_buffer_deinit(&buffer);
-    if (code == BERTH_OK && (!parcel->topic || !parcel->sender))
-        code = berth_error_nomem(error);
-    parcel->size = parcel->packed_size + strlen(setup->topic) + json_size;
+    *parcel = (struct berth_parcel){
+        .refs = 1,
+        .size = room,
+        .topic = setup->topic,
+        .sender = setup->sender,
+        .arguments = berth_arguments_place(setup->signature, arguments, parcel + 1),
+        .echo = setup->echo,
+    };
+    if (setup->any)
+        code = add_json(parcel, host, setup->signature, error);
     if (code == BERTH_OK)
         *ret_parcel = parcel;
     else
@@ -81,30 +79,6 @@ int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *s
 }
 
 /* ---- a turn ---- */
-
-/* The arguments that a handler gets, in the thread's arena. */
-static int message_arguments(berth_ctx *ctx, const struct berth_parcel *parcel,
-                             const struct berth_manifest_subscribe *handler,
-                             const void ***ret_arguments, struct berth_error *error)
-{
-    struct berth_arena *arena = &berth_thread_of(ctx)->arena;
-    if (!handler->any) {
-        const unsigned char *packed = (const unsigned char *)(parcel->packed ? parcel->packed : "");
-        struct berth_reader reader = { packed, packed + parcel->packed_size };
-        return berth_arguments_unpack(handler->signature, &reader, arena, ret_arguments, NULL,
-                                      error);
-    }
-    const void **arguments = berth_arena_alloc(arena, 2 * sizeof *arguments);
-    const char **texts = berth_arena_alloc(arena, 2 * sizeof *texts);
-    if (!arguments || !texts)
-        return berth_error_nomem(error);
-    texts[0] = parcel->topic;
-    texts[1] = parcel->json ? parcel->json : "{}";
-    arguments[0] = &texts[0];
-    arguments[1] = &texts[1];
-    *ret_arguments = arguments;
-    return BERTH_OK;
-}
 
 /* The generation's handler for a subscription, or NULL. */
 static struct berth_item *find_handler(const struct berth_generation *generation,
@@ -141,16 +115,12 @@ static void handle(berth_ctx *ctx, struct berth_generation *generation, struct m
     struct berth_item *item = find_handler(generation, message->subscription);
     if (!item) /* the handler has gone with a reload */
         return;
-    const void **arguments;
-    struct berth_error error;
-    int code = message_arguments(ctx, parcel, &generation->image->manifest->subscribes[item->index],
-                                 &arguments, &error);
+    const char *const any[] = { parcel->topic, parcel->json ? parcel->json : "{}" };
+    const void *const texts[] = { &any[0], &any[1] };
+    bool takes_any = generation->image->manifest->subscribes[item->index].any;
     berth_flow_turn_begin(ctx, message->flow);
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
-    if (code != BERTH_OK)
-        berth_fault_raise_format(ctx, code, "%s", error.text);
-    else
-        berth_item_invoke(ctx, item, parcel->topic, arguments, NULL);
+    berth_item_invoke(ctx, item, parcel->topic, takes_any ? texts : parcel->arguments, NULL);
     berth_frame_pop(ctx);
     berth_flow_end(ctx, message->flow, berth_error_code(ctx));
     if (berth_failed(ctx)) {

@@ -5,19 +5,18 @@
 
 #include "runtime/core/core.h"
 
-/* An immutable message. */
+/* An immutable message. Handlers in this process get the very values that lie in it. */
 struct berth_parcel {
-    size_t refs; /* atomic */
-    size_t size; /* that mailboxes count */
-    char *topic, *sender;
-    char *packed; /* fields, by the topic's type */
-    size_t packed_size;
-    char *json; /* for handlers of any topic, or NULL */
-    bool echo;  /* what its handlers do comes of a line of the log (log.h) */
-};
+    size_t refs;                  /* atomic */
+    size_t size;                  /* that mailboxes count */
+    const char *topic, *sender;   /* for the host's life */
+    const void *const *arguments; /* the fields, by the topic's type, behind this struct */
+    char *json;                   /* for handlers of any topic, or NULL */
+    bool echo;                    /* what its handlers do comes of a line of the log (log.h) */
+} __attribute__((aligned(16)));
 
 struct berth_parcel_setup {
-    const char *topic, *sender;
+    const char *topic, *sender; /* for the host's life */
     const struct berth_signature *signature;
     bool any; /* there are handlers of any topic */
     bool echo;

@@ -24,6 +24,7 @@ struct visitor {
     struct berth_arena *arena;
     bool keep, failed;
     size_t weight;
+    char *next; /* of the memory that pieces are placed in */
     struct berth_error *error;
 };
 
@@ -310,6 +311,82 @@ size_t berth_value_weight(const struct berth_type *type, const void *value)
     struct visitor visitor = { .piece = weigh_piece, .weight = type->size };
     visit(&visitor, type, (void *)value);
     return visitor.weight;
+}
+
+/* ---- a copy in one piece ---- */
+
+#define PIECE ((size_t)16) /* where each begins */
+
+static size_t round_up(size_t size)
+{
+    return size > SIZE_MAX / 2 ? SIZE_MAX / 2 : (size + PIECE - 1) & ~(PIECE - 1);
+}
+
+/* Half of all memory is no room for anything, and two halves are no overflow. */
+static size_t add_room(size_t room, size_t size)
+{
+    return room + round_up(size) < SIZE_MAX / 2 ? room + round_up(size) : SIZE_MAX / 2;
+}
+
+static int room_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
+                      size_t size)
+{
+    int code = check_piece(visitor, type, data, size);
+    visitor->weight = add_room(visitor->weight, size);
+    return code;
+}
+
+int berth_arguments_room(const struct berth_signature *signature, const void *const *arguments,
+                         size_t *ret_room, struct berth_error *error)
+{
+    struct visitor visitor = { .piece = room_piece, .error = error };
+
+    visitor.weight = round_up(signature->count * sizeof(void *));
+    for (size_t i = 0; i < signature->count; i++) {
+        const struct berth_type *type = signature->parameters[i].type;
+        visitor.weight = add_room(visitor.weight, type->size);
+        if (type->kind < BERTH_KIND_STRING) /* any bits are a number */
+            continue;
+        int code = visit(&visitor, type, (void *)arguments[i]);
+        if (code != BERTH_OK)
+            return berth_argument_error(signature, i, code, error);
+    }
+    *ret_room = visitor.weight;
+    return BERTH_OK;
+}
+
+static void *place(char **next, const void *data, size_t size)
+{
+    void *memory = *next;
+    *next += round_up(size);
+    return size ? memcpy(memory, data, size) : memory;
+}
+
+static int place_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
+                       size_t size)
+{
+    (void)type;
+    if (*data)
+        *data = place(&visitor->next, *data, size);
+    return BERTH_OK;
+}
+
+const void *const *berth_arguments_place(const struct berth_signature *signature,
+                                         const void *const *arguments, void *memory)
+{
+    const void **placed = memory;
+    struct visitor visitor = { .piece = place_piece,
+                               .next =
+                                   (char *)memory + round_up(signature->count * sizeof(void *)) };
+
+    for (size_t i = 0; i < signature->count; i++) {
+        const struct berth_type *type = signature->parameters[i].type;
+        void *value = place(&visitor.next, arguments[i], type->size);
+        if (type->kind >= BERTH_KIND_STRING)
+            visit(&visitor, type, value);
+        placed[i] = value;
+    }
+    return placed;
 }
 
 /* ---- arguments ---- */

@@ -102,6 +102,14 @@ int berth_arguments_unpack(const struct berth_signature *signature, struct berth
 /* berth_value_check for each; the error names the argument. */
 int berth_arguments_check(const struct berth_signature *signature, const void *const *arguments,
                           struct berth_error *error);
+/*
+ * A copy of all of them in one piece of memory, aligned to 16: the array, the values, and what they
+ * point at. room says how much it takes, and fails like berth_arguments_check; place cannot fail.
+ */
+int berth_arguments_room(const struct berth_signature *signature, const void *const *arguments,
+                         size_t *ret_room, struct berth_error *error);
+const void *const *berth_arguments_place(const struct berth_signature *signature,
+                                         const void *const *arguments, void *memory);
 /* Copies values and what they point at into the arena; fails like berth_value_check. */
 int berth_arguments_copy(const struct berth_signature *signature, const void *const *arguments,
                          struct berth_arena *arena, const void ***ret_arguments,
