@@ -366,6 +366,12 @@ BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
 #define BERTH_RESTORE \
     BERTH_I_FUNCTION(void, hook_restore, "hook=restore\0", 0, (u32, version), (bytes, state))
 
+/*
+ * BERTH_RESTORES(1, 2); which versions of a state BERTH_RESTORE reads, besides that of the module's
+ * own BERTH_SAVE. A reload from any other is then refused before anything runs.
+ */
+#define BERTH_RESTORES(...) BERTH_I_RECORD(restores, "restores=" BERTH_I_STR(__VA_ARGS__))
+
 /* ---- functions and topics that the module calls --------------------------------------------- */
 
 /*

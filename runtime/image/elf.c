@@ -98,6 +98,40 @@ static int read_records(const struct berth_elf_view *view, struct berth_arena *a
     return walk_notes(view, elf->records, &elf->record_count, error);
 }
 
+/* The linker's own, among notes that have been walked before. */
+static void read_build_id(const struct berth_elf_view *view, struct berth_elf *elf)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < view->segment_count; i++) {
+        const Elf64_Phdr *segment = &view->segments[i];
+        const unsigned char *notes =
+            segment->p_type == PT_NOTE
+                ? berth_elf_at_address(view, segment->p_vaddr, segment->p_filesz)
+                : NULL;
+        Elf64_Nhdr head;
+        for (uint64_t at = 0; notes && segment->p_filesz - at >= sizeof(head);) {
+            memcpy(&head, notes + at, sizeof(head));
+            uint64_t text = at + sizeof(head) + align4(head.n_namesz),
+                     next = text + align4(head.n_descsz);
+            if (head.n_namesz == 0) {
+                at += sizeof(head.n_namesz);
+                continue;
+            }
+            if (text + head.n_descsz > segment->p_filesz)
+                break;
+            if (head.n_type == NT_GNU_BUILD_ID && head.n_namesz == sizeof(ELF_NOTE_GNU) &&
+                memcmp(notes + at + sizeof(head), ELF_NOTE_GNU, sizeof(ELF_NOTE_GNU)) == 0)
+                for (size_t k = 0; k < head.n_descsz && 2 * k + 2 < sizeof(elf->build_id); k++) {
+                    elf->build_id[2 * k] = digits[notes[text + k] >> 4];
+                    elf->build_id[2 * k + 1] = digits[notes[text + k] & 15];
+                }
+            if (next > segment->p_filesz)
+                break;
+            at = next;
+        }
+    }
+}
+
 /* ---- Segments ---- */
 
 static int read_segments(const struct berth_elf_view *view, struct berth_arena *arena,
@@ -241,7 +275,9 @@ int berth_elf_read(const void *bytes, size_t size, struct berth_arena *arena,
         code = scan_symbols(&view, elf, error);
     if (!code)
         code = read_records(&view, arena, elf, error);
-    if (!code)
+    if (!code) {
+        read_build_id(&view, elf);
         *ret_elf = elf;
+    }
     return code;
 }

@@ -25,7 +25,8 @@ struct berth_elf {
     uint64_t relro_low, relro_high; /* read-only once relocated; equal when there is none */
     bool static_tls, nodelete, text_relocations, executable_stack, has_unique, relro, now, symbolic;
     uint64_t tls_size;
-    uint64_t entry; /* address of the symbol berth_entry, 0 when there is none */
+    uint64_t entry;    /* address of the symbol berth_entry, 0 when there is none */
+    char build_id[64]; /* in hexadecimal digits, perhaps cut; "" when there is none */
 };
 
 /*

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/image/image.h"
 
+#include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/pool.h"
@@ -191,8 +192,10 @@ static int examine(struct berth_image *image, const void *bytes, size_t size,
     if (!code)
         code = keep_elf(image, elf, error);
     berth_arena_deinit(&arena);
-    if (!code)
+    if (!code) {
         image->size = size;
+        image->digest = berth_digest(bytes, size);
+    }
     return code;
 }
 
@@ -253,7 +256,8 @@ static int make_copy(struct berth_image *image, const unsigned char *bytes,
     return check_copy(image->fd, bytes, image->size, error);
 }
 
-static int read_image(const char *file, unsigned generation, bool copy,
+/* fd: what is read instead of the file; -1: the file itself. */
+static int read_image(const char *file, int fd, unsigned generation, bool copy,
                       struct berth_image **ret_image, struct berth_error *error)
 {
     struct berth_image *image;
@@ -265,7 +269,8 @@ static int read_image(const char *file, unsigned generation, bool copy,
     int code = berth_image_new(file, &image, error);
     if (code)
         return code;
-    code = read_file(image->file, &bytes, &size, error);
+    code = fd < 0 ? read_file(image->file, &bytes, &size, error)
+                  : read_open_file(fd, &bytes, &size, error);
     if (!code)
         code = examine(image, bytes, size, error);
     if (!code)
@@ -285,12 +290,18 @@ static int read_image(const char *file, unsigned generation, bool copy,
 int berth_image_stage(const char *file, unsigned generation, struct berth_image **ret_image,
                       struct berth_error *error)
 {
-    return read_image(file, generation, true, ret_image, error);
+    return read_image(file, -1, generation, true, ret_image, error);
+}
+
+int berth_image_stage_copy(int fd, const char *file, unsigned generation,
+                           struct berth_image **ret_image, struct berth_error *error)
+{
+    return read_image(file, fd, generation, true, ret_image, error);
 }
 
 int berth_image_read(const char *file, struct berth_image **ret_image, struct berth_error *error)
 {
-    return read_image(file, 1, false, ret_image, error);
+    return read_image(file, -1, 1, false, ret_image, error);
 }
 
 static int check_seals(int fd, struct berth_error *error)

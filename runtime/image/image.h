@@ -30,6 +30,7 @@ struct berth_image {
     const char *label; /* module@version#generation; "" for the application */
     int fd;            /* the sealed memfd; -1 for the application */
     size_t size;
+    uint64_t digest; /* of the file's bytes */
     struct berth_manifest *manifest;
     struct berth_elf *elf; /* without records and symbols; NULL for the application */
     /* while mapped */
@@ -56,6 +57,12 @@ int berth_image_stage(const char *file, unsigned generation, struct berth_image 
                       struct berth_error *error);
 /* The same, but only to look at it: there is no copy, and nothing to map. */
 int berth_image_read(const char *file, struct berth_image **ret_image, struct berth_error *error);
+/*
+ * Another copy of one that is kept: of a sealed memfd, which stays the caller's. file: where that
+ * came from.
+ */
+int berth_image_stage_copy(int fd, const char *file, unsigned generation,
+                           struct berth_image **ret_image, struct berth_error *error);
 /* From a memfd that is sealed already: checks the seals. Takes the descriptor, also on failure. */
 int berth_image_stage_fd(int fd, const char *file, unsigned generation,
                          struct berth_image **ret_image, struct berth_error *error);

@@ -34,6 +34,7 @@ enum kind {
     KIND_TOPIC,
     KIND_SUBSCRIBE,
     KIND_HOOK,
+    KIND_RESTORES,
     KIND_OTHER,
     KIND_COUNT,
 };
@@ -81,6 +82,7 @@ static const struct {
     [KIND_TOPIC] = { "topic", BIT(NAME) | BIT(PARAM), BIT(NAME) },
     [KIND_SUBSCRIBE] = { "subscribe", BIT(HANDLER) | BIT(ANY) | BIT(PARAM), BIT(HANDLER) },
     [KIND_HOOK] = { "hook", BIT(VERSION) | BIT(PARAM), 0 },
+    [KIND_RESTORES] = { "restores", 0, 0 },
     [KIND_OTHER] = { "other", 0, 0 },
 };
 
@@ -683,6 +685,33 @@ static int take_hook(struct parse *parse, const struct entry *entry, const struc
     return BERTH_OK;
 }
 
+/* "1, 2": which versions of a state RESTORE reads. */
+static int take_restores(struct parse *parse, const struct entry *entry,
+                         const struct values *values, bool again)
+{
+    struct berth_manifest *manifest = parse->manifest;
+    (void)values;
+    if (again || manifest->restore_count)
+        return wrong(parse, entry, "there are two of them");
+    if (!manifest->hooks[BERTH_HOOK_RESTORE])
+        return wrong(parse, entry, "it has no BERTH_RESTORE that would read them");
+    for (const char *at = entry->name;; at++) {
+        uint64_t version = 0;
+        size_t length = strspn(at += strspn(at, " "), "0123456789");
+        for (size_t i = 0; i < length && version <= UINT32_MAX; i++)
+            version = version * 10 + (uint64_t)(at[i] - '0');
+        at += length;
+        at += strspn(at, " ");
+        if (length == 0 || version > UINT32_MAX || (*at && *at != ','))
+            return wrong(parse, entry, "write the versions' numbers, like BERTH_RESTORES(1, 2)");
+        if (manifest->restore_count == BERTH_RESTORES_MAX)
+            return wrong(parse, entry, "at most %d versions", BERTH_RESTORES_MAX);
+        manifest->restores[manifest->restore_count++] = (unsigned)version;
+        if (!*at)
+            return BERTH_OK;
+    }
+}
+
 /* ---- Structs, whose fields may be structs that are declared later ---- */
 
 /* The name inside of array() and optional(). */
@@ -809,6 +838,7 @@ static int take_kind(struct parse *parse, enum kind kind)
         [KIND_TOPIC] = take_topic,
         [KIND_SUBSCRIBE] = take_subscribe,
         [KIND_HOOK] = take_hook,
+        [KIND_RESTORES] = take_restores,
     };
     const struct entry *first = parse->entries + parse->first[kind];
     int code = BERTH_OK;

@@ -76,6 +76,8 @@ struct berth_manifest_item {
     size_t index; /* in exports, imports, topics, subscribes; enum berth_hook for a hook; else 0 */
 };
 
+#define BERTH_RESTORES_MAX 16
+
 /* Each array is sorted by its first member. */
 struct berth_manifest {
     const char *name, *version, *doc;
@@ -94,7 +96,9 @@ struct berth_manifest {
     struct berth_manifest_other *others;
     struct berth_manifest_item *items;
     bool hooks[BERTH_HOOK_COUNT];
-    unsigned state_version; /* of SAVE */
+    unsigned state_version;                /* of SAVE */
+    size_t restore_count;                  /* 0: RESTORE does not say which versions it reads */
+    unsigned restores[BERTH_RESTORES_MAX]; /* besides that of SAVE */
     struct berth_types *types;
     char *memory; /* most texts lie in it */
 };

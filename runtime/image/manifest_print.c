@@ -175,6 +175,12 @@ static void put_options(struct berth_buffer *buffer, const struct berth_manifest
     }
 }
 
+static void put_restores(struct berth_buffer *buffer, const struct berth_manifest *manifest)
+{
+    for (size_t i = 0; i < manifest->restore_count; i++)
+        berth_buffer_format(buffer, "%s%u", i ? "," : "", manifest->restores[i]);
+}
+
 static void put_life(struct berth_buffer *buffer, const struct berth_manifest *manifest)
 {
     bool any = false;
@@ -186,6 +192,11 @@ static void put_life(struct berth_buffer *buffer, const struct berth_manifest *m
                             berth_hook_name((enum berth_hook)hook));
         if (hook == BERTH_HOOK_SAVE)
             berth_buffer_format(buffer, " (state of version %u)", manifest->state_version);
+        if (hook == BERTH_HOOK_RESTORE && manifest->restore_count) {
+            berth_buffer_text(buffer, " (reads version ");
+            put_restores(buffer, manifest);
+            berth_buffer_text(buffer, ")");
+        }
         any = true;
     }
     if (any)
@@ -392,6 +403,12 @@ static void json_life(struct berth_buffer *buffer, const struct berth_manifest *
         berth_buffer_format(buffer, "{\"version\":%u}", manifest->state_version);
     else
         berth_buffer_text(buffer, "null");
+    if (manifest->restore_count) {
+        json_key(buffer, "restores");
+        berth_buffer_text(buffer, "[");
+        put_restores(buffer, manifest);
+        berth_buffer_text(buffer, "]");
+    }
     json_key(buffer, "other");
     berth_buffer_text(buffer, "[");
     for (size_t i = 0; i < manifest->other_count; i++) {
