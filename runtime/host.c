@@ -19,7 +19,9 @@
 #include "runtime/host.h"
 #include "runtime/host_message.h"
 #include "runtime/host_module.h"
+#include "runtime/reload/history.h"
 #include "runtime/reload/lifecycle.h"
+#include "runtime/reload/queue.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -46,6 +48,8 @@ void berth_host_options_init(struct berth_host_options *options)
                                             .max_message = BERTH_JSON_SIZE_MAX,
                                             .mailbox_messages = 1024,
                                             .mailbox_bytes = (size_t)1 << 20,
+                                            .history = 8,
+                                            .history_bytes = (size_t)64 << 20,
                                             .stop_timeout_ns = DEFAULT_STOP_TIMEOUT };
 }
 
@@ -145,7 +149,8 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     pthread_cond_init(&host->idle, &host->cond_clock);
     struct berth_list *lists[] = { &host->order,     &host->subscriptions, &host->bound,
                                    &host->run_queue, &host->jobs,          &host->generations,
-                                   &host->sampled,   &host->idle_runners };
+                                   &host->sampled,   &host->history,       &host->queued,
+                                   &host->idle_runners };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         berth_list_init(lists[i]);
     berth_map_init_borrowing(&host->modules);
@@ -347,6 +352,8 @@ int berth_host_free(berth_host *host)
     berth_schedule_stop(host);
     berth_timer_remove(&host->reap_timer);
     berth_timer_remove(&host->sample_timer);
+    berth_queue_drop(host);
+    berth_history_drop(host, NULL);
     berth_generations_finish(host);
     berth_zygote_free(host->zygote);
     registry_free(host);
@@ -440,9 +447,8 @@ int berth_host_dispatch(berth_host *host, int timeout_ms)
 
 /* ---- modules ---- */
 
-/* Options as the caller's header has them, which may be shorter than here; what is missing is 0. */
-static int take_options(const void *given, size_t smallest, void *ret_options, size_t size,
-                        const char *name, struct berth_error *error)
+int berth_take_options(const void *given, size_t smallest, void *ret_options, size_t size,
+                       const char *name, struct berth_error *error)
 {
     size_t has = *(const size_t *)given;
     if (has < smallest || has > size)
@@ -461,8 +467,8 @@ static int load_fields(const struct berth_load_options *options, size_t i, struc
     if (!options)
         return BERTH_OK;
     const size_t *at = (const void *)((const char *)options + i * options->size);
-    int code = take_options(at, offsetof(struct berth_load_options, restart), &own, sizeof own,
-                            "berth_load_options", error);
+    int code = berth_take_options(at, offsetof(struct berth_load_options, restart), &own,
+                                  sizeof own, "berth_load_options", error);
     if (code == BERTH_OK && own.size != options->size)
         code = berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "berth_load_options.size is %zu in one of them and %zu in another",
@@ -615,7 +621,7 @@ static int load_staged(berth_host *host, struct berth_load *loads, bool *done, s
     return code;
 }
 
-static void refused(berth_host *host, const char *module, const struct berth_error *error)
+void berth_host_refused(berth_host *host, const char *module, const struct berth_error *error)
 {
     berth_event_publish(host, &(struct berth_event){ .kind = BERTH_EVENT_REFUSED,
                                                      .module = module,
@@ -642,7 +648,7 @@ int berth_host_load_as(berth_host *host, const char *file, const struct berth_lo
     berth_image_free(load.image);
     if (code == BERTH_OK)
         return BERTH_OK;
-    refused(host, load.name ? load.name : "", &why);
+    berth_host_refused(host, load.name ? load.name : "", &why);
     if (error)
         *error = why;
     return code;
@@ -670,15 +676,14 @@ int berth_host_load_all(berth_host *host, const char *const *files,
     berth_free(loads);
     berth_free(done);
     if (code != BERTH_OK)
-        refused(host, "", &why);
+        berth_host_refused(host, "", &why);
     if (code != BERTH_OK && error)
         *error = why;
     return code;
 }
 
-/* admin held. */
-static struct berth_module *find_loaded(berth_host *host, const char *name,
-                                        struct berth_error *error)
+struct berth_module *berth_host_find_loaded(berth_host *host, const char *name,
+                                            struct berth_error *error)
 {
     pthread_mutex_lock(&host->lock);
     struct berth_module *module = berth_module_find(host, name);
@@ -690,9 +695,8 @@ static struct berth_module *find_loaded(berth_host *host, const char *name,
     return module;
 }
 
-/* What is no file's is not an operator's to end or to replace. */
-static int check_is_file(const struct berth_module *module, bool application_may,
-                         struct berth_error *error)
+int berth_host_check_is_file(const struct berth_module *module, bool application_may,
+                             struct berth_error *error)
 {
     const struct berth_image *image = module->current->image;
     if (image->own_links)
@@ -710,8 +714,8 @@ int berth_host_unload_as(berth_host *host, const char *name, bool force, struct 
         return berth_process_refuse(error);
     struct berth_error why = { 0 };
     berth_ctx *admin = berth_admin_enter(host, "an unload", &why);
-    struct berth_module *module = admin ? find_loaded(host, name, &why) : NULL;
-    int code = module ? check_is_file(module, true, &why) : why.code;
+    struct berth_module *module = admin ? berth_host_find_loaded(host, name, &why) : NULL;
+    int code = module ? berth_host_check_is_file(module, true, &why) : why.code;
     if (code == BERTH_OK)
         code = berth_module_unload(admin, module, force, &why);
     if (admin)
@@ -724,66 +728,6 @@ int berth_host_unload_as(berth_host *host, const char *name, bool force, struct 
 int berth_host_unload(berth_host *host, const char *name, struct berth_error *error)
 {
     return berth_host_unload_as(host, name, false, error);
-}
-
-static int reload(berth_host *host, const char *name, const struct berth_reload_options *how,
-                  struct berth_reload_report *report, struct berth_error *error)
-{
-    struct berth_reload reload = { NULL, how->options, how->placement, how->restart };
-    berth_ctx *admin = berth_admin_enter(host, "a reload", error);
-    if (!admin)
-        return error->code;
-    struct berth_module *module = find_loaded(host, name, error);
-    int code = module ? BERTH_OK : BERTH_NOT_FOUND;
-    if (module)
-        berth_module_label(module->current, report->from, sizeof report->from);
-    if (module)
-        code = check_is_file(module, false, error);
-    if (code == BERTH_OK)
-        code = berth_image_stage(how->file ? how->file : module->current->image->file,
-                                 module->generations + 1, &reload.image, error);
-    if (code == BERTH_OK)
-        code = berth_module_reload(admin, module, &reload, report, error);
-    berth_admin_leave(host, admin);
-    return code;
-}
-
-int berth_host_reload_with(berth_host *host, const char *name,
-                           const struct berth_reload_options *how,
-                           struct berth_reload_report *report, struct berth_error *error)
-{
-    if (berth_process_is_forked())
-        return berth_process_refuse(error);
-    struct berth_reload_options wanted = { .size = sizeof wanted };
-    struct berth_reload_report own;
-    struct berth_error why = { 0 };
-    int64_t began = berth_now();
-    memset(&own, 0, sizeof own);
-    own.size = sizeof own;
-    snprintf(own.step, sizeof own.step, "stage");
-    int code = how ? take_options(how, offsetof(struct berth_reload_options, restart), &wanted,
-                                  sizeof wanted, "berth_reload_options", &why)
-                   : BERTH_OK;
-    if (code == BERTH_OK)
-        code = reload(host, name, &wanted, &own, &why);
-    own.total_ns = berth_now() - began;
-    if (report) {
-        size_t size = report->size && report->size < sizeof own ? report->size : sizeof own;
-        memcpy(report, &own, size);
-        report->size = size;
-    }
-    if (code != BERTH_OK)
-        refused(host, name, &why);
-    if (code != BERTH_OK && error)
-        *error = why;
-    return code;
-}
-
-int berth_host_reload(berth_host *host, const char *name, const char *file,
-                      struct berth_reload_report *report, struct berth_error *error)
-{
-    const struct berth_reload_options how = { .size = sizeof how, .file = file };
-    return berth_host_reload_with(host, name, &how, report, error);
 }
 
 static int check_single_host(const struct berth_image *image, struct berth_error *error)

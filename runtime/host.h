@@ -17,4 +17,16 @@ int berth_call_json_as(berth_ctx *ctx, const char *caller, const char *name, con
 /* As berth_host_unload; force: although others require it. */
 int berth_host_unload_as(berth_host *host, const char *name, bool force, struct berth_error *error);
 
+/* Options as the caller's header has them, which may be shorter than here; what is missing is 0. */
+int berth_take_options(const void *given, size_t smallest, void *ret_options, size_t size,
+                       const char *name, struct berth_error *error);
+/* Tells who watches that a load or reload was refused. module: its name, or "". */
+void berth_host_refused(berth_host *host, const char *module, const struct berth_error *error);
+/* One that is loaded, or NULL. Under admin. */
+struct berth_module *berth_host_find_loaded(berth_host *host, const char *name,
+                                            struct berth_error *error);
+/* What is no file's is not an operator's to end or to replace. */
+int berth_host_check_is_file(const struct berth_module *module, bool application_may,
+                             struct berth_error *error);
+
 #endif

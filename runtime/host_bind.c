@@ -84,7 +84,8 @@ static int bind_edge(berth_host *host, struct berth_edge *edge, const char *name
                    ? BERTH_NOT_FOUND
                    : BERTH_INVALID_ARGUMENT;
     const struct berth_signature *signature = berth_cell_signature(cell);
-    if (strcmp(signature->identity, edge->signature->identity) != 0)
+    edge->fit = berth_signature_fit(edge->signature->identity, signature);
+    if (edge->fit == BERTH_FIT_NOT)
         return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                                "%s is bound, but the module has %s",
                                berth_signature_print(edge->signature, name, wants, sizeof wants),

@@ -107,10 +107,12 @@ static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct ber
     const struct berth_signature *signature = item->signature;
     void *result = &scalar;
     int code = BERTH_OK;
-    if (count != signature->count)
+    if (!berth_signature_omits(signature, count))
         code = berth_error_set(&error, BERTH_INVALID_ARGUMENT, "takes %zu arguments, not %zu",
                                signature->count, count);
-    for (size_t i = 0; i < signature->count && code == BERTH_OK; i++)
+    for (size_t i = count; i < signature->count; i++)
+        places[i] = berth_argument_absent();
+    for (size_t i = 0; i < count && code == BERTH_OK; i++)
         code = berth_value_from(signature->parameters[i].type, signature->parameters[i].name,
                                 &arguments[i], &rooms[i], &places[i], &error);
     /* a value that is given by its address must outlive this function */
@@ -152,12 +154,6 @@ int berth_call(berth_ctx *ctx, const char *name, const struct berth_value *argum
     return call_values(ctx, cell, arguments, count, ret_result);
 }
 
-struct berth_function {
-    struct berth_cell *cell;
-    uint64_t serial; /* atomic: of the generation whose signature was last seen to be this one */
-    char identity[];
-};
-
 int berth_function_find(berth_host *host, const char *name, berth_function **ret_function,
                         struct berth_error *error)
 {
@@ -171,13 +167,15 @@ int berth_function_find(berth_host *host, const char *name, berth_function **ret
     if (!cell) {
         code = why.code;
     } else {
-        const char *identity = berth_cell_signature(cell)->identity;
-        function = berth_malloc(sizeof *function + strlen(identity) + 1);
+        const struct berth_signature *signature = berth_cell_signature(cell);
+        function = berth_malloc(sizeof *function + strlen(signature->identity) + 1);
         if (function) {
+            berth_list_init(&function->of_cell);
             function->cell = cell;
             function->serial = cell->item ? cell->item->serial : 0;
-            strcpy(function->identity, identity);
-            cell->functions++;
+            function->count = signature->count;
+            strcpy(function->identity, signature->identity);
+            berth_list_append(&cell->functions, &function->of_cell);
         } else {
             code = berth_error_nomem(&why);
         }
@@ -196,7 +194,7 @@ void berth_function_free(berth_function *function)
         return;
     struct berth_host *host = function->cell->module->host;
     pthread_mutex_lock(&host->lock);
-    function->cell->functions--;
+    berth_list_remove(&function->of_cell);
     pthread_mutex_unlock(&host->lock);
     berth_free(function);
 }
@@ -229,8 +227,12 @@ int berth_function_invoke(berth_function *function, berth_ctx *ctx, const void *
     struct berth_item *item = berth_visit_begin(ctx, &visit);
     if (!item)
         return berth_fault_get(ctx, NULL);
+    const void *room[BERTH_PARAMETERS_MAX];
     int code;
     if (same_signature(function, item)) {
+        code = berth_item_invoke(ctx, item, "", arguments, result);
+    } else if (berth_signature_fit(function->identity, item->signature) == BERTH_FIT_ADAPTED) {
+        arguments = berth_arguments_extend(item->signature, arguments, function->count, room);
         code = berth_item_invoke(ctx, item, "", arguments, result);
     } else {
         code = BERTH_FAILED_PRECONDITION;

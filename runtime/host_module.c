@@ -132,13 +132,18 @@ static void report_print(const struct berth_reload_report *report, struct berth_
     const char *const texts[][2] = { { "step", report->step },
                                      { "from", report->from },
                                      { "to", report->to },
-                                     { "kept", report->kept } };
+                                     { "from_build", report->from_build },
+                                     { "to_build", report->to_build },
+                                     { "kept", report->kept },
+                                     { "why", report->why } };
     const struct {
         const char *name;
         uint64_t value;
     } numbers[] = {
         { "in_flight", report->in_flight },
+        { "drained", report->drained },
         { "waited", report->waited },
+        { "dropped", report->dropped },
         { "messages", report->messages },
         { "state_bytes", report->state_bytes },
         { "state_version", report->state_version },
@@ -156,35 +161,47 @@ static void report_print(const struct berth_reload_report *report, struct berth_
     berth_buffer_text(buffer, "}");
 }
 
+/* What a transaction has come to: its report, or its error. */
+static const char *reported(berth_ctx *ctx, int code, const struct berth_reload_report *report,
+                            struct berth_error *error)
+{
+    struct berth_buffer buffer;
+    if (code != BERTH_OK) {
+        if (*report->from) /* it is there */
+            berth_error_prefix(error, "%s of %s failed, and it goes on as it was: ", report->step,
+                               report->from);
+        fail(ctx, error);
+        return "null";
+    }
+    berth_buffer_init(&buffer, 0);
+    report_print(report, &buffer);
+    return give_buffer(ctx, &buffer);
+}
+
 /* right: the function of host that is to be granted. */
 static const char *reload(berth_ctx *ctx, const char *right, const char *module,
                           const struct berth_reload_options *how)
 {
     struct berth_reload_report report = { .size = sizeof report };
     struct berth_error error;
-    struct berth_buffer buffer;
     if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, right) != BERTH_OK)
         return "null";
-    if (berth_host_reload_with(berth_host_of(ctx), module, how, &report, &error) != BERTH_OK) {
-        if (*report.from) /* it is there */
-            berth_error_prefix(&error, "%s of %s failed, and it goes on as it was: ", report.step,
-                               report.from);
-        fail(ctx, &error);
-        return "null";
-    }
-    berth_buffer_init(&buffer, 0);
-    report_print(&report, &buffer);
-    return give_buffer(ctx, &buffer);
+    int code = berth_host_reload_with(berth_host_of(ctx), module, how, &report, &error);
+    return reported(ctx, code, &report, &error);
 }
 
 FUNCTION(json, reload,
          "Replaces a module's code while everything else goes on; returns the report.",
          (string, module), (optional(string), file, "its path; else that of the last load"),
-         (optional(json), options, "an object with values for its options; else those it has"))
+         (optional(json), options, "an object with values for its options; else those it has"),
+         (optional(bool), dry_run, "only stage and compare: nothing runs, and nothing changes"))
 {
     const struct berth_reload_options how = { .size = sizeof how,
                                               .file = file,
-                                              .options = options };
+                                              .options = options,
+                                              .flags = dry_run.present && dry_run.value
+                                                           ? BERTH_RELOAD_DRY_RUN
+                                                           : 0 };
     return reload(ctx, "host.reload", module, &how);
 }
 
@@ -195,6 +212,108 @@ FUNCTION(json, move,
 {
     const struct berth_reload_options how = { .size = sizeof how, .placement = placement };
     return reload(ctx, "host.move", module, &how);
+}
+
+typedef struct berth_renewal {
+    berth_string module;
+    berth_optional_string file;
+    berth_optional_json options;
+} berth_renewal;
+typedef struct berth_array_renewal {
+    const berth_renewal *data;
+    size_t count;
+} berth_array_renewal;
+
+static const char record_renewal[] =
+    "struct=renewal\0field=string:module:\0field=optional(string):file:as of reload"
+    "\0field=optional(json):options:as of reload";
+
+/* All of them, in one array. */
+static const char *reported_all(berth_ctx *ctx, const struct berth_reload_report *reports,
+                                size_t count)
+{
+    struct berth_buffer buffer;
+    berth_buffer_init(&buffer, 0);
+    for (size_t i = 0; i < count; i++) {
+        berth_buffer_text(&buffer, i ? "," : "[");
+        report_print(&reports[i], &buffer);
+    }
+    berth_buffer_text(&buffer, count ? "]" : "[]");
+    return give_buffer(ctx, &buffer);
+}
+
+FUNCTION(json, reload_all,
+         "Replaces several modules in one transaction, all or none; returns their reports.",
+         (array(renewal), modules), (optional(bool), dry_run, "as of reload"))
+{
+    struct berth_error error;
+    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.reload") != BERTH_OK)
+        return "null";
+    const char **names = berth_alloc(ctx, (modules.count + 1) * sizeof *names);
+    struct berth_reload_options *how = berth_alloc(ctx, (modules.count + 1) * sizeof *how);
+    struct berth_reload_report *reports = berth_alloc(ctx, (modules.count + 1) * sizeof *reports);
+    if (!names || !how || !reports)
+        return "null";
+    for (size_t i = 0; i < modules.count; i++) {
+        names[i] = modules.data[i].module;
+        reports[i].size = sizeof *reports;
+        how[i] = (struct berth_reload_options){
+            .size = sizeof *how,
+            .file = modules.data[i].file,
+            .options = modules.data[i].options,
+            .flags = dry_run.present && dry_run.value ? BERTH_RELOAD_DRY_RUN : 0,
+        };
+    }
+    if (berth_host_reload_all(berth_host_of(ctx), names, how, modules.count, reports, &error) ==
+        BERTH_OK)
+        return reported_all(ctx, reports, modules.count);
+    berth_error_prefix(&error, "all of them go on as they were: ");
+    fail(ctx, &error);
+    return "null";
+}
+
+FUNCTION(json, rollback,
+         "Goes back to an image that the module had before, by a reload; returns the report.",
+         (string, module), (optional(u32), generation, "whose image; else the one before"))
+{
+    struct berth_reload_report report = { .size = sizeof report };
+    struct berth_error error;
+    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.rollback") != BERTH_OK)
+        return "null";
+    int code = berth_host_rollback(berth_host_of(ctx), module,
+                                   generation.present ? generation.value : 0, &report, &error);
+    return reported(ctx, code, &report, &error);
+}
+
+FUNCTION(json, history, "The generations that a module has had, oldest first.", (string, module))
+{
+    char *text = NULL;
+    struct berth_error error;
+    int code = berth_host_history(berth_host_of(ctx), module, &text, &error);
+    return give(ctx, code, text, &error);
+}
+
+FUNCTION(json, snapshot, "The state of a module, as its SAVE gives it, in base64.",
+         (string, module))
+{
+    char *text = NULL;
+    struct berth_error error;
+    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.snapshot") != BERTH_OK)
+        return "null";
+    int code = berth_host_snapshot(berth_host_of(ctx), module, &text, &error);
+    return give(ctx, code, text, &error);
+}
+
+FUNCTION(json, restore,
+         "Gives a module a state, by a reload of the code that it has; returns the report.",
+         (string, module), (json, snapshot, "as snapshot has returned it"))
+{
+    struct berth_reload_report report = { .size = sizeof report };
+    struct berth_error error;
+    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.restore") != BERTH_OK)
+        return "null";
+    int code = berth_host_restore(berth_host_of(ctx), module, snapshot, &report, &error);
+    return reported(ctx, code, &report, &error);
 }
 
 FUNCTION(void, permit, "Changes what modules may do, now and for those that are loaded later.",
@@ -702,6 +821,7 @@ static const struct berth_image_part parts[] = {
     RECORD(unit),
     RECORD(parallel),
     RECORD(member),
+    RECORD(renewal),
     RECORD(parsed),
     EXPORT(list),
     EXPORT(show),
@@ -709,6 +829,11 @@ static const struct berth_image_part parts[] = {
     EXPORT(load),
     EXPORT(unload),
     EXPORT(reload),
+    EXPORT(reload_all),
+    EXPORT(rollback),
+    EXPORT(history),
+    EXPORT(snapshot),
+    EXPORT(restore),
     EXPORT(permit),
     EXPORT(move),
     EXPORT(permissions),

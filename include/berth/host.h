@@ -118,6 +118,9 @@ struct berth_host_options {
     void (*thread)(void *user);
     void *thread_user;
     const char *permissions; /* what modules may do, see berth_host_permit; default: declared */
+    size_t history;          /* generations before the current one that are remembered with their
+                                images, of each module; default 8, 0: none */
+    size_t history_bytes;    /* of all these images; default 64 MiB */
 };
 
 /* Fills in the defaults. */
@@ -222,7 +225,7 @@ BERTH_PUBLIC int berth_host_unload(berth_host *host, const char *name, struct be
 
 struct berth_reload_report {
     size_t size;   /* sizeof(struct berth_reload_report), set by the caller */
-    char step[16]; /* "done", or stage, compare, start, handover, switch, drain: it failed */
+    char step[16]; /* "done", "queued", or stage, compare, start, handover: it failed there */
     char from[96], to[96]; /* module@version#generation */
     uint64_t in_flight;    /* calls that were inside the old generation at the switch */
     uint64_t waited;       /* calls that waited at the gate */
@@ -233,6 +236,14 @@ struct berth_reload_report {
     int64_t longest_wait_ns;
     int64_t total_ns;
     char kept[160]; /* why the old image is still mapped, or "" */
+    /*
+     * Of the calls in_flight: those that have ended in the old generation by the end of the drain.
+     * What is neither drained nor dropped is still inside (see kept).
+     */
+    uint64_t drained;
+    uint64_t dropped; /* calls that were let into the old generation and got no answer of it */
+    char from_build[64], to_build[64]; /* build-ids, in hexadecimal digits; "" without one */
+    char why[256];                     /* a reload that failed: the error's text, perhaps cut */
 };
 
 struct berth_reload_options {
@@ -241,13 +252,19 @@ struct berth_reload_options {
     const char *options;   /* "{}": all at their defaults; default: those that were given last */
     const char *placement; /* "inline" or "process"; default: where it is */
     const struct berth_restart_policy *restart; /* default: as it is */
+    unsigned flags;                             /* enum berth_reload_flags */
+};
+enum berth_reload_flags {
+    /* Stage and compare alone: no code of the file runs, and nothing changes. */
+    BERTH_RELOAD_DRY_RUN = 1
 };
 
 /*
  * Replaces a module's code by that of file (NULL: the file that it was loaded from) while
  * everything else goes on: calls that are inside finish in the old generation, new ones wait or go
  * to the new one, state is handed over by SAVE and RESTORE. Any failure leaves the old generation
- * serving. report may be NULL; it is filled in both cases.
+ * serving. report may be NULL; it is filled in both cases. Inside a call of the module itself it is
+ * queued (report.step) until that call has left; how it then went is logged, and published.
  */
 BERTH_PUBLIC int berth_host_reload(berth_host *host, const char *name, const char *file,
                                    struct berth_reload_report *report, struct berth_error *error);
@@ -259,6 +276,42 @@ BERTH_PUBLIC int berth_host_reload_with(berth_host *host, const char *name,
                                         const struct berth_reload_options *how,
                                         struct berth_reload_report *report,
                                         struct berth_error *error);
+
+/*
+ * Replaces several modules at once, all or none: an interface that has changed on both sides. Each
+ * is compared with what the others are going to be, and nobody calls a new one and then an old one.
+ * how has count entries, one for each name, or is NULL; reports likewise, each with its size set.
+ */
+BERTH_PUBLIC int berth_host_reload_all(berth_host *host, const char *const *names,
+                                       const struct berth_reload_options *how, size_t count,
+                                       struct berth_reload_report *reports,
+                                       struct berth_error *error);
+/*
+ * Goes back to the image of an earlier generation, as berth_host_history numbers them (0: the
+ * newest that was another one), with the options that it had: a reload, so RESTORE of the old code
+ * must accept the state that the present one saves. report may be NULL.
+ */
+BERTH_PUBLIC int berth_host_rollback(berth_host *host, const char *name, unsigned generation,
+                                     struct berth_reload_report *report, struct berth_error *error);
+/*
+ * The generations that a module has had, oldest first, as JSON: [{"generation","version",
+ * "build_id","content","bytes","placement","file","current","kept","ended_ns"}]. *ret_json is the
+ * caller's to berth_free().
+ */
+BERTH_PUBLIC int berth_host_history(berth_host *host, const char *name, char **ret_json,
+                                    struct berth_error *error);
+/*
+ * The state of a module, as its BERTH_SAVE gives it: {"module","version","state_version","bytes",
+ * "state"}, the last in base64. Calls wait meanwhile. *ret_json is the caller's to berth_free().
+ */
+BERTH_PUBLIC int berth_host_snapshot(berth_host *host, const char *name, char **ret_json,
+                                     struct berth_error *error);
+/*
+ * Replaces a module by a new generation of the same image, with this state instead of its own: a
+ * reload, so a failure leaves the module as it is. report may be NULL.
+ */
+BERTH_PUBLIC int berth_host_restore(berth_host *host, const char *name, const char *snapshot,
+                                    struct berth_reload_report *report, struct berth_error *error);
 
 /*
  * The application as a module: offers what it declares with the macros of <berth/module.h>, under

@@ -316,6 +316,22 @@ size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, 
     return count;
 }
 
+size_t berth_frames_count_of(struct berth_threads *set, uint32_t chain,
+                             bool (*inside)(void *user, uintptr_t word), void *user,
+                             const bool *except)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&set->lock);
+    berth_list_each(&set->list, link) {
+        struct berth_thread *thread = berth_container(link, struct berth_thread, link);
+        if (thread->block.chain == chain &&
+            (!except || __atomic_load_n(&thread->stopping, __ATOMIC_RELAXED) != except))
+            count += frames_of(thread, inside, user);
+    }
+    pthread_mutex_unlock(&set->lock);
+    return count;
+}
+
 bool berth_threads_have(struct berth_threads *set, uint32_t chain)
 {
     bool found = false;

@@ -134,6 +134,10 @@ void berth_frames_barrier(void);
  */
 size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, uintptr_t word),
                           void *user, const bool *except);
+/* The same of the one thread whose chain it is. */
+size_t berth_frames_count_of(struct berth_threads *set, uint32_t chain,
+                             bool (*inside)(void *user, uintptr_t word), void *user,
+                             const bool *except);
 /* Whether a chain is that of a thread that has not ended. */
 bool berth_threads_have(struct berth_threads *set, uint32_t chain);
 

@@ -90,7 +90,9 @@ struct berth_carrier_ops {
      * arguments and result as its signature says (hooks: start, stop ()void; save ()bytes; restore
      * (u32,bytes)void). Any number of threads. The caller holds a pin. A failure of the callee is
      * returned with its code and text; a carrier whose callee runs on this very thread and has
-     * marked ctx returns BERTH_INVOKED_FAILED instead. Results point into place->arena.
+     * marked ctx returns BERTH_INVOKED_FAILED instead. A call that the callee will never answer,
+     * because it has gone or is not let in any more, is BERTH_INVOKED_LOST, with code and text in
+     * error: these are counted. Results point into place->arena.
      */
     int (*invoke)(struct berth_carrier *carrier, const struct berth_place *place,
                   enum berth_item_kind kind, size_t index, const void *const *arguments,
@@ -128,6 +130,7 @@ struct berth_carrier_ops {
                                          size_t index);
 };
 #define BERTH_INVOKED_FAILED (-1)
+#define BERTH_INVOKED_LOST   (-2)
 
 struct berth_carrier { /* the head of each carrier's own struct */
     const struct berth_carrier_ops *ops;

@@ -136,8 +136,10 @@ static int inline_invoke(struct berth_carrier *carrier, const struct berth_place
 
     if (!item || !item->code)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "%s: has no such item", self->name);
-    if (__atomic_load_n(&self->closed, __ATOMIC_ACQUIRE))
-        return berth_error_set(error, BERTH_UNAVAILABLE, "%s: is being unloaded", self->name);
+    if (__atomic_load_n(&self->closed, __ATOMIC_ACQUIRE)) {
+        berth_error_set(error, BERTH_UNAVAILABLE, "%s: is being unloaded", self->name);
+        return BERTH_INVOKED_LOST;
+    }
     if (berth_too_deep(ctx))
         return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED, "%s: calls are nested too deeply",
                                self->name);

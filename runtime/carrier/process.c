@@ -480,8 +480,10 @@ static int call_worker(struct process_carrier *self, const struct berth_place *p
         code = take_result(self, signature->result, reply, place->arena, result, error);
         berth_free(reply);
     }
-    if (code == BERTH_PEER_ENDED)
-        code = fail_ended(self, place->deadline, error);
+    if (code == BERTH_PEER_ENDED) {
+        fail_ended(self, place->deadline, error);
+        return BERTH_INVOKED_LOST;
+    }
     if (code == BERTH_PEER_EXPIRED)
         code = berth_error_set(
             error, BERTH_DEADLINE_EXCEEDED, "%s%s: its worker (process %d) did not answer in time",
@@ -503,9 +505,11 @@ static int process_invoke(struct berth_carrier *carrier, const struct berth_plac
 
     if (!signature)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "%s: has no such item", self->name);
-    int code = __atomic_load_n(&self->closed, __ATOMIC_ACQUIRE)
-                   ? berth_error_set(error, BERTH_UNAVAILABLE, "%s: is being unloaded", self->name)
-                   : call_worker(self, place, &wire, signature, arguments, result, error);
+    int code = BERTH_INVOKED_LOST;
+    if (__atomic_load_n(&self->closed, __ATOMIC_ACQUIRE))
+        berth_error_set(error, BERTH_UNAVAILABLE, "%s: is being unloaded", self->name);
+    else
+        code = call_worker(self, place, &wire, signature, arguments, result, error);
     if (code != BERTH_OK && result)
         berth_value_zero(signature->result, result);
     return code;

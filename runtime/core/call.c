@@ -41,6 +41,16 @@ static bool cell_comes_back(const struct berth_cell *cell)
     return false;
 }
 
+/* A replacement has kept a caller out for so long. Any thread; no lock. */
+static void count_wait(struct berth_module *module, int64_t wait)
+{
+    int64_t longest = __atomic_load_n(&module->longest_wait, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&module->waited, 1, __ATOMIC_RELAXED);
+    while (wait > longest && !__atomic_compare_exchange_n(&module->longest_wait, &longest, wait,
+                                                          true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        ;
+}
+
 /* There was nothing to call: waits while the module is being replaced. false: ctx is marked. */
 static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
 {
@@ -67,12 +77,8 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
                      cell->name);
         }
     }
-    if (waited) {
-        int64_t wait = berth_now() - began;
-        module->waited++;
-        if (wait > module->longest_wait)
-            module->longest_wait = wait;
-    }
+    if (waited)
+        count_wait(module, berth_now() - began);
     if (code == BERTH_OK && !cell->item) {
         code = BERTH_UNAVAILABLE;
         if (module->state == BERTH_MODULE_RUNNING) {
@@ -92,6 +98,16 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
     return code == BERTH_OK;
 }
 
+/* There is nothing to call for now; false: there will not be, and ctx is marked. */
+static bool wait_outside(berth_ctx *ctx, struct berth_cell *cell)
+{
+    int64_t began = berth_now();
+    if (!cell_comes_back(cell))
+        return cell_wait(ctx, cell);
+    count_wait(cell->module, berth_now() - began);
+    return true;
+}
+
 struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell)
 {
     if (BERTH_I_UNLIKELY(berth_too_deep(ctx))) {
@@ -101,12 +117,19 @@ struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell)
     }
     for (;;) {
         struct berth_item *item = __atomic_load_n(&cell->item, __ATOMIC_ACQUIRE);
+        if (!item || __atomic_load_n(&cell->module->elders, __ATOMIC_ACQUIRE) > 0) {
+            struct berth_item *older = berth_cell_came_back(ctx, cell);
+            if (older) { /* which this chain keeps, as it is inside */
+                berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)older);
+                return older;
+            }
+        }
         if (item) {
             berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
             if (__atomic_load_n(&cell->item, __ATOMIC_ACQUIRE) == item)
                 return item;
             berth_frame_pop(ctx);
-        } else if (!cell_comes_back(cell) && !cell_wait(ctx, cell)) {
+        } else if (!wait_outside(ctx, cell)) {
             return NULL;
         }
     }
@@ -146,10 +169,14 @@ struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, boo
         struct berth_item *item = berth_cell_pin(ctx, cell);
         if (!item || !item->gated)
             return item;
+        bool came_back = item->generation != cell->module->current;
         if (!item_lock(ctx, item, cell->name, ret_gated))
             return NULL;
-        if (__atomic_load_n(&cell->item, __ATOMIC_ACQUIRE) == item)
+        if (__atomic_load_n(&cell->item, __ATOMIC_ACQUIRE) == item || came_back)
             return item;
+        /* it has waited for who replaces it, and was there before that began */
+        count_wait(cell->module,
+                   berth_now() - __atomic_load_n(&cell->module->swap_began, __ATOMIC_RELAXED));
         if (*ret_gated)
             berth_gate_unlock(&cell->module->gate, ctx);
         berth_frame_pop(ctx);
@@ -219,6 +246,10 @@ static int invoke_carrier(berth_ctx *ctx, struct berth_item *item, const char *t
     else
         code = carrier->ops->invoke(carrier, &place, item->kind, item->index, arguments, result,
                                     &error);
+    if (code == BERTH_INVOKED_LOST) {
+        __atomic_add_fetch(&generation->lost, 1, __ATOMIC_RELAXED);
+        code = error.code;
+    }
     return code == BERTH_OK ? BERTH_OK : invoke_failed(ctx, item, code, &error, result);
 }
 
@@ -302,9 +333,18 @@ int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, struct berth_flow *
         berth_value_zero(expected->result, result);
     if (!item)
         return berth_fault_get(ctx, NULL);
-    int code = strcmp(expected->identity, item->signature->identity) == 0
-                   ? berth_item_invoke(ctx, item, "", arguments, result)
-                   : berth_cell_mismatch(ctx, cell, expected, item);
+    const void *room[BERTH_PARAMETERS_MAX];
+    int code = BERTH_OK;
+    switch (berth_signature_fit(expected->identity, item->signature)) {
+    case BERTH_FIT_ADAPTED:
+        arguments = berth_arguments_extend(item->signature, arguments, expected->count, room);
+        /* fall through */
+    case BERTH_FIT_SAME:
+        code = berth_item_invoke(ctx, item, "", arguments, result);
+        break;
+    case BERTH_FIT_NOT:
+        code = berth_cell_mismatch(ctx, cell, expected, item);
+    }
     return berth_visit_leave(ctx, &visit, code, result);
 }
 

@@ -46,7 +46,7 @@ static inline struct berth_item *berth_visit_begin(berth_ctx *ctx, struct berth_
         return berth_visit_begin_slowly(ctx, visit);
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     if (BERTH_I_UNLIKELY(__atomic_load_n(&visit->cell->item, __ATOMIC_ACQUIRE) != item) ||
-        BERTH_I_UNLIKELY(item->gated) ||
+        BERTH_I_UNLIKELY(__atomic_load_n(&item->asks, __ATOMIC_RELAXED)) ||
         BERTH_I_UNLIKELY(visit->cell->module->host->options.call_timeout_ns > 0)) {
         berth_frame_pop(ctx);
         return berth_visit_begin_slowly(ctx, visit);

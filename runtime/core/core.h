@@ -35,6 +35,7 @@
 #include "runtime/core/policy.h"
 #include "runtime/core/upstream.h"
 #include "runtime/loop/restart.h"
+#include "runtime/value/fit.h"
 #include "runtime/value/invoke.h"
 #include "runtime/value/json.h"
 #include <berth/host.h>
@@ -56,6 +57,7 @@ struct berth_item {
     const struct berth_signature *signature;
     void (*code)(void); /* inline; else NULL */
     bool gated;         /* code of a serial module */
+    bool asks;          /* whoever comes must ask: it is gated, or the module has elders; atomic */
     /*
      * When a call is no more than that, without a copy of anything: how; else NULL: the carrier's.
      */
@@ -74,7 +76,7 @@ struct berth_cell {
     struct berth_item *item; /* atomic; NULL: nothing to call now (absent, or being replaced) */
     struct berth_list edges;
     struct berth_flow *from_application; /* atomic; NULL before its first call */
-    size_t functions;                    /* berth_function handles */
+    struct berth_list functions;         /* berth_function handles */
     char name[];                         /* module.function */
 };
 
@@ -88,9 +90,18 @@ struct berth_edge {
     size_t import;                     /* index in the importer's manifest */
     const struct berth_signature *signature;
     struct berth_types *types; /* BERTH_BOUND: own the signature; NULL: the application's do */
-    bool mismatch;             /* the callee has another signature: refused */
+    enum berth_fit fit;        /* of the callee's signature; atomic */
     bool denied;               /* by the policy; atomic */
     bool upstream;             /* goes to the host that this one serves */
+};
+
+/* A handle of the application's to a function, as it was when it was found. */
+struct berth_function {
+    struct berth_list of_cell;
+    struct berth_cell *cell;
+    uint64_t serial; /* atomic: of the generation whose signature was last seen to be this one */
+    size_t count;    /* of parameters */
+    char identity[];
 };
 
 /* Where a topic's messages go. */
@@ -259,6 +270,8 @@ struct berth_generation {
     bool dead;       /* its worker has died; under lock */
     bool draining;   /* replaced or unloaded, but something is still inside */
     bool kept;       /* ended, but its image could not be let go of */
+    bool elder;      /* replaced, and chains that are inside of it come back into it; under lock */
+    uint64_t lost;   /* calls that it has let in, and that its carrier has not answered; atomic */
     size_t turns;    /* mails being handled; under mail_lock */
     bool serving;    /* its alarms have turns: not before START, and RESTORE; under mail_lock */
     struct berth_list all;               /* in host->generations: every one that is not freed */
@@ -280,8 +293,10 @@ struct berth_module {
     enum berth_module_state state;
     char why[256]; /* WAITING, FAILED: what happened */
     struct berth_generation *current;
-    unsigned generations; /* made so far */
-    int log_level;        /* enum berth_log_level + 1; 0: the host's. Atomic */
+    struct berth_generation *next; /* in a reload: what is to take its place; under lock */
+    size_t elders;                 /* generations before it that are; atomic */
+    unsigned generations;          /* made so far */
+    int log_level;                 /* enum berth_log_level + 1; 0: the host's. Atomic */
     struct berth_gate gate;
     bool swapping;       /* callers wait for host->changed */
     uint32_t swap_chain; /* who swaps */
@@ -308,8 +323,8 @@ struct berth_module {
     void *app_user;
     struct berth_subscription *app_subscription;
     /* counted for the report */
-    uint64_t waited;
-    int64_t longest_wait;
+    uint64_t waited;                  /* atomic, as the next two */
+    int64_t longest_wait, swap_began; /* swap_began: since when new calls have been kept out */
 };
 
 struct berth_handle {
@@ -351,6 +366,8 @@ struct berth_host {
     struct berth_list generations; /* all of them: current, being made, draining, kept */
     size_t draining;               /* how many of them are; under admin */
     struct berth_timer reap_timer; /* looks whether they can go */
+    struct berth_list history;     /* what modules were before: reload/history.h; under admin */
+    struct berth_list queued;      /* reloads that wait for a chain: reload/queue.h; under lock */
     int64_t reap_delay;            /* before the next look; under admin */
     struct berth_idmap handles, alarms, app_subscriptions;
     int own_log_level; /* of the host's own lines, as berth_module.log_level; atomic */

@@ -314,7 +314,8 @@ static int edge_init(struct berth_generation *generation, struct berth_edge *edg
         if (!edge->flow)
             return berth_error_nomem(error);
         const struct berth_item *item = edge->cell->item;
-        edge->mismatch = item && strcmp(item->signature->identity, edge->signature->identity) != 0;
+        edge->fit =
+            item ? berth_signature_fit(edge->signature->identity, item->signature) : BERTH_FIT_SAME;
         berth_list_append(&edge->cell->edges, &edge->of_cell);
     }
     edge->link->edge = edge;
@@ -329,6 +330,7 @@ static void export_bind(struct berth_generation *generation, struct berth_item *
 
     item->code = link->code;
     item->gated = !generation->image->manifest->parallel;
+    item->asks = item->gated;
     if (!(generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP))
         item->direct = carrier->ops->direct(carrier, BERTH_ITEM_EXPORT, item->index);
 }

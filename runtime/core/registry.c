@@ -87,6 +87,7 @@ struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name)
     memcpy(cell->name, name, size);
     cell->function = cell->name + (dot + 1 - name);
     berth_list_init(&cell->edges);
+    berth_list_init(&cell->functions);
     if (!berth_map_set(&host->cells, cell->name, cell)) {
         berth_pool_free(cell);
         return NULL;
@@ -103,8 +104,8 @@ void berth_edge_set(struct berth_edge *edge)
     const struct berth_host *host = edge->cell ? edge->cell->module->host : NULL;
     uintptr_t check = BERTH_CHECK_SLOW;
     void (*code)(void) = NULL;
-    if (item && item->code && !edge->mismatch && !edge->denied && !edge->upstream &&
-        !(host->options.flags & BERTH_HOST_CHECK_OWNERSHIP)) {
+    if (item && item->code && edge->fit == BERTH_FIT_SAME && !edge->denied && !edge->upstream &&
+        edge->cell->module->elders == 0 && !(host->options.flags & BERTH_HOST_CHECK_OWNERSHIP)) {
         code = item->code;
         bool gated = !item->generation->image->manifest->parallel;
         /* code at an odd address, which the header does not make, would be taken for a gate */
@@ -139,8 +140,9 @@ void berth_cell_open(struct berth_cell *cell, struct berth_item *item)
 {
     berth_list_each(&cell->edges, link) {
         struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
-        bool mismatch = item && strcmp(edge->signature->identity, item->signature->identity) != 0;
-        __atomic_store_n(&edge->mismatch, mismatch, __ATOMIC_RELEASE);
+        enum berth_fit fit =
+            item ? berth_signature_fit(edge->signature->identity, item->signature) : BERTH_FIT_SAME;
+        __atomic_store_n(&edge->fit, fit, __ATOMIC_RELEASE);
     }
     __atomic_store_n(&cell->item, item, __ATOMIC_RELEASE);
     berth_list_each(&cell->edges, link)
@@ -177,15 +179,75 @@ void berth_module_shut(struct berth_module *module)
         berth_cell_shut(berth_container(link, struct berth_cell, of_module));
 }
 
+static struct berth_item *item_of(struct berth_generation *generation, const char *function)
+{
+    const struct berth_manifest_export *export =
+        berth_manifest_find_export(generation->image->manifest, function);
+    return export ? &generation->exports[export - generation->image->manifest->exports] : NULL;
+}
+
 void berth_module_open(struct berth_module *module, struct berth_generation *generation)
 {
-    const struct berth_manifest *manifest = generation->image->manifest;
     berth_list_each(&module->cells, link) {
         struct berth_cell *cell = berth_container(link, struct berth_cell, of_module);
-        const struct berth_manifest_export *export =
-            berth_manifest_find_export(manifest, cell->function);
-        berth_cell_open(cell, export ? &generation->exports[export - manifest->exports] : NULL);
+        berth_cell_open(cell, item_of(generation, cell->function));
     }
+}
+
+/* ---- elders ---- */
+
+/* Who comes to the current generation must ask, or need not. host->lock held. */
+static void ask(struct berth_module *module, bool asks)
+{
+    struct berth_generation *current = module->current;
+    for (size_t i = 0; current && i < current->export_count; i++)
+        __atomic_store_n(&current->exports[i].asks, asks || current->exports[i].gated,
+                         __ATOMIC_RELEASE);
+    berth_list_each(&module->cells, of_module) {
+        struct berth_cell *cell = berth_container(of_module, struct berth_cell, of_module);
+        berth_list_each(&cell->edges, link)
+            berth_edge_set(berth_container(link, struct berth_edge, of_cell));
+    }
+}
+
+void berth_elder_begin(struct berth_generation *old)
+{
+    old->elder = true;
+    __atomic_add_fetch(&old->module->elders, 1, __ATOMIC_RELEASE);
+    ask(old->module, true);
+}
+
+void berth_elder_end(struct berth_generation *old)
+{
+    struct berth_module *module = old->module;
+    pthread_mutex_lock(&module->host->lock);
+    if (old->elder) {
+        old->elder = false;
+        if (__atomic_sub_fetch(&module->elders, 1, __ATOMIC_RELEASE) == 0)
+            ask(module, false);
+    }
+    pthread_mutex_unlock(&module->host->lock);
+}
+
+struct berth_item *berth_cell_came_back(const berth_ctx *ctx, const struct berth_cell *cell)
+{
+    struct berth_module *module = cell->module;
+    struct berth_host *host = module->host;
+    struct berth_item *found = NULL;
+    pthread_mutex_lock(&host->lock);
+    bool kept_out = module->swapping && module->state == BERTH_MODULE_RUNNING &&
+                    module->swap_chain != berth_block(ctx)->chain;
+    if (kept_out || module->elders > 0)
+        berth_list_each(&host->generations, link) { /* the youngest is the last */
+            struct berth_generation *generation =
+                berth_container(link, struct berth_generation, all);
+            if (generation->module == module &&
+                (generation->elder || (kept_out && generation == module->current)) &&
+                berth_frames_inside(ctx, berth_generation_holds, generation))
+                found = item_of(generation, cell->function);
+        }
+    pthread_mutex_unlock(&host->lock);
+    return found;
 }
 
 bool berth_generation_holds(void *user, uintptr_t word)

@@ -16,8 +16,26 @@ struct berth_module *berth_module_obtain(struct berth_host *host, const char *na
 void berth_module_free(struct berth_module *module);
 /* No cell of the module has anything to call: callers ask the host, and wait or are refused. */
 void berth_module_shut(struct berth_module *module);
-/* Opens the cells of all exports of the generation; edges whose signature differs are marked. */
+/* Opens the cells of all exports of the generation; each edge is told how it fits. */
 void berth_module_open(struct berth_module *module, struct berth_generation *generation);
+
+/* What the module says of itself, or is going to say when it is being replaced. */
+static inline const struct berth_manifest *berth_module_coming(const struct berth_module *module)
+{
+    return (module->next ? module->next : module->current)->image->manifest;
+}
+/*
+ * A generation that is replaced, though something may still be inside: chains that are, and come
+ * back into the module, stay in the old one until the end. Before the new one opens.
+ */
+void berth_elder_begin(struct berth_generation *old);
+/* Nothing is inside any more; one that is no elder is fine. Takes the lock itself. */
+void berth_elder_end(struct berth_generation *old);
+/*
+ * The item of the generation that this chain is inside of, when it comes back into a module that is
+ * being replaced, or has been since; NULL: it is not inside. Takes the lock itself.
+ */
+struct berth_item *berth_cell_came_back(const berth_ctx *ctx, const struct berth_cell *cell);
 
 /* The cell of "module.function", added if it is new. NULL: no memory. */
 struct berth_cell *berth_cell_obtain(struct berth_host *host, const char *name);

@@ -18,15 +18,17 @@
 /* ---- calls ---- */
 
 /*
- * By the item that is pinned: what edge->mismatch says may already be about the next one.
+ * By the item that is pinned (NULL: none): what edge->fit says may already be about the next one.
+ * BERTH_FIT_NOT: ctx is marked.
  */
-static bool item_refused(berth_ctx *ctx, const struct berth_edge *edge,
-                         const struct berth_item *item)
+static enum berth_fit item_fit(berth_ctx *ctx, const struct berth_edge *edge,
+                               const struct berth_item *item)
 {
-    if (strcmp(edge->signature->identity, item->signature->identity) == 0)
-        return false;
-    berth_cell_mismatch(ctx, edge->cell, edge->signature, item);
-    return true;
+    enum berth_fit fit =
+        item ? berth_signature_fit(edge->signature->identity, item->signature) : BERTH_FIT_NOT;
+    if (item && fit == BERTH_FIT_NOT)
+        berth_cell_mismatch(ctx, edge->cell, edge->signature, item);
+    return fit;
 }
 
 static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void))
@@ -52,14 +54,15 @@ static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void
         return BERTH_ENTER_GENERAL;
     bool gated;
     struct berth_item *item = berth_cell_enter(ctx, edge->cell, &gated);
-    if (item && item->code && !item_refused(ctx, edge, item)) {
+    enum berth_fit fit = item_fit(ctx, edge, item);
+    if (fit == BERTH_FIT_SAME && item->code) {
         *ret_code = item->code;
         /* else it has come back in: the frame stays the item's, which tells leave */
         if (gated || !item->gated)
             __atomic_store_n(&ctx[1].frame, (uintptr_t)item->code, __ATOMIC_RELEASE);
         return BERTH_ENTER_CALL;
     }
-    int answer = item && !item->code ? BERTH_ENTER_GENERAL : BERTH_ENTER_REFUSED;
+    int answer = fit != BERTH_FIT_NOT ? BERTH_ENTER_GENERAL : BERTH_ENTER_REFUSED;
     if (item) {
         berth_frame_pop(ctx);
         if (gated)

@@ -186,14 +186,15 @@ static int check_publisher(struct berth_generation *next, const struct berth_gen
     if (topic) {
         berth_list_each(&topic->publishers, link) {
             struct berth_publisher *other = berth_container(link, struct berth_publisher, link);
-            if (other->generation != old && strcmp(other->signature->identity, identity) != 0)
+            if (other->generation != old && !other->generation->module->next &&
+                strcmp(other->signature->identity, identity) != 0)
                 return disagree(error, declared->topic, next->module->name, identity,
                                 other->generation->module->name, other->signature->identity);
         }
     }
     berth_list_each(&next->host->subscriptions, link) {
         struct berth_subscription *other = berth_container(link, struct berth_subscription, link);
-        if (other->module != next->module && other->identity &&
+        if (other->module != next->module && !other->module->next && other->identity &&
             strcmp(other->identity, identity) != 0 &&
             berth_pattern_matches(other->pattern, declared->topic))
             return disagree(error, declared->topic, next->module->name, identity,
@@ -219,7 +220,8 @@ static int check_handler(struct berth_generation *next, const struct berth_gener
             continue;
         berth_list_each(&topic->publishers, link) {
             struct berth_publisher *other = berth_container(link, struct berth_publisher, link);
-            if (other->generation != old && strcmp(other->signature->identity, identity) != 0)
+            if (other->generation != old && !other->generation->module->next &&
+                strcmp(other->signature->identity, identity) != 0)
                 return disagree(error, topic->name, other->generation->module->name,
                                 other->signature->identity, next->module->name, identity);
         }

@@ -28,15 +28,29 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
 /* force: although others require it (they are being ended, too). */
 int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool force,
                         struct berth_error *error);
+/* What SAVE has given, or is as good as that. Borrowed. */
+struct berth_state {
+    uint32_t version;
+    berth_bytes bytes;
+};
 /* What is NULL stays as it is. The image is taken, also on failure. */
 struct berth_reload {
+    struct berth_module *module;
     struct berth_image *image;
     const char *options, *placement;
     const struct berth_restart_policy *restart;
+    const struct berth_state *state; /* for RESTORE, instead of what SAVE gives */
+    struct berth_reload_report *report;
 };
-int berth_module_reload(berth_ctx *admin, struct berth_module *module,
-                        const struct berth_reload *reload, struct berth_reload_report *report,
-                        struct berth_error *error);
+/*
+ * Replaces different modules, all or none: they are compared with what the others are going to be.
+ * dry: only as far as no code runs. The chain must not be inside of any of them.
+ */
+int berth_modules_reload(berth_ctx *admin, struct berth_reload *reloads, size_t count, bool dry,
+                         struct berth_error *error);
+/* What SAVE of a module that goes on gives, in the memory of admin; calls wait meanwhile. */
+int berth_module_save(berth_ctx *admin, struct berth_module *module, struct berth_state *ret_state,
+                      struct berth_error *error);
 
 /* The carrier behind a placement. */
 int berth_placement_find(const char *text, const struct berth_carrier_ops **ret_placement,

@@ -10,6 +10,7 @@
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
 #include "runtime/core/topic.h"
+#include "runtime/reload/history.h"
 #include "runtime/reload/lifecycle.h"
 
 #include <stdio.h>
@@ -90,7 +91,7 @@ static int check_requires(struct berth_generation *next, struct berth_error *err
             return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                                    "%s requires %s %s, which is not loaded: load it first",
                                    next->module->name, require->module, require->range);
-        const struct berth_manifest *other = module->current->image->manifest;
+        const struct berth_manifest *other = berth_module_coming(module);
         if (!berth_semver_range_holds(&require->parsed, &other->semver))
             return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                                    "%s requires %s %s, but %s %s is loaded", next->module->name,
@@ -109,16 +110,15 @@ static int check_imports(struct berth_generation *next, struct berth_error *erro
         struct berth_module *module = berth_module_find(next->host, import->module);
         if (!module || module->state == BERTH_MODULE_ABSENT)
             continue; /* bound when it comes */
-        const struct berth_manifest *other = module->current->image->manifest;
-        if (module == next->module)
-            other = manifest;
+        const struct berth_manifest *other =
+            module == next->module ? manifest : berth_module_coming(module);
         const struct berth_manifest_export *export =
             berth_manifest_find_export(other, import->function);
         if (!export)
             return berth_error_set(
                 error, BERTH_FAILED_PRECONDITION, "%s imports %s, but %s %s has no such function",
                 next->module->name, import->name, import->module, other->version);
-        if (strcmp(export->signature->identity, import->signature->identity) != 0)
+        if (berth_signature_fit(import->signature->identity, export->signature) == BERTH_FIT_NOT)
             return berth_error_set(
                 error, BERTH_FAILED_PRECONDITION, "%s imports %s, but %s %s has %s",
                 next->module->name,
@@ -238,6 +238,8 @@ void berth_generation_end(berth_ctx *admin, struct berth_generation *generation,
     struct berth_host *host = generation->host;
     char why[160] = "", label[128];
     const char *inside = run_stop(admin, generation, deadline);
+    if (!inside)
+        berth_elder_end(generation);
     if (inside) {
         berth_generation_linger(generation, inside);
         snprintf(why, sizeof why, "%s", inside);
@@ -323,7 +325,7 @@ static void find_mismatches(struct berth_generation *generation, struct berth_bu
         struct berth_cell *cell = berth_container(of_module, struct berth_cell, of_module);
         berth_list_each(&cell->edges, link) {
             struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
-            if (cell->item && !edge->mismatch)
+            if (cell->item && edge->fit != BERTH_FIT_NOT)
                 continue;
             berth_buffer_format(texts, "%s imports %s, which %s %s does not have%s",
                                 edge->importer ? edge->importer->module->name : "the application",
@@ -525,6 +527,7 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
         berth_host_log(host, NULL, BERTH_LOG_DEBUG, "%s is unloaded", label);
     }
     berth_event_of(generation, BERTH_EVENT_UNLOADED, "");
+    berth_history_drop(host, module);
     berth_generation_end(admin, generation, deadline, NULL, 0);
     return BERTH_OK;
 }

@@ -1,18 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reload, a transaction: stage → compare → start → hand over → switch → drain. Until the switch
- * everything can be undone, and the old generation serves; from the switch on nothing can fail.
+ * Reload, a transaction: stage → compare → start → hand over → switch → drain, of one module or of
+ * several together, all or none. Until the switch everything can be undone, and the old generations
+ * serve; from the switch on nothing can fail.
  */
 #include "runtime/base/memory.h"
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
 #include "runtime/core/generation.h"
-#include "runtime/core/handle.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/topic.h"
-#include "runtime/reload/lifecycle.h"
+#include "runtime/reload/compare.h"
+#include "runtime/reload/history.h"
+#include "runtime/reload/state.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,135 +22,69 @@
 struct transaction {
     berth_ctx *admin;
     struct berth_host *host;
-    struct berth_module *module;
-    struct berth_generation *old, *next;
-    struct berth_reload_report *report;
-    struct berth_restart_policy restart; /* of the new one */
-    int64_t deadline;
-    bool was_running; /* the old generation's worker is alive */
-    bool gated;       /* this chain holds the module's gate */
+    struct berth_replacement *members; /* those that call others of them come first */
+    size_t count;
+    bool dry; /* nothing runs */
 };
 
-static void step(struct transaction *t, const char *name)
+static void step_to(struct berth_replacement *one, const char *name)
 {
-    snprintf(t->report->step, sizeof t->report->step, "%s", name);
+    snprintf(one->report->step, sizeof one->report->step, "%s", name);
 }
 
-/* ---- compare ---- */
-
-static int compare_cell(struct transaction *t, struct berth_cell *cell, struct berth_error *error)
+static size_t count_inside(const struct berth_generation *generation)
 {
-    const struct berth_manifest *manifest = t->next->image->manifest;
-    const struct berth_manifest_export *export =
-        berth_manifest_find_export(manifest, cell->function);
-    const char *who = NULL;
-    const struct berth_signature *wants = cell->item ? cell->item->signature : NULL;
-    berth_list_each(&cell->edges, link) {
-        struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
-        if (edge->mismatch || edge->importer == t->old || edge->importer == t->next)
-            continue;
-        if (!export || strcmp(export->signature->identity, edge->signature->identity) != 0) {
-            who = edge->importer ? edge->importer->module->name : "the application";
-            wants = edge->signature;
-        }
-    }
-    if (!who && cell->functions && wants &&
-        (!export || strcmp(export->signature->identity, wants->identity) != 0))
-        who = "the application";
-    if (!who)
-        return BERTH_OK;
-    char old_text[512], new_text[512];
-    berth_signature_print(wants, cell->name, old_text, sizeof old_text);
-    if (!export)
-        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                               "%s calls %s, which version %s no longer has", who, old_text,
-                               manifest->version);
-    return berth_error_set(
-        error, BERTH_FAILED_PRECONDITION, "%s calls %s, but in version %s it is %s", who, old_text,
-        manifest->version,
-        berth_signature_print(export->signature, cell->name, new_text, sizeof new_text));
+    return berth_frames_count(&generation->host->threads, berth_generation_holds,
+                              (void *)(uintptr_t)generation, &generation->stopping);
 }
 
-/* Modules that require this one must accept the new version. */
-static int compare_ranges(struct transaction *t, struct berth_error *error)
+static bool is_inline(const struct berth_generation *generation)
 {
-    const struct berth_manifest *next = t->next->image->manifest;
-    berth_list_each(&t->host->order, link) {
-        struct berth_module *other = berth_container(link, struct berth_module, link);
-        const struct berth_manifest *manifest = other->current->image->manifest;
-        for (size_t i = 0; i < manifest->require_count; i++)
-            if (other != t->module && strcmp(manifest->requires[i].module, t->module->name) == 0 &&
-                !berth_semver_range_holds(&manifest->requires[i].parsed, &next->semver))
-                return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                                       "%s requires %s %s, but the new version is %s", other->name,
-                                       t->module->name, manifest->requires[i].range, next->version);
+    return generation->placement == &berth_carrier_inline;
+}
+
+/* ---- the new generation ---- */
+
+/* As it is wanted: what is not said is as in the old one. The image is taken. */
+static int make_next(struct berth_replacement *one, const struct berth_reload *reload,
+                     struct berth_error *error)
+{
+    struct berth_host *host = one->module->host;
+    struct berth_generation_setup setup = { reload->image, one->module, one->old->placement,
+                                            reload->options ? reload->options
+                                                            : one->old->options_given };
+    int code = reload->placement ? berth_placement_find(reload->placement, &setup.placement, error)
+                                 : BERTH_OK;
+    if (code == BERTH_OK)
+        code = berth_restart_policy_read(
+            reload->restart ? reload->restart : &one->module->restart.policy, &one->restart, error);
+    if (code == BERTH_OK) {
+        step_to(one, "compare");
+        code = berth_compare_name(one->old, reload->image, error);
     }
+    if (code != BERTH_OK) {
+        berth_image_free(reload->image);
+        return code;
+    }
+    code = berth_generation_new(host, &setup, &one->next, error);
+    if (code != BERTH_OK)
+        return code;
+    berth_module_label(one->next, one->report->to, sizeof one->report->to);
+    pthread_mutex_lock(&host->lock);
+    one->module->next = one->next;
+    pthread_mutex_unlock(&host->lock);
     return BERTH_OK;
 }
 
-/* Before anything else of it is looked at: another module has other options, too. */
-static int compare_name(struct transaction *t, const struct berth_image *image,
-                        struct berth_error *error)
+static int start(struct berth_replacement *one, struct berth_error *error)
 {
-    const char *old = t->old->image->manifest->name, *next = image->manifest->name;
-    if (strcmp(old, next) == 0)
-        return BERTH_OK;
-    step(t, "compare");
-    return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s is module %s, not %s", image->file,
-                           next, old);
-}
-
-/* Handles stand for objects of the old generation. */
-static int check_handles(struct transaction *t, struct berth_error *error)
-{
-    char holders[256];
-    pthread_mutex_lock(&t->host->lock);
-    size_t alive = t->module->handles;
-    pthread_mutex_unlock(&t->host->lock);
-    if (!alive)
-        return BERTH_OK;
-    berth_handles_print(t->module, holders, sizeof holders);
-    return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                           "%s has live handles, %zu in all (%s): close them first; if nobody can, "
-                           "unload it",
-                           t->module->name, alive, holders);
-}
-
-static int compare(struct transaction *t, struct berth_error *error)
-{
-    const struct berth_manifest *old = t->old->image->manifest, *next = t->next->image->manifest;
-    step(t, "compare");
-    if (t->was_running && old->hooks[BERTH_HOOK_SAVE] && !next->hooks[BERTH_HOOK_RESTORE])
-        return berth_error_set(
-            error, BERTH_FAILED_PRECONDITION,
-            "%s has state, but version %s has no BERTH_RESTORE: unload it if the state may go",
-            t->module->name, next->version);
-    int code = check_handles(t, error);
-    if (code != BERTH_OK)
-        return code;
-    pthread_mutex_lock(&t->host->lock);
-    code = compare_ranges(t, error);
-    berth_list_each(&t->module->cells, link) {
-        if (code == BERTH_OK)
-            code = compare_cell(t, berth_container(link, struct berth_cell, of_module), error);
-    }
-    pthread_mutex_unlock(&t->host->lock);
+    step_to(one, "start");
+    int code = berth_topics_prepare(one->next, error);
     if (code == BERTH_OK)
-        code = berth_generation_check(t->next, error);
-    return code == BERTH_OK ? berth_topics_check(t->next, t->old, error) : code;
-}
-
-/* ---- start ---- */
-
-static int start(struct transaction *t, struct berth_error *error)
-{
-    step(t, "start");
-    int code = berth_topics_prepare(t->next, error);
-    if (code == BERTH_OK)
-        code = berth_generation_open(t->next, error);
+        code = berth_generation_open(one->next, error);
     if (code == BERTH_OK) {
-        code = berth_hook_invoke(t->admin, t->next, BERTH_HOOK_START, NULL, NULL, error);
-        t->next->owed_stop = code == BERTH_OK;
+        code = berth_hook_invoke(one->admin, one->next, BERTH_HOOK_START, NULL, NULL, error);
+        one->next->owed_stop = code == BERTH_OK;
         if (code != BERTH_OK)
             berth_error_prefix(error, "START of the new version failed: ");
     }
@@ -158,203 +94,368 @@ static int start(struct transaction *t, struct berth_error *error)
 /* ---- hand over ---- */
 
 /* New calls wait from here on. */
-static void gate_all(struct transaction *t)
+static void shut(struct berth_replacement *one)
 {
-    struct berth_module *module = t->module;
-    pthread_mutex_lock(&t->host->lock);
+    struct berth_module *module = one->module;
+    pthread_mutex_lock(&module->host->lock);
     module->waited = 0;
     module->longest_wait = 0;
+    __atomic_store_n(&module->swap_began, berth_now(), __ATOMIC_RELAXED);
     module->swapping = true;
-    module->swap_chain = berth_block(t->admin)->chain;
+    module->swap_chain = berth_block(one->admin)->chain;
     berth_module_shut(module);
-    pthread_mutex_unlock(&t->host->lock);
+    pthread_mutex_unlock(&module->host->lock);
     berth_mailbox_pause(module);
+    one->shut = true;
 }
 
-static int gate_take(struct transaction *t, struct berth_error *error)
+static int take_gate(struct berth_replacement *one, struct berth_error *error)
 {
     char target[BERTH_FRAME_NAME];
-    struct berth_gate_entry entry = { .ctx = t->admin, .deadline = t->deadline, .target = target };
-    snprintf(target, sizeof target, "%s (reload)", t->module->name);
-    int code = berth_gate_lock(&t->module->gate, &entry, error);
+    struct berth_gate_entry entry = { .ctx = one->admin,
+                                      .deadline = one->deadline,
+                                      .target = target };
+    snprintf(target, sizeof target, "%s (reload)", one->module->name);
+    int code = berth_gate_lock(&one->module->gate, &entry, error);
     if (code == BERTH_ABORTED)
-        berth_error_prefix(error, "%s: ", t->module->name);
+        berth_error_prefix(error, "%s: ", one->module->name);
     return code;
 }
 
 /* Nobody is inside the old generation: by the gate of a serial module, else by its frames. */
-static int wait_inside(struct transaction *t, bool stateful, struct berth_error *error)
+static int wait_inside(struct berth_replacement *one, bool all, struct berth_error *error)
 {
-    const struct berth_manifest *old = t->old->image->manifest;
-    bool is_inline = t->old->placement == &berth_carrier_inline;
+    const struct berth_manifest *old = one->old->image->manifest;
     bool quiet = true;
     /*
      * Without state old and new may run side by side: callers are not kept waiting for a barrier.
      */
-    if (is_inline && !old->parallel) {
-        int code = gate_take(t, error);
+    if (is_inline(one->old) && !old->parallel) {
+        int code = take_gate(one, error);
         if (code == BERTH_ABORTED)
             return code;
-        quiet = t->gated = code == BERTH_OK;
-    } else if (stateful) {
+        quiet = one->gated = code == BERTH_OK;
+    } else if (all) {
         berth_frames_barrier();
-        quiet = berth_generation_quiet(t->old, t->deadline);
+        quiet = berth_generation_quiet(one->old, one->deadline);
     }
     if (quiet)
         return BERTH_OK;
-    return berth_error_set(
-        error, BERTH_DEADLINE_EXCEEDED,
-        "%s: %zu calls were still inside at the deadline; it goes on", t->module->name,
-        berth_frames_count(&t->host->threads, berth_generation_holds, t->old, &t->old->stopping));
+    return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
+                           "%s: %zu calls were still inside at the deadline; it goes on",
+                           one->module->name, count_inside(one->old));
 }
 
-static int hand_over(struct transaction *t, struct berth_error *error)
+/* together: with others, none of which may be inside of it when these are replaced. */
+static int hand_over(struct berth_replacement *one, bool together, struct berth_error *error)
 {
-    const struct berth_manifest *old = t->old->image->manifest;
-    bool stateful = t->was_running && old->hooks[BERTH_HOOK_SAVE];
-    step(t, "handover");
-    t->deadline = berth_stop_deadline(t->host); /* START may have taken its time */
-    gate_all(t);
-    int code = wait_inside(t, stateful, error);
+    bool stateful = berth_state_has(one);
+    step_to(one, "handover");
+    one->deadline = berth_stop_deadline(one->module->host); /* START may have taken its time */
+    shut(one);
+    int code = wait_inside(one, stateful || together, error);
     if (code == BERTH_OK)
-        code = check_handles(t, error); /* the old generation has served until here */
-    if (code != BERTH_OK || !stateful)
-        return code;
-    berth_bytes state = { NULL, 0 };
-    uint32_t version = old->state_version;
-    code = berth_hook_invoke(t->admin, t->old, BERTH_HOOK_SAVE, NULL, &state, error);
-    if (code != BERTH_OK)
-        return berth_error_prefix(error, "SAVE failed: ");
-    t->report->state_bytes = state.size;
-    t->report->state_version = version;
-    const void *arguments[] = { &version, &state };
-    code = berth_hook_invoke(t->admin, t->next, BERTH_HOOK_RESTORE, arguments, NULL, error);
-    if (code != BERTH_OK)
-        berth_error_prefix(error, "RESTORE of the new version failed: ");
-    return code;
+        code = berth_state_check_handles(one, error); /* it has served until here */
+    return code == BERTH_OK && stateful ? berth_state_hand_over(one, error) : code;
 }
 
 /* Back to the old generation, as if nothing had happened. */
-static void undo(struct transaction *t)
+static void reopen(struct berth_replacement *one)
 {
-    struct berth_module *module = t->module;
-    pthread_mutex_lock(&t->host->lock);
-    bool swapping = module->swapping;
-    if (swapping && module->state == BERTH_MODULE_RUNNING)
-        berth_module_open(module, t->old);
+    struct berth_module *module = one->module;
+    pthread_mutex_lock(&module->host->lock);
+    if (one->shut && module->state == BERTH_MODULE_RUNNING)
+        berth_module_open(module, one->old);
     module->swapping = false;
-    pthread_cond_broadcast(&t->host->changed);
-    pthread_mutex_unlock(&t->host->lock);
-    if (t->gated)
-        berth_gate_unlock(&module->gate, t->admin);
-    if (swapping && module->state == BERTH_MODULE_RUNNING) {
-        berth_generation_serve(t->old);
+    module->next = NULL;
+    pthread_cond_broadcast(&module->host->changed);
+    pthread_mutex_unlock(&module->host->lock);
+    if (one->gated)
+        berth_gate_unlock(&module->gate, one->admin);
+    if (one->shut && module->state == BERTH_MODULE_RUNNING) {
+        berth_generation_serve(one->old);
         berth_module_resume(module);
     }
-    berth_generation_end(t->admin, t->next, berth_stop_deadline(t->host), NULL, 0);
+}
+
+int berth_module_save(berth_ctx *admin, struct berth_module *module, struct berth_state *ret_state,
+                      struct berth_error *error)
+{
+    struct berth_reload_report report = { 0 };
+    struct berth_replacement one = { .admin = admin,
+                                     .module = module,
+                                     .old = module->current,
+                                     .report = &report,
+                                     .deadline = berth_stop_deadline(module->host) };
+    if (!one.old->image->manifest->hooks[BERTH_HOOK_SAVE])
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "%s has no BERTH_SAVE that would give its state", module->name);
+    if (!one.old->carrier || module->state != BERTH_MODULE_RUNNING)
+        return berth_error_set(error, BERTH_UNAVAILABLE, "%s: %s", module->name, module->why);
+    shut(&one);
+    int code = wait_inside(&one, true, error);
+    if (code == BERTH_OK)
+        code = berth_state_save(&one, ret_state, error);
+    reopen(&one);
+    return code;
+}
+
+static void undo(const struct transaction *t)
+{
+    for (size_t i = 0; i < t->count; i++)
+        reopen(&t->members[i]);
+    for (size_t i = 0; i < t->count; i++) {
+        struct berth_replacement *one = &t->members[i];
+        if (!one->next)
+            continue;
+        if (t->dry) /* there was none */
+            one->module->generations--;
+        berth_generation_end(t->admin, one->next, berth_stop_deadline(t->host), NULL, 0);
+    }
 }
 
 /* ---- switch and drain ---- */
 
-static void switch_over(struct transaction *t)
+/* host->lock held, as for all that are replaced together: nobody sees one new, then another old. */
+static void take_place(struct berth_replacement *one)
 {
-    struct berth_module *module = t->module;
-    step(t, "switch");
-    t->report->in_flight =
-        berth_frames_count(&t->host->threads, berth_generation_holds, t->old, &t->old->stopping);
-    berth_topics_switch(t->next, t->old);
-    t->report->messages = berth_mailbox_count(module).messages;
-    pthread_mutex_lock(&t->host->lock);
-    berth_generation_set_stopping(t->old);
-    __atomic_store_n(&module->current, t->next, __ATOMIC_RELEASE);
+    struct berth_module *module = one->module;
+    berth_generation_set_stopping(one->old);
+    __atomic_store_n(&module->current, one->next, __ATOMIC_RELEASE);
+    module->next = NULL;
     module->state = BERTH_MODULE_RUNNING;
     module->why[0] = '\0';
-    berth_restart_init(&module->restart, &t->restart);
-    berth_module_open(module, t->next);
+    berth_restart_init(&module->restart, &one->restart);
+    if (!one->gated) /* it may be left by chains that come back first */
+        berth_elder_begin(one->old);
+    berth_module_open(module, one->next);
     module->swapping = false;
     berth_module_see_death(module);
+}
+
+static void serve(struct berth_replacement *one)
+{
+    if (one->gated)
+        berth_gate_unlock(&one->module->gate, one->admin);
+    berth_generation_serve(one->next);
+    berth_module_resume(one->module);
+}
+
+static void switch_over(const struct transaction *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        struct berth_replacement *one = &t->members[i];
+        step_to(one, "switch");
+        one->report->in_flight = count_inside(one->old);
+        berth_topics_switch(one->next, one->old);
+        one->report->messages = berth_mailbox_count(one->module).messages;
+    }
+    pthread_mutex_lock(&t->host->lock);
+    for (size_t i = 0; i < t->count; i++)
+        take_place(&t->members[i]);
     pthread_cond_broadcast(&t->host->changed);
     pthread_mutex_unlock(&t->host->lock);
-    if (t->gated)
-        berth_gate_unlock(&module->gate, t->admin);
-    berth_generation_serve(t->next);
-    berth_module_resume(module);
+    for (size_t i = 0; i < t->count; i++)
+        serve(&t->members[i]);
 }
 
-static void drain(struct transaction *t)
+/* What became of the calls that were inside at the switch: each is one of three. */
+static void account(struct berth_replacement *one, size_t inside)
 {
-    struct berth_reload_report *report = t->report;
-    step(t, "drain");
+    struct berth_reload_report *report = one->report;
+    uint64_t lost = __atomic_load_n(&one->old->lost, __ATOMIC_RELAXED) - one->lost;
+    report->dropped = lost;
+    report->drained = report->in_flight > lost + inside ? report->in_flight - lost - inside : 0;
+}
+
+static void drain(struct berth_replacement *one)
+{
+    struct berth_reload_report *report = one->report;
+    step_to(one, "drain");
     berth_frames_barrier();
-    if (berth_generation_quiet(t->old, t->deadline)) {
-        berth_generation_end(t->admin, t->old, t->deadline, report->kept, sizeof report->kept);
+    bool quiet = berth_generation_quiet(one->old, one->deadline);
+    size_t inside = quiet ? 0 : count_inside(one->old);
+    account(one, inside);
+    if (quiet) {
+        berth_elder_end(one->old);
+        berth_generation_end(one->admin, one->old, one->deadline, report->kept,
+                             sizeof report->kept);
     } else {
         snprintf(report->kept, sizeof report->kept,
-                 "%zu calls are still inside; it goes when they have ended",
-                 berth_frames_count(&t->host->threads, berth_generation_holds, t->old,
-                                    &t->old->stopping));
-        berth_generation_linger(t->old, report->kept);
+                 "%zu calls are still inside; it goes when they have ended", inside);
+        berth_generation_linger(one->old, report->kept);
     }
     report->unmapped = report->kept[0] == '\0';
-    step(t, "done");
+    step_to(one, "done");
 }
 
-/* The new generation as it is wanted: what is not said is as in the old one. */
-static int make_next(struct transaction *t, const struct berth_reload *reload,
-                     struct berth_error *error)
+/* ---- the whole ---- */
+
+/* Both as they are going to be. */
+static bool calls(const struct berth_replacement *one, const struct berth_replacement *other)
 {
-    struct berth_generation_setup setup = { reload->image, t->module, t->old->placement,
-                                            reload->options ? reload->options
-                                                            : t->old->options_given };
-    int code = compare_name(t, reload->image, error);
-    if (code == BERTH_OK && reload->placement)
-        code = berth_placement_find(reload->placement, &setup.placement, error);
-    if (code == BERTH_OK)
-        code = berth_restart_policy_read(
-            reload->restart ? reload->restart : &t->module->restart.policy, &t->restart, error);
-    if (code != BERTH_OK) {
-        berth_image_free(reload->image);
-        return code;
+    const struct berth_manifest *manifest = one->next->image->manifest;
+    for (size_t i = 0; i < manifest->import_count; i++)
+        if (strcmp(manifest->imports[i].module, other->module->name) == 0)
+            return true;
+    return false;
+}
+
+/*
+ * Who calls others of them is emptied first, or what is inside of it would wait for these. Those
+ * that call each other have no right order: then a call that is inside may have the transaction
+ * wait until the deadline, and be refused.
+ */
+static void sort(const struct transaction *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        size_t first = i;
+        for (size_t k = i; k < t->count; k++) {
+            bool called = false;
+            for (size_t other = i; other < t->count; other++)
+                called |= other != k && calls(&t->members[other], &t->members[k]);
+            if (!called) {
+                first = k;
+                break;
+            }
+        }
+        struct berth_replacement one = t->members[i];
+        t->members[i] = t->members[first];
+        t->members[first] = one;
     }
-    return berth_generation_new(t->host, &setup, &t->next, error);
 }
 
-int berth_module_reload(berth_ctx *admin, struct berth_module *module,
-                        const struct berth_reload *reload, struct berth_reload_report *report,
-                        struct berth_error *error)
+/* In the words of which module, where there are several. */
+static int blame(const struct transaction *t, const struct berth_replacement *one, int code,
+                 struct berth_error *error)
 {
-    struct berth_host *host = module->host;
+    if (code != BERTH_OK && t->count > 1)
+        berth_error_prefix(error, "%s, in %s: ", one->module->name, one->report->step);
+    return code;
+}
+
+static int each(const struct transaction *t,
+                int (*run)(struct berth_replacement *one, struct berth_error *error),
+                struct berth_error *error)
+{
+    int code = BERTH_OK;
+    for (size_t i = 0; i < t->count && code == BERTH_OK; i++)
+        code = blame(t, &t->members[i], run(&t->members[i], error), error);
+    return code;
+}
+
+static int compare(struct berth_replacement *one, struct berth_error *error)
+{
+    return berth_compare(one, error);
+}
+
+static int hand_over_alone(struct berth_replacement *one, struct berth_error *error)
+{
+    return hand_over(one, false, error);
+}
+
+static int hand_over_together(struct berth_replacement *one, struct berth_error *error)
+{
+    return hand_over(one, true, error);
+}
+
+static int make_all(const struct transaction *t, struct berth_reload *reloads,
+                    struct berth_error *error)
+{
+    int code = BERTH_OK;
+    for (size_t i = 0; i < t->count; i++) {
+        struct berth_image *image = reloads[i].image;
+        reloads[i].image = NULL;
+        if (code != BERTH_OK) {
+            berth_image_free(image);
+            continue;
+        }
+        struct berth_reload reload = reloads[i];
+        reload.image = image;
+        code = blame(t, &t->members[i], make_next(&t->members[i], &reload, error), error);
+    }
+    return code;
+}
+
+static void begin(const struct transaction *t, const struct berth_reload *reloads)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        struct berth_module *module = reloads[i].module;
+        struct berth_generation *old = module->current;
+        t->members[i] = (struct berth_replacement){
+            .admin = t->admin,
+            .module = module,
+            .old = old,
+            .report = reloads[i].report,
+            .state = reloads[i].state,
+            .lost = __atomic_load_n(&old->lost, __ATOMIC_RELAXED),
+            .was_running = old->carrier != NULL && module->state == BERTH_MODULE_RUNNING,
+        };
+    }
+}
+
+static int prepare(const struct transaction *t, struct berth_reload *reloads,
+                   struct berth_error *error)
+{
+    begin(t, reloads);
+    int code = make_all(t, reloads, error);
+    if (code == BERTH_OK)
+        sort(t);
+    if (code == BERTH_OK)
+        code = each(t, compare, error);
+    if (code == BERTH_OK && !t->dry)
+        code = each(t, start, error);
+    if (code == BERTH_OK && !t->dry)
+        code = each(t, t->count > 1 ? hand_over_together : hand_over_alone, error);
+    return code;
+}
+
+/* Nothing of it can fail. */
+static void complete(const struct transaction *t)
+{
+    switch_over(t);
+    for (size_t i = 0; i < t->count; i++) {
+        struct berth_replacement *one = &t->members[i];
+        berth_host_log(t->host, NULL, BERTH_LOG_DEBUG, "%s is replaced by %s (%s)",
+                       one->report->from, one->report->to, one->next->placement->name);
+        berth_event_of(one->next, BERTH_EVENT_RELOADED, one->report->from);
+    }
+    for (size_t i = 0; i < t->count; i++) {
+        berth_history_add(t->members[i].old);
+        drain(&t->members[i]);
+    }
+    pthread_mutex_lock(&t->host->lock);
+    for (size_t i = 0; i < t->count; i++) {
+        const struct berth_replacement *one = &t->members[i];
+        one->report->waited = __atomic_load_n(&one->module->waited, __ATOMIC_RELAXED);
+        one->report->longest_wait_ns =
+            __atomic_load_n(&one->module->longest_wait, __ATOMIC_RELAXED);
+    }
+    pthread_mutex_unlock(&t->host->lock);
+}
+
+int berth_modules_reload(berth_ctx *admin, struct berth_reload *reloads, size_t count, bool dry,
+                         struct berth_error *error)
+{
+    struct berth_replacement only;
     struct transaction t = {
-        .admin = admin, .host = host, .module = module, .old = module->current, .report = report
+        .admin = admin,
+        .host = reloads[0].module->host,
+        .members = count == 1 ? &only : berth_calloc(count, sizeof *t.members),
+        .count = count,
+        .dry = dry,
     };
-    t.was_running = t.old->carrier != NULL && module->state == BERTH_MODULE_RUNNING;
-    if (berth_generation_inside(admin, t.old)) {
-        berth_image_free(reload->image);
-        return berth_error_set(error, BERTH_ABORTED,
-                               "%s cannot be reloaded from inside of a call of its own",
-                               module->name);
+    if (!t.members) {
+        for (size_t i = 0; i < count; i++)
+            berth_image_free(reloads[i].image);
+        return berth_error_nomem(error);
     }
-    int code = make_next(&t, reload, error);
-    if (code != BERTH_OK)
-        return code;
-    berth_module_label(t.next, report->to, sizeof report->to);
-    code = compare(&t, error);
-    if (code == BERTH_OK)
-        code = start(&t, error);
-    if (code == BERTH_OK)
-        code = hand_over(&t, error);
-    if (code != BERTH_OK) {
+    int code = prepare(&t, reloads, error);
+    if (code != BERTH_OK || dry)
         undo(&t);
-        return code;
-    }
-    switch_over(&t);
-    berth_host_log(host, NULL, BERTH_LOG_DEBUG, "%s is replaced by %s (%s)", report->from,
-                   report->to, t.next->placement->name);
-    berth_event_of(t.next, BERTH_EVENT_RELOADED, report->from);
-    drain(&t);
-    pthread_mutex_lock(&host->lock);
-    report->waited = module->waited;
-    report->longest_wait_ns = module->longest_wait;
-    pthread_mutex_unlock(&host->lock);
-    return BERTH_OK;
+    else
+        complete(&t);
+    if (t.members != &only)
+        berth_free(t.members);
+    return code;
 }

@@ -281,13 +281,30 @@ static void unload_with_clients_and_calls_in_a_worker(void)
 static void it_does_not_end_itself(const char *placement)
 {
     begin(placement, "");
-    CHECK_CONTAINS(client_call(client, "host.reload", "[\"control\"]"),
-                   "{\"code\":-32010,\"message\":\"host.reload: ");
     CHECK_CONTAINS(client_call(client, "host.unload", "[\"control\"]"),
                    "control cannot be unloaded from inside of a call of its own");
     CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
     reload();
     CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
+}
+
+/* What asks for it is inside of it: it is done once that has been answered. */
+static void it_reloads_itself(const char *placement)
+{
+    begin(placement, "");
+    CHECK_CONTAINS(client_call(client, "host.reload", "[\"control\"]"), "\"step\":\"queued\"");
+    UNTIL(host, !strcmp(berth_test_module(host, "control", "generation"), "2"));
+    CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
+}
+
+static void it_reloads_itself_inline(void)
+{
+    it_reloads_itself("inline");
+}
+
+static void it_reloads_itself_in_a_worker(void)
+{
+    it_reloads_itself("process");
 }
 
 static void it_does_not_end_itself_inline(void)
@@ -650,6 +667,8 @@ static const struct berth_test tests[] = {
     { "a_group_may_be_let_in", a_group_may_be_let_in },
     { "unload_with_clients_and_calls_inline", unload_with_clients_and_calls_inline },
     { "unload_with_clients_and_calls_in_a_worker", unload_with_clients_and_calls_in_a_worker },
+    { "it_reloads_itself_inline", it_reloads_itself_inline },
+    { "it_reloads_itself_in_a_worker", it_reloads_itself_in_a_worker },
     { "it_does_not_end_itself_inline", it_does_not_end_itself_inline },
     { "it_does_not_end_itself_in_a_worker", it_does_not_end_itself_in_a_worker },
     { "an_unload_meets_a_load_inline", an_unload_meets_a_load_inline },

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a module was before: its generations, and the images of the newest of them, each content
+ * once, as the sealed copies that they ran from. Under admin.
+ */
+#ifndef RUNTIME_RELOAD_HISTORY_H
+#define RUNTIME_RELOAD_HISTORY_H
+
+#include "runtime/base/buffer.h"
+#include "runtime/core/core.h"
+
+struct berth_past {
+    struct berth_list link; /* in host->history: the newest last */
+    const struct berth_module *module;
+    unsigned generation;
+    uint64_t digest; /* of the image */
+    size_t size;
+    int fd;        /* the image; -1: an older one has it, or it is not kept any more */
+    int64_t ended; /* CLOCK_REALTIME, ns: when it was replaced */
+    char *options; /* as they were given, or NULL */
+    const char *placement;
+    char *version, *build_id, *file;
+};
+
+/*
+ * The generation is being replaced. It is left out without memory, or when the host keeps none;
+ * older ones go as the host's limits say.
+ */
+void berth_history_add(const struct berth_generation *old);
+/* The module is gone; NULL: so is the host. */
+void berth_history_drop(struct berth_host *host, const struct berth_module *module);
+/*
+ * The newest before the current one that has another image, or that of a generation's number (0:
+ * any). ret_fd: its image, which stays the history's.
+ */
+int berth_history_find(const struct berth_module *module, unsigned generation,
+                       const struct berth_past **ret_past, int *ret_fd, struct berth_error *error);
+/* A JSON array, oldest first, the current one last. */
+void berth_history_print(const struct berth_module *module, struct berth_buffer *buffer);
+
+#endif
