@@ -1,0 +1,636 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reload as a transaction: what its report says, what callers that were bound before may go on
+ * with, states and their versions, going back, several modules at once, and a module that is inside
+ * of itself. What holds in every placement and is older: tests/carrier/lifecycle.c.
+ */
+#include "runtime/core/core.h"
+#include "runtime/core/registry.h"
+#include "tests/support/hosting.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <berth/module.h>
+
+static const char *const placements[] = { "inline", "process" };
+
+static bool place(size_t i)
+{
+    return i == 0 || !berth_test_valgrind();
+}
+
+static int reload_how(berth_host *host, const char *module, const char *fixture, unsigned flags,
+                      struct berth_reload_report *report, struct berth_error *error)
+{
+    const struct berth_reload_options how = { .size = sizeof(how),
+                                              .file = fixture ? berth_test_fixture(fixture) : NULL,
+                                              .flags = flags };
+    *report = (struct berth_reload_report){ .size = sizeof(*report) };
+    return berth_host_reload_with(host, module, &how, report, error);
+}
+
+static int reload(berth_host *host, const char *module, const char *fixture,
+                  struct berth_reload_report *report, struct berth_error *error)
+{
+    return reload_how(host, module, fixture, 0, report, error);
+}
+
+/* ---- The report ---- */
+
+static void the_report_accounts_for_what_was_inside(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_reload_report report;
+    struct berth_test_held held;
+    struct berth_error error;
+
+    options.stop_timeout_ns = 50000000;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "sleeper_parallel", "inline");
+    berth_test_hold(&held, host, "sleeper_parallel.hold");
+    CHECK_CODE(reload(host, "sleeper_parallel", NULL, &report, &error), BERTH_OK, &error);
+    CHECK_INT(report.in_flight, 1);
+    CHECK_INT(report.drained, 0);
+    CHECK_INT(report.dropped, 0);
+    CHECK_CONTAINS(report.kept, "1 calls are still inside");
+    CHECK_STR(report.from_build, report.to_build); /* the same file */
+    CHECK_STR(report.why, "");
+    berth_test_release(&held);
+    berth_test_join(&held);
+    CHECK_CODE(held.code, BERTH_OK, &held.error);
+    berth_host_free(host);
+}
+
+static void a_refusal_says_which_step_and_why(void)
+{
+    berth_host *host = berth_test_host(NULL);
+    struct berth_reload_report report;
+    struct berth_error error;
+
+    LOAD(host, "counter", "inline");
+    CHECK_CODE(reload(host, "counter", "bad_start_counter", &report, &error),
+               BERTH_FAILED_PRECONDITION, &error);
+    CHECK_STR(report.step, "start");
+    CHECK_STR(report.why, error.text);
+    CHECK_STR(report.from, "counter@1.0.0#1");
+    CHECK(report.total_ns > 0);
+    berth_host_free(host);
+}
+
+/* A carrier that loses the call that comes next, in front of the one that was there. */
+static struct losing {
+    struct berth_carrier carrier;
+    struct berth_carrier *behind;
+    bool entered, lose; /* atomic */
+} losing;
+
+static int lose_or_invoke(struct berth_carrier *carrier, const struct berth_place *where,
+                          enum berth_item_kind kind, size_t index, const void *const *arguments,
+                          void *result, struct berth_error *error)
+{
+    (void)carrier;
+    if (kind != BERTH_ITEM_EXPORT)
+        return losing.behind->ops->invoke(losing.behind, where, kind, index, arguments, result,
+                                          error);
+    __atomic_store_n(&losing.entered, true, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&losing.lose, __ATOMIC_ACQUIRE))
+        berth_test_pause(1);
+    berth_error_set(error, BERTH_UNAVAILABLE, "the test has lost this call");
+    return BERTH_INVOKED_LOST;
+}
+
+static bool stop_behind(struct berth_carrier *carrier)
+{
+    (void)carrier;
+    return losing.behind->ops->stop(losing.behind);
+}
+
+static void close_behind(struct berth_carrier *carrier)
+{
+    (void)carrier;
+    losing.behind->ops->close(losing.behind);
+}
+
+static void fini_behind(struct berth_carrier *carrier)
+{
+    if (carrier)
+        losing.behind->ops->fini(losing.behind);
+}
+
+static int pid_behind(const struct berth_carrier *carrier)
+{
+    (void)carrier;
+    return 0;
+}
+
+static void *call_hello(void *host)
+{
+    struct berth_error error;
+    int code = berth_test_try(host, "greet.hello", "[\"you\"]", 0, NULL, &error);
+    CHECK_CODE(code, BERTH_UNAVAILABLE, &error);
+    CHECK_CONTAINS(error.text, "lost this call");
+    return NULL;
+}
+
+/* Lets the call go once the reload has switched. */
+static void *lose_it(void *host)
+{
+    EVENTUALLY(!strcmp(berth_test_module(host, "greet", "generation"), "2"));
+    __atomic_store_n(&losing.lose, true, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static void a_lost_call_is_counted(void)
+{
+    static const struct berth_carrier_ops ops = {
+        .name = "losing",
+        .invoke = lose_or_invoke,
+        .close = close_behind,
+        .stop = stop_behind,
+        .fini = fini_behind,
+        .pid = pid_behind,
+    };
+    struct berth_reload_report report;
+    struct berth_error error;
+    pthread_t caller, loser;
+
+    berth_host *host = berth_test_host(NULL);
+    LOAD(host, "greet", "inline");
+    struct berth_generation *generation = berth_module_find(host, "greet")->current;
+    losing = (struct losing){ .carrier = { &ops, generation->carrier->image },
+                              .behind = generation->carrier };
+    generation->carrier = &losing.carrier;
+    for (size_t i = 0; i < generation->export_count; i++) { /* as of one that is elsewhere */
+        generation->exports[i].direct = NULL;
+        generation->exports[i].gated = generation->exports[i].asks = false;
+    }
+    REQUIRE(pthread_create(&caller, NULL, call_hello, host) == 0);
+    EVENTUALLY(__atomic_load_n(&losing.entered, __ATOMIC_ACQUIRE));
+    REQUIRE(pthread_create(&loser, NULL, lose_it, host) == 0);
+    CHECK_CODE(reload(host, "greet", NULL, &report, &error), BERTH_OK, &error);
+    pthread_join(caller, NULL);
+    pthread_join(loser, NULL);
+    CHECK_INT(report.in_flight, 1);
+    CHECK_INT(report.dropped, 1);
+    CHECK_INT(report.drained, 0);
+    CHECK_CONTAINS(CALL(host, "greet.hello", "[\"you\"]"), "you");
+    CHECK_CODE(reload(host, "greet", NULL, &report, &error), BERTH_OK, &error);
+    CHECK_INT(report.dropped, 0);
+    berth_host_free(host);
+}
+
+static void a_dry_run_changes_nothing(void)
+{
+    berth_host *host = berth_test_host(NULL);
+    struct berth_reload_report report;
+    struct berth_error error;
+
+    LOAD(host, "counter", "inline");
+    CHECK_CALL(host, "counter.add", "[5]", "5");
+    CHECK_CODE(
+        reload_how(host, "counter", "bad_start_counter", BERTH_RELOAD_DRY_RUN, &report, &error),
+        BERTH_OK, &error); /* its START has not run */
+    CHECK_STR(report.step, "compare");
+    CHECK_STR(report.from, "counter@1.0.0#1");
+    CHECK_CONTAINS(report.to, "#2");
+    CHECK_CODE(reload_how(host, "counter", "math", BERTH_RELOAD_DRY_RUN, &report, &error),
+               BERTH_FAILED_PRECONDITION, &error);
+    CHECK_STR(report.step, "compare");
+    CHECK_CODE(reload_how(host, "counter", "no_such", BERTH_RELOAD_DRY_RUN, &report, &error),
+               BERTH_NOT_FOUND, &error);
+    CHECK_STR(report.step, "stage");
+    CHECK_CODE(reload_how(host, "counter", NULL, 2, &report, &error), BERTH_INVALID_ARGUMENT,
+               &error);
+    CHECK_CALL(host, "counter.get", "[]", "5");
+    CHECK_STR(berth_test_module(host, "counter", "generation"), "1");
+    CHECK_CODE(reload(host, "counter", NULL, &report, &error), BERTH_OK, &error);
+    CHECK_STR(report.to, "counter@1.0.0#2"); /* none has been used up */
+    berth_host_free(host);
+}
+
+/* ---- Callers of an older version ---- */
+
+BERTH_BOUND(u64, sum, (u64, n));
+BERTH_BOUND(u64, more, (u64, n), (optional(u32), times), (optional(string), why));
+
+/* By name, by handle, bound, and from there back again. */
+static void callers_go_on_without_what_is_optional(const char *placement)
+{
+    berth_host *host = berth_test_host(NULL);
+    const struct berth_value two = { .kind = BERTH_VALUE_I64, .as.i64 = 2 };
+    struct berth_reload_report report;
+    struct berth_error error;
+    struct berth_value value;
+    berth_function *add, *get;
+    sum_bound bound;
+    more_bound later;
+    uint64_t result = 0, one = 1;
+    const void *const arguments[] = { &one };
+
+    LOAD(host, "counter", placement);
+    CHECK_CODE(berth_bind(host, "counter.add", sum, &bound, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_function_find(host, "counter.add", &add, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_function_find(host, "counter.get", &get, &error), BERTH_OK, &error);
+    CHECK_CODE(reload(host, "counter", "counter_more", &report, &error), BERTH_OK, &error);
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK_INT(sum_call(&bound, ctx, 1), 1);
+    CHECK_INT(berth_function_invoke(add, ctx, arguments, &result), BERTH_OK);
+    CHECK_INT(result, 2);
+    CHECK_INT(berth_function_call(add, ctx, &two, 1, &value), BERTH_OK);
+    CHECK_INT(value.as.u64, 4);
+    CHECK_INT(berth_function_invoke(get, ctx, NULL, &result), BERTH_OK);
+    CHECK_INT(result, 4);
+    CHECK_INT(berth_call(ctx, "counter.add", &two, 1, &value), BERTH_OK);
+    CHECK_INT(value.as.u64, 6);
+    CHECK_CALL(host, "counter.extras", "[]", "0");
+    CHECK_CODE(berth_bind(host, "counter.add", more, &later, &error), BERTH_OK, &error);
+    CHECK_INT(more_call(&later, ctx, 2, (berth_optional_u32){ true, 10 }, NULL), 26);
+    CHECK(!berth_failed(ctx));
+    berth_leave(ctx);
+    CHECK_CALL(host, "counter.extras", "[]", "1");
+    /* now somebody has bound what is new */
+    CHECK_CODE(reload(host, "counter", "counter", &report, &error), BERTH_FAILED_PRECONDITION,
+               &error);
+    CHECK_CONTAINS(error.text, "the application calls counter.add, whose parameter times "
+                               "(optional(u32)) is not there any more in version 1.0.0");
+    berth_unbind(host, &later);
+    CHECK_CODE(reload(host, "counter", "counter", &report, &error), BERTH_OK, &error);
+    ctx = berth_host_enter(host);
+    CHECK_INT(sum_call(&bound, ctx, 1), 27);
+    berth_leave(ctx);
+    berth_unbind(host, &bound);
+    CHECK_CODE(reload(host, "counter", "counter_changed", &report, &error),
+               BERTH_FAILED_PRECONDITION, &error); /* the handles */
+    CHECK_CONTAINS(error.text, "the application calls counter.add, whose parameter n is u64, but "
+                               "in version 2.0.0 it is f64");
+    berth_function_free(add);
+    berth_function_free(get);
+    berth_host_free(host);
+}
+
+static void callers_adapt(void)
+{
+    for (size_t i = 0; i < 2; i++)
+        if (place(i))
+            callers_go_on_without_what_is_optional(placements[i]);
+}
+
+/* ---- Versions of a state ---- */
+
+static void a_state_that_cannot_be_read_is_refused_at_once(void)
+{
+    berth_host *host = berth_test_host(NULL);
+    struct berth_reload_report report;
+    struct berth_error error;
+
+    LOAD(host, "counter", "inline");
+    CHECK_CALL(host, "counter.add", "[41]", "41");
+    CHECK_CODE(reload(host, "counter", "counter_picky", &report, &error), BERTH_FAILED_PRECONDITION,
+               &error);
+    CHECK_STR(report.step, "compare");
+    CHECK_CONTAINS(error.text, "has version 1, but version 2.1.0 of the module reads only 7 and 8");
+    CHECK_CODE(reload(host, "counter", "counter_v3", &report, &error), BERTH_OK, &error);
+    CHECK_INT(report.state_version, 1);
+    CHECK_CALL(host, "counter.add", "[1]", "42");
+    CHECK_CODE(reload(host, "counter", "counter_v3", &report, &error), BERTH_OK, &error);
+    CHECK_INT(report.state_version, 2);
+    CHECK_CALL(host, "counter.get", "[]", "42");
+    berth_host_free(host);
+}
+
+static void a_state_is_taken_out_and_put_in(void)
+{
+    berth_host *host = berth_test_host(NULL);
+    struct berth_reload_report report = { .size = sizeof(report) };
+    struct berth_error error;
+    char *state = NULL;
+
+    for (size_t i = 0; i < 2; i++) {
+        if (!place(i))
+            continue;
+        LOAD(host, "counter", placements[i]);
+        CHECK_CALL(host, "counter.add", "[258]", "258");
+        CHECK_CODE(berth_host_snapshot(host, "counter", &state, &error), BERTH_OK, &error);
+        CHECK_STR(state, "{\"module\":\"counter\",\"version\":\"1.0.0\",\"state_version\":1,"
+                         "\"bytes\":8,\"state\":\"AgEAAAAAAAA=\"}");
+        CHECK_CALL(host, "counter.add", "[1]", "259"); /* it goes on */
+        CHECK_CODE(berth_host_restore(host, "counter", state, &report, &error), BERTH_OK, &error);
+        CHECK_INT(report.state_bytes, 8);
+        CHECK_CONTAINS(report.to, "counter@1.0.0#");
+        CHECK_CALL(host, "counter.get", "[]", "258");
+        CHECK_CODE(berth_host_restore(host, "counter", "{\"state_version\":1}", NULL, &error),
+                   BERTH_INVALID_ARGUMENT, &error);
+        CHECK_CODE(berth_host_restore(host, "counter",
+                                      "{\"module\":\"counter\",\"version\":\"1\",\"bytes\":1,"
+                                      "\"state_version\":9,\"state\":\"AA==\"}",
+                                      NULL, &error),
+                   BERTH_INVALID_ARGUMENT, &error);
+        CHECK_CONTAINS(error.text, "RESTORE of the new version failed: ");
+        CHECK_CALL(host, "counter.get", "[]", "258");
+        CHECK_CODE(berth_host_unload(host, "counter", &error), BERTH_OK, &error);
+        free(state);
+    }
+    LOAD(host, "math", "inline");
+    CHECK_CODE(berth_host_snapshot(host, "math", &state, &error), BERTH_FAILED_PRECONDITION,
+               &error);
+    berth_host_free(host);
+}
+
+/* ---- Going back ---- */
+
+static const char *history(berth_host *host, const char *module)
+{
+    struct berth_error error;
+    char *json = NULL;
+    CHECK_CODE(berth_host_history(host, module, &json, &error), BERTH_OK, &error);
+    const char *text = berth_test_format("%s", json ? json : "");
+    free(json);
+    return text;
+}
+
+static size_t count_of(const char *text, const char *part)
+{
+    size_t count = 0;
+    for (const char *at = text; (at = strstr(at, part)); at += strlen(part))
+        count++;
+    return count;
+}
+
+static void a_rollback_goes_back(void)
+{
+    berth_host *host = berth_test_host(NULL);
+    struct berth_reload_report report = { .size = sizeof(report) };
+    struct berth_error error;
+
+    LOAD(host, "counter", "inline");
+    CHECK_CODE(berth_host_rollback(host, "counter", 0, &report, &error), BERTH_FAILED_PRECONDITION,
+               &error);
+    CHECK_CALL(host, "counter.add", "[3]", "3");
+    CHECK_CODE(reload(host, "counter", "counter_v2", &report, &error), BERTH_OK, &error);
+    CHECK_CODE(reload(host, "counter", "counter_v2", &report, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_host_rollback(host, "counter", 0, &report, &error), BERTH_OK, &error);
+    CHECK_STR(report.from, "counter@1.1.0#3");
+    CHECK_STR(report.to, "counter@1.0.0#4");
+    CHECK_CALL(host, "counter.add", "[1]", "4");
+    CHECK_CODE(berth_host_rollback(host, "counter", 0, &report, &error), BERTH_OK, &error);
+    CHECK_STR(report.to, "counter@1.1.0#5"); /* the one before is the newer one now */
+    CHECK_CODE(berth_host_rollback(host, "counter", 1, &report, &error), BERTH_OK, &error);
+    CHECK_STR(report.to, "counter@1.0.0#6");
+    CHECK_CODE(berth_host_rollback(host, "counter", 77, &report, &error), BERTH_NOT_FOUND, &error);
+    CHECK_CALL(host, "counter.get", "[]", "4");
+    CHECK_INT(count_of(history(host, "counter"), "\"generation\":"), 6);
+    CHECK_INT(count_of(history(host, "counter"), "\"kept\":true"), 6);
+    CHECK_INT(count_of(history(host, "counter"), "\"current\":true"), 1);
+    berth_host_free(host);
+}
+
+static void a_rollback_that_cannot_read_the_state_is_refused(void)
+{
+    berth_host *host = berth_test_host(NULL);
+    struct berth_reload_report report = { .size = sizeof(report) };
+    struct berth_error error;
+
+    LOAD(host, "counter", "inline");
+    CHECK_CALL(host, "counter.add", "[3]", "3");
+    CHECK_CODE(reload(host, "counter", "counter_v3", &report, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_host_rollback(host, "counter", 0, &report, &error), BERTH_INVALID_ARGUMENT,
+               &error);
+    CHECK_STR(report.step, "handover");
+    CHECK_CONTAINS(error.text, "a state of version 2");
+    CHECK_CALL(host, "counter.add", "[1]", "4");
+    CHECK_STR(berth_test_module(host, "counter", "version"), "1.3.0");
+    berth_host_free(host);
+}
+
+static void the_history_is_bounded(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_reload_report report = { .size = sizeof(report) };
+    struct berth_error error;
+
+    options.history = 2;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "counter", "inline");
+    for (int i = 0; i < 6; i++)
+        CHECK_CODE(reload(host, "counter", i % 2 ? "counter" : "counter_v2", &report, &error),
+                   BERTH_OK, &error);
+    CHECK_INT(count_of(history(host, "counter"), "\"generation\":"), 3);
+    CHECK_CODE(berth_host_rollback(host, "counter", 1, &report, &error), BERTH_NOT_FOUND, &error);
+    CHECK_CODE(berth_host_rollback(host, "counter", 0, &report, &error), BERTH_OK, &error);
+    berth_host_free(host);
+    options.history = 0;
+    host = berth_test_host(&options);
+    LOAD(host, "counter", "inline");
+    CHECK_CODE(reload(host, "counter", "counter_v2", &report, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_host_rollback(host, "counter", 0, &report, &error), BERTH_FAILED_PRECONDITION,
+               &error);
+    CHECK_CONTAINS(error.text, "history is 0");
+    berth_host_free(host);
+    options.history = 8;
+    options.history_bytes = 1; /* lines, but not one image */
+    host = berth_test_host(&options);
+    LOAD(host, "counter", "inline");
+    CHECK_CODE(reload(host, "counter", "counter_v2", &report, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_host_rollback(host, "counter", 0, &report, &error), BERTH_FAILED_PRECONDITION,
+               &error);
+    berth_host_free(host);
+}
+
+/* ---- Several at once ---- */
+
+static int reload_pair(berth_host *host, const char *asking, const char *answering,
+                       struct berth_reload_report reports[2], struct berth_error *error)
+{
+    const char *const names[] = { "answering", "asking" };
+    const struct berth_reload_options how[] = {
+        { .size = sizeof(how[0]), .file = berth_test_fixture(answering) },
+        { .size = sizeof(how[0]), .file = berth_test_fixture(asking) },
+    };
+    memset(reports, 0, 2 * sizeof(*reports));
+    reports[0].size = reports[1].size = sizeof(*reports);
+    return berth_host_reload_all(host, names, how, 2, reports, error);
+}
+
+static void both_sides_of_an_interface_change_together(const char *asking, const char *answering)
+{
+    berth_host *host = berth_test_host(NULL);
+    struct berth_reload_report reports[2];
+    struct berth_error error;
+
+    LOAD(host, "answering", answering);
+    LOAD(host, "asking", asking);
+    CHECK_CALL(host, "asking.ask", "[1.5]", "2");
+    for (size_t i = 0; i < 2; i++) { /* one alone does not fit the other */
+        const char *name = i ? "asking" : "answering";
+        CHECK_CODE(berth_host_reload(host, name,
+                                     berth_test_fixture(i ? "asking_next" : "answering_next"), NULL,
+                                     &error),
+                   BERTH_FAILED_PRECONDITION, &error);
+        CHECK_CONTAINS(error.text, "answering");
+    }
+    CHECK_CODE(reload_pair(host, "asking_next", "answering", reports, &error),
+               BERTH_FAILED_PRECONDITION, &error);
+    CHECK_CALL(host, "asking.ask", "[1.5]", "2");
+    CHECK_CODE(reload_pair(host, "asking_next", "answering_next", reports, &error), BERTH_OK,
+               &error);
+    CHECK_STR(reports[0].step, "done");
+    CHECK_CONTAINS(reports[0].to, "answering@2.0.0#");
+    CHECK_CONTAINS(reports[1].to, "asking@2.0.0#");
+    CHECK_CALL(host, "asking.ask", "[1.5]", "3");
+    CHECK_CODE(reload_pair(host, "asking", "answering", reports, &error), BERTH_OK, &error);
+    CHECK_CALL(host, "asking.ask", "[1.5]", "2");
+    berth_host_free(host);
+}
+
+static void groups_are_all_or_none(void)
+{
+    static const char *const names[] = { "counter", "counter" };
+    berth_host *host = berth_test_host(NULL);
+    struct berth_error error;
+
+    both_sides_of_an_interface_change_together("inline", "inline");
+    if (place(1)) {
+        both_sides_of_an_interface_change_together("process", "inline");
+        both_sides_of_an_interface_change_together("inline", "process");
+    }
+    LOAD(host, "counter", "inline");
+    CHECK_CODE(berth_host_reload_all(host, names, NULL, 2, NULL, &error), BERTH_INVALID_ARGUMENT,
+               &error);
+    CHECK_CONTAINS(error.text, "twice");
+    /* the second one fails when the first has its state already */
+    berth_test_load_as(host, "counter", "other", "inline");
+    const char *const two[] = { "other", "counter" };
+    const struct berth_reload_options how[] = {
+        { .size = sizeof(how[0]), .file = berth_test_fixture("counter_v2") },
+        { .size = sizeof(how[0]), .file = berth_test_fixture("bad_restore") },
+    };
+    CHECK_CALL(host, "other.add", "[7]", "7");
+    CHECK_CALL(host, "counter.add", "[8]", "8");
+    CHECK_CODE(berth_host_reload_all(host, two, how, 2, NULL, &error), BERTH_DATA_LOSS, &error);
+    CHECK_CONTAINS(error.text, "counter, in handover: ");
+    CHECK_CALL(host, "other.add", "[1]", "8");
+    CHECK_CALL(host, "counter.add", "[1]", "9");
+    CHECK_STR(berth_test_module(host, "other", "version"), "1.0.0");
+    berth_host_free(host);
+}
+
+/* ---- Inside of itself ---- */
+
+static berth_host *app_host;
+static bool app_inside, app_go; /* atomic */
+
+/* The application, which holds the returner's call until it may come back. */
+BERTH_MODULE("app", "1.0.0", "Where the returner goes.");
+BERTH_PARALLEL;
+BERTH_IMPORT(u64, returner, who);
+BERTH_EXPORT(u64, through, "Waits, and calls returner.who by a link and by name.")
+{
+    struct berth_value by_name = { 0 };
+    __atomic_store_n(&app_inside, true, __ATOMIC_RELEASE);
+    while (!__atomic_load_n(&app_go, __ATOMIC_ACQUIRE))
+        berth_test_pause(1);
+    uint64_t by_link = returner_who(ctx);
+    CHECK_INT(berth_call(ctx, "returner.who", NULL, 0, &by_name), BERTH_OK);
+    CHECK_INT(by_name.as.u64, by_link);
+    return by_link;
+}
+
+static void *go_out(void *result)
+{
+    *(const char **)result = CALL(app_host, "returner.out", "[]");
+    return NULL;
+}
+
+static void *reload_returner(void *report)
+{
+    struct berth_error error;
+    CHECK_CODE(reload(app_host, "returner", NULL, report, &error), BERTH_OK, &error);
+    return NULL;
+}
+
+static void leave_in_the_old_one(const char *placement, bool stateful)
+{
+    struct berth_reload_report report;
+    struct berth_error error;
+    const char *result = "";
+    pthread_t caller, reloader;
+
+    app_inside = app_go = false;
+    app_host = berth_test_host(NULL);
+    CHECK_CODE(berth_host_provide(app_host, &berth_entry, &error), BERTH_OK, &error);
+    LOAD(app_host, stateful ? "returner_state" : "returner", placement);
+    CHECK_CALL(app_host, "returner.set", "[1]", "null");
+    REQUIRE(pthread_create(&caller, NULL, go_out, &result) == 0);
+    EVENTUALLY(__atomic_load_n(&app_inside, __ATOMIC_ACQUIRE));
+    REQUIRE(pthread_create(&reloader, NULL, reload_returner, &report) == 0);
+    if (stateful) { /* it waits for the call, which must not wait for it */
+        berth_test_pause(30);
+    } else {
+        EVENTUALLY(!strcmp(berth_test_module(app_host, "returner", "generation"), "2"));
+        CHECK_CALL(app_host, "returner.who", "[]", "0"); /* others are in the new one */
+        CHECK_CALL(app_host, "returner.set", "[2]", "null");
+    }
+    __atomic_store_n(&app_go, true, __ATOMIC_RELEASE);
+    pthread_join(caller, NULL);
+    pthread_join(reloader, NULL);
+    CHECK_STR(result, "1");
+    CHECK_INT(report.in_flight, stateful ? 0 : 1);
+    CHECK_INT(report.drained, report.in_flight);
+    CHECK_INT(report.unmapped || report.kept[0], 1);
+    CHECK_CALL(app_host, "returner.who", "[]", stateful ? "1" : "2");
+    CHECK_CALL(app_host, "returner.out", "[]", stateful ? "1" : "2"); /* by its link, too */
+    berth_host_free(app_host);
+}
+
+static void who_comes_back_stays_in_the_old_one(void)
+{
+    for (size_t i = 0; i < 2; i++)
+        for (int stateful = 0; stateful < 2 && place(i); stateful++)
+            leave_in_the_old_one(placements[i], stateful);
+}
+
+static void a_module_reloads_itself(void)
+{
+    berth_host *host = berth_test_host(NULL);
+
+    for (size_t i = 0; i < 2; i++) {
+        struct berth_error error;
+        if (!place(i))
+            continue;
+        LOAD(host, "phoenix", placements[i]);
+        CHECK_CONTAINS(CALL(host, "phoenix.rise", "[]"), "\"step\":\"queued\",\"from\":"
+                                                         "\"phoenix@1.0.0#");
+        UNTIL(host, !strcmp(berth_test_module(host, "phoenix", "generation"), i ? "4" : "2"));
+        CHECK_CONTAINS(CALL(host, "phoenix.rise", "[\"/no/such/file\"]"), "queued");
+        UNTIL(host, strstr(berth_test_log(), "/no/such/file") != NULL);
+        CHECK_CODE(berth_host_unload(host, "phoenix", &error), BERTH_OK, &error);
+    }
+    LOAD(host, "phoenix", "inline");
+    CHECK_CONTAINS(CALL(host, "phoenix.rise", "[]"), "queued"); /* perhaps the end comes first */
+    berth_host_free(host);
+}
+
+static const struct berth_test tests[] = {
+    { "the_report_accounts_for_what_was_inside", the_report_accounts_for_what_was_inside },
+    { "a_refusal_says_which_step_and_why", a_refusal_says_which_step_and_why },
+    { "a_lost_call_is_counted", a_lost_call_is_counted },
+    { "a_dry_run_changes_nothing", a_dry_run_changes_nothing },
+    { "callers_adapt", callers_adapt },
+    { "a_state_that_cannot_be_read_is_refused_at_once",
+      a_state_that_cannot_be_read_is_refused_at_once },
+    { "a_state_is_taken_out_and_put_in", a_state_is_taken_out_and_put_in },
+    { "a_rollback_goes_back", a_rollback_goes_back },
+    { "a_rollback_that_cannot_read_the_state_is_refused",
+      a_rollback_that_cannot_read_the_state_is_refused },
+    { "the_history_is_bounded", the_history_is_bounded },
+    { "groups_are_all_or_none", groups_are_all_or_none },
+    { "who_comes_back_stays_in_the_old_one", who_comes_back_stays_in_the_old_one },
+    { "a_module_reloads_itself", a_module_reloads_itself },
+};
+
+int main(int argc, char **argv)
+{
+    return berth_suite_main("reload", tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
