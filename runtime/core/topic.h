@@ -9,8 +9,8 @@
 
 /*
  * next's publishers and subscriptions take the place of old's (NULL: none). check says whether the
- * types agree with everybody else's, but for modules that are being replaced as well; prepare takes the memory that it needs, into next; switch
- * cannot fail.
+ * types agree with everybody else's, but for modules that are being replaced as well; prepare takes
+ * the memory that it needs, into next; switch cannot fail.
  */
 int berth_topics_check(struct berth_generation *next, const struct berth_generation *old,
                        struct berth_error *error);

@@ -103,7 +103,7 @@ _berth_operand()
         ((COMP_CWORD == 2)) && _berth_from "$(_berth_changeable)" || _berth_from "inline process"
         ;;
     log | stats) _berth_from "$(_berth_modules)" ;;
-    unload) _berth_from "$(_berth_changeable)" ;;
+    unload | rollback | history | snapshot) _berth_from "$(_berth_changeable)" ;;
     reload)
         [[ $word == */* || $word == .* ]] || _berth_from "$(_berth_changeable)"
         ((${#COMPREPLY[@]})) || _berth_module_files
@@ -117,7 +117,7 @@ _berth_operand()
     esac
 }
 
-_berth_commands="show call run list load unload reload move reconfigure publish subscribe events stats log check help"
+_berth_commands="show call run list load unload reload rollback history snapshot move reconfigure publish subscribe events stats log check help"
 
 _berth()
 {
@@ -125,7 +125,10 @@ _berth()
     local host="--host --socket --timeout --json --help"
     local -A options=(
         [list]=$host [publish]=$host [reconfigure]=$host [move]=$host
-        [reload]="--option --options $host"
+        [reload]="--dry-run --option --options $host"
+        [rollback]="--to $host"
+        [history]=$host
+        [snapshot]="--save --restore $host"
         [show]="--path $host"
         [call]="--with --path --args $host"
         [run]="--name --socket --no-control --log --crash-record --config --learn --path --help"
@@ -145,11 +148,11 @@ _berth()
     fi
     case $before in
     --with) _berth_module_files ;;
-    --socket | --path | --config | --log | --crash-record) _berth_files ;;
+    --socket | --path | --config | --log | --crash-record | --save | --restore) _berth_files ;;
     --placement) _berth_from "inline process" ;;
     --level) _berth_from "error warning info debug" ;;
     --set) _berth_from "error warning info debug default" ;;
-    --host | --name | --timeout | --args | --as | --option | --options | --count) ;;
+    --host | --name | --timeout | --args | --as | --option | --options | --count | --to) ;;
     *)
         if [[ $word == -* ]]; then
             _berth_from "${options[$command]-}"

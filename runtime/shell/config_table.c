@@ -64,6 +64,11 @@ static const struct berth_config_key limit_keys[] = {
     { "stop_timeout", BERTH_CONFIG_DURATION, INTO(berth_host_options, stop_timeout_ns),
       "How long an unload, a reload, or the end of the host waits for calls to end.",
       MILLISECOND, YEAR, NULL, NULL },
+    { "history", BERTH_CONFIG_COUNT, INTO(berth_host_options, history),
+      "Generations that are remembered with their images, of each module. Default: 8.",
+      0, 1000, NULL, NULL },
+    { "history_bytes", BERTH_CONFIG_SIZE, INTO(berth_host_options, history_bytes),
+      "Bytes of all these images. Default: 64MiB.", KIB, GIB, NULL, NULL },
 };
 static const struct berth_config_object limits = KEYS(berth_host_options, limit_keys);
 

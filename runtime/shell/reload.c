@@ -9,8 +9,11 @@
 struct reload {
     struct berth_remote remote;
     struct berth_given given;
+    bool dry;
     const char *module;
     char file[PATH_MAX]; /* or "" */
+    char **pairs;        /* or NAME=FILE, NAME=FILE … */
+    int count;
 };
 
 /* The file that the module was loaded from; "" for one that has none, or is not there. */
@@ -52,11 +55,66 @@ static int ask(struct reload *reload)
     if (*reload->file)
         berth_params_text(&params, "file", reload->file);
     int status = add_options(reload, &params);
+    if (reload->dry)
+        berth_params_piece(&params, "dry_run", (struct berth_piece){ "true", 4 });
     berth_params_end(&params);
     if (status == BERTH_EXIT_OK)
         return berth_report_ask(&reload->remote, "host.reload", reload->module, &params);
     berth_buffer_deinit(&params);
     return status;
+}
+
+/* All of them in one request. The words have been looked at. */
+static int ask_all(struct reload *reload)
+{
+    struct berth_buffer params, list, one;
+
+    berth_buffer_init(&list, 0);
+    for (int i = 0; i < reload->count; i++) {
+        char *file = strchr(reload->pairs[i], '=');
+        char path[PATH_MAX] = "";
+        struct berth_error error;
+        *file = '\0';
+        if (file[1] && berth_place_absolute(file + 1, path, &error) != BERTH_OK) {
+            berth_buffer_deinit(&list);
+            return berth_remote_fail(&reload->remote, &error);
+        }
+        berth_params_begin(&one);
+        berth_params_text(&one, "module", reload->pairs[i]);
+        if (*path)
+            berth_params_text(&one, "file", path);
+        berth_params_end(&one);
+        berth_buffer_text(&list, i ? "," : "[");
+        berth_buffer_append(&list, one.data, one.size);
+        list.failed |= one.failed;
+        berth_buffer_deinit(&one);
+    }
+    berth_buffer_text(&list, "]");
+    berth_params_begin(&params);
+    berth_params_piece(&params, "modules", (struct berth_piece){ list.data, list.size });
+    params.failed |= list.failed;
+    if (reload->dry)
+        berth_params_piece(&params, "dry_run", (struct berth_piece){ "true", 4 });
+    berth_params_end(&params);
+    berth_buffer_deinit(&list);
+    return berth_report_ask(&reload->remote, "host.reload_all", NULL, &params);
+}
+
+/* NAME=FILE, NAME=: several modules in one transaction. */
+static void read_pairs(struct reload *reload, int count, char **words)
+{
+    struct berth_options *options = &reload->remote.options;
+
+    reload->pairs = words;
+    reload->count = count;
+    if (reload->given.count || reload->given.json)
+        berth_options_problem(options, "values for options go with one module at a time");
+    for (int i = 0; i < count; i++) {
+        berth_remote_check_text(&reload->remote, "NAME=FILE", words[i]);
+        if (!strchr(words[i], '='))
+            berth_options_problem(options, "%s: write NAME=FILE for each of several modules",
+                                  words[i]);
+    }
 }
 
 static void read_words(struct reload *reload, int argc, char **argv)
@@ -66,10 +124,19 @@ static void read_words(struct reload *reload, int argc, char **argv)
     int option;
 
     while ((option = berth_remote_next(&reload->remote, argc, argv)) != -1)
-        berth_given_read(&reload->given, option, optarg);
+        if (option == 'n')
+            reload->dry = true;
+        else
+            berth_given_read(&reload->given, option, optarg);
+    if (argc > optind && strchr(argv[optind], '=')) {
+        read_pairs(reload, argc - optind, argv + optind);
+        return;
+    }
     reload->module = argv[optind];
     if (argc == optind || argc - optind > 2)
-        berth_options_problem(options, optind == argc ? "NAME is missing" : "one module at a time");
+        berth_options_problem(options, optind == argc
+                                           ? "NAME is missing"
+                                           : "one module at a time, or NAME=FILE for each");
     else
         berth_remote_check_text(&reload->remote, "NAME", reload->module);
     if (argc - optind == 2 &&
@@ -80,7 +147,12 @@ static void read_words(struct reload *reload, int argc, char **argv)
 
 static int run(int argc, char **argv)
 {
-    static const struct option known[] = { BERTH_GIVEN_OPTIONS, BERTH_REMOTE_OPTIONS, { 0 } };
+    static const struct option known[] = {
+        { "dry-run", no_argument, NULL, 'n' },
+        BERTH_GIVEN_OPTIONS,
+        BERTH_REMOTE_OPTIONS,
+        { 0 },
+    };
     struct reload reload = {
         .remote = { .options = { .command = &berth_command_reload, .known = known } },
     };
@@ -91,7 +163,7 @@ static int run(int argc, char **argv)
     read_words(&reload, argc, argv);
     if (!berth_options_end(&reload.remote.options, &status) &&
         berth_remote_open(&reload.remote, &status)) {
-        status = ask(&reload);
+        status = reload.count ? ask_all(&reload) : ask(&reload);
         berth_remote_close(&reload.remote);
     }
     berth_given_deinit(&reload.given);
@@ -100,12 +172,17 @@ static int run(int argc, char **argv)
 
 const struct berth_command berth_command_reload = {
     .name = "reload",
-    .synopsis = "NAME [FILE] " BERTH_GIVEN_SYNOPSIS "\n"
+    .synopsis = "NAME [FILE] [--dry-run] " BERTH_GIVEN_SYNOPSIS "\n"
+                "           " BERTH_REMOTE_SYNOPSIS "\n"
+                "berth reload NAME=[FILE]... [--dry-run]\n"
                 "           " BERTH_REMOTE_SYNOPSIS,
     .help = "Replaces a module of a running host while everything else goes on.\n"
             "\n"
-            "FILE is the new code; else it is read again from where it was loaded.\n"
-            "\n" BERTH_GIVEN_HELP BERTH_REMOTE_HELP "  --json         prints the report as JSON\n"
+            "FILE is the new code; else it is read again from where it was loaded. With\n"
+            "NAME=FILE for each, several modules are replaced at once, all or none.\n"
+            "\n"
+            "  --dry-run      only as far as no code of it runs: is it possible?\n" BERTH_GIVEN_HELP
+                BERTH_REMOTE_HELP "  --json         prints the report as JSON\n"
             "\n"
             "Without values its options stay as they are; with some, the others are at\n"
             "their defaults, and --options {} has all of them there.\n" BERTH_GIVEN_HELP_VALUES "\n"
@@ -115,6 +192,8 @@ const struct berth_command berth_command_reload = {
             "\n"
             "Examples:\n"
             "  berth reload greet\n"
-            "  berth reload greet ./greet.so\n",
+            "  berth reload greet ./greet.so\n"
+            "  berth reload greet ./greet.so --dry-run\n"
+            "  berth reload greet=./greet.so math=./math.so\n",
     .run = run,
 };

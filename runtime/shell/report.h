@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* What host.reload and host.move tell, in words. */
+/* What host.reload, and others that end in a reload, tell: in words. */
 #ifndef RUNTIME_SHELL_REPORT_H
 #define RUNTIME_SHELL_REPORT_H
 
 #include "runtime/shell/remote.h"
 
-/* Asks for it, and prints the report, or the failure. params is taken. Returns an exit status. */
+/*
+ * Asks for it, and prints the report, or reports, or the failure. module NULL: of several. params
+ * is taken. Returns an exit status.
+ */
 int berth_report_ask(struct berth_remote *remote, const char *method, const char *module,
                      struct berth_buffer *params);
 

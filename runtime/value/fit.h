@@ -16,7 +16,7 @@ enum berth_fit {
 
 /* identity: of the signature that the caller knows. */
 enum berth_fit berth_signature_fit(const char *identity, const struct berth_signature *signature);
-/* Whether all parameters from number `given` on are optional, so that a caller may leave them out. */
+/* Whether all parameters from number `given` on are optional: a caller may leave them out. */
 bool berth_signature_omits(const struct berth_signature *signature, size_t given);
 /* What stands for an argument that is left out: the value of any optional that is absent. */
 const void *berth_argument_absent(void);

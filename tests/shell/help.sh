@@ -37,7 +37,8 @@ check "a full disk is an error" 1 "" "berth: resource_exhausted: cannot write th
 
 # ---- Examples ----
 
-cp "$modules"/{math,greet,publisher,logger}.so .
+cp "$modules"/{math,greet,publisher,logger,counter}.so .
+cp greet.so greet_other.so && echo >>greet_other.so # another image
 echo World >name.txt
 echo '{"modules": {"greet": {"file": "./greet.so"}}}' >berth.conf
 mkdir bin && printf '#!/bin/sh\nexec "%s" "$@"\n' "$berth" >bin/berth && chmod +x bin/berth
@@ -83,6 +84,8 @@ run_example()
         [[ $line == *reconfigure* ]] && loaded=(--config berth.conf)
         host_begin "${loaded[@]}"
         [[ $line == berth\ log* ]] && "$berth" load logger.so --as greet
+        [[ $line == *rollback* ]] && "$berth" reload greet ./greet_other.so
+        [[ $line == *snapshot* ]] && "$berth" load counter.so && "$berth" snapshot counter --save counter.state
     fi
     if [[ $line == *berth\ subscribe* || $line == *--follow* || $line == *--watch* ||
         ($line == berth\ log* && $line != *--set*) ]]; then

@@ -121,7 +121,7 @@ fails "the host itself stays" 1 "berth: *host*" unload host
 
 berth reload counter
 tap_run "reload tells what happened" grep -qE '^counter@1\.0\.0#1 -> counter@1\.0\.0#2 in [0-9]+\.[0-9]{3} ms$' out
-tap_run "with calls and state" test "$status" = 0 -a "$(sed '1d; /stays mapped/d' out)" = "  0 calls inside at the switch, 0 calls waited
+tap_run "with calls and state" test "$status" = 0 -a "$(sed '1d; /stays mapped/d' out)" = "  0 calls inside at the switch, 0 calls waited, 0 dropped
   8 bytes of state (version 1) handed over"
 berth reload counter counter_v2.so --json
 tap_run "reload --json" grep -q '^{.*"to":"counter@1.1.0#3".*}$' out
