@@ -362,13 +362,13 @@ struct berth_host {
     struct berth_list subscriptions;
     size_t log_readers; /* of them, that match host.log; changed under topic_lock, atomic */
     size_t promised; /* room that each topic keeps for a load's or reload's own; under topic_lock */
-    struct berth_list bound;       /* edges of BERTH_BOUND */
-    struct berth_list generations; /* all of them: current, being made, draining, kept */
-    size_t draining;               /* how many of them are; under admin */
-    struct berth_timer reap_timer; /* looks whether they can go */
-    struct berth_list history;     /* what modules were before: reload/history.h; under admin */
-    struct berth_list queued;      /* reloads that wait for a chain: reload/queue.h; under lock */
-    int64_t reap_delay;            /* before the next look; under admin */
+    struct berth_list bound;          /* edges of BERTH_BOUND */
+    struct berth_list generations;    /* all of them: current, being made, draining, kept */
+    size_t draining;                  /* how many of them are; under admin */
+    struct berth_timer reap_timer;    /* looks whether they can go */
+    struct berth_list history;        /* what modules were before: reload/history.h; under admin */
+    struct berth_list queued_reloads; /* that wait for a chain: reload/queue.h; under lock */
+    int64_t reap_delay;               /* before the next look; under admin */
     struct berth_idmap handles, alarms, app_subscriptions;
     int own_log_level; /* of the host's own lines, as berth_module.log_level; atomic */
     pthread_mutex_t room_lock;

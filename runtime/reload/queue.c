@@ -72,7 +72,7 @@ int berth_queue_add(const berth_ctx *ctx, struct berth_module *module, void (*ru
     pthread_mutex_lock(&host->lock);
     int code = berth_timer_add(host->loop, &queued->timer, berth_now() + queued->pause, error);
     if (code == BERTH_OK)
-        berth_list_append(&host->queued, &queued->link);
+        berth_list_append(&host->queued_reloads, &queued->link);
     pthread_mutex_unlock(&host->lock);
     if (code != BERTH_OK)
         berth_free(queued);
@@ -81,7 +81,7 @@ int berth_queue_add(const berth_ctx *ctx, struct berth_module *module, void (*ru
 
 void berth_queue_drop(struct berth_host *host)
 {
-    berth_list_each_safe(&host->queued, link) {
+    berth_list_each_safe(&host->queued_reloads, link) {
         struct queued *queued = berth_container(link, struct queued, link);
         berth_timer_remove(&queued->timer);
         berth_list_remove(&queued->link);

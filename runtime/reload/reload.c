@@ -98,8 +98,8 @@ static void shut(struct berth_replacement *one)
 {
     struct berth_module *module = one->module;
     pthread_mutex_lock(&module->host->lock);
-    module->waited = 0;
-    module->longest_wait = 0;
+    __atomic_store_n(&module->waited, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&module->longest_wait, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&module->swap_began, berth_now(), __ATOMIC_RELAXED);
     module->swapping = true;
     module->swap_chain = berth_block(one->admin)->chain;
