@@ -352,6 +352,26 @@ BERTH_PUBLIC void berth_host_count_all(berth_host *host, bool all);
 BERTH_PUBLIC int berth_manifest_read(const char *file, char **ret_json, char **ret_text,
                                      struct berth_error *error);
 
+/*
+ * All that can be said of a file before it is loaded: errors (it cannot be loaded, or calls of it
+ * would go astray), warnings (it may harm others, or not be replaced) and notes, as JSON and as
+ * `berth doctor` prints them; berth-doctor(1) has the schema. Reads the file and the libraries that
+ * it needs; no code of them runs. That the file is bad, or not there, is one of the errors told.
+ *   since 0.1
+ */
+struct berth_doctor_options {
+    size_t size; /* sizeof(struct berth_doctor_options) */
+    /* an application's program, whose exported names come before a module's own; default: this */
+    const char *program;
+};
+struct berth_doctor_report {
+    size_t size; /* sizeof(struct berth_doctor_report), set by the caller */
+    size_t errors, warnings, notes;
+    char *json, *text; /* the caller's to berth_free() */
+};
+BERTH_PUBLIC int berth_doctor(const char *file, const struct berth_doctor_options *options,
+                              struct berth_doctor_report *report, struct berth_error *error);
+
 /* ---- permissions ---------------------------------------------------------------------------- */
 
 /*

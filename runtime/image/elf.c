@@ -3,6 +3,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/image/elf_view.h"
+#include "runtime/image/risk.h"
 
 #include <string.h>
 
@@ -225,6 +226,8 @@ static int read_dynamic(const struct berth_elf_view *view, struct berth_arena *a
     elf->text_relocations = (flags & DF_TEXTREL) || view->has[BERTH_DT_TEXTREL];
     elf->now = (flags & DF_BIND_NOW) || (flags_1 & DF_1_NOW) || view->has[BERTH_DT_BIND_NOW];
     elf->symbolic = (flags & DF_SYMBOLIC) || view->has[BERTH_DT_SYMBOLIC];
+    elf->constructors = view->value[BERTH_DT_INIT_ARRAYSZ] / sizeof(Elf64_Addr);
+    elf->destructors = view->value[BERTH_DT_FINI_ARRAYSZ] / sizeof(Elf64_Addr);
 
     int code = read_string(view, BERTH_DT_SONAME, &elf->soname, error);
     if (!code)
@@ -238,15 +241,32 @@ static int read_dynamic(const struct berth_elf_view *view, struct berth_arena *a
 
 /* ---- Symbols ---- */
 
-static int scan_symbols(const struct berth_elf_view *view, struct berth_elf *elf,
-                        struct berth_error *error)
+/* Each once, whatever the file says. */
+static void note_risk(struct berth_elf *elf, const char *name)
 {
+    const struct berth_risk *risk = berth_risk_find(name);
+
+    for (size_t i = 0; i < elf->risk_count; i++)
+        if (elf->risks[i] == risk)
+            return;
+    if (risk && elf->risk_count < BERTH_RISKS_MAX)
+        elf->risks[elf->risk_count++] = risk;
+}
+
+static int scan_symbols(const struct berth_elf_view *view, struct berth_arena *arena,
+                        struct berth_elf *elf, struct berth_error *error)
+{
+    elf->risks = berth_arena_alloc(arena, BERTH_RISKS_MAX * sizeof(*elf->risks));
+    if (!elf->risks)
+        return berth_error_nomem(error);
     for (uint64_t i = 1; i < view->symbol_count; i++) {
         Elf64_Sym symbol = berth_elf_symbol(view, i);
         const char *name = berth_elf_string(view, symbol.st_name);
         if (!name)
             return berth_elf_damaged(error, "symbol %llu has a name out of range",
                                      (unsigned long long)i);
+        if (symbol.st_shndx == SHN_UNDEF)
+            note_risk(elf, name);
         elf->has_unique |= ELF64_ST_BIND(symbol.st_info) == STB_GNU_UNIQUE;
         /* A hidden one is there for the linker only. */
         if (symbol.st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol.st_info) == STT_OBJECT &&
@@ -272,7 +292,7 @@ int berth_elf_read(const void *bytes, size_t size, struct berth_arena *arena,
     if (!code)
         code = read_dynamic(&view, arena, elf, error);
     if (!code)
-        code = scan_symbols(&view, elf, error);
+        code = scan_symbols(&view, arena, elf, error);
     if (!code)
         code = read_records(&view, arena, elf, error);
     if (!code) {

@@ -14,6 +14,8 @@ struct berth_elf_segment { /* what is loaded: [low, high), unrelocated */
     bool writable, executable;
 };
 
+struct berth_risk;
+
 struct berth_elf {
     uint16_t machine;
     uint64_t low, high;                   /* virtual addresses of what is loaded */
@@ -27,6 +29,9 @@ struct berth_elf {
     uint64_t tls_size;
     uint64_t entry;    /* address of the symbol berth_entry, 0 when there is none */
     char build_id[64]; /* in hexadecimal digits, perhaps cut; "" when there is none */
+    uint64_t constructors, destructors; /* how many, those of the compiler included */
+    size_t risk_count;
+    const struct berth_risk **risks; /* functions that it imports; static (risk.h) */
 };
 
 /*

@@ -109,8 +109,8 @@ static int read_open_file(int fd, unsigned char **ret_bytes, size_t *ret_size,
     return BERTH_OK;
 }
 
-static int read_file(const char *file, unsigned char **ret_bytes, size_t *ret_size,
-                     struct berth_error *error)
+int berth_image_read_bytes(const char *file, unsigned char **ret_bytes, size_t *ret_size,
+                           struct berth_error *error)
 {
     /*
      * O_NONBLOCK: opening a FIFO must not wait for its writer. Links are followed, as users
@@ -151,17 +151,17 @@ static int keep_elf(struct berth_image *image, const struct berth_elf *elf,
     kept->rpath = keep_string(arena, elf->rpath, &ok);
     kept->segments =
         berth_arena_copy(arena, elf->segments, elf->segment_count * sizeof(*elf->segments));
+    kept->risks = berth_arena_copy(arena, elf->risks, elf->risk_count * sizeof(*elf->risks));
     kept->needed = berth_arena_alloc(arena, elf->needed_count * sizeof(*elf->needed));
     for (size_t i = 0; kept->needed && i < elf->needed_count; i++)
         kept->needed[i] = keep_string(arena, elf->needed[i], &ok);
-    if (!ok || !kept->segments || !kept->needed)
+    if (!ok || !kept->segments || !kept->needed || !kept->risks)
         return berth_error_nomem(error);
     image->elf = kept;
     return BERTH_OK;
 }
 
-/* The table must be loaded, in whole. */
-static int check_entry(const struct berth_elf *elf, struct berth_error *error)
+int berth_image_check_entry(const struct berth_elf *elf, struct berth_error *error)
 {
     if (!elf->entry)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT,
@@ -188,7 +188,7 @@ static int examine(struct berth_image *image, const void *bytes, size_t size,
     if (!code)
         code = berth_manifest_new(elf->records, elf->record_count, &image->manifest, error);
     if (!code)
-        code = check_entry(elf, error);
+        code = berth_image_check_entry(elf, error);
     if (!code)
         code = keep_elf(image, elf, error);
     berth_arena_deinit(&arena);
@@ -269,7 +269,7 @@ static int read_image(const char *file, int fd, unsigned generation, bool copy,
     int code = berth_image_new(file, &image, error);
     if (code)
         return code;
-    code = fd < 0 ? read_file(image->file, &bytes, &size, error)
+    code = fd < 0 ? berth_image_read_bytes(image->file, &bytes, &size, error)
                   : read_open_file(fd, &bytes, &size, error);
     if (!code)
         code = examine(image, bytes, size, error);

@@ -107,5 +107,10 @@ void berth_image_free(struct berth_image *image);
 
 /* For this floor: an image of nothing yet. NULL for the application. */
 int berth_image_new(const char *file, struct berth_image **ret_image, struct berth_error *error);
+/* For this floor: berth_entry must be there, and be loaded in whole. */
+int berth_image_check_entry(const struct berth_elf *elf, struct berth_error *error);
+/* For this floor: all of a regular file, within BERTH_IMAGE_SIZE_MAX, to be berth_free()d. */
+int berth_image_read_bytes(const char *file, unsigned char **ret_bytes, size_t *ret_size,
+                           struct berth_error *error);
 
 #endif

@@ -5,15 +5,17 @@
 #include "runtime/base/error.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/pool.h"
+#include "runtime/image/library.h"
 #include "runtime/image/links.h"
+#include "runtime/image/origin.h"
 
 #include <dlfcn.h>
+#include <gnu/lib-names.h>
 #include <limits.h>
 #include <link.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/auxv.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -86,77 +88,6 @@ static int find_path(const struct berth_image *image, char path[PATH_SIZE],
 
 /* ---- Libraries beside the module ---- */
 
-/* $NAME or ${NAME} at text: its length, or 0. */
-static size_t token_length(const char *text, const char *name)
-{
-    size_t length = strlen(name);
-
-    if (text[0] != '$')
-        return 0;
-    if (text[1] == '{')
-        return strncmp(text + 2, name, length) == 0 && text[2 + length] == '}' ? length + 3 : 0;
-    return strncmp(text + 1, name, length) == 0 ? length + 1 : 0;
-}
-
-/* Appends length bytes, as far as there is room. */
-static void put(char *path, size_t size, const char *text, size_t length)
-{
-    size_t used = strlen(path), room = size - 1 - used;
-
-    if (length > room)
-        length = room;
-    memcpy(path + used, text, length);
-    path[used + length] = '\0';
-}
-
-static void put_directory_of(char *path, size_t size, const char *file)
-{
-    const char *slash = strrchr(file, '/');
-    put(path, size, file, slash ? (size_t)(slash - file) : 0);
-}
-
-/* One element of a search path, with the loader's tokens replaced as it does. */
-static void expand(const char *element, size_t length, const char *file, char *path, size_t size)
-{
-#if defined __x86_64__
-    static const char lib[] = "lib/x86_64-linux-gnu";
-#else
-    static const char lib[] = "lib/aarch64-linux-gnu";
-#endif
-    size_t skip;
-
-    path[0] = '\0';
-    for (const char *p = element; p < element + length; p += skip) {
-        if ((skip = token_length(p, "ORIGIN"))) {
-            put_directory_of(path, size, file);
-        } else if ((skip = token_length(p, "LIB"))) {
-            put(path, size, lib, sizeof(lib) - 1);
-        } else if ((skip = token_length(p, "PLATFORM"))) {
-            const char *platform = (const char *)getauxval(AT_PLATFORM);
-            put(path, size, platform ? platform : "", platform ? strlen(platform) : 0);
-        } else {
-            skip = 1;
-            put(path, size, p, 1);
-        }
-    }
-}
-
-/* Whether a library lies in a search path, relative to where file lies; then *path names it. */
-static bool search(const char *paths, const char *file, const char *library, char *path,
-                   size_t size)
-{
-    while (*paths) {
-        size_t length = strcspn(paths, ":");
-        expand(paths, length, file, path, size);
-        put(path, size, "/", 1);
-        put(path, size, library, strlen(library));
-        if (length && path[0] == '/' && strlen(path) < size - 1 && access(path, R_OK) == 0)
-            return true;
-        paths += length + (paths[length] == ':');
-    }
-    return false;
-}
-
 /* Where links lead to counts as well: that is where a package keeps what belongs together. */
 static bool find_library(const struct berth_image *image, const char *library, char *path,
                          size_t size)
@@ -164,10 +95,10 @@ static bool find_library(const struct berth_image *image, const char *library, c
     const struct berth_elf *elf = image->elf;
     const char *paths = elf->runpath ? elf->runpath : elf->rpath;
 
-    if (search(paths, image->file, library, path, size))
+    if (berth_origin_search(paths, image->file, library, path, size))
         return true;
     char real[PATH_MAX];
-    return realpath(image->file, real) && search(paths, real, library, path, size);
+    return realpath(image->file, real) && berth_origin_search(paths, real, library, path, size);
 }
 
 static int open_dependency(struct berth_image *image, const char *library,
@@ -215,6 +146,39 @@ static void close_dependencies(struct berth_image *image)
         dlclose(image->dependencies[--image->dependency_count]);
     berth_free(image->dependencies);
     image->dependencies = NULL;
+}
+
+/* ---- Where the loader looks ---- */
+
+/* Those of the C library itself, which has no path of its own. */
+int berth_loader_directories(struct berth_arena *arena, const char ***ret_directories,
+                             size_t *ret_count, struct berth_error *error)
+{
+    Dl_serinfo head, *info = NULL;
+    const char **directories = NULL;
+    void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+    size_t count = 0;
+    bool known = libc && dlinfo(libc, RTLD_DI_SERINFOSIZE, &head) == 0 &&
+                 (info = berth_malloc(head.dls_size)) != NULL;
+
+    if (known) {
+        *info = head;
+        known = dlinfo(libc, RTLD_DI_SERINFO, info) == 0;
+    }
+    if (known)
+        directories = berth_arena_alloc(arena, info->dls_cnt * sizeof(*directories));
+    for (size_t i = 0; directories && i < info->dls_cnt; i++) {
+        directories[count] = berth_arena_string(arena, info->dls_serpath[i].dls_name);
+        count += directories[count] != NULL;
+    }
+    berth_free(info);
+    if (libc)
+        dlclose(libc);
+    if (!directories)
+        return berth_error_set(error, BERTH_UNKNOWN, "the loader does not say where it looks");
+    *ret_directories = directories;
+    *ret_count = count;
+    return BERTH_OK;
 }
 
 /* ---- The loader's errors ---- */

@@ -112,12 +112,12 @@ _berth_operand()
         [[ $word == */* || $word == .* ]] || _berth_from "$(_berth_modules)"
         ((${#COMPREPLY[@]})) || _berth_module_files
         ;;
-    load | run) _berth_module_files ;;
+    doctor | load | run) _berth_module_files ;;
     check) _berth_files ;;
     esac
 }
 
-_berth_commands="show call run list load unload reload rollback history snapshot move reconfigure publish subscribe events stats log check help"
+_berth_commands="show call run list load unload reload rollback history snapshot move reconfigure publish subscribe events stats log check doctor help"
 
 _berth()
 {
@@ -133,6 +133,7 @@ _berth()
         [call]="--with --path --args $host"
         [run]="--name --socket --no-control --log --crash-record --config --learn --path --help"
         [check]="--path --schema --json --help"
+        [doctor]="--program --strict --json --help"
         [load]="--as --placement --option --options $host"
         [unload]="--force $host"
         [subscribe]="--count $host"
@@ -148,7 +149,7 @@ _berth()
     fi
     case $before in
     --with) _berth_module_files ;;
-    --socket | --path | --config | --log | --crash-record | --save | --restore) _berth_files ;;
+    --socket | --path | --config | --log | --crash-record | --program | --save | --restore) _berth_files ;;
     --placement) _berth_from "inline process" ;;
     --level) _berth_from "error warning info debug" ;;
     --set) _berth_from "error warning info debug default" ;;

@@ -6,16 +6,13 @@
 #include "runtime/shell/shell.h"
 
 const struct berth_command *const berth_commands[] = {
-    &berth_command_show,    &berth_command_call,
-    &berth_command_run,     &berth_command_list,
-    &berth_command_load,    &berth_command_unload,
-    &berth_command_reload,  &berth_command_rollback,
-    &berth_command_history, &berth_command_snapshot,
-    &berth_command_move,    &berth_command_reconfigure,
-    &berth_command_publish, &berth_command_subscribe,
-    &berth_command_events,  &berth_command_stats,
-    &berth_command_log,     &berth_command_check,
-    &berth_command_help,    NULL,
+    &berth_command_show,     &berth_command_call,      &berth_command_run,
+    &berth_command_list,     &berth_command_load,      &berth_command_unload,
+    &berth_command_reload,   &berth_command_rollback,  &berth_command_history,
+    &berth_command_snapshot, &berth_command_move,      &berth_command_reconfigure,
+    &berth_command_publish,  &berth_command_subscribe, &berth_command_events,
+    &berth_command_stats,    &berth_command_log,       &berth_command_check,
+    &berth_command_doctor,   &berth_command_help,      NULL,
 };
 
 int main(int argc, char **argv)

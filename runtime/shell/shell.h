@@ -23,6 +23,7 @@ struct berth_command {
 
 extern const struct berth_command berth_command_call;
 extern const struct berth_command berth_command_check;
+extern const struct berth_command berth_command_doctor;
 extern const struct berth_command berth_command_events;
 extern const struct berth_command berth_command_help;
 extern const struct berth_command berth_command_history;

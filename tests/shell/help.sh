@@ -46,7 +46,7 @@ mkdir bin && printf '#!/bin/sh\nexec "%s" "$@"\n' "$berth" >bin/berth && chmod +
 # asks_a_host LINE: it needs one that runs, as all do but these.
 asks_a_host()
 {
-    [[ ! $1 =~ berth\ (run|check|help|show\ [./-]) && $1 != *--with* ]]
+    [[ ! $1 =~ berth\ (run|check|doctor|help|show\ [./-]) && $1 != *--with* ]]
 }
 
 # run_until_seen LINE: with news until it ends by itself or, having printed something, by Ctrl-C.
