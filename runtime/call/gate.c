@@ -192,17 +192,34 @@ static int wait_inside(struct berth_gate *gate, struct berth_wait *wait, bool ow
 
 /* ---- the gate ---- */
 
+/* *ret_owner: it is the owner now, but has yet to take back a pass. */
+static bool enter(struct berth_gate *gate, const berth_ctx *ctx, bool *ret_owner)
+{
+    uint32_t chain = berth_block(ctx)->chain, nobody = 0;
+    if (pass_enter(gate, chain))
+        return true;
+    *ret_owner = !berth_gate_owned(gate, ctx) &&
+                 __atomic_compare_exchange_n(&gate->owner, &nobody, chain, 0, __ATOMIC_ACQUIRE,
+                                             __ATOMIC_RELAXED);
+    return *ret_owner && !pass_given(gate);
+}
+
+bool berth_gate_try(struct berth_gate *gate, const berth_ctx *ctx)
+{
+    bool owner = false;
+    if (enter(gate, ctx, &owner))
+        return true;
+    if (owner)
+        owner_leave(gate);
+    return false;
+}
+
 int berth_gate_lock(struct berth_gate *gate, const struct berth_gate_entry *entry,
                     struct berth_error *error)
 {
     const berth_ctx *ctx = entry->ctx;
-    uint32_t chain = berth_block(ctx)->chain, nobody = 0;
-    if (pass_enter(gate, chain))
-        return BERTH_OK;
-    bool owner = !berth_gate_owned(gate, ctx) &&
-                 __atomic_compare_exchange_n(&gate->owner, &nobody, chain, 0, __ATOMIC_ACQUIRE,
-                                             __ATOMIC_RELAXED);
-    if (owner && !pass_given(gate))
+    bool owner = false;
+    if (enter(gate, ctx, &owner))
         return BERTH_OK;
     struct berth_wait wait = {
         .ctx = ctx, .of = gate, .holder = holder, .target = entry->target, .patient = entry->patient

@@ -66,6 +66,8 @@ struct berth_gate_entry {
  */
 int berth_gate_lock(struct berth_gate *gate, const struct berth_gate_entry *entry,
                     struct berth_error *error);
+/* The same without waiting for anything; false: there was something to wait for. */
+bool berth_gate_try(struct berth_gate *gate, const berth_ctx *ctx);
 void berth_gate_unlock(struct berth_gate *gate, const berth_ctx *ctx);
 /* Whether the chain of ctx is inside. */
 bool berth_gate_owned(const struct berth_gate *gate, const berth_ctx *ctx);

@@ -228,6 +228,28 @@ berth_ctx *berth_thread_enter(struct berth_threads *set)
     return ctx;
 }
 
+/* Nothing is left of what was done at the base. */
+static void base_clear(struct berth_thread *thread)
+{
+    if (thread->faults)
+        faults_drop(thread, NULL);
+    if (berth_arena_mark(&thread->arena))
+        berth_arena_reset(&thread->arena);
+    thread->topic = "";
+    thread->echo = false;
+    __atomic_store_n(&thread->stopping, NULL, __ATOMIC_RELAXED);
+}
+
+void berth_thread_renew(berth_ctx *ctx)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    if (thread->faults)
+        faults_drop(thread, ctx);
+    thread->deadline = thread->scope->deadline;
+    if (ctx == berth_thread_base(thread))
+        base_clear(thread);
+}
+
 void berth_thread_leave(berth_ctx *ctx)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
@@ -242,12 +264,8 @@ void berth_thread_leave(berth_ctx *ctx)
     }
     __atomic_store_n(&ctx->frame, 0, __ATOMIC_RELEASE);
     if (ctx == berth_thread_base(thread)) {
-        faults_drop(thread, NULL);
-        berth_arena_reset(&thread->arena);
+        base_clear(thread);
         thread->deadline = INT64_MAX;
-        thread->topic = "";
-        thread->echo = false;
-        __atomic_store_n(&thread->stopping, NULL, __ATOMIC_RELAXED);
     }
 }
 

@@ -91,6 +91,8 @@ static inline berth_ctx *berth_thread_base(struct berth_thread *thread)
  */
 berth_ctx *berth_thread_enter(struct berth_threads *set);
 void berth_thread_leave(berth_ctx *ctx);
+/* As leave and enter, for the ctx of the newest enter, between two things that are done there. */
+void berth_thread_renew(berth_ctx *ctx);
 /* The deadline that a new one for ctx may not go beyond. */
 int64_t berth_thread_outer_deadline(const berth_ctx *ctx);
 /* The ctx of the innermost function that runs on the calling thread, or NULL. */

@@ -510,30 +510,10 @@ static void retry(struct berth_module *module, struct berth_mail *mail)
     retry_arm(module);
 }
 
-/* ---- a turn ---- */
+/* ---- turns ---- */
 
-/*
- * Takes the next mail for a turn; *ret_generation is whose turn it is (kept alive by ->turns), NULL
- * for the application's.
- */
-static struct berth_mail *turn_begin(struct berth_module *module,
-                                     struct berth_generation **ret_generation)
-{
-    struct berth_mail *mail = NULL;
-    pthread_mutex_lock(&module->mail_lock);
-    module->runner = pthread_self();
-    for (int i = BERTH_PRIORITIES; !module->paused && !mail && i > 0; i--)
-        mail = next_of(&module->boxes[i - 1]);
-    if (mail) {
-        take(module, mail);
-        __atomic_store_n(&mail->turn, BERTH_TURN_TAKEN, __ATOMIC_RELAXED);
-        *ret_generation = mail->generation ? mail->generation : module->current;
-        if (*ret_generation)
-            (*ret_generation)->turns++;
-    }
-    pthread_mutex_unlock(&module->mail_lock);
-    return mail;
-}
+#define BATCH    64    /* mails that are handled before other modules have their turn, */
+#define BATCH_NS 50000 /* if they do not take longer */
 
 /* What has become of a turn. */
 enum outcome {
@@ -543,27 +523,63 @@ enum outcome {
     AGAIN  /* it was not handled, and stays first */
 };
 
-static void turn_end(struct berth_module *module, struct berth_generation *generation,
-                     struct berth_mail *mail, enum outcome outcome)
+/* The turn that a mail has. generation: whose it is (kept alive by ->turns), or the application. */
+struct turn {
+    struct berth_mail *mail;
+    struct berth_generation *generation;
+    enum outcome outcome;
+};
+
+/* Takes the next mail. mail_lock held. */
+static void turn_begin(struct berth_module *module, struct turn *turn)
 {
-    pthread_mutex_lock(&module->mail_lock);
-    if (generation)
-        generation->turns--;
+    struct berth_mail *mail = NULL;
+    for (int i = BERTH_PRIORITIES; !module->paused && !mail && i > 0; i--)
+        mail = next_of(&module->boxes[i - 1]);
+    turn->mail = mail;
+    if (!mail)
+        return;
+    take(module, mail);
+    __atomic_store_n(&mail->turn, BERTH_TURN_TAKEN, __ATOMIC_RELAXED);
+    turn->generation = mail->generation ? mail->generation : module->current;
+    if (turn->generation)
+        turn->generation->turns++;
+}
+
+/* true: the mail is to be ended, without the lock. mail_lock held. */
+static bool turn_end(struct berth_module *module, const struct turn *turn)
+{
+    struct berth_mail *mail = turn->mail;
+    if (turn->generation)
+        turn->generation->turns--;
     __atomic_store_n(&mail->turn, BERTH_TURN_NONE, __ATOMIC_RELEASE);
-    __atomic_store_n(&module->turn_chain, 0, __ATOMIC_RELAXED);
-    bool stays = (outcome == AGAIN || outcome == LATER) && !mail->withdrawn && !module->closed;
-    if (!stays) {
-        discount(module, mail);
-        admit(module, box_of(module, mail));
-    } else if (outcome == AGAIN) {
-        put(module, mail, box_of(module, mail)->mails.next);
-    } else {
-        retry(module, mail);
-    }
     pthread_cond_broadcast(&module->turn_ended);
+    bool again = turn->outcome == AGAIN || turn->outcome == LATER;
+    if (again && !mail->withdrawn && !module->closed) {
+        if (turn->outcome == LATER)
+            retry(module, mail);
+        else
+            put(module, mail, box_of(module, mail)->mails.next);
+        return false;
+    }
+    discount(module, mail);
+    admit(module, box_of(module, mail));
+    return true;
+}
+
+/* From one turn to the next; at first there is none before. false: no other one now. */
+static bool turn_next(struct berth_module *module, struct turn *turn)
+{
+    struct turn ended = *turn;
+    pthread_mutex_lock(&module->mail_lock);
+    if (ended.mail && !turn_end(module, &ended))
+        ended.mail = NULL;
+    turn_begin(module, turn);
     pthread_mutex_unlock(&module->mail_lock);
-    if (!stays)
-        mail->ops->end(mail, outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
+    if (ended.mail)
+        ended.mail->ops->end(ended.mail,
+                             ended.outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
+    return turn->mail != NULL;
 }
 
 static bool turn_gate(berth_ctx *ctx, struct berth_generation *generation, bool *ret_gated)
@@ -576,14 +592,18 @@ static bool turn_gate(berth_ctx *ctx, struct berth_generation *generation, bool 
     if (!generation || generation->image->manifest->parallel ||
         generation->placement != &berth_carrier_inline)
         return true;
+    *ret_gated = berth_gate_try(&generation->module->gate, ctx);
+    if (*ret_gated)
+        return true;
     snprintf(target, sizeof target, "%s (turn)", generation->module->name);
     return berth_generation_lock(generation, &entry, ret_gated, NULL) == BERTH_OK;
 }
 
 /* A mail for one generation alone has ended with it: what it served has been handed over. */
-static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module,
-                             struct berth_generation *generation, struct berth_mail *mail)
+static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module, const struct turn *turn)
 {
+    struct berth_generation *generation = turn->generation;
+    struct berth_mail *mail = turn->mail;
     enum outcome outcome = AGAIN;
     bool gated;
     if (!turn_gate(ctx, generation, &gated))
@@ -602,34 +622,57 @@ static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module,
     return outcome;
 }
 
-bool berth_mailbox_turn(struct berth_module *module)
+/*
+ * The clock takes as long as a small mail, so it is looked at after 1, 2, 4 … of them: a batch takes
+ * at most twice as long as it may, unless one mail alone does.
+ */
+static void run_batch(berth_ctx *ctx, struct berth_module *module)
 {
-    struct berth_generation *generation = NULL;
-    struct berth_mail *mail = turn_begin(module, &generation);
-    if (!mail)
-        return false;
-    berth_ctx *ctx = berth_thread_enter(&module->host->threads);
-    enum outcome outcome = AGAIN; /* no memory: tried again */
-    if (ctx) {
-        __atomic_store_n(&module->turn_chain, berth_block(ctx)->chain, __ATOMIC_RELAXED);
-        outcome = turn_run(ctx, module, generation, mail);
-        berth_thread_leave(ctx);
+    struct turn turn = { .mail = NULL };
+    int64_t began = berth_now();
+    for (int i = 1; turn_next(module, &turn); i++) {
+        turn.outcome = turn_run(ctx, module, &turn);
+        berth_thread_renew(ctx);
+        if (i == BATCH || ((i & (i - 1)) == 0 && berth_now() - began > BATCH_NS))
+            break;
     }
-    turn_end(module, generation, mail, outcome);
-    return true;
+    if (!turn.mail)
+        return;
+    pthread_mutex_lock(&module->mail_lock);
+    bool ends = turn_end(module, &turn);
+    pthread_mutex_unlock(&module->mail_lock);
+    if (ends)
+        turn.mail->ops->end(turn.mail,
+                            turn.outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
 }
 
-/* After the last turn of a batch: in the run queue again if there is more to do. */
-void berth_mailbox_settle(struct berth_module *module)
+/* In the run queue again if there is more to do. */
+static void settle(struct berth_module *module)
 {
     pthread_mutex_lock(&module->mail_lock);
     bool retired = module->retired;
+    __atomic_store_n(&module->turn_chain, 0, __ATOMIC_RELAXED);
     module->queued = false;
     pthread_cond_broadcast(&module->turn_ended);
     schedule(module);
     pthread_mutex_unlock(&module->mail_lock);
     if (retired)
         berth_module_free(module);
+}
+
+void berth_mailbox_run(struct berth_module *module)
+{
+    berth_ctx *ctx = berth_thread_enter(&module->host->threads);
+    pthread_mutex_lock(&module->mail_lock);
+    module->runner = pthread_self();
+    if (ctx)
+        __atomic_store_n(&module->turn_chain, berth_block(ctx)->chain, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&module->mail_lock);
+    if (ctx) { /* else there is no memory: tried again */
+        run_batch(ctx, module);
+        berth_thread_leave(ctx);
+    }
+    settle(module);
 }
 
 bool berth_mailbox_retire(struct berth_module *module, int64_t deadline)

@@ -70,8 +70,10 @@ bool berth_mailbox_quiet(struct berth_module *module, const struct berth_generat
  */
 bool berth_mailbox_retire(struct berth_module *module, int64_t deadline);
 
-/* Handles one mail; false: nothing to do now. After a batch of them, settle. */
-bool berth_mailbox_turn(struct berth_module *module);
-void berth_mailbox_settle(struct berth_module *module);
+/*
+ * Handles a batch of mails, for a module that was scheduled; it is again, if there are more. No
+ * other thread does so at the same time.
+ */
+void berth_mailbox_run(struct berth_module *module);
 
 #endif

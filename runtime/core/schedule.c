@@ -16,10 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#define BATCH       64    /* mails a module may handle before others get their turn, */
-#define BATCH_NS    50000 /* if they do not take longer */
-#define JOB_THREADS 64    /* at most, besides the pool */
-#define OWN_THREADS 4     /* more of them for the host's own jobs: modules cannot take those */
+#define JOB_THREADS 64 /* at most, besides the pool */
+#define OWN_THREADS 4  /* more of them for the host's own jobs: modules cannot take those */
 
 static void set_queued(struct berth_host *host, size_t count)
 {
@@ -47,19 +45,6 @@ static struct berth_job *take_job(struct berth_host *host)
     return job;
 }
 
-/*
- * The clock takes as long as a small mail, so it is looked at after 1, 2, 4 … of them: a batch takes
- * at most twice as long as it may, unless one mail alone does.
- */
-static void run_module(struct berth_module *module)
-{
-    int64_t began = berth_now();
-    for (int i = 1; berth_mailbox_turn(module) && i < BATCH; i++)
-        if ((i & (i - 1)) == 0 && berth_now() - began > BATCH_NS)
-            break;
-    berth_mailbox_settle(module);
-}
-
 static void run_job(struct berth_job *job)
 {
     job->run(job->argument);
@@ -77,7 +62,7 @@ static bool run_one(struct berth_host *host)
     if (job)
         run_job(job);
     else
-        run_module(module);
+        berth_mailbox_run(module);
     pthread_mutex_lock(&host->run_lock);
     return true;
 }
@@ -156,7 +141,7 @@ static void pool_look(struct berth_runner *runner)
         found = berth_runner_rest(runner);
     pthread_mutex_unlock(&host->run_lock);
     if (found)
-        run_module(found);
+        berth_mailbox_run(found);
 }
 
 static void *pool_main(void *argument)
@@ -168,7 +153,7 @@ static void *pool_main(void *argument)
         struct berth_module *module = pool_is_asked(host) ? NULL : berth_runner_take(runner);
         __atomic_store_n(&runner->turns, runner->turns + 1, __ATOMIC_RELAXED);
         if (module)
-            run_module(module);
+            berth_mailbox_run(module);
         else
             pool_look(runner);
     }
