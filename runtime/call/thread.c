@@ -178,6 +178,14 @@ static struct berth_thread *thread_new(struct berth_threads *set)
     return thread;
 }
 
+struct berth_thread *berth_thread_mine(const struct berth_threads *set)
+{
+    for (struct berth_thread *thread = own_threads; thread; thread = thread->sibling)
+        if (__atomic_load_n(&thread->set, __ATOMIC_RELAXED) == set)
+            return thread;
+    return NULL;
+}
+
 /* This thread's record, or NULL; frees orphans on its way. */
 static struct berth_thread *thread_find(struct berth_threads *set)
 {

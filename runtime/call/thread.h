@@ -95,6 +95,8 @@ void berth_thread_leave(berth_ctx *ctx);
 void berth_thread_renew(berth_ctx *ctx);
 /* The deadline that a new one for ctx may not go beyond. */
 int64_t berth_thread_outer_deadline(const berth_ctx *ctx);
+/* The calling thread's record, if it has one, else NULL. */
+struct berth_thread *berth_thread_mine(const struct berth_threads *set);
 /* The ctx of the innermost function that runs on the calling thread, or NULL. */
 berth_ctx *berth_thread_current(struct berth_threads *set);
 

@@ -132,6 +132,7 @@ __attribute__((noinline)) static struct berth_flow_slot *slot_take(struct berth_
         slot_keep(slot);
         slot->flow = flow;
         slot->since = 0;
+        slot->turns = 0;
     }
     pthread_mutex_unlock(&thread->set->lock);
     return slot;
@@ -155,14 +156,18 @@ static void time_begin(struct tally *tally, const berth_ctx *ctx, const struct b
     tally->head.timed++;
 }
 
-struct berth_flow_slot *berth_flow_count_elsewhere(berth_ctx *ctx, struct berth_flow *flow)
+/* The thread's place for the flow, taken if need be. */
+static struct berth_flow_slot *slot_of(struct berth_thread *thread, struct berth_flow *flow)
 {
-    struct berth_thread *thread = berth_thread_of(ctx);
     struct tally *tally = tally_of(thread);
     struct berth_flow_slot *chunk = tally ? tally->chunks[flow->id / CHUNK % CHUNKS] : NULL;
     struct berth_flow_slot *slot = chunk ? &chunk[flow->id % CHUNK] : NULL;
-    if (!slot || slot->flow != flow)
-        slot = slot_take(thread, flow);
+    return slot && slot->flow == flow ? slot : slot_take(thread, flow);
+}
+
+static struct berth_flow_slot *count_elsewhere(struct berth_thread *thread, struct berth_flow *flow)
+{
+    struct berth_flow_slot *slot = slot_of(thread, flow);
     if (!slot) {
         __atomic_fetch_add(&flow->calls, 1, __ATOMIC_RELAXED);
         return NULL;
@@ -170,6 +175,11 @@ struct berth_flow_slot *berth_flow_count_elsewhere(berth_ctx *ctx, struct berth_
     thread->tally->last = slot;
     __atomic_store_n(&slot->calls, slot->calls + 1, __ATOMIC_RELAXED);
     return slot;
+}
+
+struct berth_flow_slot *berth_flow_count_elsewhere(berth_ctx *ctx, struct berth_flow *flow)
+{
+    return count_elsewhere(berth_thread_of(ctx), flow);
 }
 
 void berth_flow_time(berth_ctx *ctx, struct berth_flow *flow, const struct berth_flow_slot *slot)
@@ -182,8 +192,11 @@ void berth_flow_time(berth_ctx *ctx, struct berth_flow *flow, const struct berth
 void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
-    if (flow && (thread->tally || slot_take(thread, flow)))
+    struct berth_flow_slot *slot = flow ? slot_of(thread, flow) : NULL;
+    if (slot && (slot->turns < BERTH_TIMED_FIRST || slot->turns % BERTH_TIMED_EACH == 0))
         time_begin(tally_of(thread), ctx, flow);
+    if (slot)
+        slot->turns++;
 }
 
 static void time_end(struct tally *tally, struct berth_flow *flow)
@@ -218,15 +231,22 @@ void berth_flow_end_with(berth_ctx *ctx, struct berth_flow *flow, int code)
         __atomic_fetch_add(&flow->errors[code], 1, __ATOMIC_RELAXED);
 }
 
-void berth_flow_message(struct berth_flow *flow)
+void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow)
 {
-    if (flow)
+    if (!flow)
+        return;
+    struct berth_flow_slot *slot = thread && thread->tally ? thread->tally->last : NULL;
+    if (slot && slot->flow == flow)
+        __atomic_store_n(&slot->calls, slot->calls + 1, __ATOMIC_RELAXED);
+    else if (thread)
+        count_elsewhere(thread, flow);
+    else
         __atomic_fetch_add(&flow->calls, 1, __ATOMIC_RELAXED);
 }
 
 void berth_flow_refused(struct berth_flow *flow, int code)
 {
-    berth_flow_message(flow);
+    berth_flow_message(NULL, flow);
     if (flow)
         __atomic_fetch_add(&flow->errors[code], 1, __ATOMIC_RELAXED);
 }

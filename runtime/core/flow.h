@@ -64,6 +64,7 @@ struct berth_flow_slot {
     struct berth_flow *flow; /* changed under the threads' lock */
     uint64_t calls;          /* atomic; written by the thread alone */
     int64_t since;           /* when the last of its many calls began (berth_flow_begin_bound) */
+    uint32_t turns;          /* of its handler, by the thread */
     uint32_t window;         /* the last one in which the thread has called */
 };
 /* The head of what a thread counts. */
@@ -116,13 +117,16 @@ static inline void berth_flow_end_bound(berth_ctx *ctx, struct berth_flow *flow,
 }
 /* The thread counts this flow where it has counted another one of the same id. */
 void berth_flow_take_slot(berth_ctx *ctx, struct berth_flow *flow);
-/* A message was put into a mailbox. Its handler's turn has a time and a code of its own. */
-void berth_flow_message(struct berth_flow *flow);
+/*
+ * A message was put into a mailbox, by this thread (NULL: one that has not entered). Its handler's
+ * turn has a time and a code of its own.
+ */
+void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow);
 /* A call or a message that never came there. */
 void berth_flow_refused(struct berth_flow *flow, int code);
 /* A message that was there already, and has made room for a newer one. */
 void berth_flow_dropped(struct berth_flow *flow);
-/* The turn of a handler: its time, and its code. */
+/* The turn of a handler: its time, of the first ones and then of one of many; and its code. */
 void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow);
 /* Whether the call sites of a flow ask first. */
 static inline bool berth_flow_asks(const struct berth_flow *flow)

@@ -200,7 +200,7 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
         code = berth_mailbox_post(subscription->module, &message->mail, how);
     }
     if (code == BERTH_OK) {
-        berth_flow_message(flow);
+        berth_flow_message(berth_thread_mine(&subscription->module->host->threads), flow);
         return code;
     }
     berth_flow_refused(flow, code);
