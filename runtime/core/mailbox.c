@@ -567,18 +567,43 @@ static bool turn_end(struct berth_module *module, const struct turn *turn)
     return true;
 }
 
-/* From one turn to the next; at first there is none before. false: no other one now. */
-static bool turn_next(struct berth_module *module, struct turn *turn)
+/*
+ * After the last turn of a batch: in the run queue again if there is more to do. true: the module is
+ * to be freed, without the lock. mail_lock held.
+ */
+static bool settle(struct berth_module *module)
+{
+    __atomic_store_n(&module->turn_chain, 0, __ATOMIC_RELAXED);
+    module->queued = false;
+    pthread_cond_broadcast(&module->turn_ended);
+    schedule(module);
+    return module->retired;
+}
+
+/*
+ * From one turn to the next; at first there is none before. more: there may be one. false: there is
+ * none now, and the module may have been freed.
+ */
+static bool turn_next(berth_ctx *ctx, struct berth_module *module, struct turn *turn, bool more)
 {
     struct turn ended = *turn;
     pthread_mutex_lock(&module->mail_lock);
-    if (ended.mail && !turn_end(module, &ended))
+    if (!ended.mail) {
+        module->runner = pthread_self();
+        __atomic_store_n(&module->turn_chain, ctx ? berth_block(ctx)->chain : 0, __ATOMIC_RELAXED);
+    } else if (!turn_end(module, &ended)) {
         ended.mail = NULL;
-    turn_begin(module, turn);
+    }
+    turn->mail = NULL;
+    if (more)
+        turn_begin(module, turn);
+    bool retired = !turn->mail && settle(module);
     pthread_mutex_unlock(&module->mail_lock);
     if (ended.mail)
         ended.mail->ops->end(ended.mail,
                              ended.outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
+    if (retired)
+        berth_module_free(module);
     return turn->mail != NULL;
 }
 
@@ -623,56 +648,35 @@ static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module, const 
 }
 
 /*
- * The clock takes as long as a small mail, so it is looked at after 1, 2, 4 … of them: a batch takes
- * at most twice as long as it may, unless one mail alone does.
+ * The clock takes as long as a small mail, so it is looked at after 2, 4, 8 … of them: a batch takes
+ * at most twice as long as it may, unless a single mail does.
  */
-static void run_batch(berth_ctx *ctx, struct berth_module *module)
+static bool batch_goes_on(int done, int64_t *began)
 {
-    struct turn turn = { .mail = NULL };
-    int64_t began = berth_now();
-    for (int i = 1; turn_next(module, &turn); i++) {
-        turn.outcome = turn_run(ctx, module, &turn);
-        berth_thread_renew(ctx);
-        if (i == BATCH || ((i & (i - 1)) == 0 && berth_now() - began > BATCH_NS))
-            break;
-    }
-    if (!turn.mail)
-        return;
-    pthread_mutex_lock(&module->mail_lock);
-    bool ends = turn_end(module, &turn);
-    pthread_mutex_unlock(&module->mail_lock);
-    if (ends)
-        turn.mail->ops->end(turn.mail,
-                            turn.outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
-}
-
-/* In the run queue again if there is more to do. */
-static void settle(struct berth_module *module)
-{
-    pthread_mutex_lock(&module->mail_lock);
-    bool retired = module->retired;
-    __atomic_store_n(&module->turn_chain, 0, __ATOMIC_RELAXED);
-    module->queued = false;
-    pthread_cond_broadcast(&module->turn_ended);
-    schedule(module);
-    pthread_mutex_unlock(&module->mail_lock);
-    if (retired)
-        berth_module_free(module);
+    if (done == BATCH)
+        return false;
+    if (done < 2 || (done & (done - 1)) != 0)
+        return true;
+    int64_t now = berth_now();
+    if (done == 2)
+        *began = now;
+    return now - *began <= BATCH_NS;
 }
 
 void berth_mailbox_run(struct berth_module *module)
 {
+    struct turn turn = { .mail = NULL };
+    int64_t began = 0;
     berth_ctx *ctx = berth_thread_enter(&module->host->threads);
-    pthread_mutex_lock(&module->mail_lock);
-    module->runner = pthread_self();
-    if (ctx)
-        __atomic_store_n(&module->turn_chain, berth_block(ctx)->chain, __ATOMIC_RELAXED);
-    pthread_mutex_unlock(&module->mail_lock);
-    if (ctx) { /* else there is no memory: tried again */
-        run_batch(ctx, module);
-        berth_thread_leave(ctx);
+    /* without memory it is tried again */
+    bool more = turn_next(ctx, module, &turn, ctx != NULL);
+    for (int done = 1; more; done++) {
+        turn.outcome = turn_run(ctx, module, &turn);
+        berth_thread_renew(ctx);
+        more = turn_next(ctx, module, &turn, batch_goes_on(done, &began));
     }
-    settle(module);
+    if (ctx)
+        berth_thread_leave(ctx);
 }
 
 bool berth_mailbox_retire(struct berth_module *module, int64_t deadline)
