@@ -80,7 +80,7 @@ static int before_hook(const struct berth_item *item, int64_t deadline, struct b
     if (item->index != BERTH_HOOK_SAVE)
         return BERTH_OK;
     berth_mailbox_pause(module);
-    if (berth_mailbox_quiet(module, item->generation, 0, deadline))
+    if (berth_mailbox_quiet(module, item->generation, NULL, deadline))
         return BERTH_OK;
     return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
                            "%s: a timer or watch was still running at the deadline", module->name);

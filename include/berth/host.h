@@ -589,8 +589,8 @@ BERTH_PUBLIC int berth_publish_json(berth_ctx *ctx, const char *topic, const cha
 /*
  * Calls fn for each message to a topic that matches pattern, on a thread of the host (or in
  * berth_host_dispatch), one at a time and in order. What it gets is borrowed for the call. *ret_id
- * (may be NULL) is for berth_host_unsubscribe, after which fn is not called any more (it waits for
- * a running one, unless it is called by it).
+ * (may be NULL) is for berth_host_unsubscribe, after which fn is not called any more. It waits for
+ * one that runs, unless that is the caller, or waits for the caller.
  */
 struct berth_message {
     size_t size;

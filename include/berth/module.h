@@ -138,8 +138,8 @@ BERTH_I_UNUSED static inline uint64_t berth_watch(berth_ctx *ctx, int fd, uint32
 }
 
 /*
- * No callback of this timer or watch begins after it returns; it waits for one that runs, unless it
- * is called by that. An id that has ended is no error.
+ * No callback of this timer or watch begins after it returns; it waits for one that runs, unless
+ * that is the caller, or waits for the caller. An id that has ended is no error.
  */
 BERTH_I_UNUSED static inline void berth_cancel(berth_ctx *ctx, uint64_t id)
 {

@@ -73,13 +73,19 @@ static struct berth_wait *next_in_ring(struct berth_wait *at, const struct berth
     return next == newest || next->passed == search ? NULL : next;
 }
 
-/* Who is refused: the one that closes the ring, or, if it is patient, the last one that can be. */
+/*
+ * Who is refused: one that yields; else the one that closes the ring, or, if that is patient, the
+ * last one that can be.
+ */
 static struct berth_wait *choose(struct berth_wait *newest)
 {
     struct berth_wait *found = newest;
-    if (newest->patient)
-        for (struct berth_wait *at = newest; at; at = next_in_ring(at, newest))
-            found = at != newest && at->refuse ? at : found;
+    for (struct berth_wait *at = newest; at; at = next_in_ring(at, newest)) {
+        if (at->yields)
+            return at;
+        if (newest->patient && at->refuse)
+            found = at;
+    }
     return found;
 }
 

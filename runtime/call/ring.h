@@ -45,6 +45,7 @@ struct berth_wait {
      */
     void (*refuse)(struct berth_wait *wait);
     bool patient; /* if it closes a ring, rather one in it that has `refuse` is refused */
+    bool yields;  /* is refused rather than any other one of a ring; has `refuse` */
 
     bool refused;               /* atomic; `ring` says why */
     char ring[BERTH_RING_TEXT]; /* why not: "it would wait for itself: a.f → b.g → a.h" */

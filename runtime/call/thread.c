@@ -283,13 +283,25 @@ int64_t berth_thread_outer_deadline(const berth_ctx *ctx)
     return thread->scope && thread->scope->ctx == ctx ? thread->scope->deadline : thread->deadline;
 }
 
+static berth_ctx *innermost(struct berth_thread *thread)
+{
+    berth_ctx *ctx = first_free(thread);
+    return ctx == berth_thread_base(thread) ? NULL : ctx - 1;
+}
+
 berth_ctx *berth_thread_current(struct berth_threads *set)
 {
     struct berth_thread *thread = thread_find(set);
-    if (!thread)
-        return NULL;
-    berth_ctx *ctx = first_free(thread);
-    return ctx == berth_thread_base(thread) ? NULL : ctx - 1;
+    return thread ? innermost(thread) : NULL;
+}
+
+berth_ctx *berth_thread_anywhere(void)
+{
+    berth_ctx *found = NULL;
+    for (struct berth_thread *thread = own_threads; thread && !found; thread = thread->sibling)
+        if (__atomic_load_n(&thread->set, __ATOMIC_ACQUIRE))
+            found = innermost(thread);
+    return found;
 }
 
 void berth_callout_begin(struct berth_callout *callout, const struct berth_threads *set)
@@ -356,6 +368,25 @@ size_t berth_frames_count_of(struct berth_threads *set, uint32_t chain,
     }
     pthread_mutex_unlock(&set->lock);
     return count;
+}
+
+uint32_t berth_frames_chain(struct berth_threads *set, bool (*inside)(void *user, uintptr_t word),
+                            void *user, const bool *except, size_t *index)
+{
+    uint32_t chain = 0;
+    pthread_mutex_lock(&set->lock);
+    berth_list_each(&set->list, link) {
+        struct berth_thread *thread = berth_container(link, struct berth_thread, link);
+        if (chain || __atomic_load_n(&thread->stopping, __ATOMIC_RELAXED) == except ||
+            frames_of(thread, inside, user) == 0)
+            continue;
+        if (*index == 0)
+            chain = thread->block.chain;
+        else
+            (*index)--;
+    }
+    pthread_mutex_unlock(&set->lock);
+    return chain;
 }
 
 bool berth_threads_have(struct berth_threads *set, uint32_t chain)

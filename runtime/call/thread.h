@@ -100,6 +100,9 @@ struct berth_thread *berth_thread_mine(const struct berth_threads *set);
 /* The ctx of the innermost function that runs on the calling thread, or NULL. */
 berth_ctx *berth_thread_current(struct berth_threads *set);
 
+/* The same in any host, or NULL: what a wait of the calling thread is a wait of (call/ring.h). */
+berth_ctx *berth_thread_anywhere(void);
+
 /*
  * The application's code that runs outside of any frame: a line of the log, the first steps of a
  * thread. On the caller's stack; may be nested.
@@ -142,6 +145,9 @@ size_t berth_frames_count(struct berth_threads *set, bool (*inside)(void *user, 
 size_t berth_frames_count_of(struct berth_threads *set, uint32_t chain,
                              bool (*inside)(void *user, uintptr_t word), void *user,
                              const bool *except);
+/* The chain of the *index-th thread with such frames; 0: none, and as many less in *index. */
+uint32_t berth_frames_chain(struct berth_threads *set, bool (*inside)(void *user, uintptr_t word),
+                            void *user, const bool *except, size_t *index);
 /* Whether a chain is that of a thread that has not ended. */
 bool berth_threads_have(struct berth_threads *set, uint32_t chain);
 

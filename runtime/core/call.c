@@ -6,6 +6,7 @@
 #include "runtime/core/call.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/process.h"
+#include "runtime/call/ring.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/registry.h"
 
@@ -51,6 +52,15 @@ static void count_wait(struct berth_module *module, int64_t wait)
         ;
 }
 
+static uint32_t swap_holder(const struct berth_wait *wait, size_t i)
+{
+    const struct berth_module *module = wait->of;
+    pthread_mutex_lock(&module->host->lock);
+    uint32_t chain = module->swapping && i == 0 ? module->swap_chain : 0;
+    pthread_mutex_unlock(&module->host->lock);
+    return chain;
+}
+
 /* There was nothing to call: waits while the module is being replaced. false: ctx is marked. */
 static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
 {
@@ -59,7 +69,11 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
     int64_t began = berth_now(), deadline = berth_deadline(ctx, host);
     const bool *stopping = berth_thread_of(ctx)->stopping;
     int code = BERTH_OK;
-    char text[512] = "";
+    char text[BERTH_RING_TEXT + BERTH_FRAME_NAME] = "";
+    struct berth_wait wait = {
+        .ctx = ctx, .of = module, .holder = swap_holder, .target = cell->name
+    };
+    bool ring = !berth_wait_begin(&wait);
     pthread_mutex_lock(&host->lock);
     bool waited = module->swapping;
     while (module->swapping && code == BERTH_OK) {
@@ -67,6 +81,10 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
             code = BERTH_ABORTED;
             snprintf(text, sizeof text, "%s: called from inside its own %s", cell->name,
                      module->state == BERTH_MODULE_WAITING ? "restart" : "reload");
+        } else if (ring) {
+            code = BERTH_ABORTED;
+            snprintf(text, sizeof text, "%s: the module is being replaced: %s", cell->name,
+                     wait.ring);
         } else if (stopping && __atomic_load_n(stopping, __ATOMIC_RELAXED)) {
             code = BERTH_CANCELLED;
             snprintf(text, sizeof text, "%s: is being replaced, and the calling module stopped",
@@ -93,6 +111,8 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
         }
     }
     pthread_mutex_unlock(&host->lock);
+    if (!ring)
+        berth_wait_end(&wait);
     if (code != BERTH_OK)
         berth_fault_raise_format(ctx, code, "%s", text);
     return code == BERTH_OK;
@@ -108,8 +128,10 @@ static bool wait_outside(berth_ctx *ctx, struct berth_cell *cell)
     return true;
 }
 
-struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell)
+/* *ret_inside: the chain is inside of that generation, which is not the one for others any more. */
+static struct berth_item *cell_pin(berth_ctx *ctx, struct berth_cell *cell, bool *ret_inside)
 {
+    *ret_inside = false;
     if (BERTH_I_UNLIKELY(berth_too_deep(ctx))) {
         berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "%s: calls are nested too deeply",
                                  cell->name);
@@ -121,6 +143,7 @@ struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell)
             struct berth_item *older = berth_cell_came_back(ctx, cell);
             if (older) { /* which this chain keeps, as it is inside */
                 berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)older);
+                *ret_inside = true;
                 return older;
             }
         }
@@ -162,17 +185,27 @@ static bool item_lock(berth_ctx *ctx, struct berth_item *item, const char *name,
     return false;
 }
 
+/* Inside of the gate: whether the generation is the one that it was when the item was pinned. */
+static bool is_still_there(const struct berth_cell *cell, const struct berth_item *item,
+                           bool inside)
+{
+    const struct berth_generation *generation = item->generation;
+    return __atomic_load_n(&cell->item, __ATOMIC_ACQUIRE) == item ||
+           (inside && (generation->elder ||
+                       __atomic_load_n(&cell->module->current, __ATOMIC_ACQUIRE) == generation));
+}
+
 struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated)
 {
+    bool inside;
     *ret_gated = false;
     for (;;) {
-        struct berth_item *item = berth_cell_pin(ctx, cell);
+        struct berth_item *item = cell_pin(ctx, cell, &inside);
         if (!item || !item->gated)
             return item;
-        bool came_back = item->generation != cell->module->current;
         if (!item_lock(ctx, item, cell->name, ret_gated))
             return NULL;
-        if (__atomic_load_n(&cell->item, __ATOMIC_ACQUIRE) == item || came_back)
+        if (is_still_there(cell, item, inside))
             return item;
         /* it has waited for who replaces it, and was there before that began */
         count_wait(cell->module,

@@ -66,8 +66,6 @@ static inline int berth_visit_leave(berth_ctx *ctx, const struct berth_visit *vi
     berth_frame_pop(ctx);
     return BERTH_OK;
 }
-/* enter without the gate; the frame is to be popped. */
-struct berth_item *berth_cell_pin(berth_ctx *ctx, struct berth_cell *cell);
 /* Marks ctx: the item has another signature. */
 int berth_cell_mismatch(berth_ctx *ctx, struct berth_cell *cell,
                         const struct berth_signature *expected, const struct berth_item *item);

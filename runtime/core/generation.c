@@ -619,7 +619,7 @@ bool berth_generation_halt(struct berth_generation *generation, int64_t deadline
     pthread_mutex_unlock(&host->lock);
     berth_alarms_end(generation);
     /* a turn may have been taken for one of them just before */
-    return berth_mailbox_quiet(generation->module, generation, 0, deadline) &&
+    return berth_mailbox_quiet(generation->module, generation, NULL, deadline) &&
            threads_end(generation, deadline);
 }
 

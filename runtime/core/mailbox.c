@@ -349,6 +349,49 @@ static bool turn_becomes(struct berth_mail *mail, enum berth_mail_turn from,
                                        __ATOMIC_RELAXED);
 }
 
+static uint32_t turn_holder(const struct berth_wait *wait, size_t i)
+{
+    const struct berth_module *module = wait->of;
+    return i == 0 ? __atomic_load_n(&module->turn_chain, __ATOMIC_ACQUIRE) : 0;
+}
+
+/*
+ * Before the calling thread waits for the end of a turn, not in the lock. false: that turn waits
+ * for this thread.
+ */
+static bool turn_wait_begin(const struct berth_module *module, struct berth_wait *wait)
+{
+    *wait = (struct berth_wait){
+        .ctx = berth_thread_anywhere(), .of = module, .holder = turn_holder, .target = module->name
+    };
+    return !wait->ctx || berth_wait_begin(wait);
+}
+
+static void turn_wait_end(struct berth_wait *wait)
+{
+    if (wait->ctx)
+        berth_wait_end(wait);
+}
+
+static bool is_running(const struct berth_module *module, const struct berth_mail *mail)
+{
+    return __atomic_load_n(&mail->turn, __ATOMIC_ACQUIRE) == BERTH_TURN_RUNNING &&
+           !pthread_equal(module->runner, pthread_self());
+}
+
+/* Its turn goes on; it may be long. */
+static void wait_for_turn(struct berth_module *module, const struct berth_mail *mail)
+{
+    struct berth_wait wait;
+    if (!turn_wait_begin(module, &wait))
+        return;
+    pthread_mutex_lock(&module->mail_lock);
+    while (is_running(module, mail))
+        pthread_cond_wait(&module->turn_ended, &module->mail_lock);
+    pthread_mutex_unlock(&module->mail_lock);
+    turn_wait_end(&wait);
+}
+
 void berth_mailbox_withdraw(struct berth_module *module, struct berth_mail *mail)
 {
     pthread_mutex_lock(&module->mail_lock);
@@ -360,10 +403,10 @@ void berth_mailbox_withdraw(struct berth_module *module, struct berth_mail *mail
         admit(module, box_of(module, mail));
     }
     turn_becomes(mail, BERTH_TURN_TAKEN, BERTH_TURN_NONE);
-    while (__atomic_load_n(&mail->turn, __ATOMIC_ACQUIRE) == BERTH_TURN_RUNNING &&
-           !pthread_equal(module->runner, pthread_self()))
-        pthread_cond_wait(&module->turn_ended, &module->mail_lock);
+    bool running = is_running(module, mail);
     pthread_mutex_unlock(&module->mail_lock);
+    if (running)
+        wait_for_turn(module, mail);
     if (waiting)
         mail->ops->end(mail, BERTH_MAIL_WITHDRAWN);
 }
@@ -682,36 +725,44 @@ void berth_mailbox_run(struct berth_module *module)
 bool berth_mailbox_retire(struct berth_module *module, int64_t deadline)
 {
     const struct timespec at = { deadline / 1000000000, deadline % 1000000000 };
+    struct berth_wait wait;
     int number = 0;
     berth_mailbox_pause(module);
     berth_mailbox_close(module);
+    bool ring = !turn_wait_begin(module, &wait); /* so it is when this is that turn */
     pthread_mutex_lock(&module->mail_lock);
     if (module->queued && berth_schedule_cancel(module))
         module->queued = false;
-    module->retired = module->queued && pthread_equal(module->runner, pthread_self());
-    while (module->queued && !module->retired && number == 0)
+    while (module->queued && !ring && number == 0)
         number = pthread_cond_timedwait(&module->turn_ended, &module->mail_lock, &at);
-    bool now = !module->queued, own = module->retired;
+    pthread_mutex_unlock(&module->mail_lock);
+    if (!ring)
+        turn_wait_end(&wait);
+    pthread_mutex_lock(&module->mail_lock);
+    bool now = !module->queued;
     module->retired = !now; /* else the end of that turn frees it */
     pthread_mutex_unlock(&module->mail_lock);
     if (now)
         berth_module_free(module);
-    return now || own;
+    return now || ring;
 }
 
-/*
- * No turn of this generation goes on, or the deadline has passed (false). `self`: a turn that this
- * is called from does not count.
- */
 bool berth_mailbox_quiet(struct berth_module *module, const struct berth_generation *generation,
-                         size_t self, int64_t deadline)
+                         const struct berth_wait *wait, int64_t deadline)
 {
     bool quiet = true;
     struct timespec at = { deadline / 1000000000, deadline % 1000000000 };
     pthread_mutex_lock(&module->mail_lock);
-    while (generation->turns > self && quiet)
+    while (generation->turns > 0 && quiet && !(wait && berth_wait_refused(wait)))
         quiet = pthread_cond_timedwait(&module->turn_ended, &module->mail_lock, &at) == 0;
-    quiet = generation->turns <= self;
+    quiet = generation->turns == 0;
     pthread_mutex_unlock(&module->mail_lock);
     return quiet;
+}
+
+void berth_mailbox_wake(struct berth_module *module)
+{
+    pthread_mutex_lock(&module->mail_lock);
+    pthread_cond_broadcast(&module->turn_ended);
+    pthread_mutex_unlock(&module->mail_lock);
 }

@@ -3,6 +3,7 @@
 #ifndef RUNTIME_CORE_MAILBOX_H
 #define RUNTIME_CORE_MAILBOX_H
 
+#include "runtime/call/ring.h"
 #include "runtime/core/core.h"
 
 /* Of the turn that a mail has. */
@@ -61,9 +62,13 @@ void berth_mailbox_pause(struct berth_module *module);
 void berth_mailbox_resume(struct berth_module *module);
 /* The generation has started, and has its state: mails that are for it alone have turns now. */
 void berth_mailbox_serve(struct berth_generation *generation);
-/* No more than `self` turns of the generation go on, or the deadline has passed (false). */
+/*
+ * No turn of the generation goes on; false: the deadline has passed, or the wait (or NULL) is
+ * refused, and the mailbox was woken for that.
+ */
 bool berth_mailbox_quiet(struct berth_module *module, const struct berth_generation *generation,
-                         size_t self, int64_t deadline);
+                         const struct berth_wait *wait, int64_t deadline);
+void berth_mailbox_wake(struct berth_module *module);
 /*
  * Frees an application's module, after a turn that it may be in (its own: later). false: that has
  * not ended by the deadline, and will do it.

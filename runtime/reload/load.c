@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Loading and unloading. */
 #include "runtime/base/memory.h"
+#include "runtime/call/ring.h"
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
 #include "runtime/core/generation.h"
@@ -21,7 +22,7 @@
  * A module's own thread must not wait for who waits for its end: it looks whether that has been
  * asked for.
  */
-static int admin_lock(struct berth_host *host, const struct berth_thread *thread, int64_t deadline)
+static int admin_wait(struct berth_host *host, const struct berth_thread *thread, int64_t deadline)
 {
     const bool *stopping = thread->stopping;
     if (!stopping && deadline == BERTH_FOREVER)
@@ -34,6 +35,31 @@ static int admin_lock(struct berth_host *host, const struct berth_thread *thread
         nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
     }
     return BERTH_OK;
+}
+
+static uint32_t admin_holder(const struct berth_wait *wait, size_t i)
+{
+    const struct berth_host *host = wait->of;
+    return i == 0 ? __atomic_load_n(&host->admin_chain, __ATOMIC_ACQUIRE) : 0;
+}
+
+static int admin_lock(struct berth_host *host, const berth_ctx *ctx, const char *what,
+                      int64_t deadline, struct berth_error *error)
+{
+    struct berth_wait wait = { .ctx = ctx, .of = host, .holder = admin_holder, .target = what };
+    if (pthread_mutex_trylock(&host->admin) == 0)
+        return BERTH_OK;
+    if (!berth_wait_begin(&wait))
+        return berth_error_set(error, BERTH_ABORTED, "%s: %s", what, wait.ring);
+    int code = admin_wait(host, berth_thread_of(ctx), deadline);
+    berth_wait_end(&wait);
+    if (code == BERTH_OK)
+        return code;
+    return berth_error_set(error, code,
+                           code == BERTH_CANCELLED
+                               ? "%s: the module of this thread is being stopped"
+                               : "%s: another load, unload or reload has not ended in time",
+                           what);
 }
 
 berth_ctx *berth_admin_enter(struct berth_host *host, const char *what, struct berth_error *error)
@@ -57,17 +83,11 @@ berth_ctx *berth_admin_enter_until(struct berth_host *host, const char *what, in
         berth_thread_leave(ctx);
         return NULL;
     }
-    int code = admin_lock(host, berth_thread_of(ctx), deadline);
-    if (code != BERTH_OK) {
-        berth_error_set(error, code,
-                        code == BERTH_CANCELLED
-                            ? "%s: the module of this thread is being stopped"
-                            : "%s: another load, unload or reload has not ended in time",
-                        what);
+    if (admin_lock(host, ctx, what, deadline, error) != BERTH_OK) {
         berth_thread_leave(ctx);
         return NULL;
     }
-    __atomic_store_n(&host->admin_chain, chain, __ATOMIC_RELAXED);
+    __atomic_store_n(&host->admin_chain, chain, __ATOMIC_RELEASE);
     berth_generations_reap(ctx, host, berth_now());
     return ctx;
 }
@@ -143,14 +163,18 @@ int berth_generation_check(struct berth_generation *next, struct berth_error *er
 
 /* ---- the end of a generation ---- */
 
-/* No frame is in the generation (but for those of its own threads), or the deadline has passed. */
-static bool frames_end(struct berth_generation *generation, bool own_too, int64_t deadline)
+/*
+ * No frame is in the generation (but for those of its own threads), or the deadline has passed, or
+ * the wait, which may be NULL, is refused.
+ */
+static bool frames_end(struct berth_generation *generation, bool own_too,
+                       const struct berth_wait *wait, int64_t deadline)
 {
     struct berth_threads *threads = &generation->host->threads;
     const bool *except = own_too ? NULL : &generation->stopping;
     long pause = 20000;
     while (berth_frames_count(threads, berth_generation_holds, generation, except) > 0) {
-        if (berth_now() >= deadline)
+        if (berth_now() >= deadline || (wait && berth_wait_refused(wait)))
             return false;
         nanosleep(&(struct timespec){ 0, pause }, NULL);
         pause = pause < 1000000 ? pause * 2 : pause;
@@ -158,10 +182,44 @@ static bool frames_end(struct berth_generation *generation, bool own_too, int64_
     return true;
 }
 
+/* Those that are inside, then the one whose turn it is: it may be on its way in. */
+static uint32_t inside_holder(const struct berth_wait *wait, size_t i)
+{
+    const struct berth_generation *generation = wait->of;
+    struct berth_module *module = generation->module;
+    uint32_t chain = berth_frames_chain(&generation->host->threads, berth_generation_holds,
+                                        (void *)(uintptr_t)generation, &generation->stopping, &i);
+    if (chain || i > 0)
+        return chain;
+    pthread_mutex_lock(&module->mail_lock);
+    chain = generation->turns ? __atomic_load_n(&module->turn_chain, __ATOMIC_ACQUIRE) : 0;
+    pthread_mutex_unlock(&module->mail_lock);
+    return chain;
+}
+
+static void inside_refuse(struct berth_wait *wait)
+{
+    const struct berth_generation *generation = wait->of;
+    berth_mailbox_wake(generation->module);
+}
+
 bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline)
 {
-    return berth_mailbox_quiet(generation->module, generation, 0, deadline) &&
-           frames_end(generation, false, deadline);
+    struct berth_wait wait = { .ctx = berth_thread_anywhere(),
+                               .of = generation,
+                               .holder = inside_holder,
+                               .target = generation->module->name,
+                               .refuse = inside_refuse,
+                               .yields = true };
+    if (berth_mailbox_quiet(generation->module, generation, NULL, 0) &&
+        frames_end(generation, false, NULL, 0))
+        return true;
+    if (!berth_wait_begin(&wait))
+        return false;
+    bool quiet = berth_mailbox_quiet(generation->module, generation, &wait, deadline) &&
+                 frames_end(generation, false, &wait, deadline);
+    berth_wait_end(&wait);
+    return quiet;
 }
 
 #define REAP_FIRST_NS INT64_C(20000000)
@@ -227,7 +285,7 @@ static const char *run_stop(berth_ctx *admin, struct berth_generation *generatio
         berth_hook_invoke(admin, generation, BERTH_HOOK_STOP, NULL, NULL, &error) != BERTH_OK)
         berth_host_log(host, generation, BERTH_LOG_ERROR, "STOP failed: %s", error.text);
     berth_frames_barrier();
-    return frames_end(generation, true, deadline)
+    return frames_end(generation, true, NULL, deadline)
                ? NULL
                : "a thread that it has made is still inside: its STOP must end that";
 }

@@ -141,6 +141,10 @@ static int wait_inside(struct berth_replacement *one, bool all, struct berth_err
     }
     if (quiet)
         return BERTH_OK;
+    if (berth_now() < one->deadline) /* it gives way */
+        return berth_error_set(error, BERTH_ABORTED,
+                               "%s: %zu calls are inside that wait for its reload; it goes on",
+                               one->module->name, count_inside(one->old));
     return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
                            "%s: %zu calls were still inside at the deadline; it goes on",
                            one->module->name, count_inside(one->old));

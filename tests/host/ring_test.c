@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls that would wait for each other for ever, in whole hosts: over modules at random, through
+ * reloads and loads, at the ends of subscriptions. What is not found hangs, until the test's time
+ * is over.
+ */
+#include "tests/support/hosting.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <berth/module.h>
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+BERTH_MODULE("app", "1.0.0", "The application of this test.");
+BERTH_PARALLEL;
+
+static berth_host *host;
+static void (*on_holding)(void);
+
+BERTH_EXPORT(void, holding, "What keeps a call inside.")
+{
+    (void)ctx;
+    on_holding();
+}
+
+static void make_host(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_error error;
+
+    options.threads = 4;
+    host = berth_test_host(&options);
+    CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_OK, &error);
+}
+
+/* How many have come to meet(), of all who ever did; who does goes on when it is `met`. */
+static unsigned came, met; /* atomic */
+
+static void meet(void)
+{
+    unsigned own = __atomic_add_fetch(&came, 1, __ATOMIC_ACQ_REL);
+    while (__atomic_load_n(&met, __ATOMIC_ACQUIRE) < own)
+        usleep(500);
+}
+
+/* ---- at random ---- */
+
+enum { MODULES = 8, THREADS = 4 };
+
+struct walk {
+    pthread_t thread;
+    int inside[MODULES]; /* modules, in order of entering */
+    int count;
+    int wants; /* a module */
+    char path[MODULES + 4];
+    int code;
+    struct berth_error error;
+};
+
+static bool reentrant[MODULES];
+
+/* Each is inside of modules of its own before anyone calls the one that it wants. */
+static void draw_walks(struct walk *walks)
+{
+    for (int i = 0; i < THREADS; i++)
+        walks[i] = (struct walk){ .wants = (int)berth_test_random_below(MODULES) };
+    for (int module = 0; module < MODULES; module++) {
+        struct walk *walk = &walks[berth_test_random_below(THREADS)];
+        if (berth_test_random_below(4))
+            walk->inside[walk->count++] = module;
+    }
+    for (int i = 0; i < THREADS; i++) {
+        char *at = walks[i].path;
+        for (int k = 0; k < walks[i].count; k++)
+            *at++ = (char)('0' + walks[i].inside[k]);
+        *at++ = '!';
+        *at++ = (char)('0' + walks[i].wants);
+        *at = '\0';
+    }
+}
+
+static int holder_of(const struct walk *walks, int module)
+{
+    for (int i = 0; i < THREADS; i++)
+        for (int k = 0; k < walks[i].count; k++)
+            if (walks[i].inside[k] == module)
+                return i;
+    return -1;
+}
+
+/* Plainly: whether one comes back to itself from holder to holder. */
+static bool is_in_ring(const struct walk *walks, int one)
+{
+    int at = one;
+    for (int steps = 0; steps < THREADS; steps++) {
+        int next = holder_of(walks, walks[at].wants);
+        if (next < 0 || (next == at && reentrant[walks[at].wants]))
+            return false;
+        if (next == one)
+            return true;
+        at = next;
+    }
+    return false;
+}
+
+/* How many rings there are: each counts with the first of its members. */
+static int count_rings(const struct walk *walks)
+{
+    int rings = 0;
+    for (int i = 0; i < THREADS; i++) {
+        int least = i, at = i;
+        if (!is_in_ring(walks, i))
+            continue;
+        do {
+            at = holder_of(walks, walks[at].wants);
+            least = at < least ? at : least;
+        } while (at != i);
+        rings += least == i;
+    }
+    return rings;
+}
+
+static void *walk_main(void *argument)
+{
+    struct walk *walk = argument;
+    const char *first = walk->path;
+    if (*first == '!') {
+        meet();
+        first++;
+    }
+    walk->code = berth_test_try(host, berth_test_format("m%c.go", *first),
+                                berth_test_format("[\"%s\"]", first + 1), 0, NULL, &walk->error);
+    return NULL;
+}
+
+/* Nobody goes on before all are inside. Of each ring one is refused, and nobody else. */
+static int walk_all(struct walk *walks)
+{
+    int refused = 0;
+    unsigned all = __atomic_load_n(&came, __ATOMIC_ACQUIRE) + THREADS;
+    for (int i = 0; i < THREADS; i++)
+        REQUIRE(pthread_create(&walks[i].thread, NULL, walk_main, &walks[i]) == 0);
+    UNTIL(host, __atomic_load_n(&came, __ATOMIC_ACQUIRE) == all);
+    __atomic_store_n(&met, all, __ATOMIC_RELEASE);
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(walks[i].thread, NULL);
+        refused += walks[i].code != BERTH_OK;
+        CHECK(walks[i].code == BERTH_OK || is_in_ring(walks, i));
+        if (walks[i].code == BERTH_OK)
+            continue;
+        CHECK_CODE(walks[i].code, BERTH_ABORTED, &walks[i].error);
+        CHECK_CONTAINS(walks[i].error.text, berth_test_format("m%d.go", walks[i].wants));
+    }
+    return refused;
+}
+
+static void walk_around(int rounds, const char *placement)
+{
+    struct walk walks[THREADS];
+    int rings = 0;
+    make_host();
+    on_holding = meet;
+    for (int i = 0; i < MODULES; i++) {
+        reentrant[i] = i % 3 == 2;
+        berth_test_load_as(host, reentrant[i] ? "maze_reentrant" : "maze",
+                           berth_test_format("m%d", i), i % 2 ? placement : "inline");
+    }
+    for (int i = 0; i < rounds; i++) {
+        draw_walks(walks);
+        int expected = count_rings(walks);
+        int refused = walk_all(walks);
+        CHECK_INT(refused, expected);
+        rings += refused;
+    }
+    CHECK(rings > rounds / 10);
+    berth_note("%d rings in %d rounds", rings, rounds);
+    berth_host_free(host);
+}
+
+static void each_ring_is_found_once(void)
+{
+    walk_around(berth_test_instrumented() ? 40 : 400, "inline");
+}
+
+/* ---- through reloads ---- */
+
+struct call {
+    pthread_t thread;
+    const char *function, *arguments;
+    int code;
+    struct berth_error error;
+};
+
+static void *call_main(void *argument)
+{
+    struct call *call = argument;
+    call->code = berth_test_try(host, call->function, call->arguments, 0, NULL, &call->error);
+    return NULL;
+}
+
+static void begin(struct call *call, const char *function, const char *arguments)
+{
+    *call = (struct call){ .function = function, .arguments = arguments };
+    REQUIRE(pthread_create(&call->thread, NULL, call_main, call) == 0);
+}
+
+static void let_go(unsigned how_many)
+{
+    __atomic_add_fetch(&met, how_many, __ATOMIC_ACQ_REL);
+}
+
+static unsigned waiting_to_meet(void)
+{
+    return __atomic_load_n(&came, __ATOMIC_ACQUIRE) - __atomic_load_n(&met, __ATOMIC_ACQUIRE);
+}
+
+struct reload {
+    pthread_t thread;
+    int code;
+    struct berth_error error;
+};
+
+static void *reload_main(void *argument)
+{
+    struct reload *reload = argument;
+    reload->code = berth_host_reload(host, "m0", NULL, NULL, &reload->error);
+    return NULL;
+}
+
+static bool m0_is_being_replaced(void)
+{
+    struct berth_error error;
+    int code = berth_test_try(host, "m0.go", "[\"\"]", 1000000, NULL, &error);
+    return code == BERTH_DEADLINE_EXCEEDED && strstr(error.text, "replaced") != NULL;
+}
+
+/* One call inside m0 is about to call m1, one inside m1 m0, which is being replaced. */
+static void cross(struct call *calls, struct reload *reload, const char *fixture)
+{
+    make_host();
+    on_holding = meet;
+    berth_test_load_as(host, fixture, "m0", "inline");
+    berth_test_load_as(host, "maze", "m1", "inline");
+    begin(&calls[0], "m0.go", "[\"!1\"]");
+    begin(&calls[1], "m1.go", "[\"!0\"]");
+    UNTIL(host, waiting_to_meet() == 2);
+    REQUIRE(pthread_create(&reload->thread, NULL, reload_main, reload) == 0);
+    UNTIL(host, m0_is_being_replaced());
+    let_go(2);
+    for (int i = 0; i < 2; i++)
+        pthread_join(calls[i].thread, NULL);
+    pthread_join(reload->thread, NULL);
+    CHECK_CALL(host, "m0.go", "[\"1\"]", "null");
+    berth_host_free(host);
+}
+
+static void a_reload_is_part_of_a_ring(void)
+{
+    struct call calls[2];
+    struct reload reload;
+
+    cross(calls, &reload, "maze");
+    CHECK_CODE(reload.code, BERTH_OK, &reload.error);
+    const struct call *refused = &calls[calls[0].code == BERTH_OK];
+    CHECK_CODE(refused->code, BERTH_ABORTED, &refused->error);
+    CHECK_CONTAINS(refused->error.text, "m0 (reload)");
+    CHECK_CODE(calls[refused == &calls[0]].code, BERTH_OK, NULL);
+}
+
+/* Where it can be told to, it is the reload that gives way. */
+static void a_reload_gives_way(void)
+{
+    struct call calls[2];
+    struct reload reload;
+
+    cross(calls, &reload, "maze_parallel");
+    CHECK_CODE(reload.code, BERTH_ABORTED, &reload.error);
+    CHECK_CONTAINS(reload.error.text, "wait for its reload");
+    for (int i = 0; i < 2; i++)
+        CHECK_CODE(calls[i].code, BERTH_OK, &calls[i].error);
+}
+
+/* It comes back into a reentrant module that is being replaced, and that it is inside of. */
+static void a_chain_comes_back_in_spite_of_a_reload(void)
+{
+    struct call call;
+    struct reload reload;
+
+    make_host();
+    on_holding = meet;
+    berth_test_load_as(host, "maze_reentrant", "m0", "inline");
+    begin(&call, "m0.go", "[\"!00\"]");
+    UNTIL(host, waiting_to_meet() == 1);
+    REQUIRE(pthread_create(&reload.thread, NULL, reload_main, &reload) == 0);
+    UNTIL(host, m0_is_being_replaced());
+    let_go(1);
+    pthread_join(call.thread, NULL);
+    pthread_join(reload.thread, NULL);
+    CHECK_CODE(call.code, BERTH_OK, &call.error);
+    CHECK_CODE(reload.code, BERTH_OK, &reload.error);
+    berth_host_free(host);
+}
+
+static void meet_and_unload(void)
+{
+    struct berth_error error;
+    meet();
+    CHECK_CODE(berth_host_unload(host, "m1", &error), BERTH_ABORTED, &error);
+    CHECK_CONTAINS(error.text, "m0 (reload)");
+}
+
+static void a_module_cannot_wait_for_its_reload(void)
+{
+    struct call call;
+    struct reload reload;
+
+    make_host();
+    on_holding = meet_and_unload;
+    berth_test_load_as(host, "maze", "m0", "inline");
+    berth_test_load_as(host, "maze", "m1", "inline");
+    begin(&call, "m0.go", "[\"!\"]");
+    UNTIL(host, waiting_to_meet() == 1);
+    REQUIRE(pthread_create(&reload.thread, NULL, reload_main, &reload) == 0);
+    UNTIL(host, m0_is_being_replaced());
+    let_go(1);
+    pthread_join(call.thread, NULL);
+    pthread_join(reload.thread, NULL);
+    CHECK_CODE(call.code, BERTH_OK, &call.error);
+    CHECK_CODE(reload.code, BERTH_OK, &reload.error);
+    berth_host_free(host);
+}
+
+/* ---- at the end of subscriptions and timers ---- */
+
+static uint64_t ids[2];
+static unsigned calls_of[2], ended; /* atomic */
+
+static void end_the_other(berth_ctx *ctx, const struct berth_message *message, void *user)
+{
+    int own = user == &ids[1];
+    (void)ctx;
+    (void)message;
+    __atomic_add_fetch(&calls_of[own], 1, __ATOMIC_RELAXED);
+    meet();
+    berth_host_unsubscribe(host, ids[1 - own]);
+    __atomic_add_fetch(&ended, 1, __ATOMIC_RELEASE);
+}
+
+static void two_end_each_others_subscriptions(void)
+{
+    struct berth_error error;
+
+    make_host();
+    LOAD(host, "publisher", "inline");
+    calls_of[0] = calls_of[1] = ended = 0;
+    for (int i = 0; i < 2; i++)
+        CHECK_CODE(berth_host_subscribe(host, "news.bell", end_the_other, &ids[i], &ids[i], &error),
+                   BERTH_OK, &error);
+    CHECK_CALL(host, "publisher.ring", "[]", "null");
+    UNTIL(host, waiting_to_meet() == 2);
+    CHECK_CALL(host, "publisher.ring", "[]", "null");
+    let_go(2);
+    UNTIL(host, __atomic_load_n(&ended, __ATOMIC_ACQUIRE) == 2);
+    CHECK_INT(berth_host_free(host), BERTH_OK);
+    for (int i = 0; i < 2; i++)
+        CHECK_INT(calls_of[i], 1);
+}
+
+/* The timer's callback calls m0, and from inside of that somebody wants to end the timer. */
+static void a_timer_that_waits_for_who_ends_it(void)
+{
+    struct call call;
+
+    make_host();
+    on_holding = meet;
+    berth_test_load_as(host, "maze", "m0", "inline");
+    berth_test_load_as(host, "canceller", "m7", "inline");
+    begin(&call, "m0.go", "[\"!7\"]");
+    UNTIL(host, waiting_to_meet() == 1);
+    CHECK_CALL(host, "m7.begin", "[]", "null");
+    UNTIL(host, waiting_to_meet() == 2);
+    let_go(2);
+    pthread_join(call.thread, NULL);
+    CHECK_CODE(call.code, BERTH_OK, &call.error);
+    CHECK_INT(berth_host_free(host), BERTH_OK);
+    CHECK_INT(waiting_to_meet(), 0);
+}
+
+static const struct berth_test tests[] = {
+    { "each_ring_is_found_once", each_ring_is_found_once },
+    { "a_reload_is_part_of_a_ring", a_reload_is_part_of_a_ring },
+    { "a_reload_gives_way", a_reload_gives_way },
+    { "a_chain_comes_back_in_spite_of_a_reload", a_chain_comes_back_in_spite_of_a_reload },
+    { "a_module_cannot_wait_for_its_reload", a_module_cannot_wait_for_its_reload },
+    { "two_end_each_others_subscriptions", two_end_each_others_subscriptions },
+    { "a_timer_that_waits_for_who_ends_it", a_timer_that_waits_for_who_ends_it },
+};
+
+int main(int argc, char **argv)
+{
+    return berth_suite_main("ring", tests, COUNT(tests), argc, argv);
+}
