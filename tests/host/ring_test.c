@@ -61,27 +61,7 @@ struct walk {
     struct berth_error error;
 };
 
-static bool reentrant[MODULES];
-
-/* Each is inside of modules of its own before anyone calls the one that it wants. */
-static void draw_walks(struct walk *walks)
-{
-    for (int i = 0; i < THREADS; i++)
-        walks[i] = (struct walk){ .wants = (int)berth_test_random_below(MODULES) };
-    for (int module = 0; module < MODULES; module++) {
-        struct walk *walk = &walks[berth_test_random_below(THREADS)];
-        if (berth_test_random_below(4))
-            walk->inside[walk->count++] = module;
-    }
-    for (int i = 0; i < THREADS; i++) {
-        char *at = walks[i].path;
-        for (int k = 0; k < walks[i].count; k++)
-            *at++ = (char)('0' + walks[i].inside[k]);
-        *at++ = '!';
-        *at++ = (char)('0' + walks[i].wants);
-        *at = '\0';
-    }
-}
+static bool reentrant[MODULES], elsewhere[MODULES]; /* elsewhere: in a worker */
 
 static int holder_of(const struct walk *walks, int module)
 {
@@ -90,6 +70,31 @@ static int holder_of(const struct walk *walks, int module)
             if (walks[i].inside[k] == module)
                 return i;
     return -1;
+}
+
+/*
+ * Each is inside of modules of its own before anyone calls the one that it wants. Who waits for whom
+ * inside of a worker is not seen.
+ */
+static void draw_walks(struct walk *walks)
+{
+    memset(walks, 0, THREADS * sizeof *walks);
+    for (int module = 0; module < MODULES; module++) {
+        struct walk *walk = &walks[berth_test_random_below(THREADS)];
+        if (berth_test_random_below(4))
+            walk->inside[walk->count++] = module;
+    }
+    for (int i = 0; i < THREADS; i++) {
+        char *at = walks[i].path;
+        do
+            walks[i].wants = (int)berth_test_random_below(MODULES);
+        while (elsewhere[walks[i].wants] && holder_of(walks, walks[i].wants) != i);
+        for (int k = 0; k < walks[i].count; k++)
+            *at++ = (char)('0' + walks[i].inside[k]);
+        *at++ = '!';
+        *at++ = (char)('0' + walks[i].wants);
+        *at = '\0';
+    }
 }
 
 /* Plainly: whether one comes back to itself from holder to holder. */
@@ -158,7 +163,7 @@ static int walk_all(struct walk *walks)
     return refused;
 }
 
-static void walk_around(int rounds, const char *placement)
+static void walk_around(int rounds, bool workers)
 {
     struct walk walks[THREADS];
     int rings = 0;
@@ -166,8 +171,9 @@ static void walk_around(int rounds, const char *placement)
     on_holding = meet;
     for (int i = 0; i < MODULES; i++) {
         reentrant[i] = i % 3 == 2;
+        elsewhere[i] = workers && i % 2;
         berth_test_load_as(host, reentrant[i] ? "maze_reentrant" : "maze",
-                           berth_test_format("m%d", i), i % 2 ? placement : "inline");
+                           berth_test_format("m%d", i), elsewhere[i] ? "process" : "inline");
     }
     for (int i = 0; i < rounds; i++) {
         draw_walks(walks);
@@ -183,7 +189,14 @@ static void walk_around(int rounds, const char *placement)
 
 static void each_ring_is_found_once(void)
 {
-    walk_around(berth_test_instrumented() ? 40 : 400, "inline");
+    walk_around(berth_test_instrumented() ? 40 : 400, false);
+}
+
+static void a_chain_is_one_over_workers(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow a worker");
+    walk_around(berth_test_instrumented() ? 20 : 100, true);
 }
 
 /* ---- through reloads ---- */
@@ -392,6 +405,7 @@ static void a_timer_that_waits_for_who_ends_it(void)
 
 static const struct berth_test tests[] = {
     { "each_ring_is_found_once", each_ring_is_found_once },
+    { "a_chain_is_one_over_workers", a_chain_is_one_over_workers },
     { "a_reload_is_part_of_a_ring", a_reload_is_part_of_a_ring },
     { "a_reload_gives_way", a_reload_gives_way },
     { "a_chain_comes_back_in_spite_of_a_reload", a_chain_comes_back_in_spite_of_a_reload },
