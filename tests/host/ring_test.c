@@ -199,6 +199,65 @@ static void a_chain_is_one_over_workers(void)
     walk_around(berth_test_instrumented() ? 20 : 100, true);
 }
 
+/* ---- over hosts ---- */
+
+static berth_host *hosts[2];
+static int crossed[2]; /* what the call from one into the other has come to */
+
+static void land(void)
+{
+}
+
+static void cross_from(int own)
+{
+    const char *arguments = berth_test_format("[%llu]", (unsigned long long)(uintptr_t)land);
+    struct berth_error error;
+    meet();
+    crossed[own] = berth_test_try(hosts[1 - own], "leap.leap", arguments, 0, NULL, &error);
+    if (crossed[own] != BERTH_OK)
+        CHECK_CODE(crossed[own], BERTH_ABORTED, &error);
+}
+
+static void cross_from_first(void)
+{
+    cross_from(0);
+}
+
+static void cross_from_second(void)
+{
+    cross_from(1);
+}
+
+static void *leap_main(void *second)
+{
+    uintptr_t address = (uintptr_t)(second ? cross_from_second : cross_from_first);
+    CHECK_CALL(hosts[second != NULL], "leap.leap",
+               berth_test_format("[%llu]", (unsigned long long)address), "null");
+    return NULL;
+}
+
+static void a_thread_is_one_chain_in_all_hosts(void)
+{
+    pthread_t threads[2];
+
+    for (size_t i = 0; i < 2; i++) {
+        hosts[i] = berth_test_host(NULL);
+        LOAD(hosts[i], "leap", "inline");
+    }
+    for (int round = 0; round < 20; round++) {
+        unsigned all = __atomic_load_n(&came, __ATOMIC_ACQUIRE) + 2;
+        for (size_t i = 0; i < 2; i++)
+            REQUIRE(pthread_create(&threads[i], NULL, leap_main, i ? &hosts : NULL) == 0);
+        UNTIL(hosts[0], __atomic_load_n(&came, __ATOMIC_ACQUIRE) == all);
+        __atomic_store_n(&met, all, __ATOMIC_RELEASE);
+        for (size_t i = 0; i < 2; i++)
+            pthread_join(threads[i], NULL);
+        CHECK((crossed[0] == BERTH_OK) != (crossed[1] == BERTH_OK));
+    }
+    for (size_t i = 0; i < 2; i++)
+        berth_host_free(hosts[i]);
+}
+
 /* ---- through reloads ---- */
 
 struct call {
@@ -406,6 +465,7 @@ static void a_timer_that_waits_for_who_ends_it(void)
 static const struct berth_test tests[] = {
     { "each_ring_is_found_once", each_ring_is_found_once },
     { "a_chain_is_one_over_workers", a_chain_is_one_over_workers },
+    { "a_thread_is_one_chain_in_all_hosts", a_thread_is_one_chain_in_all_hosts },
     { "a_reload_is_part_of_a_ring", a_reload_is_part_of_a_ring },
     { "a_reload_gives_way", a_reload_gives_way },
     { "a_chain_comes_back_in_spite_of_a_reload", a_chain_comes_back_in_spite_of_a_reload },
