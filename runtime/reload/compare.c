@@ -163,7 +163,9 @@ static int compare_topics(const struct berth_replacement *one, struct berth_erro
 int berth_compare(const struct berth_replacement *one, struct berth_error *error)
 {
     struct berth_host *host = one->module->host;
-    int code = berth_state_compare(one, error);
+    int code = berth_generation_examine(one->next, one->old, error);
+    if (code == BERTH_OK)
+        code = berth_state_compare(one, error);
     if (code == BERTH_OK)
         code = berth_state_check_handles(one, error);
     if (code != BERTH_OK)

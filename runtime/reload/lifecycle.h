@@ -60,6 +60,12 @@ int berth_placement_find(const char *text, const struct berth_carrier_ops **ret_
  * and granted.
  */
 int berth_generation_check(struct berth_generation *next, struct berth_error *error);
+/*
+ * Whether what the doctor knows of its image lets it run where it is to run, in place of old (NULL:
+ * of none). What may harm others is logged when it is loaded.
+ */
+int berth_generation_examine(const struct berth_generation *next,
+                             const struct berth_generation *old, struct berth_error *error);
 /* Nothing is inside the generation any more, or the deadline has passed (false). */
 bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline);
 /*

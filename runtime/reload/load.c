@@ -409,7 +409,9 @@ static void warn_mismatches(struct berth_generation *generation)
 static int begin(berth_ctx *admin, struct berth_generation *generation, struct berth_error *error)
 {
     bool topics = generation->host->upstream == NULL;
-    int code = berth_generation_check(generation, error);
+    int code = berth_generation_examine(generation, NULL, error);
+    if (code == BERTH_OK)
+        code = berth_generation_check(generation, error);
     if (code == BERTH_OK && topics)
         code = berth_topics_check(generation, NULL, error);
     if (code == BERTH_OK && topics)

@@ -317,6 +317,26 @@ if command -v python3 >/dev/null; then
     tap_run "--json is valid JSON, an entry for each file" \
         python3 -c 'import json; a = json.load(open("out")); assert [x["file"] for x in a] == ["bad.so", "./none", "plain.so"]'
 fi
+# ---- What a host makes of it ----
+
+echo '#include <stdlib.h>
+static void nothing(int status, void *user) { (void)status; (void)user; }
+BERTH_EXPORT(i64, one, "1") { return 1 + on_exit(nothing, 0); }' | compile bad
+fails "a host refuses inline what would crash it at its end" 1 \
+    'berth: failed_precondition: */bad.so: it calls on_exit: *: use atexit*' call --with ./bad.so patient.one
+ok "in a process it may" $'1\n' call --with ./bad.so=process patient.one
+echo 'static _Thread_local int64_t mine __attribute__((tls_model("initial-exec")));
+BERTH_EXPORT(i64, next, "Counts.") { return ++mine; }' | compile bad
+XDG_RUNTIME_DIR=$work begin ./bad.so
+tap_run "what cannot be replaced is told when it is loaded" \
+    grep -q ' warning host patient@1\.0\.0#1: its thread-local data (8 bytes) .*: compile it without' err
+if [ -e "$BERTH_TOP_BUILDDIR/modules/control/control.so" ]; then
+    cp err log
+    XDG_RUNTIME_DIR=$work fails "its reload is refused" 1 \
+        'berth: failed_precondition: *its thread-local data *: compile it without*' reload patient
+fi
+end
+
 fails "no file at all" 2 "berth: *FILE is missing*" doctor
 fails "no file at all, as JSON" 2 '{"error":*FILE is missing*' doctor --json
 
