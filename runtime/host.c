@@ -16,6 +16,7 @@
 #include "runtime/core/sample.h"
 #include "runtime/core/schedule.h"
 #include "runtime/core/services.h"
+#include "runtime/core/topic.h"
 #include "runtime/host.h"
 #include "runtime/host_message.h"
 #include "runtime/host_module.h"
@@ -145,6 +146,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     pthread_mutex_init(&host->run_lock, NULL);
     pthread_mutex_init(&host->event_lock, NULL);
     pthread_mutex_init(&host->room_lock, NULL);
+    pthread_mutex_init(&host->last_lock, NULL);
     pthread_cond_init(&host->changed, &host->cond_clock);
     pthread_cond_init(&host->idle, &host->cond_clock);
     struct berth_list *lists[] = { &host->order,       &host->subscriptions, &host->bound,
@@ -307,13 +309,7 @@ static void registry_free(struct berth_host *host)
         struct berth_generation *generation = berth_container(link, struct berth_generation, all);
         berth_generation_forget(generation);
     }
-    for (size_t i = 0; berth_map_next(&host->topics, &i, &entry);) {
-        struct berth_topic *topic = entry->value;
-        berth_free(topic->name);
-        berth_free(topic->routes);
-        berth_free(topic);
-    }
-    berth_map_deinit(&host->topics);
+    berth_topics_free(host);
     for (size_t i = 0; berth_map_next(&host->modules, &i, &entry);)
         berth_module_free(entry->value);
     berth_map_deinit(&host->modules);
@@ -371,6 +367,7 @@ int berth_host_free(berth_host *host)
     pthread_mutex_destroy(&host->lock);
     pthread_mutex_destroy(&host->run_lock);
     pthread_mutex_destroy(&host->room_lock);
+    pthread_mutex_destroy(&host->last_lock);
     berth_free(host->worker);
     berth_free(host->name);
     berth_free(host);

@@ -25,24 +25,31 @@ int berth_publish_json(berth_ctx *ctx, const char *name, const char *fields)
         code = berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED,
                                "the message has %zu bytes; max_message is %zu", size,
                                host->options.max_message);
+    struct berth_posting posting = { .host = host, .ctx = ctx, .sender = "" };
+    bool posted = false;
     pthread_rwlock_rdlock(&host->topic_lock);
-    struct berth_topic *topic = berth_map_get(&host->topics, name);
-    const struct berth_signature *signature = topic ? berth_topic_signature(topic) : NULL;
-    if (code == BERTH_OK && !signature)
+    posting.topic = berth_map_get(&host->topics, name);
+    posting.declared = posting.topic ? berth_topic_declared(posting.topic) : NULL;
+    if (code == BERTH_OK && !posting.declared)
         code = berth_error_set(&error, BERTH_NOT_FOUND, "no loaded module declares this topic");
     if (code == BERTH_OK)
-        code = berth_json_read_arguments(signature, fields, size, &berth_thread_of(ctx)->arena,
-                                         &arguments, &error);
-    if (code == BERTH_OK)
-        code = berth_topic_post(host, topic, "", signature, arguments, &error);
+        code = berth_json_read_arguments(posting.declared->signature, fields, size,
+                                         &berth_thread_of(ctx)->arena, &arguments, &error);
+    if (code == BERTH_OK) {
+        posted = true;
+        berth_posting_begin(&posting, arguments, &error);
+    }
     pthread_rwlock_unlock(&host->topic_lock);
+    if (posted)
+        code = berth_posting_finish(&posting, &error);
     if (code != BERTH_OK)
         berth_fault_raise_format(ctx, code, "topic %s: %s", name, error.text);
     return code;
 }
 
 static int subscribe(berth_host *host, const char *pattern, const struct berth_receiver *receiver,
-                     berth_message_fn fn, void *user, uint64_t *ret_id, struct berth_error *error)
+                     const struct berth_receipt *how, berth_message_fn fn, void *user,
+                     uint64_t *ret_id, struct berth_error *error)
 {
     if (berth_process_is_forked())
         return berth_process_refuse(error);
@@ -53,10 +60,14 @@ static int subscribe(berth_host *host, const char *pattern, const struct berth_r
         return berth_error_nomem(error);
     module->app_fn = fn;
     module->app_user = user;
-    int code = berth_subscription_new(host, module, pattern, receiver ? receiver->function : NULL,
-                                      receiver && *receiver->holder ? receiver->holder : NULL,
-                                      receiver ? BERTH_FULL_DROP_OLDEST : BERTH_FULL_REJECT,
-                                      &module->app_subscription, error);
+    const struct berth_subscription_setup setup = {
+        .module = module,
+        .pattern = pattern,
+        .function = receiver ? receiver->function : "",
+        .holder = receiver && *receiver->holder ? receiver->holder : NULL,
+        .how = *how,
+    };
+    int code = berth_subscription_new(host, &setup, &module->app_subscription, error);
     if (code == BERTH_OK) {
         pthread_mutex_lock(&host->lock);
         uint64_t id = berth_idmap_add(&host->app_subscriptions, module);
@@ -78,13 +89,46 @@ int berth_receiver_subscribe(berth_host *host, const char *pattern,
                              const struct berth_receiver *receiver, berth_message_fn fn, void *user,
                              uint64_t *ret_id, struct berth_error *error)
 {
-    return subscribe(host, pattern, receiver, fn, user, ret_id, error);
+    static const struct berth_receipt how = { .full = BERTH_FULL_DROP_OLDEST, .tries = 1 };
+    return subscribe(host, pattern, receiver, &how, fn, user, ret_id, error);
+}
+
+static int read_receipt(const struct berth_subscribe_options *options,
+                        struct berth_receipt *ret_how, struct berth_error *error)
+{
+    if (options->size != sizeof *options)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "berth_subscribe_options.size is %zu: set it to sizeof(struct "
+                               "berth_subscribe_options)",
+                               options->size);
+    if ((unsigned)options->full > BERTH_FULL_DROP_OLDEST)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "full is %d: it is one of enum berth_full", (int)options->full);
+    if (options->tries < 0 || options->tries > BERTH_TRIES_MAX)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "tries is %d: there are 1 to %d",
+                               options->tries, BERTH_TRIES_MAX);
+    if (options->group && !berth_identifier_valid(options->group))
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "\"%.64s\" cannot be a group's name: write [a-z][a-z0-9_]*",
+                               options->group);
+    *ret_how = (struct berth_receipt){ options->full, options->tries ? (unsigned)options->tries : 1,
+                                       options->group };
+    return BERTH_OK;
+}
+
+int berth_host_subscribe_with(berth_host *host, const char *pattern,
+                              const struct berth_subscribe_options *options, berth_message_fn fn,
+                              void *user, uint64_t *ret_id, struct berth_error *error)
+{
+    struct berth_receipt how = { .full = BERTH_FULL_REJECT, .tries = 1 };
+    int code = options ? read_receipt(options, &how, error) : BERTH_OK;
+    return code == BERTH_OK ? subscribe(host, pattern, NULL, &how, fn, user, ret_id, error) : code;
 }
 
 int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn fn, void *user,
                          uint64_t *ret_id, struct berth_error *error)
 {
-    return subscribe(host, pattern, NULL, fn, user, ret_id, error);
+    return berth_host_subscribe_with(host, pattern, NULL, fn, user, ret_id, error);
 }
 
 bool berth_subscriber_end(berth_host *host, uint64_t id, int64_t deadline)

@@ -590,7 +590,8 @@ BERTH_PUBLIC int berth_publish_json(berth_ctx *ctx, const char *topic, const cha
  * Calls fn for each message to a topic that matches pattern, on a thread of the host (or in
  * berth_host_dispatch), one at a time and in order. What it gets is borrowed for the call. *ret_id
  * (may be NULL) is for berth_host_unsubscribe, after which fn is not called any more. It waits for
- * one that runs, unless that is the caller, or waits for the caller.
+ * one that runs, unless that is the caller, or waits for the caller. If a topic has a current value
+ * (BERTH_LAST_VALUE), that is the first message.
  */
 struct berth_message {
     size_t size;
@@ -603,6 +604,19 @@ typedef void (*berth_message_fn)(berth_ctx *ctx, const struct berth_message *mes
 BERTH_PUBLIC int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn fn,
                                       void *user, uint64_t *ret_id, struct berth_error *error);
 BERTH_PUBLIC void berth_host_unsubscribe(berth_host *host, uint64_t id);
+
+/* How a subscription gets its messages; <berth/module.h> tells more of each. */
+struct berth_subscribe_options {
+    size_t size; /* sizeof(struct berth_subscribe_options); zero the rest for the defaults */
+    enum berth_full full; /* what its mailbox does when it is full; default BERTH_FULL_REJECT */
+    int tries;            /* turns of a message whose fn fails (berth_fail); default 1 */
+    const char *group;    /* a queue group, one of which gets a message; default: none */
+};
+/* The same with options, which may be NULL. */
+BERTH_PUBLIC int berth_host_subscribe_with(berth_host *host, const char *pattern,
+                                           const struct berth_subscribe_options *options,
+                                           berth_message_fn fn, void *user, uint64_t *ret_id,
+                                           struct berth_error *error);
 
 /* ---- crashes -------------------------------------------------------------------------------- */
 

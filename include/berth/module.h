@@ -342,10 +342,36 @@ BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
 #define BERTH_SUBSCRIBE_ANY(pattern, handler)                                      \
     BERTH_I_SUBSCRIBE(pattern, "any=1\0", BERTH_I_CAT(handler_, handler), handler, \
                       (string, topic), (json, fields))
-#define BERTH_I_SUBSCRIBE(pattern, any, id, ...)                                      \
-    BERTH_I_FUNCTION_X(void, id,                                                      \
-                       "subscribe=" pattern                                           \
-                       "\0handler=" BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0" any, \
+/*
+ * The same with attributes, one or more, without commas:
+ *
+ *     BERTH_SUBSCRIBE_WITH("jobs.>", BERTH_FULL(block) BERTH_TRIES(3), on_job, (string, what)) { … }
+ *
+ * BERTH_FULL(reject | block | drop_oldest): what happens to a message when this module's mailbox
+ * is full. reject, the default: its sender fails, resource_exhausted. block: its sender waits for
+ * room, at most until its deadline. drop_oldest: the oldest message that may go does, and is
+ * counted.
+ * BERTH_TRIES(n): how often a message is handled whose handler fails, 1 by default: after 100 ms,
+ * then twice as long each time, at most 10 s, and meanwhile later messages of that sender wait.
+ * After the last one it goes to the topic host.dead_letter.
+ * BERTH_QUEUE_GROUP("name"): of all subscriptions of this group, in whichever modules, one gets it.
+ */
+#define BERTH_SUBSCRIBE_WITH(pattern, attributes, ...)                                        \
+    BERTH_I_SUBSCRIBE(pattern, attributes, BERTH_I_CAT(handler_, BERTH_I_FIRST(__VA_ARGS__)), \
+                      __VA_ARGS__)
+#define BERTH_SUBSCRIBE_ANY_WITH(pattern, attributes, handler)                                \
+    BERTH_I_SUBSCRIBE(pattern, "any=1\0" attributes, BERTH_I_CAT(handler_, handler), handler, \
+                      (string, topic), (json, fields))
+#define BERTH_FULL(policy)       BERTH_I_FULL_##policy
+#define BERTH_I_FULL_reject      "full=reject\0"
+#define BERTH_I_FULL_block       "full=block\0"
+#define BERTH_I_FULL_drop_oldest "full=drop_oldest\0"
+#define BERTH_TRIES(count)       "tries=" BERTH_I_STR(count) "\0"
+#define BERTH_QUEUE_GROUP(name)  "group=" name "\0"
+#define BERTH_I_SUBSCRIBE(pattern, attributes, id, ...)                                      \
+    BERTH_I_FUNCTION_X(void, id,                                                             \
+                       "subscribe=" pattern                                                  \
+                       "\0handler=" BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0" attributes, \
                        __VA_ARGS__)
 
 /*
@@ -421,13 +447,27 @@ BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
 
 /*
  * BERTH_TOPIC("a.b", name, (type, field)...);  declares the topic's type and gives
- * publish_name(ctx, …). It returns when every subscriber's mailbox has the message, and fails
- * (resource_exhausted, naming them) when one is full.
+ * publish_name(ctx, …). It returns when every subscriber's mailbox has the message, as each of them
+ * wants that (BERTH_FULL), and fails naming those whose has not; the others have got it.
  */
-#define BERTH_TOPIC(topic, ...) BERTH_I_TOPIC(topic, BERTH_I_FIRST(__VA_ARGS__), __VA_ARGS__)
-#define BERTH_I_TOPIC(topic, name, ...)                                     \
+#define BERTH_TOPIC(topic, ...) BERTH_I_TOPIC(topic, "", BERTH_I_FIRST(__VA_ARGS__), __VA_ARGS__)
+/*
+ * The same with attributes: BERTH_TOPIC_WITH("clock.now", BERTH_LAST_VALUE, now, (i64, unix_ns));
+ *
+ * BERTH_LAST_VALUE: the message is the topic's current value, which who subscribes later gets at
+ * once, and a subscriber that is loaded anew, too. It stays when its publisher goes.
+ * BERTH_PRIORITY(data | control): of all messages to a module those of control are handled first,
+ * and have a mailbox of their own. Order holds within a priority.
+ */
+#define BERTH_TOPIC_WITH(topic, attributes, ...) \
+    BERTH_I_TOPIC(topic, attributes, BERTH_I_FIRST(__VA_ARGS__), __VA_ARGS__)
+#define BERTH_LAST_VALUE         "last=1\0"
+#define BERTH_PRIORITY(priority) BERTH_I_PRIORITY_##priority
+#define BERTH_I_PRIORITY_data    "priority=data\0"
+#define BERTH_I_PRIORITY_control "priority=control\0"
+#define BERTH_I_TOPIC(topic, attributes, name, ...)                         \
     BERTH_I_TOPIC_X(BERTH_I_CAT(publish_, name), BERTH_I_CAT(topic_, name), \
-                    "topic=" topic "\0name=" BERTH_I_STR(name) "\0", __VA_ARGS__)
+                    "topic=" topic "\0name=" BERTH_I_STR(name) "\0" attributes, __VA_ARGS__)
 #define BERTH_I_TOPIC_X(...) BERTH_I_TOPIC_Y(__VA_ARGS__)
 #define BERTH_I_TOPIC_Y(fn, id, text, ...)                                                       \
     BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__));                            \

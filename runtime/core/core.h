@@ -9,6 +9,7 @@
  * Locks, in the order in which they may be taken:
  *   admin       one load, unload, reload or restart at a time; held while modules' hooks run
  *   topic_lock  topics and subscriptions; publishers read
+ *   last_lock   current values of topics
  *   ring_lock   who waits for whom, in all hosts (runtime/call/ring.h)
  *   lock        the registry: modules, cells, edges, handles, threads and alarms
  *   mail_lock   one module's mailbox
@@ -28,6 +29,7 @@
 #include "runtime/base/idmap.h"
 #include "runtime/base/list.h"
 #include "runtime/base/map.h"
+#include "runtime/base/topic_tree.h"
 #include "runtime/call/gate.h"
 #include "runtime/call/thread.h"
 #include "runtime/carrier/carrier.h"
@@ -44,6 +46,7 @@ struct berth_flow;
 struct berth_generation;
 struct berth_mail;
 struct berth_module;
+struct berth_parcel;
 struct berth_runner;
 
 /*
@@ -104,36 +107,63 @@ struct berth_function {
     char identity[];
 };
 
-/* Where a topic's messages go. */
-struct berth_route {
+/* A subscription that a topic's messages go to. */
+struct berth_match {
+    struct berth_list of_topic; /* of those that are in no group */
+    struct berth_list of_subscription;
+    struct berth_topic *topic;
     struct berth_subscription *subscription;
-    struct berth_flow *flow; /* of the last sender; atomic; NULL before the first message */
+    struct berth_group *group; /* one of which gets a message; or NULL */
+    size_t place;              /* in the group */
+    struct berth_flow *flow;   /* of the last sender; atomic; NULL before the first message */
+};
+
+/* The members of a queue group that match a topic: each message goes to one of them. */
+struct berth_group {
+    struct berth_list link; /* of the topic */
+    struct berth_match **members;
+    size_t count, capacity, users; /* users: members, and those that will be */
+    size_t turn;                   /* whose it is; atomic */
+    char name[];
 };
 
 /* A topic that is, or was, declared: for the host's life. */
 struct berth_topic {
+    struct berth_topic_entry entry; /* in host->topic_tree */
     char *name;
     struct berth_list
         publishers; /* that declare it now; its type is theirs, and the same for all */
-    size_t count, capacity;
-    struct berth_route *routes; /* of subscriptions that match, in order of subscribing */
+    struct berth_list matches, groups; /* subscriptions, in order of subscribing */
+    size_t untyped;                    /* of them, for messages of any type */
+    struct berth_parcel *last;         /* its current value, or NULL; under host->last_lock */
+};
+
+/* How a subscription gets its messages. */
+struct berth_receipt {
+    enum berth_full full; /* what a full mailbox does */
+    unsigned tries;       /* turns that a message gets whose handler fails */
+    const char *group;    /* a queue group, or NULL */
 };
 
 /*
  * A module's (or the application's) interest in topics. It outlives generations: they are matched
- * by pattern and handler.
+ * by pattern, handler and group.
  */
 struct berth_subscription {
-    struct berth_list link; /* in host->subscriptions */
+    struct berth_topic_entry entry; /* in host->patterns */
+    struct berth_list link;         /* in host->subscriptions */
+    struct berth_list of_module;    /* in module->subscriptions */
+    struct berth_list matches;      /* one for each topic */
     struct berth_module *module;
     char *pattern, *handler;
     char *identity; /* of the handler's type; NULL: any */
-    bool gone;      /* atomic; ended: queued messages for it are dropped */
-    char *holder;   /* the module that asked host.subscribe for it, handler being the function */
-    bool denied;    /* by the policy: gets nothing; under topic_lock */
-    enum berth_full full; /* what a full mailbox does; drops are counted */
-    uint64_t dropped;     /* so, or by the host itself, and not told yet; atomic */
-    size_t refs;          /* atomic: the host's, and queued messages' */
+    struct berth_receipt how;
+    bool active;      /* gets messages; under topic_lock */
+    bool gone;        /* atomic; ended: queued messages for it are dropped */
+    char *holder;     /* the module that asked host.subscribe for it, handler being the function */
+    bool denied;      /* by the policy: gets nothing; under topic_lock */
+    uint64_t dropped; /* by its policy, or by the host itself, and not told yet; atomic */
+    size_t refs;      /* atomic: the host's, and queued messages' */
 };
 
 /* What a publisher's link leads to. */
@@ -301,6 +331,7 @@ struct berth_module {
     bool swapping;       /* callers wait for host->changed */
     uint32_t swap_chain; /* who swaps */
     struct berth_list cells;
+    struct berth_list subscriptions; /* active ones; under topic_lock */
     struct berth_map handles_by_id;
     size_t handles; /* alive */
     struct berth_restart restart;
@@ -358,11 +389,12 @@ struct berth_host {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct berth_map modules, cells, topics;
+    struct berth_topic_tree topic_tree, patterns; /* of topics, and of subscriptions */
+    pthread_mutex_t last_lock;
     struct berth_list order; /* loaded modules, in order of loading */
     struct berth_list subscriptions;
-    size_t log_readers; /* of them, that match host.log; changed under topic_lock, atomic */
-    size_t promised; /* room that each topic keeps for a load's or reload's own; under topic_lock */
-    struct berth_list bound;          /* edges of BERTH_BOUND */
+    size_t log_readers;      /* of them, that match host.log; changed under topic_lock, atomic */
+    struct berth_list bound; /* edges of BERTH_BOUND */
     struct berth_list generations;    /* all of them: current, being made, draining, kept */
     size_t draining;                  /* how many of them are; under admin */
     struct berth_timer reap_timer;    /* looks whether they can go */

@@ -112,12 +112,7 @@ void berth_event_publish(struct berth_host *host, const struct berth_event *even
     uint32_t generation = event->generation;
     const void *arguments[] = { &event->module, &event->version, &generation, &event->placement,
                                 &event->detail };
-    pthread_rwlock_rdlock(&host->topic_lock);
-    struct berth_topic *topic = berth_map_get(&host->topics, topics[event->kind]);
-    const struct berth_signature *signature = topic ? berth_topic_signature(topic) : NULL;
-    if (signature) /* who does not fetch misses it; it is kept above */
-        berth_topic_post(host, topic, "host", signature, arguments, NULL);
-    pthread_rwlock_unlock(&host->topic_lock);
+    berth_publish_own(host, topics[event->kind], arguments); /* it is kept above, too */
 }
 
 void berth_event_of(const struct berth_generation *generation, enum berth_event_kind kind,

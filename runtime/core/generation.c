@@ -124,7 +124,6 @@ static int upcall_publish(void *user, berth_ctx *under, size_t index, struct ber
                           struct berth_error *error)
 {
     struct berth_generation *generation = user;
-    struct berth_host *host = generation->host;
     if (index >= generation->image->manifest->topic_count)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no topic %zu",
                                generation->module->name, index);
@@ -135,18 +134,8 @@ static int upcall_publish(void *user, berth_ctx *under, size_t index, struct ber
     const void **values;
     int code = berth_arguments_unpack(declared->signature, fields,
                                       &berth_thread_of(upcall.ctx)->arena, &values, NULL, error);
-    if (code == BERTH_OK) {
-        pthread_rwlock_rdlock(&host->topic_lock);
-        struct berth_topic *topic = berth_map_get(&host->topics, declared->topic);
-        bool denied = generation->publishers[index].denied;
-        if (topic && !denied)
-            code = berth_topic_post(host, topic, generation->module->name, declared->signature,
-                                    values, error);
-        pthread_rwlock_unlock(&host->topic_lock);
-        if (denied)
-            berth_permit_refuse(upcall.ctx, generation->module->name, BERTH_RIGHT_PUBLISH,
-                                declared->topic);
-    }
+    if (code == BERTH_OK)
+        code = berth_publisher_post(upcall.ctx, &generation->publishers[index], values, error);
     return upcall_leave(&upcall, code, error);
 }
 
@@ -675,8 +664,7 @@ static void generation_free(struct berth_generation *generation)
     pthread_mutex_lock(&generation->host->lock);
     berth_list_remove(&generation->all);
     pthread_mutex_unlock(&generation->host->lock);
-    for (size_t i = 0; i < generation->handler_count && generation->subscriptions; i++)
-        berth_subscription_unref(generation->subscriptions[i]);
+    berth_topics_release(generation);
     berth_image_free(generation->image);
     berth_aligned_free(generation->edges);
     berth_free(generation->publishers);

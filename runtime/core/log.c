@@ -119,12 +119,7 @@ static void publish(struct berth_host *host, const struct berth_generation *gene
     uint32_t number = generation ? generation->number : 0;
     const void *arguments[] = { &line->time_ns, &level,       &module,    &version,
                                 &number,        &line->chain, &line->text };
-    pthread_rwlock_rdlock(&host->topic_lock);
-    struct berth_topic *topic = berth_map_get(&host->topics, BERTH_LOG_TOPIC);
-    const struct berth_signature *signature = topic ? berth_topic_signature(topic) : NULL;
-    if (signature) /* who does not fetch misses it */
-        berth_topic_post(host, topic, "host", signature, arguments, NULL);
-    pthread_rwlock_unlock(&host->topic_lock);
+    berth_publish_own(host, BERTH_LOG_TOPIC, arguments);
 }
 
 /* Of a line that is wanted. */

@@ -2,8 +2,8 @@
 /*
  * What waits for a module's turn: mails that count against its bounds, as messages, and others, as
  * alarms. Turns are taken one after the other, control before data, and within a priority in the
- * order of posting: so order holds for each sender and receiver. A mail that is to have another turn
- * holds up what its sender has sent after it, and nobody else's.
+ * order of posting: so order holds for each sender and receiver. A mail that is to have another
+ * turn holds up what its sender has sent after it, and nobody else's.
  */
 #include "runtime/core/mailbox.h"
 #include "runtime/call/ring.h"
@@ -505,11 +505,11 @@ static void retry_release(struct berth_module *module, int64_t now)
 {
     for (size_t i = 0; i < BERTH_PRIORITIES; i++) {
         struct berth_box *box = &module->boxes[i];
+        struct berth_list *before = box->mails.next;
         berth_list_each_safe(&box->retrying, link) {
             struct berth_mail *mail = mail_of(link);
             if (mail->due > now)
                 continue;
-            struct berth_list *before = box->mails.next;
             berth_list_remove(link);
             berth_list_insert(before, link);
             berth_list_each_safe(&mail->held, later) {

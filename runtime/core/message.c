@@ -5,6 +5,7 @@
 #include "runtime/core/flow.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
+#include "runtime/core/parcel.h"
 #include "runtime/core/topic.h"
 
 #include <stdio.h>
@@ -22,63 +23,6 @@ static struct message *message_of(struct berth_mail *mail)
 {
     return berth_container(mail, struct message, mail);
 }
-
-/* ---- parcels ---- */
-
-void berth_parcel_unref(struct berth_parcel *parcel)
-{
-    if (!parcel || __atomic_sub_fetch(&parcel->refs, 1, __ATOMIC_ACQ_REL) > 0)
-        return;
-    berth_free(parcel->json);
-    berth_free(parcel);
-}
-
-static int add_json(struct berth_parcel *parcel, const struct berth_host *host,
-                    const struct berth_signature *signature, struct berth_error *error)
-{
-    struct berth_buffer buffer;
-    size_t size = 0;
-    berth_buffer_init(&buffer, host->options.max_message);
-    int code = berth_json_write_arguments(signature, parcel->arguments, &buffer, error);
-    if (code == BERTH_OK && !(parcel->json = berth_buffer_take(&buffer, &size)))
-        code = berth_error_nomem(error);
-    berth_buffer_deinit(&buffer);
-    parcel->size += size;
-    return code;
-}
-
-int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *setup,
-                     const void *const *arguments, struct berth_parcel **ret_parcel,
-                     struct berth_error *error)
-{
-    size_t room, most = host->options.max_message;
-    int code = berth_arguments_room(setup->signature, arguments, &room, error);
-    if (code != BERTH_OK)
-        return code;
-    if (room > most)
-        return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
-                               "larger than the limit of %zu bytes", most);
-    struct berth_parcel *parcel = berth_malloc(sizeof *parcel + room);
-    if (!parcel)
-        return berth_error_nomem(error);
-    *parcel = (struct berth_parcel){
-        .refs = 1,
-        .size = room,
-        .topic = setup->topic,
-        .sender = setup->sender,
-        .arguments = berth_arguments_place(setup->signature, arguments, parcel + 1),
-        .echo = setup->echo,
-    };
-    if (setup->any)
-        code = add_json(parcel, host, setup->signature, error);
-    if (code == BERTH_OK)
-        *ret_parcel = parcel;
-    else
-        berth_parcel_unref(parcel);
-    return code;
-}
-
-/* ---- a turn ---- */
 
 /* The generation's handler for a subscription, or NULL. */
 static struct berth_item *find_handler(const struct berth_generation *generation,
@@ -186,25 +130,37 @@ static const struct berth_mail_ops message_ops = { .run = message_run,
                                                    .counted = true };
 
 int berth_message_post(struct berth_subscription *subscription, struct berth_parcel *parcel,
-                       struct berth_flow *flow, const struct berth_delivery *how)
+                       struct berth_flow *flow, const struct berth_delivery *how,
+                       struct berth_message_ticket *ret_ticket)
 {
     struct message *message = berth_calloc(1, sizeof *message);
-    int code = BERTH_RESOURCE_EXHAUSTED;
-    if (message) {
-        *message = (struct message){ .mail = { .ops = &message_ops, .size = parcel->size },
-                                     .parcel = parcel,
-                                     .subscription = subscription,
-                                     .flow = flow };
-        __atomic_add_fetch(&parcel->refs, 1, __ATOMIC_RELAXED);
-        __atomic_add_fetch(&subscription->refs, 1, __ATOMIC_RELAXED);
-        code = berth_mailbox_post(subscription->module, &message->mail, how);
-    }
-    if (code == BERTH_OK) {
+    if (!message)
+        return BERTH_RESOURCE_EXHAUSTED;
+    *message = (struct message){ .mail = { .ops = &message_ops,
+                                           .sender = parcel->sender,
+                                           .size = parcel->size,
+                                           .priority = parcel->priority },
+                                 .parcel = parcel,
+                                 .subscription = subscription,
+                                 .flow = flow };
+    __atomic_add_fetch(&parcel->refs, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&subscription->refs, 1, __ATOMIC_RELAXED);
+    int code = berth_mailbox_post(subscription->module, &message->mail, how);
+    if (code == BERTH_OK)
         berth_flow_message(berth_thread_mine(&subscription->module->host->threads), flow);
-        return code;
-    }
-    berth_flow_refused(flow, code);
-    if (message)
+    else if (code == BERTH_MAIL_WAITS)
+        *ret_ticket = (struct berth_message_ticket){ &message->mail, flow };
+    else
         message_end(&message->mail, BERTH_MAIL_WITHDRAWN);
     return code;
+}
+
+void berth_message_waited(berth_ctx *ctx, const struct berth_message_ticket *ticket, int code)
+{
+    if (code == BERTH_OK) { /* the mail may have been handled already */
+        berth_flow_message(berth_thread_of(ctx), ticket->flow);
+        return;
+    }
+    berth_flow_refused(ticket->flow, code);
+    message_end(ticket->mail, BERTH_MAIL_WITHDRAWN);
 }

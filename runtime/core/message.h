@@ -1,37 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages: what is published, shared by the mailboxes that it is in, and how each is handled. */
+/* Messages: parcels in mailboxes, and how each is handled. */
 #ifndef RUNTIME_CORE_MESSAGE_H
 #define RUNTIME_CORE_MESSAGE_H
 
 #include "runtime/core/core.h"
 
-/* An immutable message. Handlers in this process get the very values that lie in it. */
-struct berth_parcel {
-    size_t refs;                  /* atomic */
-    size_t size;                  /* that mailboxes count */
-    const char *topic, *sender;   /* for the host's life */
-    const void *const *arguments; /* the fields, by the topic's type, behind this struct */
-    char *json;                   /* for handlers of any topic, or NULL */
-    bool echo;                    /* what its handlers do comes of a line of the log (log.h) */
-} __attribute__((aligned(16)));
-
-struct berth_parcel_setup {
-    const char *topic, *sender; /* for the host's life */
-    const struct berth_signature *signature;
-    bool any; /* there are handlers of any topic */
-    bool echo;
+/* Stands for a message whose sender waits for room. */
+struct berth_message_ticket {
+    struct berth_mail *mail;
+    struct berth_flow *flow;
 };
-/* With one reference. Checks the arguments. */
-int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *setup,
-                     const void *const *arguments, struct berth_parcel **ret_parcel,
-                     struct berth_error *error);
-void berth_parcel_unref(struct berth_parcel *parcel);
-
 /*
- * Into the mailbox of the subscription's module. resource_exhausted when it is full, or without
- * memory. flow: what counts it, or NULL.
+ * Into the mailbox of the subscription's module. As berth_mailbox_post, and without memory
+ * resource_exhausted. flow: what counts it, when it is there, or NULL. BERTH_MAIL_WAITS:
+ * *ret_ticket is for berth_message_waited, with the code of berth_room_wait.
  */
 int berth_message_post(struct berth_subscription *subscription, struct berth_parcel *parcel,
-                       struct berth_flow *flow, const struct berth_delivery *how);
+                       struct berth_flow *flow, const struct berth_delivery *how,
+                       struct berth_message_ticket *ret_ticket);
+void berth_message_waited(berth_ctx *ctx, const struct berth_message_ticket *ticket, int code);
 
 #endif

@@ -35,6 +35,7 @@ struct berth_module *berth_module_new(struct berth_host *host, const char *name)
     berth_mailbox_init(module);
     berth_list_init(&module->run_link);
     berth_list_init(&module->cells);
+    berth_list_init(&module->subscriptions);
     berth_map_init(&module->handles_by_id);
     berth_gate_init(&module->gate);
     pthread_mutex_init(&module->mail_lock, NULL);

@@ -1,23 +1,145 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Topics, who publishes to them, and who gets it. Each topic keeps the subscriptions that match it,
- * so that publishing costs by them alone.
+ * Topics, who publishes to them, and who gets it. Each topic knows the subscriptions that match it,
+ * so that publishing costs by them alone; a tree of tokens finds them when either is made.
  */
 #include "runtime/core/topic.h"
 #include "runtime/base/memory.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/log.h"
+#include "runtime/core/mailbox.h"
 #include "runtime/core/message.h"
+#include "runtime/core/parcel.h"
 #include "runtime/core/permit.h"
 
 #include <stdio.h>
 #include <string.h>
 
-const struct berth_signature *berth_topic_signature(const struct berth_topic *topic)
+static const struct berth_manifest_topic *declared_by(const struct berth_publisher *publisher)
 {
-    if (berth_list_empty(&topic->publishers))
+    return &publisher->generation->image->manifest->topics[publisher->index];
+}
+
+static struct berth_publisher *publisher_of(struct berth_list *link)
+{
+    return berth_container(link, struct berth_publisher, link);
+}
+
+const struct berth_manifest_topic *berth_topic_declared(const struct berth_topic *topic)
+{
+    return berth_list_empty(&topic->publishers) ? NULL
+                                                : declared_by(publisher_of(topic->publishers.next));
+}
+
+static struct berth_topic *topic_of(struct berth_topic_entry *entry)
+{
+    return berth_container(entry, struct berth_topic, entry);
+}
+
+static struct berth_subscription *subscription_of(struct berth_topic_entry *entry)
+{
+    return berth_container(entry, struct berth_subscription, entry);
+}
+
+/* ---- matches: what follows is under topic_lock, for writing ---- */
+
+static struct berth_group *group_find(struct berth_topic *topic, const char *name)
+{
+    berth_list_each(&topic->groups, link) {
+        struct berth_group *group = berth_container(link, struct berth_group, link);
+        if (strcmp(group->name, name) == 0)
+            return group;
+    }
+    return NULL;
+}
+
+/* With a place for one more member. NULL: no memory. */
+static struct berth_group *group_use(struct berth_topic *topic, const char *name)
+{
+    struct berth_group *group = group_find(topic, name);
+    size_t size = strlen(name) + 1;
+    if (!group) {
+        group = berth_calloc(1, sizeof *group + size);
+        if (!group)
+            return NULL;
+        memcpy(group->name, name, size);
+        berth_list_append(&topic->groups, &group->link);
+    }
+    if (group->users == group->capacity) {
+        size_t capacity = 2 * group->capacity + 2;
+        struct berth_match **grown =
+            berth_realloc(group->members, capacity * sizeof *group->members);
+        if (grown) {
+            group->members = grown;
+            group->capacity = capacity;
+        }
+    }
+    if (group->users < group->capacity) {
+        group->users++;
+        return group;
+    }
+    if (!group->users) {
+        berth_list_remove(&group->link);
+        berth_free(group);
+    }
+    return NULL;
+}
+
+static void group_unuse(struct berth_group *group)
+{
+    if (--group->users)
+        return;
+    berth_list_remove(&group->link);
+    berth_free(group->members);
+    berth_free(group);
+}
+
+/* The topic does not know it yet. */
+static struct berth_match *match_new(struct berth_topic *topic,
+                                     struct berth_subscription *subscription)
+{
+    struct berth_match *match = berth_calloc(1, sizeof *match);
+    if (!match)
         return NULL;
-    return berth_container(topic->publishers.next, struct berth_publisher, link)->signature;
+    match->topic = topic;
+    match->subscription = subscription;
+    berth_list_init(&match->of_topic);
+    if (subscription->how.group && !(match->group = group_use(topic, subscription->how.group))) {
+        berth_free(match);
+        return NULL;
+    }
+    berth_list_append(&subscription->matches, &match->of_subscription);
+    return match;
+}
+
+static void match_begin(struct berth_match *match)
+{
+    struct berth_group *group = match->group;
+    match->topic->untyped += !match->subscription->identity;
+    if (group) {
+        match->place = group->count;
+        group->members[group->count++] = match;
+    } else {
+        berth_list_append(&match->topic->matches, &match->of_topic);
+    }
+}
+
+/* active: it had begun. */
+static void match_free(struct berth_match *match, bool active)
+{
+    struct berth_group *group = match->group;
+    if (active)
+        match->topic->untyped -= !match->subscription->identity;
+    if (group && active) {
+        struct berth_match *moved = group->members[--group->count];
+        group->members[match->place] = moved;
+        moved->place = match->place;
+    }
+    if (group)
+        group_unuse(group);
+    berth_list_remove(&match->of_topic);
+    berth_list_remove(&match->of_subscription);
+    berth_free(match);
 }
 
 /* ---- subscriptions ---- */
@@ -30,40 +152,65 @@ void berth_subscription_unref(struct berth_subscription *subscription)
     berth_free(subscription->handler);
     berth_free(subscription->identity);
     berth_free(subscription->holder);
+    berth_free((char *)subscription->how.group);
     berth_free(subscription);
 }
 
-/*
- * Makes room for so many besides those that are promised, so that adding cannot fail afterwards.
- */
-static bool topic_reserve(const struct berth_host *host, struct berth_topic *topic, size_t more)
+/* NULL or a copy; *ok becomes false without memory. */
+static char *copy_text(const char *text, bool *ok)
 {
-    size_t wanted = topic->count + host->promised + more;
-    if (wanted <= topic->capacity)
+    char *copy = text ? berth_strdup(text) : NULL;
+    *ok = *ok && (copy || !text);
+    return copy;
+}
+
+static struct berth_subscription *subscription_make(const struct berth_subscription_setup *setup,
+                                                    const char *identity)
+{
+    struct berth_subscription *subscription = berth_calloc(1, sizeof *subscription);
+    bool ok = true;
+    if (!subscription)
+        return NULL;
+    subscription->refs = 1;
+    subscription->module = setup->module;
+    subscription->how = setup->how;
+    subscription->pattern = copy_text(setup->pattern, &ok);
+    subscription->handler = copy_text(setup->function, &ok);
+    subscription->holder = copy_text(setup->holder, &ok);
+    subscription->identity = copy_text(identity, &ok);
+    subscription->how.group = copy_text(setup->how.group, &ok);
+    berth_list_init(&subscription->link);
+    berth_list_init(&subscription->of_module);
+    berth_list_init(&subscription->matches);
+    if (ok)
+        return subscription;
+    berth_subscription_unref(subscription);
+    return NULL;
+}
+
+static bool add_match(void *user, struct berth_topic_entry *entry)
+{
+    return match_new(topic_of(entry), user) != NULL;
+}
+
+/* Nobody finds it any more, and it matches nothing. */
+static void subscription_displace(struct berth_host *host, struct berth_subscription *subscription)
+{
+    berth_topic_tree_remove(&host->patterns, &subscription->entry);
+    berth_list_each_safe(&subscription->matches, link)
+        match_free(berth_container(link, struct berth_match, of_subscription),
+                   subscription->active);
+    subscription->active = false;
+}
+
+/* All that it takes to be active. false: no memory. */
+static bool subscription_place(struct berth_host *host, struct berth_subscription *subscription)
+{
+    if (berth_topic_tree_add(&host->patterns, subscription->pattern, &subscription->entry) &&
+        berth_topic_tree_topics(&host->topic_tree, subscription->pattern, add_match, subscription))
         return true;
-    size_t capacity = wanted * 2;
-    struct berth_route *grown = berth_realloc(topic->routes, capacity * sizeof *grown);
-    if (!grown)
-        return false;
-    topic->routes = grown;
-    topic->capacity = capacity;
-    return true;
-}
-
-/* Every topic can take `more` subscriptions. Topics are few, and pointers small. */
-static bool topics_reserve(struct berth_host *host, size_t more)
-{
-    struct berth_map_entry *entry;
-    for (size_t i = 0; berth_map_next(&host->topics, &i, &entry);)
-        if (!topic_reserve(host, entry->value, more))
-            return false;
-    return true;
-}
-
-static void topic_add(struct berth_topic *topic, struct berth_subscription *subscription)
-{
-    if (berth_pattern_matches(subscription->pattern, topic->name))
-        topic->routes[topic->count++] = (struct berth_route){ .subscription = subscription };
+    subscription_displace(host, subscription);
+    return false;
 }
 
 /* Lines are not even formatted for nobody. */
@@ -74,78 +221,48 @@ static void count_reader(struct berth_host *host, const struct berth_subscriptio
         __atomic_add_fetch(&host->log_readers, more, __ATOMIC_RELAXED);
 }
 
-static void subscription_insert(struct berth_host *host, struct berth_subscription *subscription)
+static void subscription_activate(struct berth_host *host, struct berth_subscription *subscription)
 {
-    struct berth_map_entry *entry;
+    subscription->active = true;
     berth_list_append(&host->subscriptions, &subscription->link);
+    berth_list_append(&subscription->module->subscriptions, &subscription->of_module);
     count_reader(host, subscription, 1);
-    for (size_t i = 0; berth_map_next(&host->topics, &i, &entry);)
-        topic_add(entry->value, subscription);
+    berth_list_each(&subscription->matches, link)
+        match_begin(berth_container(link, struct berth_match, of_subscription));
 }
 
 static void subscription_remove(struct berth_host *host, struct berth_subscription *subscription)
 {
-    struct berth_map_entry *entry;
-    for (size_t i = 0; berth_map_next(&host->topics, &i, &entry);) {
-        struct berth_topic *topic = entry->value;
-        size_t kept = 0;
-        for (size_t k = 0; k < topic->count; k++)
-            if (topic->routes[k].subscription != subscription)
-                topic->routes[kept++] = topic->routes[k];
-        topic->count = kept;
-    }
+    subscription_displace(host, subscription);
     berth_list_remove(&subscription->link);
+    berth_list_remove(&subscription->of_module);
     count_reader(host, subscription, (size_t)-1);
     __atomic_store_n(&subscription->gone, true, __ATOMIC_RELEASE);
     berth_subscription_unref(subscription);
 }
 
-static struct berth_subscription *subscription_make(struct berth_module *module,
-                                                    const char *pattern, const char *handler,
-                                                    const char *identity)
-{
-    struct berth_subscription *subscription = berth_calloc(1, sizeof *subscription);
-    if (!subscription)
-        return NULL;
-    subscription->refs = 1;
-    subscription->module = module;
-    subscription->pattern = berth_strdup(pattern);
-    subscription->handler = berth_strdup(handler);
-    subscription->identity = identity ? berth_strdup(identity) : NULL;
-    berth_list_init(&subscription->link);
-    if (subscription->pattern && subscription->handler && (!identity || subscription->identity))
-        return subscription;
-    berth_subscription_unref(subscription);
-    return NULL;
-}
+static void send_current(struct berth_subscription *subscription);
 
-int berth_subscription_new(struct berth_host *host, struct berth_module *module,
-                           const char *pattern, const char *function, const char *holder,
-                           enum berth_full full, struct berth_subscription **ret_subscription,
-                           struct berth_error *error)
+int berth_subscription_new(struct berth_host *host, const struct berth_subscription_setup *setup,
+                           struct berth_subscription **ret_subscription, struct berth_error *error)
 {
-    if (!berth_pattern_valid(pattern))
+    if (!berth_pattern_valid(setup->pattern))
         return berth_error_set(
             error, BERTH_INVALID_ARGUMENT,
             "\"%s\" is not a topic pattern: write tokens joined by dots, * for one, > for the rest",
-            pattern);
-    struct berth_subscription *subscription =
-        subscription_make(module, pattern, function ? function : "", NULL);
+            setup->pattern);
+    struct berth_subscription *subscription = subscription_make(setup, NULL);
     if (!subscription)
         return berth_error_nomem(error);
-    subscription->full = full;
-    subscription->holder = holder ? berth_strdup(holder) : NULL;
-    if (holder && !subscription->holder) {
-        berth_subscription_unref(subscription);
-        return berth_error_nomem(error);
-    }
     pthread_rwlock_wrlock(&host->topic_lock);
-    subscription->denied = holder && berth_permit_denies(host, subscription);
-    bool room = topics_reserve(host, 1);
-    if (room)
-        subscription_insert(host, subscription);
+    subscription->denied = setup->holder && berth_permit_denies(host, subscription);
+    bool placed = subscription_place(host, subscription);
+    if (placed) {
+        subscription_activate(host, subscription);
+        send_current(subscription);
+    }
     pthread_rwlock_unlock(&host->topic_lock);
-    if (!room) {
+    if (!placed) {
         berth_subscription_unref(subscription);
         return berth_error_nomem(error);
     }
@@ -170,78 +287,147 @@ static int disagree(struct berth_error *error, const char *topic, const char *pu
                            wants);
 }
 
+/* What next declares or handles, against what is there. */
+struct check {
+    const struct berth_generation *next, *old;
+    const struct berth_manifest_topic *declared;
+    const struct berth_manifest_subscribe *handler;
+    int code;
+    struct berth_error *error;
+};
+
+static bool check_subscription(void *user, struct berth_topic_entry *entry)
+{
+    struct check *check = user;
+    const struct berth_subscription *other = subscription_of(entry);
+    const char *identity = check->declared->signature->identity;
+    if (other->active && other->module != check->next->module && !other->module->next &&
+        other->identity && strcmp(other->identity, identity) != 0)
+        check->code = disagree(check->error, check->declared->topic, check->next->module->name,
+                               identity, other->module->name, other->identity);
+    return check->code == BERTH_OK;
+}
+
 /*
  * A topic that next declares, against its other publishers, and against the subscriptions of other
  * modules.
  */
-static int check_publisher(struct berth_generation *next, const struct berth_generation *old,
-                           const struct berth_manifest_topic *declared, struct berth_error *error)
+static int check_publisher(struct check *check)
 {
-    const struct berth_topic *topic = berth_map_get(&next->host->topics, declared->topic);
+    struct berth_host *host = check->next->host;
+    const struct berth_manifest_topic *declared = check->declared;
+    const struct berth_topic *topic = berth_map_get(&host->topics, declared->topic);
     const char *identity = declared->signature->identity;
-    if (berth_topic_is_hosts(declared->topic) && !next->image->own_links)
-        return berth_error_set(error, BERTH_PERMISSION_DENIED,
+    if (berth_topic_is_hosts(declared->topic) && !check->next->image->own_links)
+        return berth_error_set(check->error, BERTH_PERMISSION_DENIED,
                                "topic %s: topics below host. are the host's own; choose another",
                                declared->topic);
     if (topic) {
         berth_list_each(&topic->publishers, link) {
-            struct berth_publisher *other = berth_container(link, struct berth_publisher, link);
-            if (other->generation != old && !other->generation->module->next &&
+            const struct berth_publisher *other = publisher_of(link);
+            if (other->generation != check->old && !other->generation->module->next &&
                 strcmp(other->signature->identity, identity) != 0)
-                return disagree(error, declared->topic, next->module->name, identity,
+                return disagree(check->error, declared->topic, check->next->module->name, identity,
                                 other->generation->module->name, other->signature->identity);
         }
     }
-    berth_list_each(&next->host->subscriptions, link) {
-        struct berth_subscription *other = berth_container(link, struct berth_subscription, link);
-        if (other->module != next->module && !other->module->next && other->identity &&
-            strcmp(other->identity, identity) != 0 &&
-            berth_pattern_matches(other->pattern, declared->topic))
-            return disagree(error, declared->topic, next->module->name, identity,
-                            other->module->name, other->identity);
-    }
-    return BERTH_OK;
+    berth_topic_tree_patterns(&host->patterns, declared->topic, check_subscription, check);
+    return check->code;
 }
 
-static int check_handler(struct berth_generation *next, const struct berth_generation *old,
-                         const struct berth_manifest_subscribe *handler, struct berth_error *error)
+static bool check_topic(void *user, struct berth_topic_entry *entry)
 {
-    const struct berth_manifest *manifest = next->image->manifest;
+    struct check *check = user;
+    const struct berth_topic *topic = topic_of(entry);
+    const char *identity = check->handler->signature->identity;
+    berth_list_each(&topic->publishers, link) {
+        const struct berth_publisher *other = publisher_of(link);
+        if (other->generation != check->old && !other->generation->module->next &&
+            strcmp(other->signature->identity, identity) != 0)
+            check->code = disagree(check->error, topic->name, other->generation->module->name,
+                                   other->signature->identity, check->next->module->name, identity);
+    }
+    return check->code == BERTH_OK;
+}
+
+static int check_handler(struct check *check)
+{
+    const struct berth_manifest *manifest = check->next->image->manifest;
+    const struct berth_manifest_subscribe *handler = check->handler;
     const char *identity = handler->signature->identity;
-    struct berth_map_entry *entry;
     for (size_t i = 0; i < manifest->topic_count; i++)
         if (berth_pattern_matches(handler->pattern, manifest->topics[i].topic) &&
             strcmp(manifest->topics[i].signature->identity, identity) != 0)
-            return disagree(error, manifest->topics[i].topic, next->module->name,
+            return disagree(check->error, manifest->topics[i].topic, check->next->module->name,
                             manifest->topics[i].signature->identity, handler->handler, identity);
-    for (size_t i = 0; berth_map_next(&next->host->topics, &i, &entry);) {
-        const struct berth_topic *topic = entry->value;
-        if (!berth_pattern_matches(handler->pattern, topic->name))
-            continue;
-        berth_list_each(&topic->publishers, link) {
-            struct berth_publisher *other = berth_container(link, struct berth_publisher, link);
-            if (other->generation != old && !other->generation->module->next &&
-                strcmp(other->signature->identity, identity) != 0)
-                return disagree(error, topic->name, other->generation->module->name,
-                                other->signature->identity, next->module->name, identity);
-        }
-    }
-    return BERTH_OK;
+    berth_topic_tree_topics(&check->next->host->topic_tree, handler->pattern, check_topic, check);
+    return check->code;
 }
 
 int berth_topics_check(struct berth_generation *next, const struct berth_generation *old,
                        struct berth_error *error)
 {
     const struct berth_manifest *manifest = next->image->manifest;
+    struct check check = { .next = next, .old = old, .error = error };
     int code = BERTH_OK;
     pthread_rwlock_rdlock(&next->host->topic_lock);
-    for (size_t i = 0; i < manifest->topic_count && code == BERTH_OK; i++)
-        code = check_publisher(next, old, &manifest->topics[i], error);
-    for (size_t i = 0; i < manifest->subscribe_count && code == BERTH_OK; i++)
-        if (!manifest->subscribes[i].any)
-            code = check_handler(next, old, &manifest->subscribes[i], error);
+    for (size_t i = 0; i < manifest->topic_count && code == BERTH_OK; i++) {
+        check.declared = &manifest->topics[i];
+        code = check_publisher(&check);
+    }
+    for (size_t i = 0; i < manifest->subscribe_count && code == BERTH_OK; i++) {
+        check.handler = &manifest->subscribes[i];
+        if (!check.handler->any)
+            code = check_handler(&check);
+    }
     pthread_rwlock_unlock(&next->host->topic_lock);
     return code;
+}
+
+static void topic_free(struct berth_host *host, struct berth_topic *topic)
+{
+    berth_topic_tree_remove(&host->topic_tree, &topic->entry);
+    berth_list_each_safe(&topic->matches, link)
+        match_free(berth_container(link, struct berth_match, of_topic), true);
+    berth_list_each_safe(&topic->groups, link) {
+        struct berth_group *group = berth_container(link, struct berth_group, link);
+        for (size_t left = group->count; left > 0; left--) /* the last one takes the group along */
+            match_free(group->members[left - 1], true);
+    }
+    berth_parcel_unref(topic->last);
+    berth_free(topic->name);
+    berth_free(topic);
+}
+
+void berth_topics_free(struct berth_host *host)
+{
+    struct berth_map_entry *entry;
+    for (size_t i = 0; berth_map_next(&host->topics, &i, &entry);)
+        topic_free(host, entry->value);
+    berth_map_deinit(&host->topics);
+    berth_topic_tree_deinit(&host->topic_tree);
+    berth_topic_tree_deinit(&host->patterns);
+}
+
+/* One that is not active yet will be, if its load or reload goes well. */
+static bool add_subscription(void *user, struct berth_topic_entry *entry)
+{
+    struct berth_subscription *subscription = subscription_of(entry);
+    struct berth_match *match = match_new(user, subscription);
+    if (match && subscription->active)
+        match_begin(match);
+    return match;
+}
+
+/* The other way round: its newest match, if that is of the topic. */
+static bool remove_subscription(void *user, struct berth_topic_entry *entry)
+{
+    struct berth_subscription *subscription = subscription_of(entry);
+    struct berth_list *newest = subscription->matches.previous;
+    struct berth_match *match = berth_container(newest, struct berth_match, of_subscription);
+    if (newest != &subscription->matches && match->topic == user)
+        match_free(match, subscription->active);
+    return true;
 }
 
 /* Adds a topic nobody has declared before, with the subscriptions that match it. */
@@ -254,33 +440,64 @@ static struct berth_topic *topic_obtain(struct berth_host *host, const char *nam
     if (!topic)
         return NULL;
     berth_list_init(&topic->publishers);
+    berth_list_init(&topic->matches);
+    berth_list_init(&topic->groups);
     topic->name = berth_strdup(name);
-    size_t count = 0;
-    berth_list_each(&host->subscriptions, link)
-        count++;
-    if (!topic->name || !topic_reserve(host, topic, count) ||
-        !berth_map_set(&host->topics, name, topic)) {
-        berth_free(topic->name);
-        berth_free(topic->routes);
-        berth_free(topic);
-        return NULL;
-    }
-    berth_list_each(&host->subscriptions, link)
-        topic_add(topic, berth_container(link, struct berth_subscription, link));
-    return topic;
+    if (topic->name && berth_topic_tree_add(&host->topic_tree, name, &topic->entry) &&
+        berth_topic_tree_patterns(&host->patterns, name, add_subscription, topic) &&
+        berth_map_set(&host->topics, name, topic))
+        return topic;
+    berth_topic_tree_patterns(&host->patterns, name, remove_subscription, topic);
+    topic_free(host, topic);
+    return NULL;
 }
 
-static struct berth_subscription *find_subscription(struct berth_module *module,
-                                                    const struct berth_manifest_subscribe *handler)
+static struct berth_receipt receipt_of(const struct berth_manifest_subscribe *handler)
 {
-    berth_list_each(&module->host->subscriptions, link) {
-        struct berth_subscription *subscription =
-            berth_container(link, struct berth_subscription, link);
-        if (subscription->module == module &&
-            strcmp(subscription->pattern, handler->pattern) == 0 &&
-            strcmp(subscription->handler, handler->handler) == 0)
-            return subscription;
+    return (struct berth_receipt){ handler->full, handler->tries, handler->group };
+}
+
+static bool same_group(const char *one, const char *other)
+{
+    return one && other ? strcmp(one, other) == 0 : one == other;
+}
+
+struct search {
+    const struct berth_module *module;
+    const struct berth_manifest_subscribe *handler;
+    struct berth_subscription *found;
+};
+
+static bool is_same(void *user, struct berth_topic_entry *entry)
+{
+    struct search *search = user;
+    struct berth_subscription *subscription = subscription_of(entry);
+    if (subscription->active && subscription->module == search->module &&
+        strcmp(subscription->handler, search->handler->handler) == 0 &&
+        same_group(subscription->how.group, search->handler->group))
+        search->found = subscription;
+    return !search->found;
+}
+
+/* The module's own for a handler: the one that is there, or a new one. NULL: no memory. */
+static struct berth_subscription *subscription_obtain(
+    struct berth_module *module, const struct berth_manifest_subscribe *handler)
+{
+    struct search search = { module, handler, NULL };
+    const struct berth_subscription_setup setup = { .module = module,
+                                                    .pattern = handler->pattern,
+                                                    .function = handler->handler,
+                                                    .how = receipt_of(handler) };
+    berth_topic_tree_same(&module->host->patterns, handler->pattern, is_same, &search);
+    if (search.found) {
+        __atomic_add_fetch(&search.found->refs, 1, __ATOMIC_RELAXED);
+        return search.found;
     }
+    struct berth_subscription *made =
+        subscription_make(&setup, handler->any ? NULL : handler->signature->identity);
+    if (made && subscription_place(module->host, made))
+        return made;
+    berth_subscription_unref(made);
     return NULL;
 }
 
@@ -290,29 +507,44 @@ int berth_topics_prepare(struct berth_generation *next, struct berth_error *erro
     struct berth_host *host = next->host;
     bool ok = true;
     pthread_rwlock_wrlock(&host->topic_lock);
-    host->promised = manifest->subscribe_count;
     for (size_t i = 0; i < manifest->topic_count && ok; i++)
         ok = topic_obtain(host, manifest->topics[i].topic) != NULL;
-    ok = ok && topics_reserve(host, 0);
     for (size_t i = 0; i < manifest->subscribe_count && ok; i++) {
-        const struct berth_manifest_subscribe *handler = &manifest->subscribes[i];
-        struct berth_subscription *known = find_subscription(next->module, handler);
-        const char *identity = handler->any ? NULL : handler->signature->identity;
-        if (known)
-            __atomic_add_fetch(&known->refs, 1, __ATOMIC_RELAXED);
-        else
-            known = subscription_make(next->module, handler->pattern, handler->handler, identity);
-        next->subscriptions[i] = known;
-        ok = known != NULL;
+        next->subscriptions[i] = subscription_obtain(next->module, &manifest->subscribes[i]);
+        ok = next->subscriptions[i] != NULL;
     }
     pthread_rwlock_unlock(&host->topic_lock);
     return ok ? BERTH_OK : berth_error_nomem(error);
+}
+
+void berth_topics_release(struct berth_generation *generation)
+{
+    struct berth_host *host = generation->host;
+    if (!generation->subscriptions || !generation->handler_count)
+        return;
+    pthread_rwlock_wrlock(&host->topic_lock);
+    for (size_t i = 0; i < generation->handler_count; i++) {
+        struct berth_subscription *subscription = generation->subscriptions[i];
+        if (subscription && !subscription->active)
+            subscription_displace(host, subscription);
+        berth_subscription_unref(subscription);
+    }
+    pthread_rwlock_unlock(&host->topic_lock);
 }
 
 static void publishers_leave(struct berth_generation *generation)
 {
     for (size_t i = 0; i < generation->publisher_count; i++)
         berth_list_remove(&generation->publishers[i].link);
+}
+
+static void publishers_come(struct berth_generation *generation)
+{
+    for (size_t i = 0; i < generation->publisher_count; i++) {
+        struct berth_publisher *publisher = &generation->publishers[i];
+        publisher->topic = berth_map_get(&generation->host->topics, declared_by(publisher)->topic);
+        berth_list_append(&publisher->topic->publishers, &publisher->link);
+    }
 }
 
 static bool is_among(struct berth_subscription *const *set, size_t count,
@@ -324,34 +556,43 @@ static bool is_among(struct berth_subscription *const *set, size_t count,
     return false;
 }
 
+/* Those of the module, but for what `kept` handles; NULL: all. */
+static void subscriptions_leave(struct berth_module *module, const struct berth_generation *kept)
+{
+    berth_list_each_safe(&module->subscriptions, link) {
+        struct berth_subscription *subscription =
+            berth_container(link, struct berth_subscription, of_module);
+        if (!kept || !is_among(kept->subscriptions, kept->handler_count, subscription))
+            subscription_remove(module->host, subscription);
+    }
+}
+
+/* The handlers of next get what comes, and the current values, as nothing of theirs is kept. */
+static void subscriptions_come(struct berth_generation *next)
+{
+    for (size_t i = 0; i < next->handler_count; i++) {
+        struct berth_subscription *subscription = next->subscriptions[i];
+        const struct berth_receipt how = receipt_of(&next->image->manifest->subscribes[i]);
+        subscription->how.full = how.full;
+        subscription->how.tries = how.tries;
+        if (!subscription->active) {
+            __atomic_add_fetch(&subscription->refs, 1,
+                               __ATOMIC_RELAXED); /* the host's; next has its own */
+            subscription_activate(next->host, subscription);
+        }
+        send_current(subscription);
+    }
+}
+
 void berth_topics_switch(struct berth_generation *next, struct berth_generation *old)
 {
     struct berth_host *host = next->host;
     pthread_rwlock_wrlock(&host->topic_lock);
     if (old)
         publishers_leave(old);
-    for (size_t i = 0; i < next->publisher_count; i++) {
-        struct berth_publisher *publisher = &next->publishers[i];
-        publisher->topic =
-            berth_map_get(&host->topics, next->image->manifest->topics[publisher->index].topic);
-        berth_list_append(&publisher->topic->publishers, &publisher->link);
-    }
-    berth_list_each_safe(&host->subscriptions, link) {
-        struct berth_subscription *subscription =
-            berth_container(link, struct berth_subscription, link);
-        if (subscription->module == next->module &&
-            !is_among(next->subscriptions, next->handler_count, subscription))
-            subscription_remove(host, subscription);
-    }
-    for (size_t i = 0; i < next->handler_count; i++) {
-        struct berth_subscription *subscription = next->subscriptions[i];
-        if (berth_list_empty(&subscription->link)) {
-            __atomic_add_fetch(&subscription->refs, 1,
-                               __ATOMIC_RELAXED); /* the host's; next has its own */
-            subscription_insert(host, subscription);
-        }
-    }
-    host->promised = 0;
+    publishers_come(next);
+    subscriptions_leave(next->module, next);
+    subscriptions_come(next);
     pthread_rwlock_unlock(&host->topic_lock);
 }
 
@@ -360,32 +601,18 @@ void berth_topics_leave(struct berth_generation *generation)
     struct berth_host *host = generation->host;
     pthread_rwlock_wrlock(&host->topic_lock);
     publishers_leave(generation);
-    berth_list_each_safe(&host->subscriptions, link) {
-        struct berth_subscription *subscription =
-            berth_container(link, struct berth_subscription, link);
-        if (subscription->module == generation->module)
-            subscription_remove(host, subscription);
-    }
+    subscriptions_leave(generation->module, NULL);
     pthread_rwlock_unlock(&host->topic_lock);
 }
 
 /* ---- publishing ---- */
 
-/* Some subscription takes any type. topic_lock held. */
-static bool wants_json(const struct berth_topic *topic)
+/* Of the sender's messages to a subscription. topic_lock held for reading. */
+static struct berth_flow *flow_of(struct berth_match *match, const char *sender)
 {
-    for (size_t i = 0; i < topic->count; i++)
-        if (!topic->routes[i].subscription->identity && !topic->routes[i].subscription->denied)
-            return true;
-    return false;
-}
-
-/* Of the sender's messages on a route. topic_lock held for reading. */
-static struct berth_flow *route_flow(struct berth_host *host, const struct berth_topic *topic,
-                                     struct berth_route *route, const char *sender)
-{
-    const struct berth_subscription *subscription = route->subscription;
-    struct berth_flow *flow = __atomic_load_n(&route->flow, __ATOMIC_ACQUIRE);
+    const struct berth_subscription *subscription = match->subscription;
+    struct berth_host *host = subscription->module->host;
+    struct berth_flow *flow = __atomic_load_n(&match->flow, __ATOMIC_ACQUIRE);
     char to[2 * BERTH_IDENTIFIER_MAX + 2];
     if (flow && strcmp(flow->from, sender) == 0)
         return flow;
@@ -394,56 +621,214 @@ static struct berth_flow *route_flow(struct berth_host *host, const struct berth
     else /* the application, or a function that gets what host.subscribe was asked for */
         snprintf(to, sizeof to, "%s", subscription->handler);
     pthread_mutex_lock(&host->lock);
-    flow = berth_flow_obtain(host, sender, topic->name, to);
+    flow = berth_flow_obtain(host, sender, match->topic->name, to);
     pthread_mutex_unlock(&host->lock);
-    __atomic_store_n(&route->flow, flow, __ATOMIC_RELEASE);
+    __atomic_store_n(&match->flow, flow, __ATOMIC_RELEASE);
     return flow;
 }
 
-int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const char *sender,
-                     const struct berth_signature *signature, const void *const *arguments,
-                     struct berth_error *error)
+static const char *name_of(const struct berth_subscription *subscription)
 {
+    return *subscription->module->name ? subscription->module->name : "the application";
+}
+
+static void miss(struct berth_posting *posting, const char *name)
+{
+    size_t used = strlen(posting->missed), room = sizeof posting->missed - used;
+    int more = snprintf(posting->missed + used, room, "%s%s", used ? ", " : "", name);
+    if (more < 0 || (size_t)more >= room)
+        posting->missed[used] = '\0';
+}
+
+/* Somebody has to be waited for, which is done without the lock. */
+struct wait {
+    struct berth_list link;
+    struct berth_message_ticket ticket;
+    struct berth_room room;
+};
+
+/* With a place to wait at. */
+static int post_and_wait(struct berth_posting *posting, struct berth_subscription *subscription,
+                         struct berth_parcel *parcel, struct berth_flow *flow)
+{
+    struct wait *wait = berth_malloc(sizeof *wait);
+    if (!wait)
+        return BERTH_RESOURCE_EXHAUSTED;
+    const struct berth_delivery how = { .full = BERTH_FULL_BLOCK, .room = &wait->room };
+    int code = berth_message_post(subscription, parcel, flow, &how, &wait->ticket);
+    if (code == BERTH_MAIL_WAITS)
+        berth_list_append(&posting->waits, &wait->link);
+    else
+        berth_free(wait);
+    return code;
+}
+
+static int post(struct berth_posting *posting, struct berth_match *match,
+                struct berth_parcel *parcel, enum berth_full full)
+{
+    struct berth_subscription *subscription = match->subscription;
+    struct berth_flow *flow = flow_of(match, posting->sender);
+    bool waits = full == BERTH_FULL_BLOCK && posting->ctx;
+    const struct berth_delivery how = { .full = waits ? BERTH_FULL_REJECT : full };
+    int code = berth_message_post(subscription, parcel, flow, &how, NULL);
+    return code == BERTH_RESOURCE_EXHAUSTED && waits
+               ? post_and_wait(posting, subscription, parcel, flow)
+               : code;
+}
+
+static void post_to(struct berth_posting *posting, struct berth_match *match,
+                    struct berth_parcel *parcel)
+{
+    struct berth_subscription *subscription = match->subscription;
+    int code = post(posting, match, parcel, subscription->how.full);
+    if (code == BERTH_OK || code == BERTH_MAIL_WAITS)
+        return;
+    berth_flow_refused(flow_of(match, posting->sender), code);
+    if (!posting->ctx)
+        __atomic_add_fetch(&subscription->dropped, 1, __ATOMIC_RELAXED);
+    miss(posting, name_of(subscription));
+    posting->code = code;
+}
+
+/* The next one whose mailbox has room; if none has, the next one, as it wants that. */
+static void post_to_one(struct berth_posting *posting, struct berth_group *group,
+                        struct berth_parcel *parcel)
+{
+    size_t first = __atomic_fetch_add(&group->turn, 1, __ATOMIC_RELAXED);
+    struct berth_match *next = NULL;
+    for (size_t i = 0; i < group->count; i++) {
+        struct berth_match *match = group->members[(first + i) % group->count];
+        if (match->subscription->denied)
+            continue;
+        next = next ? next : match;
+        if (post(posting, match, parcel, BERTH_FULL_REJECT) == BERTH_OK)
+            return;
+    }
+    if (next)
+        post_to(posting, next, parcel);
+}
+
+static void set_current(struct berth_topic *topic, struct berth_parcel *parcel,
+                        struct berth_host *host)
+{
+    __atomic_add_fetch(&parcel->refs, 1, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&host->last_lock);
+    struct berth_parcel *before = topic->last;
+    topic->last = parcel;
+    pthread_mutex_unlock(&host->last_lock);
+    berth_parcel_unref(before);
+}
+
+/* What a subscription that has just come would have got last. topic_lock held for writing. */
+static void send_current(struct berth_subscription *subscription)
+{
+    berth_list_each(&subscription->matches, link) {
+        struct berth_match *match = berth_container(link, struct berth_match, of_subscription);
+        struct berth_parcel *parcel = match->topic->last;
+        const struct berth_delivery how = { .full = subscription->how.full };
+        if (!parcel || subscription->denied)
+            continue;
+        struct berth_flow *flow = flow_of(match, parcel->sender);
+        int code = berth_message_post(subscription, parcel, flow, &how, NULL);
+        if (code == BERTH_OK)
+            continue;
+        berth_flow_refused(flow, code);
+        __atomic_add_fetch(&subscription->dropped, 1, __ATOMIC_RELAXED);
+    }
+}
+
+static bool is_for_nobody(const struct berth_posting *posting)
+{
+    const struct berth_topic *topic = posting->topic;
+    return berth_list_empty(&topic->matches) && berth_list_empty(&topic->groups) &&
+           !posting->declared->last;
+}
+
+void berth_posting_begin(struct berth_posting *posting, const void *const *arguments,
+                         struct berth_error *error)
+{
+    struct berth_topic *topic = posting->topic;
     struct berth_parcel *parcel = NULL;
-    char full[256] = "";
-    size_t used = 0, missed = 0;
-    if (topic->count == 0)
-        return BERTH_OK;
     const struct berth_parcel_setup setup = {
         .topic = topic->name,
-        .sender = sender,
-        .signature = signature,
-        .any = wants_json(topic),
-        .echo = strcmp(topic->name, BERTH_LOG_TOPIC) == 0 || berth_log_is_echo(host),
+        .sender = posting->sender,
+        .signature = posting->declared->signature,
+        .priority = posting->declared->priority,
+        .any = topic->untyped > 0 || posting->declared->last,
+        .echo = strcmp(topic->name, BERTH_LOG_TOPIC) == 0 || berth_log_is_echo(posting->host),
     };
-    int code = berth_parcel_new(host, &setup, arguments, &parcel, error);
-    if (code != BERTH_OK)
-        return code;
-    for (size_t i = 0; i < topic->count; i++) {
-        struct berth_subscription *subscription = topic->routes[i].subscription;
-        if (subscription->denied)
-            continue;
-        struct berth_flow *flow = route_flow(host, topic, &topic->routes[i], sender);
-        const struct berth_delivery how = { .full = subscription->full };
-        if (berth_message_post(subscription, parcel, flow, &how) == BERTH_OK)
-            continue;
-        if (!error)
-            __atomic_add_fetch(&subscription->dropped, 1, __ATOMIC_RELAXED);
-        const char *name =
-            *subscription->module->name ? subscription->module->name : "the application";
-        int more = snprintf(full + used, sizeof full - used, "%s%s", missed ? ", " : "", name);
-        used = more > 0 && (size_t)more < sizeof full - used ? used + (size_t)more : used;
-        missed++;
+    berth_list_init(&posting->waits);
+    posting->missed[0] = '\0';
+    posting->code = BERTH_OK;
+    if (is_for_nobody(posting))
+        return;
+    posting->code = berth_parcel_new(posting->host, &setup, arguments, &parcel, error);
+    if (posting->code != BERTH_OK)
+        return;
+    if (posting->declared->last)
+        set_current(topic, parcel, posting->host);
+    berth_list_each(&topic->matches, link) {
+        struct berth_match *match = berth_container(link, struct berth_match, of_topic);
+        if (!match->subscription->denied)
+            post_to(posting, match, parcel);
     }
+    berth_list_each(&topic->groups, link)
+        post_to_one(posting, berth_container(link, struct berth_group, link), parcel);
     berth_parcel_unref(parcel);
-    if (missed == 0)
-        return BERTH_OK;
-    full[used] = '\0';
+}
+
+/* All of them have until the sender's deadline; who gets room first does not matter. */
+static int finish_waits(struct berth_posting *posting, struct berth_error *error)
+{
+    int code = BERTH_OK;
+    berth_list_each_safe(&posting->waits, link) {
+        struct wait *wait = berth_container(link, struct wait, link);
+        struct berth_error why;
+        int its = berth_room_wait(posting->ctx, &wait->room,
+                                  berth_thread_of(posting->ctx)->deadline, &why);
+        berth_message_waited(posting->ctx, &wait->ticket, its);
+        if (its != BERTH_OK && code == BERTH_OK)
+            code = berth_error_set(error, its, "topic %s: %s", posting->topic->name, why.text);
+        berth_free(wait);
+    }
+    return code;
+}
+
+int berth_posting_finish(struct berth_posting *posting, struct berth_error *error)
+{
+    const struct berth_host_options *options = &posting->host->options;
+    int waited = finish_waits(posting, error);
+    if (!posting->missed[0])
+        return posting->code != BERTH_OK ? posting->code : waited;
     return berth_error_set(
-        error, BERTH_RESOURCE_EXHAUSTED,
+        error, posting->code,
         "topic %s: the mailbox of %s is full (%zu messages or %zu bytes): publish more slowly, or "
         "raise the limit",
-        topic->name, full, host->options.mailbox_messages, host->options.mailbox_bytes);
+        posting->topic->name, posting->missed, options->mailbox_messages, options->mailbox_bytes);
+}
+
+int berth_publisher_post(berth_ctx *ctx, struct berth_publisher *publisher,
+                         const void *const *arguments, struct berth_error *error)
+{
+    struct berth_generation *generation = publisher->generation;
+    struct berth_host *host = generation->host;
+    const struct berth_manifest_topic *declared = declared_by(publisher);
+    struct berth_posting posting = {
+        .host = host, .ctx = ctx, .sender = generation->module->name, .declared = declared
+    };
+    pthread_rwlock_rdlock(&host->topic_lock);
+    /*
+     * before the switch of a START that publishes there is no topic yet, and after its module has
+     * gone none any more
+     */
+    posting.topic = berth_map_get(&host->topics, declared->topic);
+    bool denied = publisher->denied, posted = posting.topic && !denied;
+    if (posted)
+        berth_posting_begin(&posting, arguments, error);
+    pthread_rwlock_unlock(&host->topic_lock);
+    if (denied)
+        berth_permit_refuse(ctx, generation->module->name, BERTH_RIGHT_PUBLISH, declared->topic);
+    return posted ? berth_posting_finish(&posting, error) : BERTH_OK;
 }
 
 void berth_publish(berth_ctx *ctx, struct berth_publisher *publisher, const void *const *arguments)
@@ -459,23 +844,21 @@ void berth_publish(berth_ctx *ctx, struct berth_publisher *publisher, const void
             code = host->upstream->publish(host->upstream->user, ctx, publisher->index,
                                            publisher->signature, arguments, &error);
     } else {
-        pthread_rwlock_rdlock(&host->topic_lock);
-        /*
-         * before the switch of a START that publishes there is no topic yet, and after its module
-         * has gone none any more
-         */
-        struct berth_topic *topic = berth_map_get(
-            &host->topics, publisher->generation->image->manifest->topics[publisher->index].topic);
-        bool denied = publisher->denied;
-        code = topic && !denied ? berth_topic_post(host, topic, publisher->generation->module->name,
-                                                   publisher->signature, arguments, &error)
-                                : BERTH_OK;
-        pthread_rwlock_unlock(&host->topic_lock);
-        if (denied)
-            berth_permit_refuse(
-                ctx, publisher->generation->module->name, BERTH_RIGHT_PUBLISH,
-                publisher->generation->image->manifest->topics[publisher->index].topic);
+        code = berth_publisher_post(ctx, publisher, arguments, &error);
     }
     if (code != BERTH_OK)
         berth_fault_raise_format(ctx, code, "%s", error.text);
+}
+
+void berth_publish_own(struct berth_host *host, const char *name, const void *const *arguments)
+{
+    struct berth_posting posting = { .host = host, .sender = "host" };
+    pthread_rwlock_rdlock(&host->topic_lock);
+    posting.topic = berth_map_get(&host->topics, name);
+    posting.declared = posting.topic ? berth_topic_declared(posting.topic) : NULL;
+    if (posting.declared) {
+        berth_posting_begin(&posting, arguments, NULL);
+        berth_posting_finish(&posting, NULL);
+    }
+    pthread_rwlock_unlock(&host->topic_lock);
 }

@@ -18,27 +18,55 @@ int berth_topics_prepare(struct berth_generation *next, struct berth_error *erro
 void berth_topics_switch(struct berth_generation *next, struct berth_generation *old);
 void berth_topics_leave(struct berth_generation *generation);
 
+/* Subscriptions that prepare has made and no switch has taken, and the references of all. */
+void berth_topics_release(struct berth_generation *generation);
+
 /* A failure is marked in ctx. */
 void berth_publish(berth_ctx *ctx, struct berth_publisher *publisher, const void *const *arguments);
-/*
- * topic_lock is held for reading. sender: a module's name. error NULL: who does not get the message
- * is told instead, with the next one.
- */
-int berth_topic_post(struct berth_host *host, struct berth_topic *topic, const char *sender,
-                     const struct berth_signature *signature, const void *const *arguments,
-                     struct berth_error *error);
-/* topic_lock is held. NULL: nobody declares it now. */
-const struct berth_signature *berth_topic_signature(const struct berth_topic *topic);
+/* Not in a worker. That it is denied is marked in ctx; every other failure is returned. */
+int berth_publisher_post(berth_ctx *ctx, struct berth_publisher *publisher,
+                         const void *const *arguments, struct berth_error *error);
+/* The host's own; who has no room for it misses it, and is told so with the next one. */
+void berth_publish_own(struct berth_host *host, const char *topic, const void *const *arguments);
 
 /*
- * Of messages of any type. function and holder: what is to be called, and the module that asked
- * host.subscribe for that; NULL: the application.
+ * One message on its way to those who subscribe: first to all that do not have to be waited for,
+ * under topic_lock, then to the others, without.
  */
-int berth_subscription_new(struct berth_host *host, struct berth_module *module,
-                           const char *pattern, const char *function, const char *holder,
-                           enum berth_full full, struct berth_subscription **ret_subscription,
-                           struct berth_error *error);
+struct berth_posting {
+    struct berth_host *host;
+    berth_ctx *ctx;     /* of who sends it; NULL: the host, which waits for nobody */
+    const char *sender; /* a module's name, for the host's life; "" for the application */
+    struct berth_topic *topic;
+    const struct berth_manifest_topic *declared;
+    /* the rest is zero at the beginning */
+    struct berth_list waits;
+    int code;
+    char missed[256]; /* who has not got it: names */
+};
+/*
+ * topic_lock is held for reading; finish must follow without it. In a host's own messages (ctx
+ * NULL) nothing fails: who misses one is told with the next.
+ */
+void berth_posting_begin(struct berth_posting *posting, const void *const *arguments,
+                         struct berth_error *error);
+/* The code of all of it: those that are not named in error have got it. */
+int berth_posting_finish(struct berth_posting *posting, struct berth_error *error);
+/* topic_lock is held. What its first publisher declares; NULL: nobody declares it now. */
+const struct berth_manifest_topic *berth_topic_declared(const struct berth_topic *topic);
+
+struct berth_subscription_setup {
+    struct berth_module *module;
+    const char *pattern, *function; /* function: or "" */
+    const char *holder;             /* that asked host.subscribe for it; NULL: the application */
+    struct berth_receipt how;
+};
+/* Of messages of any type. It gets the current values of its topics at once. */
+int berth_subscription_new(struct berth_host *host, const struct berth_subscription_setup *setup,
+                           struct berth_subscription **ret_subscription, struct berth_error *error);
 void berth_subscription_end(struct berth_host *host, struct berth_subscription *subscription);
 void berth_subscription_unref(struct berth_subscription *subscription);
+/* At the host's end. */
+void berth_topics_free(struct berth_host *host);
 
 #endif

@@ -48,21 +48,27 @@ enum key {
     KEY_DEFAULT,
     KEY_DOC,
     KEY_FIELD,
+    KEY_FULL,
+    KEY_GROUP,
     KEY_HANDLER,
     KEY_HEADER,
+    KEY_LAST,
     KEY_NAME,
     KEY_OF,
     KEY_PARAM,
+    KEY_PRIORITY,
     KEY_RANGE,
     KEY_RELEASE,
     KEY_RETURNS,
+    KEY_TRIES,
     KEY_TYPE,
     KEY_VERSION,
     KEY_COUNT,
 };
 static const char *const key_names[KEY_COUNT] = {
-    "abi",  "alias", "any",   "api",   "default", "doc",     "field", "handler", "header",
-    "name", "of",    "param", "range", "release", "returns", "type",  "version",
+    "abi",   "alias",   "any",     "api",   "default", "doc",     "field", "full",
+    "group", "handler", "header",  "last",  "name",    "of",      "param", "priority",
+    "range", "release", "returns", "tries", "type",    "version",
 };
 
 #define BIT(key) (1u << KEY_##key)
@@ -79,8 +85,10 @@ static const struct {
     [KIND_OPTION] = { "option", BIT(TYPE) | BIT(DEFAULT) | BIT(DOC), BIT(TYPE) | BIT(DEFAULT) },
     [KIND_EXPORT] = { "export", BIT(RETURNS) | BIT(DOC) | BIT(PARAM), BIT(RETURNS) },
     [KIND_IMPORT] = { "import", BIT(RETURNS) | BIT(ALIAS) | BIT(PARAM), BIT(RETURNS) },
-    [KIND_TOPIC] = { "topic", BIT(NAME) | BIT(PARAM), BIT(NAME) },
-    [KIND_SUBSCRIBE] = { "subscribe", BIT(HANDLER) | BIT(ANY) | BIT(PARAM), BIT(HANDLER) },
+    [KIND_TOPIC] = { "topic", BIT(NAME) | BIT(LAST) | BIT(PRIORITY) | BIT(PARAM), BIT(NAME) },
+    [KIND_SUBSCRIBE] = { "subscribe",
+                         BIT(HANDLER) | BIT(ANY) | BIT(FULL) | BIT(GROUP) | BIT(TRIES) | BIT(PARAM),
+                         BIT(HANDLER) },
     [KIND_HOOK] = { "hook", BIT(VERSION) | BIT(PARAM), 0 },
     [KIND_RESTORES] = { "restores", 0, 0 },
     [KIND_OTHER] = { "other", 0, 0 },
@@ -595,6 +603,42 @@ static int take_import(struct parse *parse, const struct entry *entry, const str
     return BERTH_OK;
 }
 
+static const char *const full_names[] = { "reject", "block", "drop_oldest" };
+static const char *const priority_names[] = { "data", "control" };
+
+const char *berth_full_name(enum berth_full full)
+{
+    return full_names[full];
+}
+
+const char *berth_priority_name(unsigned priority)
+{
+    return priority_names[priority];
+}
+
+bool berth_full_find(const char *name, enum berth_full *ret_full)
+{
+    for (size_t i = 0; i < sizeof(full_names) / sizeof(*full_names); i++)
+        if (strcmp(name, full_names[i]) == 0) {
+            *ret_full = (enum berth_full)i;
+            return true;
+        }
+    return false;
+}
+
+/* What a topic says besides its type. */
+static int take_topic_ways(struct parse *parse, const struct entry *entry,
+                           const struct values *values, struct berth_manifest_topic *topic)
+{
+    const char *priority = values->of[KEY_PRIORITY];
+
+    topic->last = values->of[KEY_LAST] != NULL;
+    topic->priority = priority && strcmp(priority, "control") == 0;
+    if (priority && strcmp(priority, priority_names[topic->priority]) != 0)
+        return wrong(parse, entry, "\"%s\" is no priority: write data or control", priority);
+    return BERTH_OK;
+}
+
 static int take_topic(struct parse *parse, const struct entry *entry, const struct values *values,
                       bool again)
 {
@@ -607,9 +651,14 @@ static int take_topic(struct parse *parse, const struct entry *entry, const stru
                      "not a topic: words of lower-case letters, digits, _ and -, joined by dots");
     if (!berth_c_identifier_valid(values->of[KEY_NAME]))
         return wrong(parse, entry, "\"%s\" is not a name in C", values->of[KEY_NAME]);
-    int code = new_signature(parse, entry, values, &signature);
+    struct berth_manifest_topic ways = { .topic = entry->name };
+    int code = take_topic_ways(parse, entry, values, &ways);
+    if (code == BERTH_OK)
+        code = new_signature(parse, entry, values, &signature);
     if (code)
         return code;
+    if (again && (topic[-1].last != ways.last || topic[-1].priority != ways.priority))
+        return wrong(parse, entry, "declared twice, with other attributes: they must be equal");
     if (again) {
         if (!same_signature(topic[-1].signature, signature))
             return wrong(parse, entry, "declared as %s and as %s: they must be equal",
@@ -617,10 +666,33 @@ static int take_topic(struct parse *parse, const struct entry *entry, const stru
         add_item(parse, entry, BERTH_ITEM_TOPIC, manifest->topic_count - 1);
         return BERTH_OK;
     }
-    topic->topic = entry->name;
+    *topic = ways;
     topic->name = values->of[KEY_NAME];
     topic->signature = signature;
     add_item(parse, entry, BERTH_ITEM_TOPIC, manifest->topic_count++);
+    return BERTH_OK;
+}
+
+/* How a handler wants its messages. */
+static int take_receipt(struct parse *parse, const struct entry *entry, const struct values *values,
+                        struct berth_manifest_subscribe *subscribe)
+{
+    const char *full = values->of[KEY_FULL], *tries = values->of[KEY_TRIES];
+
+    subscribe->full = BERTH_FULL_REJECT;
+    subscribe->tries = 1;
+    subscribe->group = values->of[KEY_GROUP];
+    if (full && !berth_full_find(full, &subscribe->full))
+        return wrong(parse, entry, "\"%s\" is no policy: write reject, block or drop_oldest", full);
+    int code = tries ? get_number(parse, entry, KEY_TRIES, tries, &subscribe->tries) : BERTH_OK;
+    if (code)
+        return code;
+    if (subscribe->tries < 1 || subscribe->tries > BERTH_TRIES_MAX)
+        return wrong(parse, entry, "it has %u tries; there are 1 to %d", subscribe->tries,
+                     BERTH_TRIES_MAX);
+    if (subscribe->group && !berth_identifier_valid(subscribe->group))
+        return wrong(parse, entry, "\"%s\" cannot be a group's name: write [a-z][a-z0-9_]*",
+                     subscribe->group);
     return BERTH_OK;
 }
 
@@ -638,7 +710,9 @@ static int take_subscribe(struct parse *parse, const struct entry *entry,
                      "for the rest");
     if (!berth_c_identifier_valid(entry->handler))
         return wrong(parse, entry, "\"%s\" is not a name in C", entry->handler);
-    int code = new_signature(parse, entry, values, &subscribe->signature);
+    int code = take_receipt(parse, entry, values, subscribe);
+    if (code == BERTH_OK)
+        code = new_signature(parse, entry, values, &subscribe->signature);
     if (code)
         return code;
     subscribe->pattern = entry->name;

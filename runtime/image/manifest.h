@@ -10,6 +10,7 @@
 #include "runtime/base/topic_name.h"
 #include "runtime/image/semver.h"
 #include "runtime/value/type.h"
+#include <berth/call.h>
 
 /* One note, as found in a file or in memory: its virtual address, unrelocated, and its text. */
 struct berth_record {
@@ -48,11 +49,16 @@ struct berth_manifest_import {
 };
 struct berth_manifest_topic {
     const char *topic, *name;
+    bool last;                               /* who subscribes later gets its current value */
+    unsigned priority;                       /* enum berth_priority */
     const struct berth_signature *signature; /* result void */
 };
 struct berth_manifest_subscribe {
     const char *pattern, *handler;
     bool any; /* the handler takes (string topic, json fields) */
+    enum berth_full full;
+    unsigned tries;    /* turns that a message gets whose handler fails */
+    const char *group; /* a queue group, or NULL */
     const struct berth_signature *signature;
 };
 enum berth_hook {
@@ -120,6 +126,14 @@ const struct berth_manifest_option *berth_manifest_find_option(
     const struct berth_manifest *manifest, const char *name);
 const struct berth_manifest_item *berth_manifest_find_item(const struct berth_manifest *manifest,
                                                            uint64_t address);
+
+#define BERTH_TRIES_MAX 1000
+
+/* "reject", "block", "drop_oldest"; "data", "control". */
+const char *berth_full_name(enum berth_full full);
+const char *berth_priority_name(unsigned priority);
+/* Whether it is one of these; then *ret_full is. */
+bool berth_full_find(const char *name, enum berth_full *ret_full);
 
 /* "start", "stop", "save", "restore". */
 const char *berth_hook_name(enum berth_hook hook);

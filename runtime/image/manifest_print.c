@@ -127,12 +127,35 @@ static void put_types(struct berth_buffer *buffer, const struct berth_manifest *
     }
 }
 
+static void put_topic_ways(struct berth_buffer *buffer, const struct berth_manifest_topic *topic)
+{
+    if (topic->last)
+        berth_buffer_text(buffer, ", kept as its current value");
+    if (topic->priority == BERTH_PRIORITY_CONTROL)
+        berth_buffer_text(buffer, ", of priority control");
+}
+
+static void put_receipt(struct berth_buffer *buffer,
+                        const struct berth_manifest_subscribe *subscribe)
+{
+    static const char *const full[] = { [BERTH_FULL_REJECT] = "",
+                                        [BERTH_FULL_BLOCK] = ", whose senders wait for room",
+                                        [BERTH_FULL_DROP_OLDEST] = ", dropping the oldest" };
+
+    berth_buffer_text(buffer, full[subscribe->full]);
+    if (subscribe->group)
+        berth_buffer_format(buffer, ", one of group %s", subscribe->group);
+    if (subscribe->tries > 1)
+        berth_buffer_format(buffer, ", with %u tries", subscribe->tries);
+}
+
 static void put_messages(struct berth_buffer *buffer, const struct berth_manifest *manifest)
 {
     put_heading(buffer, "Publishes", manifest->topic_count);
     for (size_t i = 0; i < manifest->topic_count; i++) {
         berth_buffer_text(buffer, "  ");
         put_signature(buffer, manifest->topics[i].topic, manifest->topics[i].signature);
+        put_topic_ways(buffer, &manifest->topics[i]);
         berth_buffer_text(buffer, "\n");
         put_parameters(buffer, manifest->topics[i].signature->parameters,
                        manifest->topics[i].signature->count, 8);
@@ -145,7 +168,9 @@ static void put_messages(struct berth_buffer *buffer, const struct berth_manifes
             berth_buffer_format(buffer, "%s, of any type", subscribe->pattern);
         else
             put_signature(buffer, subscribe->pattern, subscribe->signature);
-        berth_buffer_format(buffer, ", handled by %s\n", subscribe->handler);
+        berth_buffer_format(buffer, ", handled by %s", subscribe->handler);
+        put_receipt(buffer, subscribe);
+        berth_buffer_text(buffer, "\n");
     }
 }
 
@@ -249,6 +274,12 @@ static void json_number(struct berth_buffer *buffer, const char *key, unsigned v
 {
     json_key(buffer, key);
     berth_buffer_format(buffer, "%u", value);
+}
+
+static void json_bool(struct berth_buffer *buffer, const char *key, bool value)
+{
+    json_key(buffer, key);
+    berth_buffer_text(buffer, value ? "true" : "false");
 }
 
 static void json_parameters(struct berth_buffer *buffer, const char *key,
@@ -367,6 +398,8 @@ static void json_messages(struct berth_buffer *buffer, const struct berth_manife
         json_key(buffer, manifest->topics[i].topic);
         berth_buffer_text(buffer, "{");
         json_string(buffer, "name", manifest->topics[i].name);
+        json_bool(buffer, "last", manifest->topics[i].last);
+        json_string(buffer, "priority", berth_priority_name(manifest->topics[i].priority));
         json_signature(buffer, manifest->topics[i].signature);
         berth_buffer_text(buffer, "}");
     }
@@ -379,8 +412,11 @@ static void json_messages(struct berth_buffer *buffer, const struct berth_manife
         berth_buffer_text(buffer, "{");
         json_string(buffer, "topic", subscribe->pattern);
         json_string(buffer, "handler", subscribe->handler);
-        json_key(buffer, "any");
-        berth_buffer_text(buffer, subscribe->any ? "true" : "false");
+        json_bool(buffer, "any", subscribe->any);
+        json_string(buffer, "full", berth_full_name(subscribe->full));
+        json_number(buffer, "tries", subscribe->tries);
+        if (subscribe->group)
+            json_string(buffer, "group", subscribe->group);
         json_signature(buffer, subscribe->signature);
         berth_buffer_text(buffer, "}");
     }

@@ -39,9 +39,10 @@ static const struct berth_record whole[] = {
     R("import=log.write\0returns=void\0param=string:text:\0"),
     R("import=log.write\0returns=void\0alias=write\0param=string:other_name:\0"),
     R("import=clock.now\0returns=i64\0"),
-    R("topic=greet.done\0name=done\0param=string:name:\0param=u32:times:how often\0"),
+    R("topic=greet.done\0name=done\0last=1\0priority=control\0param=string:name:\0param=u32:times:how often\0"),
     R("subscribe=clock.>\0handler=on_tick\0param=i64:ns:\0"),
-    R("subscribe=clock.>\0handler=on_all\0any=1\0param=string:topic:\0param=json:fields:\0"),
+    R("subscribe=clock.>\0handler=on_all\0any=1\0full=drop_oldest\0group=ears\0tries=3\0"
+      "param=string:topic:\0param=json:fields:\0"),
     R("hook=start\0"),
     R("hook=save\0version=7\0"),
     R("hook=restore\0param=u32:version:\0param=bytes:state:\0"),
@@ -208,10 +209,12 @@ static const char words[] = "greet 1.2.0-rc.1+b5 \xe2\x80\x94 Says hello.\n  In 
                             "  later()\n"
                             "  lines(store_row row) -> array(line)\n"
                             "\nPublishes\n"
-                            "  greet.done(string name, u32 times)\n"
+                            "  greet.done(string name, u32 times), kept as its current value, "
+                            "of priority control\n"
                             "        times  how often\n"
                             "\nSubscribes to\n"
-                            "  clock.>, of any type, handled by on_all\n"
+                            "  clock.>, of any type, handled by on_all, dropping the oldest, "
+                            "one of group ears, with 3 tries\n"
                             "  clock.>(i64 ns), handled by on_tick\n"
                             "\nRequires\n"
                             "  clock >=1 <3\n"
@@ -264,11 +267,14 @@ static const char json[] =
     "\"imports\":[{\"function\":\"clock.now\",\"parameters\":[],\"result\":\"i64\"},"
     "{\"function\":\"log.write\",\"parameters\":[" P("text", "string", "")
     "],\"result\":\"void\"}],"
-    "\"topics\":{\"greet.done\":{\"name\":\"done\",\"parameters\":["
+    "\"topics\":{\"greet.done\":{\"name\":\"done\",\"last\":true,\"priority\":\"control\","
+    "\"parameters\":["
     P("name", "string", "") "," P("times", "u32", "how often") "]}},"
-    "\"subscribes\":[{\"topic\":\"clock.>\",\"handler\":\"on_all\",\"any\":true,\"parameters\":["
+    "\"subscribes\":[{\"topic\":\"clock.>\",\"handler\":\"on_all\",\"any\":true,"
+    "\"full\":\"drop_oldest\",\"tries\":3,\"group\":\"ears\",\"parameters\":["
     P("topic", "string", "") "," P("fields", "json", "") "]},"
-    "{\"topic\":\"clock.>\",\"handler\":\"on_tick\",\"any\":false,\"parameters\":["
+    "{\"topic\":\"clock.>\",\"handler\":\"on_tick\",\"any\":false,"
+    "\"full\":\"reject\",\"tries\":1,\"parameters\":["
     P("ns", "i64", "") "]}],"
     "\"hooks\":[\"start\",\"save\",\"restore\"],\"state\":{\"version\":7},"
     "\"other\":[{\"export\":\"later\",\"since\":\"2.0\"},"
@@ -405,7 +411,13 @@ static void wrong_records_are_named(void)
         { { R("topic=a.b\0name=x"), R("topic=a.b\0name=x\0param=i8:i:") },
           BAD,
           "declared as ()void and as (i8)void" },
+        { { R("topic=a.b\0name=x\0priority=high") }, BAD, "write data or control" },
+        { { R("topic=a.b\0name=x\0last=1"), R("topic=a.b\0name=x") }, BAD, "must be equal" },
         { { R("subscribe=a..b\0handler=x") }, BAD, "not a pattern" },
+        { { R("subscribe=a\0handler=x\0full=wait") }, BAD, "reject, block or drop_oldest" },
+        { { R("subscribe=a\0handler=x\0tries=0") }, BAD, "0 tries; there are 1 to 1000" },
+        { { R("subscribe=a\0handler=x\0tries=x") }, BAD, "tries is \"x\"" },
+        { { R("subscribe=a\0handler=x\0group=A") }, BAD, "cannot be a group's name" },
         { { R("subscribe=a\0handler=2x") }, BAD, "\"2x\" is not a name in C" },
         { { R("subscribe=a\0handler=x"), R("subscribe=a\0handler=x") }, BAD, "handled by x twice" },
         { { R("subscribe=a\0handler=x\0any=1") }, BAD, "takes (string topic, json fields)" },

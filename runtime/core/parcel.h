@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* What is published: values that are shared by all mailboxes that they are in. */
+#ifndef RUNTIME_CORE_PARCEL_H
+#define RUNTIME_CORE_PARCEL_H
+
+#include "runtime/core/core.h"
+
+/* An immutable message. Handlers in this process get the very values that lie in it. */
+struct berth_parcel {
+    size_t refs;                  /* atomic */
+    size_t size;                  /* that mailboxes count */
+    const char *topic, *sender;   /* for the host's life */
+    const void *const *arguments; /* the fields, by the topic's type, behind this struct */
+    char *json;                   /* for handlers of any topic, or NULL */
+    uint8_t priority;             /* enum berth_priority */
+    bool echo;                    /* what its handlers do comes of a line of the log (log.h) */
+} __attribute__((aligned(16)));
+
+struct berth_parcel_setup {
+    const char *topic, *sender; /* for the host's life */
+    const struct berth_signature *signature;
+    unsigned priority; /* enum berth_priority */
+    bool any;          /* there are handlers of any topic */
+    bool echo;
+};
+/* With one reference. Checks the arguments. */
+int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *setup,
+                     const void *const *arguments, struct berth_parcel **ret_parcel,
+                     struct berth_error *error);
+void berth_parcel_unref(struct berth_parcel *parcel);
+
+#endif

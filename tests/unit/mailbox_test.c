@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A mailbox against a model of it: arrays, one thread, and nothing clever. Each step posts a mail,
+ * has a turn, or lets time pass; both must agree on what comes next and on what has become of every
+ * mail.
+ */
+#include <string.h>
+
+#include "runtime/core/mailbox.h"
+#include "runtime/core/registry.h"
+
+#include "tests/support/hosting.h"
+
+#define MAILS    4000
+#define SENDERS  4
+#define MESSAGES 8
+#define BYTES    100
+
+enum fate { UNUSED, WAITING, WAITS_FOR_ROOM, HANDLED, DROPPED, REJECTED };
+static const char *const fates[] = { "unused",  "waiting", "waits for room",
+                                     "handled", "dropped", "rejected" };
+
+struct letter {
+    struct berth_mail mail;
+    struct berth_room room;
+    enum fate fate;
+    bool droppable;
+    int retries; /* that it will ask for */
+};
+
+/* What the model knows of one priority, oldest first. */
+struct model {
+    struct letter *queue[MAILS], *retrying[MAILS], *held[MAILS], *rooms[MAILS];
+    size_t queued, retries, holds, waits;
+    size_t messages, bytes;
+};
+
+static berth_host *host;
+static struct berth_module *module;
+static struct letter letters[MAILS];
+static enum fate expected[MAILS];
+static struct model models[BERTH_PRIORITIES];
+static struct letter *turn; /* whose was the last */
+static const char senders[SENDERS];
+
+static enum berth_mail_next run(berth_ctx *ctx, struct berth_generation *generation,
+                                struct berth_mail *mail)
+{
+    turn = berth_container(mail, struct letter, mail);
+    (void)ctx;
+    (void)generation;
+    if (!turn->retries)
+        return BERTH_MAIL_DONE;
+    turn->retries--;
+    mail->due = 0;
+    return BERTH_MAIL_RETRY;
+}
+
+static void end(struct berth_mail *mail, enum berth_mail_end how)
+{
+    struct letter *letter = berth_container(mail, struct letter, mail);
+    CHECK(letter->fate == WAITING || letter->fate == UNUSED || letter->fate == WAITS_FOR_ROOM);
+    letter->fate = how == BERTH_MAIL_DROPPED ? DROPPED : HANDLED;
+}
+
+static const struct berth_mail_ops ops = { .run = run, .end = end, .counted = true };
+
+/* ---- the model ---- */
+
+static size_t index_of(const struct letter *letter)
+{
+    return (size_t)(letter - letters);
+}
+
+static struct letter *take_at(struct letter **list, size_t *count, size_t at)
+{
+    struct letter *letter = list[at];
+    memmove(list + at, list + at + 1, (--*count - at) * sizeof *list);
+    return letter;
+}
+
+static void insert_at(struct letter **list, size_t *count, size_t at, struct letter *letter)
+{
+    memmove(list + at + 1, list + at, ((*count)++ - at) * sizeof *list);
+    list[at] = letter;
+}
+
+static bool model_full(const struct model *model, const struct letter *letter)
+{
+    return model->messages >= MESSAGES ||
+           (model->messages && model->bytes + letter->mail.size > BYTES);
+}
+
+static void model_accept(struct model *model, struct letter *letter)
+{
+    insert_at(model->queue, &model->queued, model->queued, letter);
+    model->messages++;
+    model->bytes += letter->mail.size;
+    expected[index_of(letter)] = WAITING;
+}
+
+static void model_admit(struct model *model)
+{
+    while (model->waits && !model_full(model, model->rooms[0]))
+        model_accept(model, take_at(model->rooms, &model->waits, 0));
+}
+
+/* The oldest that may be dropped, by the number that it has: it lies in one of two lists. */
+static bool model_drop(struct model *model)
+{
+    size_t oldest = MAILS;
+    struct letter **lists[] = { model->queue, model->held };
+    size_t *counts[] = { &model->queued, &model->holds };
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < *counts[k]; i++)
+            if (lists[k][i]->droppable && index_of(lists[k][i]) < oldest)
+                oldest = index_of(lists[k][i]);
+    for (size_t k = 0; k < 2; k++)
+        for (size_t i = 0; i < *counts[k] && oldest < MAILS; i++)
+            if (index_of(lists[k][i]) == oldest) {
+                take_at(lists[k], counts[k], i);
+                model->messages--;
+                model->bytes -= letters[oldest].mail.size;
+                expected[oldest] = DROPPED;
+                return true;
+            }
+    return false;
+}
+
+static void model_post(struct letter *letter, enum berth_full full)
+{
+    struct model *model = &models[letter->mail.priority];
+    if (full == BERTH_FULL_DROP_OLDEST) {
+        letter->droppable = true;
+        while (model_full(model, letter) && model_drop(model))
+            ;
+        if (!model_full(model, letter) || model->queued + model->retries + model->holds == 0)
+            model_accept(model, letter);
+        else
+            expected[index_of(letter)] = DROPPED;
+    } else if (!model_full(model, letter) && !model->waits) {
+        model_accept(model, letter);
+    } else if (full == BERTH_FULL_BLOCK) {
+        insert_at(model->rooms, &model->waits, model->waits, letter);
+        expected[index_of(letter)] = WAITS_FOR_ROOM;
+    } else {
+        expected[index_of(letter)] = REJECTED;
+    }
+}
+
+static bool is_held_up(const struct model *model, const struct letter *letter)
+{
+    for (size_t i = 0; i < model->retries; i++)
+        if (model->retrying[i]->mail.sender == letter->mail.sender)
+            return true;
+    return false;
+}
+
+static struct letter *model_next(struct model *model)
+{
+    while (model->queued && is_held_up(model, model->queue[0]))
+        insert_at(model->held, &model->holds, model->holds,
+                  take_at(model->queue, &model->queued, 0));
+    return model->queued ? take_at(model->queue, &model->queued, 0) : NULL;
+}
+
+/* again: it asks for another turn. */
+static void model_turn(struct letter *letter, bool again)
+{
+    struct model *model = &models[letter->mail.priority];
+    letter->droppable = false; /* it has begun */
+    if (again) {
+        insert_at(model->retrying, &model->retries, model->retries, letter);
+        return;
+    }
+    model->messages--;
+    model->bytes -= letter->mail.size;
+    expected[index_of(letter)] = HANDLED;
+    model_admit(model);
+}
+
+/* All that retry are due: each is the first again, and what it held up comes behind it. */
+static void model_tick(struct model *model)
+{
+    size_t front = 0;
+    for (size_t i = 0; i < model->retries; i++) {
+        insert_at(model->queue, &model->queued, front++, model->retrying[i]);
+        for (size_t k = 0; k < model->holds;)
+            if (model->held[k]->mail.sender == model->retrying[i]->mail.sender)
+                insert_at(model->queue, &model->queued, front++,
+                          take_at(model->held, &model->holds, k));
+            else
+                k++;
+    }
+    model->retries = 0;
+}
+
+/* ---- both ---- */
+
+static void begin(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    options.threads = 0;
+    options.mailbox_messages = MESSAGES;
+    options.mailbox_bytes = BYTES;
+    host = berth_test_host(&options);
+    host->pool_size = 1; /* or nobody would wait for room */
+    module = berth_module_new(host, "");
+    REQUIRE(module);
+    module->paused = false;
+    module->queued = true; /* turns are had here */
+    memset(letters, 0, sizeof letters);
+    memset(expected, 0, sizeof expected);
+    memset(models, 0, sizeof models);
+}
+
+static void finish(void)
+{
+    berth_mailbox_close(module);
+    module->queued = false;
+    berth_module_free(module);
+    host->pool_size = 0;
+}
+
+static void post(struct letter *letter)
+{
+    enum berth_full full = (enum berth_full)berth_test_random_below(3);
+    const struct berth_delivery how = { .full = full, .room = &letter->room };
+    letter->mail = (struct berth_mail){
+        .ops = &ops,
+        .sender = &senders[berth_test_random_below(SENDERS)],
+        .size = berth_test_random_below(40),
+        .priority = (uint8_t)(berth_test_random_below(4) == 0),
+    };
+    letter->retries = berth_test_random_below(6) == 0 ? 1 + (int)berth_test_random_below(2) : 0;
+    int code = berth_mailbox_post(module, &letter->mail, &how);
+    if (code == BERTH_OK && letter->fate == UNUSED)
+        letter->fate = WAITING;
+    else if (code == BERTH_MAIL_WAITS)
+        letter->fate = WAITS_FOR_ROOM;
+    else if (code != BERTH_OK)
+        letter->fate = REJECTED;
+    model_post(letter, full);
+}
+
+static void have_turn(void)
+{
+    struct letter *next = model_next(&models[BERTH_PRIORITY_CONTROL]);
+    if (!next)
+        next = model_next(&models[BERTH_PRIORITY_DATA]);
+    bool again = next && next->retries > 0;
+    turn = NULL;
+    CHECK_INT(berth_mailbox_turn(module), next != NULL);
+    CHECK(turn == next);
+    if (next)
+        model_turn(next, again);
+}
+
+static void pass_time(void)
+{
+    berth_loop_run(host->loop, 0);
+    for (size_t i = 0; i < BERTH_PRIORITIES; i++)
+        model_tick(&models[i]);
+}
+
+/* Whether both think the same of all mails; one that has got room is not told of it. */
+static bool agree(size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (letters[i].fate == WAITS_FOR_ROOM && letters[i].room.state == BERTH_ROOM_GOT)
+            letters[i].fate = WAITING;
+        if (letters[i].fate == expected[i])
+            continue;
+        berth_note("mail %zu: %s, not %s", i, fates[letters[i].fate], fates[expected[i]]);
+        return false;
+    }
+    struct berth_mailbox_count has = berth_mailbox_count(module);
+    return has.messages == models[0].messages + models[1].messages &&
+           has.bytes == models[0].bytes + models[1].bytes;
+}
+
+static void does_as_the_model(void)
+{
+    size_t made = 0;
+    begin();
+    for (int step = 0; made < MAILS; step++) {
+        uint64_t what = berth_test_random_below(10);
+        if (what < 5)
+            post(&letters[made++]);
+        else if (what < 9)
+            have_turn();
+        else
+            pass_time();
+        if (!agree(made)) {
+            CHECK(!"they agree");
+            break;
+        }
+    }
+    finish();
+}
+
+/* What is left at the end is told so, and who waits for room does not wait any more. */
+static void closes(void)
+{
+    size_t left = 0, waiting = 0;
+    begin();
+    for (size_t i = 0; i < 60; i++) {
+        post(&letters[i]);
+        if (i % 7 == 0)
+            have_turn();
+    }
+    CHECK(agree(60));
+    for (size_t i = 0; i < 60; i++)
+        waiting += expected[i] == WAITING;
+    CHECK_INT(berth_mailbox_close(module), waiting);
+    for (size_t i = 0; i < 60; i++)
+        if (expected[i] == WAITS_FOR_ROOM)
+            CHECK_INT(letters[i].room.state, BERTH_ROOM_NONE);
+        else
+            left += letters[i].fate == WAITING;
+    CHECK_INT(left, 0);
+    const struct berth_delivery how = { .full = BERTH_FULL_REJECT };
+    letters[60].mail = (struct berth_mail){ .ops = &ops };
+    CHECK_INT(berth_mailbox_post(module, &letters[60].mail, &how), BERTH_UNAVAILABLE);
+    berth_mailbox_open(module);
+    CHECK_INT(berth_mailbox_post(module, &letters[60].mail, &how), BERTH_OK);
+    finish();
+}
+
+static const struct berth_test tests[] = {
+    { "does_as_the_model", does_as_the_model },
+    { "closes", closes },
+};
+
+int main(int argc, char **argv)
+{
+    return berth_suite_main("mailbox", tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
