@@ -345,7 +345,8 @@ BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
 /*
  * The same with attributes, one or more, without commas:
  *
- *     BERTH_SUBSCRIBE_WITH("jobs.>", BERTH_FULL(block) BERTH_TRIES(3), on_job, (string, what)) { … }
+ *     BERTH_SUBSCRIBE_WITH("jobs.>", BERTH_FULL(block) BERTH_TRIES(3), on_job, (string, what))
+ *     { … }
  *
  * BERTH_FULL(reject | block | drop_oldest): what happens to a message when this module's mailbox
  * is full. reject, the default: its sender fails, resource_exhausted. block: its sender waits for

@@ -39,7 +39,8 @@ static const struct berth_record whole[] = {
     R("import=log.write\0returns=void\0param=string:text:\0"),
     R("import=log.write\0returns=void\0alias=write\0param=string:other_name:\0"),
     R("import=clock.now\0returns=i64\0"),
-    R("topic=greet.done\0name=done\0last=1\0priority=control\0param=string:name:\0param=u32:times:how often\0"),
+    R("topic=greet.done\0name=done\0last=1\0priority=control\0param=string:name:\0"
+      "param=u32:times:how often\0"),
     R("subscribe=clock.>\0handler=on_tick\0param=i64:ns:\0"),
     R("subscribe=clock.>\0handler=on_all\0any=1\0full=drop_oldest\0group=ears\0tries=3\0"
       "param=string:topic:\0param=json:fields:\0"),
