@@ -85,6 +85,8 @@ struct berth_image_part {
 int berth_image_builtin(const struct berth_image_part *parts, size_t count,
                         struct berth_image **ret_image, struct berth_error *error);
 
+/* What mapping asks first: whether this library can call it. */
+int berth_image_check_abi(const struct berth_image *image, struct berth_error *error);
 /*
  * dlopen RTLD_NOW | RTLD_LOCAL, DT_NEEDED resolved by the original file's RUNPATH and $ORIGIN
  * first; runs the image's constructors. Then checks that berth_entry, every link, every record and

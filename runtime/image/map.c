@@ -263,18 +263,26 @@ static int open_image(struct berth_image *image, struct berth_error *error)
     return BERTH_OK;
 }
 
+int berth_image_check_abi(const struct berth_image *image, struct berth_error *error)
+{
+    if (image->manifest->abi == BERTH_ABI)
+        return BERTH_OK;
+    return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                           "%s: it was compiled for ABI revision %u, and this berth has revision "
+                           "%d: compile it with this berth's <berth/module.h>",
+                           image->file, image->manifest->abi, BERTH_ABI);
+}
+
 int berth_image_map(struct berth_image *image, struct berth_error *error)
 {
     char reason[1];
 
     if (berth_image_mapped(image))
         return berth_error_set(error, BERTH_FAILED_PRECONDITION, "%s: mapped already", image->file);
-    if (image->manifest->abi != BERTH_ABI) /* before any code of it runs */
-        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                               "%s: it was compiled for ABI revision %u, and this berth has "
-                               "revision %d: compile it with this berth's <berth/module.h>",
-                               image->file, image->manifest->abi, BERTH_ABI);
-    int code = open_dependencies(image, error);
+    int code = berth_image_check_abi(image, error); /* before any code of it runs */
+    if (code)
+        return code;
+    code = open_dependencies(image, error);
     if (!code)
         code = open_image(image, error);
     if (!code)
