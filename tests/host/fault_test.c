@@ -33,7 +33,7 @@ static int load(const char *fixture, const char *placement)
 
 /* ---- Operations; the paths of fixtures are made before memory runs out ---- */
 
-static const char *math_file, *counter_file, *options_file, *chain_file;
+static const char *math_file, *counter_file, *next_file, *options_file, *chain_file;
 static const char *all_files[2];
 
 static int load_inline(void)
@@ -96,6 +96,58 @@ static int reload(void)
     int code = berth_host_reload(host, "counter", counter_file, &report, &error);
     CHECK(code == BERTH_OK ? !strcmp(report.step, "done") : strcmp(report.step, "done") != 0);
     return code;
+}
+
+static int reload_next(void)
+{
+    static unsigned turn;
+    return berth_host_reload(host, "counter", turn++ % 2 ? counter_file : next_file, NULL, &error);
+}
+
+/* Two of them, the second with a state. */
+static int reload_both(void)
+{
+    static const char *const names[] = { "types", "counter" };
+    return berth_host_reload_all(host, names, NULL, 2, NULL, &error);
+}
+
+static int dry_run(void)
+{
+    const struct berth_reload_options how = { .size = sizeof(how),
+                                              .file = counter_file,
+                                              .flags = BERTH_RELOAD_DRY_RUN };
+    return berth_host_reload_with(host, "counter", &how, NULL, &error);
+}
+
+static int roll_back(void)
+{
+    return berth_host_rollback(host, "counter", 0, NULL, &error);
+}
+
+static int look_back(void)
+{
+    char *json = NULL;
+    int code = berth_host_history(host, "counter", &json, &error);
+    CHECK((json != NULL) == (code == BERTH_OK));
+    free(json);
+    return code;
+}
+
+static int take_state(void)
+{
+    char *json = NULL;
+    int code = berth_host_snapshot(host, "counter", &json, &error);
+    CHECK((json != NULL) == (code == BERTH_OK));
+    free(json);
+    return code;
+}
+
+static int give_state(void)
+{
+    return berth_host_restore(host, "counter",
+                              "{\"module\":\"counter\",\"version\":\"1.0.0\",\"bytes\":8,"
+                              "\"state_version\":1,\"state\":\"BwAAAAAAAAA=\"}",
+                              NULL, &error);
 }
 
 static int reload_process(void)
@@ -415,6 +467,7 @@ static void set_up(bool with_worker)
     if (with_worker && berth_test_valgrind())
         berth_skip("valgrind cannot follow a worker");
     math_file = berth_test_fixture("math");
+    next_file = berth_test_fixture("counter");
     counter_file = berth_test_fixture("counter_v2");
     options_file = berth_test_fixture("options");
     chain_file = berth_test_fixture("chain_a");
@@ -595,6 +648,13 @@ static void reloading(void)
 {
     static const struct operation operations[] = {
         { "reload", reload, NULL, NULL },
+        { "reload by the other image", reload_next, NULL, NULL },
+        { "look back", look_back, NULL, NULL },
+        { "roll back", roll_back, NULL, NULL },
+        { "reload two", reload_both, NULL, NULL },
+        { "dry run", dry_run, NULL, NULL },
+        { "take a state", take_state, NULL, NULL },
+        { "give a state", give_state, NULL, NULL },
     };
     try_operations(operations, COUNT(operations), false);
 }
