@@ -163,11 +163,9 @@ static int compare_topics(const struct berth_replacement *one, struct berth_erro
 int berth_compare(const struct berth_replacement *one, struct berth_error *error)
 {
     struct berth_host *host = one->module->host;
-<<<<<<< HEAD
-    int code = berth_generation_examine(one->next, one->old, error);
-=======
     int code = berth_image_check_abi(one->next->image, error);
->>>>>>> 90712d6 (tests/reload: 26 kinds of bad reloads and 1,000 good ones under load; another ABI is refused before anything runs)
+    if (code == BERTH_OK)
+        code = berth_generation_examine(one->next, one->old, error);
     if (code == BERTH_OK)
         code = berth_state_compare(one, error);
     if (code == BERTH_OK)
