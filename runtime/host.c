@@ -144,6 +144,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     topic_lock_init(&host->topic_lock);
     pthread_mutex_init(&host->lock, NULL);
     pthread_mutex_init(&host->run_lock, NULL);
+    pthread_mutex_init(&host->calls_lock, NULL);
     pthread_mutex_init(&host->event_lock, NULL);
     pthread_mutex_init(&host->room_lock, NULL);
     pthread_mutex_init(&host->last_lock, NULL);
@@ -152,7 +153,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     struct berth_list *lists[] = { &host->order,       &host->subscriptions, &host->bound,
                                    &host->run_queue,   &host->jobs,          &host->generations,
                                    &host->sampled,     &host->history,       &host->queued_reloads,
-                                   &host->idle_runners };
+                                   &host->idle_runners, &host->call_waits };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         berth_list_init(lists[i]);
     berth_map_init_borrowing(&host->modules);
@@ -162,6 +163,8 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     berth_idmap_init(&host->handles);
     berth_idmap_init(&host->alarms);
     berth_idmap_init(&host->app_subscriptions);
+    berth_idmap_init(&host->pendings);
+    berth_idmap_init(&host->kept);
     code = host_init(host, options, error);
     if (code == BERTH_OK && !upstream)
         code = berth_host_module_load(host, error);
@@ -317,6 +320,8 @@ static void registry_free(struct berth_host *host)
     berth_idmap_deinit(&host->handles);
     berth_idmap_deinit(&host->alarms);
     berth_idmap_deinit(&host->app_subscriptions);
+    berth_idmap_deinit(&host->pendings);
+    berth_idmap_deinit(&host->kept);
 }
 
 /* false: a callback of the application's has not returned. */

@@ -89,6 +89,15 @@ static bool is_there(const struct berth_cell *cell)
     return loaded;
 }
 
+struct berth_cell *berth_call_find(berth_ctx *ctx, const char *name)
+{
+    struct berth_cell *cell = berth_cell_lookup(ctx, name);
+    if (is_there(cell))
+        return cell;
+    not_found(ctx, name);
+    return NULL;
+}
+
 static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct berth_value *arguments,
                        size_t count, struct berth_value *ret_result)
 {
@@ -262,13 +271,13 @@ static int call_text(berth_ctx *ctx, const char *name, const struct text_call *c
 {
     if (berth_process_is_forked())
         return berth_call_refuse_forked(ctx);
-    struct berth_cell *cell = berth_cell_lookup(ctx, name);
+    struct berth_cell *cell = berth_call_find(ctx, name);
     struct berth_arena *arena = &berth_thread_of(ctx)->arena;
     struct berth_error error = { 0 };
     const void **arguments = NULL;
     void *result = NULL;
-    if (!is_there(cell))
-        return not_found(ctx, name);
+    if (!cell)
+        return berth_fault_get(ctx, NULL);
     struct berth_visit visit = { .cell = cell, .flow = berth_flow_of(call->caller, cell) };
     struct berth_item *item = berth_visit_begin(ctx, &visit);
     if (!item)

@@ -161,6 +161,8 @@ static void print_flow(struct berth_buffer *buffer, const struct berth_flow_coun
         number(buffer, ",\"dropped\":", __atomic_load_n(&flow->dropped, __ATOMIC_RELAXED));
     else
         number(buffer, ",\"estimated\":", count->estimated);
+    if (!flow->topic)
+        number(buffer, ",\"late\":", __atomic_load_n(&flow->late, __ATOMIC_RELAXED));
     print_errors(buffer, flow);
     print_times(buffer, flow);
     berth_buffer_text(buffer, "}");

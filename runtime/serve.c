@@ -3,6 +3,7 @@
 
 #include "runtime/core/call.h"
 #include "runtime/core/generation.h"
+#include "runtime/core/kept.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/schedule.h"
 #include "runtime/host.h"
@@ -86,13 +87,43 @@ static int before_hook(const struct berth_item *item, int64_t deadline, struct b
                            "%s: a timer or watch was still running at the deadline", module->name);
 }
 
+/* A call of an export. */
+static int run_later(berth_ctx *ctx, struct berth_item *item, const char *topic,
+                     const struct berth_served_later *later, const void *const *values, void *value,
+                     struct berth_error *error)
+{
+    struct berth_started *started = berth_started_direct(ctx, item);
+    if (!started)
+        return berth_error_nomem(error);
+    started->packed = true;
+    started->user = later->user;
+    berth_started_ref(started); /* the user's, until end, or the answer */
+    later->begin(later->user, started);
+    if (item->async)
+        started->notify = later->notify;
+    int code = item->async ? berth_kept_run(ctx, item, started, values)
+                           : berth_kept_serve(ctx, item, topic, started, values, value);
+    if (item->async && (code == BERTH_OK || started->kept_once)) {
+        if (code != BERTH_OK) {
+            code = berth_fault_take(ctx, error);
+            berth_started_fail(started, code, error->text);
+        }
+        code = BERTH_SERVED_LATER;
+    } else {
+        later->end(later->user);
+        berth_started_unref(started);
+    }
+    berth_started_unref(started);
+    return code;
+}
+
 /*
  * The item's module is gated like in any host: its timers and watches run beside what comes from
  * upstream.
  */
 static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, bool echo,
-                  struct berth_reader *arguments, struct berth_buffer *result,
-                  struct berth_error *error)
+                  const struct berth_served_later *later, struct berth_reader *arguments,
+                  struct berth_buffer *result, struct berth_error *error)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     struct berth_module *module = item->generation->module;
@@ -119,7 +150,8 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, bo
     }
     thread->topic = topic;
     thread->echo = echo;
-    code = berth_item_invoke(ctx, item, topic, values, value);
+    code = later ? run_later(ctx, item, topic, later, values, value, error)
+                 : berth_item_invoke(ctx, item, topic, values, value);
     if (code == BERTH_OK && value && (code = berth_result_check(type, value, error)) != BERTH_OK)
         berth_error_prefix(error, "%s: ", module->name);
     if (code == BERTH_OK && value)
@@ -134,8 +166,8 @@ static int invoke(berth_ctx *ctx, struct berth_item *item, const char *topic, bo
 
 int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind kind, size_t index,
                         int64_t deadline, const char *topic, bool echo,
-                        struct berth_reader *arguments, struct berth_buffer *result,
-                        struct berth_error *error)
+                        const struct berth_served_later *later, struct berth_reader *arguments,
+                        struct berth_buffer *result, struct berth_error *error)
 {
     struct berth_module *module = served_module(host);
     struct berth_item *item = module ? find_item(module->current, kind, index) : NULL;
@@ -157,7 +189,7 @@ int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind
     uint64_t mark = berth_arena_mark(&thread->arena); /* under another call, which may go on long */
     int code = before_hook(item, thread->deadline, error);
     if (code == BERTH_OK)
-        code = invoke(ctx, item, topic ? topic : "", echo, arguments, result, error);
+        code = invoke(ctx, item, topic ? topic : "", echo, later, arguments, result, error);
     if (berth_failed(ctx))
         code = berth_fault_take(ctx, error);
     thread->chain_from = outer_chain;

@@ -22,6 +22,18 @@ int berth_served_new(const struct berth_host_options *options,
  */
 int berth_served_open(berth_host *host, struct berth_image *image, const char *name,
                       const char *options_json, struct berth_error *error);
+struct berth_started;
+/*
+ * A call of an export, which may be cancelled, and answered later: begin is called before it runs,
+ * and end after it, unless it is answered later: then notify is, as that of core/started.h.
+ */
+struct berth_served_later {
+    void (*begin)(void *user, struct berth_started *started);
+    void (*end)(void *user);
+    void (*notify)(struct berth_started *started);
+    void *user; /* and the call's */
+};
+#define BERTH_SERVED_LATER (-3)
 /*
  * What berth_carrier_ops.invoke does, on packed arguments; topic and echo as in its place. under:
  * the ctx of the module's call to upstream->call that this call came back under, on the same
@@ -29,8 +41,8 @@ int berth_served_open(berth_host *host, struct berth_image *image, const char *n
  */
 int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind kind, size_t index,
                         int64_t deadline, const char *topic, bool echo,
-                        struct berth_reader *arguments, struct berth_buffer *result,
-                        struct berth_error *error);
+                        const struct berth_served_later *later, struct berth_reader *arguments,
+                        struct berth_buffer *result, struct berth_error *error);
 /*
  * The module's timers and watches have turns from now on, as they have not before START and
  * RESTORE, and while SAVE has been and it is not known yet who goes on. Does not block for long.

@@ -21,6 +21,7 @@
 #include "runtime/base/text.h"
 #include "runtime/carrier/nursery.h"
 #include "runtime/carrier/peer.h"
+#include "runtime/core/started.h"
 #include "runtime/serve.h"
 
 #define THREADS_MIN   2
@@ -74,6 +75,82 @@ static int call_upstream(void *user, berth_ctx *ctx, size_t import, int64_t dead
     if (result)
         code = berth_value_unpack(signature->result, &reader, arena, result, NULL, error);
     berth_free(reply);
+    return code;
+}
+
+/* Somebody of the served host, who does not wait. */
+struct asker {
+    struct berth_upstream_answer answer;
+};
+
+static void on_answer(void *user, bool more, int code, const struct berth_received *reply,
+                      const struct berth_error *error)
+{
+    struct asker *asker = user;
+    struct berth_reader reader = { NULL, NULL };
+    struct berth_error own;
+
+    if (reply)
+        reader = berth_received_reader(reply);
+    if (code == BERTH_PEER_ENDED) {
+        code = berth_error_set(&own, BERTH_UNAVAILABLE, "the host has gone");
+        error = &own;
+    }
+    asker->answer.came(asker->answer.user, more, code, &reader, error);
+    if (!more)
+        berth_free(asker);
+}
+
+static int start_upstream(void *user, size_t import, int64_t deadline,
+                          const struct berth_signature *signature, const void *const *arguments,
+                          const struct berth_upstream_answer *answer, uint64_t *ret_id,
+                          struct berth_error *error)
+{
+    struct worker *worker = user;
+    const struct berth_wire wire = { .type = BERTH_WIRE_CALL,
+                                     .kind = BERTH_WIRE_STARTED,
+                                     .index = (uint32_t)import };
+    struct asker *asker = berth_malloc(sizeof(*asker));
+    struct berth_buffer buffer;
+
+    if (!asker)
+        return berth_error_nomem(error);
+    asker->answer = *answer;
+    const struct berth_peer_answer came = { on_answer, asker };
+    berth_peer_begin(worker->peer, &buffer);
+    int code = berth_arguments_pack(signature, arguments, &buffer, NULL, error);
+    if (code != BERTH_OK)
+        berth_buffer_deinit(&buffer);
+    else
+        code = berth_peer_start(worker->peer, &wire, &buffer, deadline, &came, ret_id, error);
+    if (code == BERTH_PEER_ENDED)
+        code = berth_error_set(error, BERTH_UNAVAILABLE, "the host has gone");
+    if (code == BERTH_PEER_EXPIRED)
+        code = berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "not begun before the deadline");
+    if (code != BERTH_OK)
+        berth_free(asker);
+    return code;
+}
+
+static void cancel_upstream(void *user, uint64_t id)
+{
+    struct worker *worker = user;
+
+    berth_peer_cancel(worker->peer, id);
+}
+
+static int send_upstream(void *user, size_t import, int64_t deadline,
+                         const struct berth_signature *signature, const void *const *arguments,
+                         struct berth_error *error)
+{
+    const struct berth_wire wire = { .type = BERTH_WIRE_CALL,
+                                     .kind = BERTH_WIRE_SENT,
+                                     .index = (uint32_t)import };
+    struct berth_received *reply;
+
+    int code = ask(user, &wire, NULL, deadline, signature, arguments, &reply, error);
+    if (code == BERTH_OK)
+        berth_free(reply);
     return code;
 }
 
@@ -142,7 +219,7 @@ static int make_host(struct worker *worker, const struct numbers *numbers,
 }
 
 /* On the main thread: some libraries want to be loaded there. */
-static int serve_open(struct worker *worker, const struct berth_received *request,
+static int serve_open(struct worker *worker, struct berth_received *request,
                       struct berth_error *error)
 {
     struct berth_reader reader = berth_received_reader(request);
@@ -173,7 +250,87 @@ static const char *on_check(void *user, const struct berth_received *frame)
     return NULL; /* the host is to be believed; what does not exist is an error of the call */
 }
 
-static int on_serve(void *user, berth_ctx *under, const struct berth_received *request,
+/* A call that the host may cancel, and that may be answered later. */
+struct call {
+    struct worker *worker;
+    struct berth_received *request;
+    struct berth_peer_later later;
+};
+
+static void hold(void *what)
+{
+    berth_started_ref(what);
+}
+
+static void cancel(void *what)
+{
+    berth_started_cancel(what);
+    berth_started_unref(what);
+}
+
+static void call_begin(void *user, struct berth_started *started)
+{
+    struct call *call = user;
+
+    call->later.what = started;
+    call->later.hold = hold;
+    call->later.cancel = cancel;
+    berth_peer_later_begin(call->worker->peer, &call->later, call->request);
+}
+
+static void call_end(void *user)
+{
+    struct call *call = user;
+
+    berth_peer_later_end(&call->later);
+}
+
+static void call_give(struct berth_started *started, const struct berth_reply *reply, bool more)
+{
+    struct call *call = started->user;
+    struct berth_buffer buffer;
+    struct berth_error error = { .code = BERTH_OK };
+
+    berth_peer_begin(call->later.peer, &buffer);
+    if (reply)
+        berth_buffer_append(&buffer, reply->data, reply->size);
+    if (more) {
+        berth_peer_later_more(&call->later, &buffer);
+        return;
+    }
+    if (started->code != BERTH_OK)
+        berth_error_set(&error, started->code, "%s",
+                        started->text ? started->text : "out of memory");
+    berth_peer_later_reply(&call->later, started->code, &buffer, &error);
+    berth_free(call);
+    berth_started_unref(started);
+}
+
+static void call_notify(struct berth_started *started)
+{
+    berth_started_forward(started, call_give);
+}
+
+static int serve_call(struct worker *worker, berth_ctx *under, struct berth_received *request,
+                      const char *topic, struct berth_reader *arguments,
+                      struct berth_buffer *result, struct berth_error *error)
+{
+    struct call *call = berth_calloc(1, sizeof(*call));
+
+    if (!call)
+        return berth_error_nomem(error);
+    call->worker = worker;
+    call->request = request;
+    const struct berth_served_later later = { call_begin, call_end, call_notify, call };
+    int code = berth_served_invoke(worker->host, under, BERTH_ITEM_EXPORT, request->wire.index,
+                                   request->deadline, topic, request->wire.echo != 0, &later,
+                                   arguments, result, error);
+    if (code != BERTH_SERVED_LATER)
+        berth_free(call);
+    return code;
+}
+
+static int on_serve(void *user, berth_ctx *under, struct berth_received *request,
                     struct berth_buffer *result, struct berth_error *error)
 {
     struct worker *worker = user;
@@ -184,9 +341,11 @@ static int on_serve(void *user, berth_ctx *under, const struct berth_received *r
     const char *topic = berth_wire_get_text(&reader);
     if (!topic)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "not a call");
+    if (request->wire.kind == BERTH_ITEM_EXPORT)
+        return serve_call(worker, under, request, topic, &reader, result, error);
     return berth_served_invoke(worker->host, under, (enum berth_item_kind)request->wire.kind,
                                request->wire.index, request->deadline, topic,
-                               request->wire.echo != 0, &reader, result, error);
+                               request->wire.echo != 0, NULL, &reader, result, error);
 }
 
 static void on_note(void *user, struct berth_received *note)
@@ -249,6 +408,9 @@ static int serve(const struct berth_newborn *newborn)
 {
     struct worker worker = {
         .upstream = { .call = call_upstream,
+                      .start = start_upstream,
+                      .cancel = cancel_upstream,
+                      .send = send_upstream,
                       .publish = publish_upstream,
                       .log = log_upstream,
                       .handle_ended = handle_ended_upstream,

@@ -259,6 +259,16 @@ typedef void (*berth_timer_fn)(berth_ctx *ctx, void *user);
 typedef void (*berth_watch_fn)(berth_ctx *ctx, int fd, uint32_t events, void *user);
 typedef void (*berth_thread_fn)(berth_ctx *ctx, void *user);
 
+/* A call that has been started, as its caller has it; 0: there was no memory for one. */
+typedef struct berth_pending {
+    uint64_t id;
+} berth_pending;
+/* A call that its callee answers later; 0: none. */
+typedef struct berth_kept {
+    uint64_t id;
+} berth_kept;
+typedef void (*berth_reply_fn)(berth_ctx *ctx, berth_pending pending, void *user);
+
 /* Use the functions below instead. Grows at its end; `size` tells how far it reaches. */
 struct berth_services {
     uint32_t size, abi;
@@ -300,6 +310,26 @@ struct berth_services {
     void (*leave_thread)(berth_ctx *ctx);
     int (*stopping_fd)(berth_ctx *ctx, struct berth_link *unit);
     const char *(*module_name)(berth_ctx *ctx, struct berth_link *unit);
+    /* calls that are started: link is the import's */
+    berth_pending (*call_start)(berth_ctx *ctx, struct berth_link *link,
+                                const void *const *arguments);
+    void (*call_send)(berth_ctx *ctx, struct berth_link *link, const void *const *arguments);
+    /* more: one of several replies, 1, or none any more, 0; else the last one */
+    int (*call_take)(berth_ctx *ctx, struct berth_link *link, berth_pending pending, void *result,
+                     int more);
+    /* all: 1 or 0; else the index of one, or -1 */
+    int (*call_wait)(berth_ctx *ctx, const berth_pending *pendings, size_t count, int64_t timeout,
+                     int all);
+    void (*call_then)(berth_ctx *ctx, berth_pending pending, berth_reply_fn, void *user);
+    void (*call_limit)(berth_ctx *ctx, berth_pending pending, int64_t timeout);
+    void (*call_end)(berth_ctx *ctx, berth_pending pending, int drop); /* else: cancel */
+    /* calls that are kept: link is the export's */
+    berth_kept (*call_keep)(berth_ctx *ctx);
+    int (*kept_reply)(berth_ctx *ctx, struct berth_link *link, berth_kept kept, const void *value,
+                      int more);
+    void (*kept_fail)(berth_ctx *ctx, berth_kept kept, int code, const char *format,
+                      va_list arguments);
+    int (*kept_stopping)(berth_ctx *ctx, berth_kept kept);
 };
 
 BERTH_I_UNUSED static inline struct berth_block *berth_block(const berth_ctx *ctx)
@@ -426,6 +456,86 @@ BERTH_I_UNUSED static inline berth_string berth_topic(berth_ctx *ctx)
 BERTH_I_UNUSED static inline void berth_leave(berth_ctx *ctx)
 {
     BERTH_I_SERVICES(ctx)->leave_thread(ctx);
+}
+
+/* ---- calls that are started ----------------------------------------------------------------- */
+
+/* A host that is older than this header may lack the newest services: then the call has failed. */
+#define BERTH_I_HAS(ctx, service) \
+    (BERTH_I_SERVICES(ctx)->size > offsetof(struct berth_services, service) || berth_i_lacks(ctx))
+BERTH_I_UNUSED __attribute__((cold, noinline)) static bool berth_i_lacks(berth_ctx *ctx)
+{
+    berth_fail(ctx, BERTH_UNIMPLEMENTED,
+               "the host is older than this code, and does not start or keep calls");
+    return false;
+}
+
+/*
+ * Waits until one of them has been answered, at most for timeout_ns, and not beyond the running
+ * call's deadline: its index, or -1. An answer is the last reply of a call: its result, a failure,
+ * that it was cancelled, or that its deadline has passed. What is no pending call counts as
+ * answered: taking it fails at once. -1 with the call failed (cancelled, aborted): waiting is over.
+ */
+BERTH_I_UNUSED static inline int berth_call_any(berth_ctx *ctx, const berth_pending *pendings,
+                                                size_t count, int64_t timeout_ns)
+{
+    return BERTH_I_HAS(ctx, call_wait)
+               ? BERTH_I_SERVICES(ctx)->call_wait(ctx, pendings, count, timeout_ns, 0)
+               : -1;
+}
+/* The same until all of them have been; false: not yet. */
+BERTH_I_UNUSED static inline bool berth_call_all(berth_ctx *ctx, const berth_pending *pendings,
+                                                 size_t count, int64_t timeout_ns)
+{
+    return BERTH_I_HAS(ctx, call_wait) &&
+           BERTH_I_SERVICES(ctx)->call_wait(ctx, pendings, count, timeout_ns, 1) == 1;
+}
+/* Whether it has been answered, so that taking it does not wait. */
+BERTH_I_UNUSED static inline bool berth_call_done(berth_ctx *ctx, berth_pending pending)
+{
+    return berth_call_any(ctx, &pending, 1, 0) == 0;
+}
+
+/*
+ * Has fn(ctx, pending, user) called when there is something new to take: replies of several, and
+ * the answer; at once if there is. It may come once for several of them. A module's fn runs in the
+ * module's turn, as a timer does, and not after the end of its generation; the application's on a
+ * thread of the host. fn has to take, or drop, the call once it is answered.
+ */
+BERTH_I_UNUSED static inline void berth_call_then(berth_ctx *ctx, berth_pending pending,
+                                                  berth_reply_fn fn, void *user)
+{
+    if (BERTH_I_HAS(ctx, call_then))
+        BERTH_I_SERVICES(ctx)->call_then(ctx, pending, fn, user);
+}
+
+/*
+ * The call is answered with deadline_exceeded after timeout_ns from now, unless it has been before.
+ * It has the deadline of the call that started it, or of the callee's default; this only makes that
+ * earlier.
+ */
+BERTH_I_UNUSED static inline void berth_call_limit(berth_ctx *ctx, berth_pending pending,
+                                                   int64_t timeout_ns)
+{
+    if (BERTH_I_HAS(ctx, call_limit))
+        BERTH_I_SERVICES(ctx)->call_limit(ctx, pending, timeout_ns);
+}
+
+/*
+ * The call is answered with cancelled, if it has not been answered. Its callee, and whom that calls
+ * in turn, find berth_stopping true; waits that they are in end with cancelled. It is still to be
+ * taken or dropped.
+ */
+BERTH_I_UNUSED static inline void berth_call_cancel(berth_ctx *ctx, berth_pending pending)
+{
+    if (BERTH_I_HAS(ctx, call_end))
+        BERTH_I_SERVICES(ctx)->call_end(ctx, pending, 0);
+}
+/* Cancels it, and nobody wants to know its answer. An id that has ended is no error. */
+BERTH_I_UNUSED static inline void berth_call_drop(berth_ctx *ctx, berth_pending pending)
+{
+    if (BERTH_I_HAS(ctx, call_end))
+        BERTH_I_SERVICES(ctx)->call_end(ctx, pending, 1);
 }
 
 /* ---- the call path -------------------------------------------------------------------------- */

@@ -544,6 +544,32 @@ BERTH_PUBLIC int berth_call_json(berth_ctx *ctx, const char *name, const char *a
                                  char **ret_result);
 
 /*
+ * Starts a call and does not wait for it: *ret_pending is for berth_call_take_json, and for
+ * berth_call_any, _all, _done, _then, _limit, _cancel and _drop of <berth/call.h>, on any thread. It
+ * runs in the callee's turn, on a thread of the host; threads = 0: in berth_host_dispatch, or while
+ * somebody waits for it. What fails later is the call; what fails here has started nothing.
+ */
+struct berth_call_options {
+    size_t size;        /* sizeof(struct berth_call_options); zero the rest for the defaults */
+    int64_t timeout_ns; /* 0, the default: as of any call */
+};
+/* options may be NULL. */
+BERTH_PUBLIC int berth_call_start_json(berth_ctx *ctx, const char *name, const char *arguments,
+                                       const struct berth_call_options *options,
+                                       berth_pending *ret_pending);
+/*
+ * Waits for the answer, not beyond the deadline of ctx, and ends the pending call. *ret_result (may
+ * be NULL) is the caller's to berth_free().
+ */
+BERTH_PUBLIC int berth_call_take_json(berth_ctx *ctx, berth_pending pending, char **ret_result);
+/*
+ * Waits for one of several replies, which the function sends before its answer: *ret_value is the
+ * caller's to berth_free(); NULL: there are no more, and the answer is to be taken. After a failure
+ * the pending call has ended.
+ */
+BERTH_PUBLIC int berth_call_next_json(berth_ctx *ctx, berth_pending pending, char **ret_value);
+
+/*
  * Arguments as people type them, one word each: a word is itself for a string or bytes, and JSON
  * for any other type; NAME=VALUE is the argument of that name, if the function has such a
  * parameter. The result as people want to see it: a string or bytes raw, nothing for void, else

@@ -300,12 +300,14 @@ BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
 #define BERTH_I_DEFINE(ret, fn, body, ...) BERTH_I_HEAD(ret, fn, __VA_ARGS__)
 #endif
 /* aligned: -Os puts functions anywhere, and bit 0 of a link's check tells code from a gate. */
-#define BERTH_I_FUNCTION(ret, id, text, ...)                          \
+#define BERTH_I_FUNCTION(ret, id, text, ...)     \
+    BERTH_I_DECLARE(ret, id, text, __VA_ARGS__); \
+    BERTH_I_DEFINE(ret, berth_##id, berth_body_##id, __VA_ARGS__)
+#define BERTH_I_DECLARE(ret, id, text, ...)                           \
     BERTH_I_C __attribute__((visibility("hidden"), aligned(2)))       \
     BERTH_I_HEAD(ret, berth_##id, __VA_ARGS__);                       \
     BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__)); \
-    BERTH_I_LINK(id, berth_##id);                                     \
-    BERTH_I_DEFINE(ret, berth_##id, berth_body_##id, __VA_ARGS__)
+    BERTH_I_LINK(id, berth_##id)
 #define BERTH_I_FUNCTION_X(...) BERTH_I_FUNCTION(__VA_ARGS__)
 
 /*
@@ -331,6 +333,77 @@ BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
 #define BERTH_I_UNDOCUMENTED(doc)   BERTH_I_CAT(BERTH_I_UNDOCUMENTED_, BERTH_I_PAREN(doc))(doc)
 #define BERTH_I_UNDOCUMENTED_0(doc) BERTH_I_SECOND(BERTH_I_PROBE doc(), 0)
 #define BERTH_I_UNDOCUMENTED_1(doc) 1
+
+/*
+ * BERTH_EXPORT_ASYNC(ret, name, "words", (type, parameter)...) { body }: a function that answers
+ * when it likes, from any thread that has a ctx. Its body keeps the call (berth_call_keep), or
+ * fails; what it returns says nothing. Then name_reply(ctx, call, value), or without a value for
+ * void, answers it. Before that name_more(ctx, call, value) sends one of several replies; false:
+ * nobody wants more, or the call has failed, with resource_exhausted when the caller takes them too
+ * slowly: its own mailbox's bounds hold. Each may stand behind the macro only.
+ */
+#define BERTH_EXPORT_ASYNC(ret, name, ...)                                             \
+    BERTH_I_EXPORT_ASYNC(BERTH_I_SECOND_X(berth_ERROR_no_name_or_a_macro_##name, 0),   \
+                         BERTH_I_UNDOCUMENTED(BERTH_I_FIRST(__VA_ARGS__)),             \
+                         BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret, name##_reply, \
+                         name##_more, export_##name,                                   \
+                         "export=" #name "\0!async=1\0returns=" #ret "\0", __VA_ARGS__)
+#define BERTH_I_EXPORT_ASYNC(nameless, undocumented, how, ret, reply, more, id, text, ...)       \
+    BERTH_I_ASYNC(BERTH_I_CAT(BERTH_I_RETURNS_, BERTH_I_CAT(nameless, undocumented))(void), how, \
+                  ret, reply, more, id,                                                          \
+                  text BERTH_I_CAT(BERTH_I_DOC_, undocumented)(BERTH_I_FIRST(__VA_ARGS__)),      \
+                  __VA_ARGS__)
+#define BERTH_I_ASYNC(none, how, ret, reply, more, id, text, ...) \
+    BERTH_I_DECLARE(none, id, text, __VA_ARGS__);                 \
+    BERTH_I_CAT(BERTH_I_REPLIES_, how)                            \
+    (ret, reply, more, id) BERTH_I_DEFINE(none, berth_##id, berth_body_##id, __VA_ARGS__)
+#define BERTH_I_REPLIES_VOID(ret, reply, more, id)                                        \
+    BERTH_I_UNUSED static inline void reply(berth_ctx *ctx, berth_kept call)              \
+    {                                                                                     \
+        if (BERTH_I_HAS(ctx, kept_reply))                                                 \
+            BERTH_I_SERVICES(ctx)->kept_reply(ctx, &berth_link_##id, call, (void *)0, 0); \
+    }
+#define BERTH_I_REPLIES_VALUE(ret, reply, more, id)                                       \
+    BERTH_I_UNUSED static inline void reply(berth_ctx *ctx, berth_kept call, ret value)   \
+    {                                                                                     \
+        if (BERTH_I_HAS(ctx, kept_reply))                                                 \
+            BERTH_I_SERVICES(ctx)->kept_reply(ctx, &berth_link_##id, call, &value, 0);    \
+    }                                                                                     \
+    BERTH_I_UNUSED static inline bool more(berth_ctx *ctx, berth_kept call, ret value)    \
+    {                                                                                     \
+        return BERTH_I_HAS(ctx, kept_reply) &&                                            \
+               BERTH_I_SERVICES(ctx)->kept_reply(ctx, &berth_link_##id, call, &value, 1); \
+    }
+#define BERTH_I_REPLIES_KEEP BERTH_I_REPLIES_VALUE
+
+/*
+ * The call that runs this function, which must be of BERTH_EXPORT_ASYNC, is answered later. Until
+ * then it keeps the module loaded: an unload or reload waits for it as for a call that is inside,
+ * and ends it in the end.
+ */
+BERTH_I_UNUSED static inline berth_kept berth_call_keep(berth_ctx *ctx)
+{
+    berth_kept none = { 0 };
+    return BERTH_I_HAS(ctx, call_keep) ? BERTH_I_SERVICES(ctx)->call_keep(ctx) : none;
+}
+/* Answers a kept call with a failure. */
+BERTH_I_UNUSED __attribute__((cold, noinline, format(printf, 4, 5))) static void berth_kept_fail(
+    berth_ctx *ctx, berth_kept call, int code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    if (BERTH_I_HAS(ctx, kept_fail))
+        BERTH_I_SERVICES(ctx)->kept_fail(ctx, call, code, format, arguments);
+    va_end(arguments);
+}
+/*
+ * Whether nobody waits for the answer any more: the caller has cancelled it, its deadline has
+ * passed, or this module is being replaced or unloaded. It is still to be answered.
+ */
+BERTH_I_UNUSED static inline bool berth_kept_stopping(berth_ctx *ctx, berth_kept call)
+{
+    return !BERTH_I_HAS(ctx, kept_stopping) || BERTH_I_SERVICES(ctx)->kept_stopping(ctx, call);
+}
 
 /*
  * BERTH_SUBSCRIBE("clock.>", handler, (type, name)...) { body }: called with each message to a
@@ -445,6 +518,72 @@ BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
         (ret, slow_fn, (ctx BERTH_I_EACH(BERTH_I_NAME, __VA_ARGS__)), __VA_ARGS__)              \
     }                                                                                           \
     BERTH_I_SEMICOLON
+
+/*
+ * BERTH_IMPORT_ASYNC(ret, module, function, (type, name)...);  gives, for calls that are not waited
+ * for at once,
+ *     berth_pending module_function_start(ctx, …)      what fails is the call, when it is taken
+ *     ret           module_function_take(ctx, pending) waits for the answer, gives it, and ends it
+ *     bool          module_function_next(ctx, pending, &value)
+ *                                    waits for one of several replies; false: no more, or failed
+ *     void          module_function_send(ctx, …)       one way: returns when it is in the mailbox
+ * and berth_call_any, _all, _done, _then, _limit, _cancel and _drop take the pending call. What the
+ * generation has started ends with it. BERTH_IMPORT_ASYNC_AS(alias, ret, module, function, …) gives
+ * alias_start, and so on.
+ */
+#define BERTH_IMPORT_ASYNC(ret, module, ...)                                                 \
+    BERTH_I_IMPORT_ASYNC(BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret,                     \
+                         BERTH_I_CAT(module##_, BERTH_I_FIRST(__VA_ARGS__)),                 \
+                         "import=" #module                                                   \
+                         "." BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0returns=" #ret "\0", \
+                         __VA_ARGS__)
+#define BERTH_IMPORT_ASYNC_AS(alias, ret, module, ...)                                       \
+    BERTH_I_IMPORT_ASYNC(BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret, alias,              \
+                         "import=" #module                                                   \
+                         "." BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0returns=" #ret       \
+                                                                     "\0alias=" #alias "\0", \
+                         __VA_ARGS__)
+#define BERTH_I_IMPORT_ASYNC(how, ret, fn, text, ...)                                              \
+    BERTH_I_IMPORT_ASYNC_X(how, ret, BERTH_I_CAT(start_, fn), BERTH_I_CAT(fn, _start),             \
+                           BERTH_I_CAT(fn, _take), BERTH_I_CAT(fn, _next), BERTH_I_CAT(fn, _send), \
+                           text, __VA_ARGS__)
+#define BERTH_I_IMPORT_ASYNC_X(...) BERTH_I_IMPORT_ASYNC_Y(__VA_ARGS__)
+#define BERTH_I_IMPORT_ASYNC_Y(how, ret, id, start, take, next, send, text, ...)                   \
+    BERTH_I_RECORD(id, text BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__));                              \
+    BERTH_I_LINK(id, 0);                                                                           \
+    BERTH_I_UNUSED static inline berth_pending start(                                              \
+        berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))                                    \
+    {                                                                                              \
+        berth_pending none = { 0 };                                                                \
+        const void *const berth_a[] = { BERTH_I_EACH(BERTH_I_PLACE,                                \
+                                                     __VA_ARGS__)(const void *) 0 };               \
+        return BERTH_I_HAS(ctx, call_start)                                                        \
+                   ? BERTH_I_SERVICES(ctx)->call_start(ctx, &berth_link_##id, berth_a)             \
+                   : none;                                                                         \
+    }                                                                                              \
+    BERTH_I_UNUSED static inline void send(berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__)) \
+    {                                                                                              \
+        const void *const berth_a[] = { BERTH_I_EACH(BERTH_I_PLACE,                                \
+                                                     __VA_ARGS__)(const void *) 0 };               \
+        if (BERTH_I_HAS(ctx, call_send))                                                           \
+            BERTH_I_SERVICES(ctx)->call_send(ctx, &berth_link_##id, berth_a);                      \
+    }                                                                                              \
+    BERTH_I_UNUSED static inline ret take(berth_ctx *ctx, berth_pending pending)                   \
+    {                                                                                              \
+        BERTH_I_CAT(BERTH_I_RESULT_, how)                                                          \
+        (ret) if (BERTH_I_HAS(ctx, call_take)) BERTH_I_SERVICES(ctx)->call_take(                   \
+            ctx, &berth_link_##id, pending, BERTH_I_CAT(BERTH_I_ADDRESS_, how), 0);                \
+        BERTH_I_CAT(BERTH_I_RETURN_, how);                                                         \
+    }                                                                                              \
+    BERTH_I_CAT(BERTH_I_NEXT_, how)(ret, id, next) BERTH_I_SEMICOLON
+#define BERTH_I_NEXT_VOID(ret, id, next)
+#define BERTH_I_NEXT_VALUE(ret, id, next)                                                     \
+    BERTH_I_UNUSED static inline bool next(berth_ctx *ctx, berth_pending pending, ret *value) \
+    {                                                                                         \
+        return BERTH_I_HAS(ctx, call_take) &&                                                 \
+               BERTH_I_SERVICES(ctx)->call_take(ctx, &berth_link_##id, pending, value, 1);    \
+    }
+#define BERTH_I_NEXT_KEEP BERTH_I_NEXT_VALUE
 
 /*
  * BERTH_TOPIC("a.b", name, (type, field)...);  declares the topic's type and gives

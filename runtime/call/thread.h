@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 struct berth_scope;
+struct berth_serving;
 struct berth_tally;
 struct berth_thread;
 
@@ -70,6 +71,7 @@ struct berth_thread {
     struct berth_tally *tally;   /* what it has counted, or NULL; changed under the set's lock */
     const bool *stopping; /* what berth_stopping asks besides the deadline, or NULL; atomic */
     struct berth_acting acting;
+    const struct berth_serving *serving; /* the call that it runs (core/started.h), or NULL */
     struct berth_fault spare; /* for when there is no memory */
 };
 

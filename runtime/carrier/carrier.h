@@ -25,6 +25,26 @@ struct berth_place {
 };
 
 /*
+ * Who is told what comes of a call that nobody waits for. Once with more false: result is the value,
+ * or code and error say why there is none; before that for each of several replies. No lock is held;
+ * must not block.
+ */
+struct berth_carrier_answer {
+    void (*came)(void *user, bool more, int code, const void *result,
+                 const struct berth_error *error);
+    void *user;
+};
+
+/* Who is told what a module gets that has started a call: packed, and its size. */
+struct berth_carrier_reply {
+    /* The call is about to begin: it may be cancelled from now on. */
+    void (*begin)(void *user, void *started);
+    void (*came)(void *user, bool more, int code, const char *packed, size_t size,
+                 const struct berth_error *error);
+    void *user;
+};
+
+/*
  * What a carrier asks of the host. All of it may be called on any thread; none is called after fini
  * has begun, nor with a lock of the carrier held. `under` is the ctx of the berth_place that the
  * request came up under (the thread is the one that waits in invoke), or NULL when it came out of
@@ -38,6 +58,14 @@ struct berth_upcalls {
     int (*call)(void *user, berth_ctx *under, size_t import, int64_t deadline,
                 struct berth_reader *arguments, struct berth_buffer *result,
                 struct berth_error *error);
+    /*
+     * The same, and reply tells what comes of it, once more after this has returned BERTH_OK; NULL:
+     * it is one way. A started call is kept by `hold`, which may be called under locks, for `cancel`.
+     */
+    int (*start)(void *user, size_t import, int64_t deadline, struct berth_reader *arguments,
+                 const struct berth_carrier_reply *reply, struct berth_error *error);
+    void (*hold)(void *started);
+    void (*cancel)(void *started);
     int (*publish)(void *user, berth_ctx *under, size_t topic, struct berth_reader *fields,
                    struct berth_error *error);
     /* echo: as in struct berth_place. */
@@ -97,6 +125,14 @@ struct berth_carrier_ops {
     int (*invoke)(struct berth_carrier *carrier, const struct berth_place *place,
                   enum berth_item_kind kind, size_t index, const void *const *arguments,
                   void *result, struct berth_error *error);
+    /*
+     * The same for an export, without waiting: answer tells, unless this fails. *ret_id is for
+     * cancel. Both are NULL where the callee runs on the caller's thread. Neither blocks.
+     */
+    int (*start)(struct berth_carrier *carrier, const struct berth_place *place, size_t index,
+                 const void *const *arguments, const struct berth_carrier_answer *answer,
+                 uint64_t *ret_id, struct berth_error *error);
+    void (*cancel)(struct berth_carrier *carrier, uint64_t id);
     /*
      * The module serves from now on, after START and RESTORE, or again after a SAVE in vain: until
      * here its timers and watches have had no turns. Does not block. NULL: they are the host's own.

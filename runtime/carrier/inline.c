@@ -15,6 +15,7 @@ struct inline_item {
     void (*code)(void); /* NULL: a hook that the module does not have */
     const struct berth_signature *signature;
     struct berth_invoke *invoke;
+    bool async;
 };
 
 struct inline_carrier {
@@ -77,7 +78,12 @@ static int prepare_items(struct inline_carrier *self, struct berth_error *error)
             continue;
         item->code = line->link->code;
         item->signature = berth_item_signature(image->manifest, line->kind, line->index);
-        code = berth_invoke_new(item->signature, &item->invoke, error);
+        struct berth_signature called = *item->signature;
+        item->async =
+            line->kind == BERTH_ITEM_EXPORT && image->manifest->exports[line->index].async;
+        if (item->async) /* its result comes by reply */
+            called.result = berth_item_signature(image->manifest, BERTH_ITEM_HOOK, 0)->result;
+        code = berth_invoke_new(&called, &item->invoke, error);
     }
     return code;
 }
@@ -117,7 +123,7 @@ static int keep_result(const struct inline_item *item, const struct berth_place 
 {
     const struct berth_type *type = item->signature->result;
 
-    if (!result || type->plain)
+    if (!result || type->plain || item->async)
         return BERTH_OK;
     int code = berth_value_copy(type, result, result, place->arena, true, error);
     if (code != BERTH_OK)
@@ -146,7 +152,7 @@ static int inline_invoke(struct berth_carrier *carrier, const struct berth_place
 
     uintptr_t pin = ctx[1].frame; /* the caller's: it still needs what this frame holds */
     __atomic_store_n(&ctx[1].frame, (uintptr_t)item->code, __ATOMIC_RELEASE);
-    berth_invoke_call(item->invoke, item->code, ctx + 1, arguments, result);
+    berth_invoke_call(item->invoke, item->code, ctx + 1, arguments, item->async ? NULL : result);
     if (ctx[1].frame & BERTH_FRAME_FAILED) {
         if (result)
             berth_value_zero(item->signature->result, result);

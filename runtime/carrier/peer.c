@@ -23,6 +23,7 @@ enum pending_state {
     WAITING,
     ANSWERED,
     BROKEN_OFF,
+    STARTED,  /* nobody waits: it is told to `answer` */
     GIVEN_UP, /* the deadline came first: nobody waits, but a reply may still come */
 };
 
@@ -32,6 +33,7 @@ struct pending {
     size_t cost;
     enum pending_state state;
     berth_ctx *ctx;
+    struct berth_peer_answer answer; /* STARTED */
     struct berth_received *reply;
     struct berth_outgoing *outgoing; /* while all of it is queued */
     struct berth_list inbox;         /* requests that were made under this one */
@@ -64,6 +66,8 @@ struct berth_peer {
     size_t asked;            /* bytes of them */
     size_t owed, owed_count; /* of requests that have come, until their reply has gone */
     struct berth_list serving;
+    struct berth_list submitted; /* requests that have come, and may be cancelled */
+    struct berth_list laters;
     struct berth_list idle;
     bool reading;
     pthread_t reader;
@@ -76,6 +80,24 @@ struct berth_peer {
 
 static void finish_serving(struct berth_peer *peer, struct berth_received *request, int code,
                            struct berth_buffer *result, const struct berth_error *error);
+
+static void peer_ref(struct berth_peer *peer)
+{
+    __atomic_fetch_add(&peer->refs, 1, __ATOMIC_RELAXED);
+}
+
+static struct pending *pending_new(berth_ctx *ctx)
+{
+    struct pending *pending = berth_calloc(1, sizeof(*pending));
+
+    if (!pending)
+        return NULL;
+    pending->ctx = ctx;
+    pthread_cond_init(&pending->changed, NULL);
+    berth_list_init(&pending->inbox);
+    berth_list_init(&pending->idle);
+    return pending;
+}
 
 static void pending_free(struct pending *pending)
 {
@@ -112,6 +134,8 @@ int berth_peer_new(const struct berth_peer_setup *setup, int socket, struct bert
     pthread_cond_init(&peer->quiet, NULL);
     berth_idmap_init(&peer->pendings);
     berth_list_init(&peer->serving);
+    berth_list_init(&peer->submitted);
+    berth_list_init(&peer->laters);
     berth_list_init(&peer->idle);
     peer->armed = true;
     peer->source = (struct berth_source){
@@ -135,11 +159,6 @@ void berth_peer_set_max_message(struct berth_peer *peer, size_t max_message)
     peer->window = FRAMES_QUEUED * (BERTH_WIRE_HEAD + BERTH_WIRE_EXTRA + max_message);
 }
 
-static void peer_ref(struct berth_peer *peer)
-{
-    __atomic_fetch_add(&peer->refs, 1, __ATOMIC_RELAXED);
-}
-
 void berth_peer_unref(struct berth_peer *peer)
 {
     if (!peer || __atomic_sub_fetch(&peer->refs, 1, __ATOMIC_ACQ_REL) > 0)
@@ -154,18 +173,92 @@ void berth_peer_unref(struct berth_peer *peer)
     berth_free(peer);
 }
 
-/* Nothing comes or goes any more; whoever waits is told. With the lock held. */
-static void end_locked(struct berth_peer *peer)
+/* ---- requests that are answered later ---- */
+
+/* One that nobody serves yet. With the lock held. */
+static void cancel_submitted(struct berth_peer *peer, uint64_t id)
+{
+    berth_list_each(&peer->submitted, link) {
+        struct berth_received *request = berth_container(link, struct berth_received, link);
+        if (request->wire.id == id)
+            request->cancelled = true;
+    }
+}
+
+/*
+ * One of the other end's that is wanted no more, held; 0: any. NULL: nobody serves it. It is in no
+ * list after that.
+ */
+static void *later_take(struct berth_peer *peer, uint64_t id, void (**ret_cancel)(void *what))
+{
+    void *what = NULL;
+
+    pthread_mutex_lock(&peer->lock);
+    berth_list_each_safe(&peer->laters, link) {
+        struct berth_peer_later *later = berth_container(link, struct berth_peer_later, link);
+        if (what || (id && later->id != id))
+            continue;
+        berth_list_remove(link);
+        what = later->what;
+        *ret_cancel = later->cancel;
+        later->hold(what);
+    }
+    if (!what && id)
+        cancel_submitted(peer, id);
+    pthread_mutex_unlock(&peer->lock);
+    return what;
+}
+
+void berth_peer_later_begin(struct berth_peer *peer, struct berth_peer_later *later,
+                            struct berth_received *request)
+{
+    later->peer = peer;
+    later->id = request->wire.id;
+    later->cost = BERTH_WIRE_HEAD + request->wire.size;
+    berth_list_init(&later->link);
+    peer_ref(peer);
+    pthread_mutex_lock(&peer->lock);
+    berth_list_remove(&request->link);
+    bool over = request->cancelled || peer->ended;
+    if (over)
+        later->hold(later->what);
+    else
+        berth_list_append(&peer->laters, &later->link);
+    pthread_mutex_unlock(&peer->lock);
+    if (over)
+        later->cancel(later->what);
+}
+
+void berth_peer_later_end(struct berth_peer_later *later)
+{
+    struct berth_peer *peer = later->peer;
+
+    pthread_mutex_lock(&peer->lock);
+    berth_list_remove(&later->link);
+    pthread_mutex_unlock(&peer->lock);
+    berth_peer_unref(peer);
+}
+
+/*
+ * Nothing comes or goes any more; whoever waits is told, and what has been started is put into the
+ * list, for tell_started. With the lock held.
+ */
+static void end_locked(struct berth_peer *peer, struct berth_list *started)
 {
     uint32_t position = 0;
     uint64_t id;
 
+    berth_list_init(started);
     peer->ended = true;
     shutdown(peer->stream.socket, SHUT_RDWR);
     for (struct pending *pending; (pending = berth_idmap_next(&peer->pendings, &position, &id));) {
         berth_idmap_remove(&peer->pendings, id);
+        if (pending->outgoing)
+            pending->outgoing->request = NULL;
         if (pending->state == GIVEN_UP) {
             pending_free(pending);
+        } else if (pending->state == STARTED) {
+            berth_list_append(started, &pending->idle);
         } else {
             pending->state = BROKEN_OFF;
             pthread_cond_signal(&pending->changed);
@@ -173,16 +266,36 @@ static void end_locked(struct berth_peer *peer)
     }
 }
 
+/* The requests that were started have no answer; those of the other end are wanted no more. */
+static void tell_started(struct berth_peer *peer, struct berth_list *started)
+{
+    void (*cancel)(void *what);
+    void *what;
+
+    berth_list_each_safe(started, link) {
+        struct pending *pending = berth_container(link, struct pending, idle);
+        berth_list_remove(link);
+        pending->answer.came(pending->answer.user, false, BERTH_PEER_ENDED, NULL, NULL);
+        pending_free(pending);
+    }
+    while ((what = later_take(peer, 0, &cancel)))
+        cancel(what);
+}
+
 /* By the reader, or by a thread that serves: berth_peer_close waits for those. */
 static void end(struct berth_peer *peer, const char *wrong)
 {
+    struct berth_list started;
+
     pthread_mutex_lock(&peer->lock);
     bool was_ended = peer->ended;
     if (!was_ended)
-        end_locked(peer);
+        end_locked(peer, &started);
     pthread_mutex_unlock(&peer->lock);
-    if (!was_ended)
-        peer->ops->ended(peer->user, wrong);
+    if (was_ended)
+        return;
+    tell_started(peer, &started);
+    peer->ops->ended(peer->user, wrong);
 }
 
 /* Whether a callback runs on another thread. With the lock held. */
@@ -199,12 +312,16 @@ static bool others_inside(struct berth_peer *peer)
 bool berth_peer_close_until(struct berth_peer *peer, int64_t deadline)
 {
     struct timespec until = { deadline / 1000000000, deadline % 1000000000 };
+    struct berth_list started;
     int number = 0;
 
     pthread_mutex_lock(&peer->lock);
-    if (!peer->ended)
-        end_locked(peer);
+    bool was_ended = peer->ended;
+    if (!was_ended)
+        end_locked(peer, &started);
     pthread_mutex_unlock(&peer->lock);
+    if (!was_ended)
+        tell_started(peer, &started);
     berth_source_remove(&peer->source);
     pthread_mutex_lock(&peer->lock);
     while (others_inside(peer) && number != ETIMEDOUT)
@@ -318,6 +435,15 @@ bool berth_peer_note(struct berth_peer *peer, const struct berth_wire *wire,
     return fits;
 }
 
+void berth_peer_cancel(struct berth_peer *peer, uint64_t id)
+{
+    const struct berth_wire wire = { .type = BERTH_WIRE_CANCEL, .id = id };
+    struct berth_buffer buffer;
+
+    berth_peer_begin(peer, &buffer);
+    berth_peer_note(peer, &wire, &buffer);
+}
+
 void berth_peer_finish(struct berth_peer *peer)
 {
     pthread_mutex_lock(&peer->lock);
@@ -343,6 +469,14 @@ static uint64_t innermost(const struct berth_peer *peer)
     return 0;
 }
 
+static void request_free(struct berth_peer *peer, struct berth_received *request)
+{
+    pthread_mutex_lock(&peer->lock);
+    berth_list_remove(&request->link);
+    pthread_mutex_unlock(&peer->lock);
+    berth_free(request);
+}
+
 static int serve_now(struct berth_peer *peer, berth_ctx *under, struct berth_received *request,
                      struct berth_buffer *result, struct berth_error *error)
 {
@@ -353,7 +487,7 @@ static int serve_now(struct berth_peer *peer, berth_ctx *under, struct berth_rec
     int code = peer->ops->serve(peer->user, under, request, result, error);
     if (code == BERTH_OK)
         code = berth_buffer_check(result, error);
-    if (code < 0 || code > BERTH_UNAUTHENTICATED)
+    if (code != BERTH_PEER_LATER && (code < 0 || code > BERTH_UNAUTHENTICATED))
         code = berth_error_set(error, BERTH_INTERNAL, "failed with code %d, which is none", code);
     return code;
 }
@@ -368,7 +502,7 @@ static void serve(struct berth_peer *peer, berth_ctx *under, struct berth_receiv
     pthread_mutex_lock(&peer->lock);
     if (peer->ended) {
         pthread_mutex_unlock(&peer->lock);
-        berth_free(request);
+        request_free(peer, request);
         return;
     }
     berth_list_append(&peer->serving, &serving.link);
@@ -376,7 +510,12 @@ static void serve(struct berth_peer *peer, berth_ctx *under, struct berth_receiv
 
     berth_peer_begin(peer, &result);
     int code = serve_now(peer, under, request, &result, &error);
-    finish_serving(peer, request, code, &result, &error);
+    if (code == BERTH_PEER_LATER) {
+        berth_buffer_deinit(&result);
+        request_free(peer, request);
+    } else {
+        finish_serving(peer, request, code, &result, &error);
+    }
 
     pthread_mutex_lock(&peer->lock);
     berth_list_remove(&serving.link);
@@ -417,14 +556,10 @@ static struct berth_outgoing *make_reply(struct berth_peer *peer, int *code,
     return make_outgoing(result);
 }
 
-/* Replies to a request (taken, like the result). */
-static void finish_serving(struct berth_peer *peer, struct berth_received *request, int code,
-                           struct berth_buffer *result, const struct berth_error *error)
+/* The result is taken. */
+static void reply(struct berth_peer *peer, uint64_t id, size_t cost, int code,
+                  struct berth_buffer *result, const struct berth_error *error)
 {
-    size_t cost = BERTH_WIRE_HEAD + request->wire.size;
-    uint64_t id = request->wire.id;
-
-    berth_free(request);
     struct berth_outgoing *outgoing = make_reply(peer, &code, result, error);
     if (!outgoing) {
         end(peer, "cannot get a reply: out of memory");
@@ -441,6 +576,36 @@ static void finish_serving(struct berth_peer *peer, struct berth_received *reque
     pthread_mutex_unlock(&peer->lock);
     if (outgoing)
         berth_outgoing_free(outgoing);
+}
+
+/* Replies to a request (taken, like the result). */
+static void finish_serving(struct berth_peer *peer, struct berth_received *request, int code,
+                           struct berth_buffer *result, const struct berth_error *error)
+{
+    size_t cost = BERTH_WIRE_HEAD + request->wire.size;
+    uint64_t id = request->wire.id;
+
+    request_free(peer, request);
+    reply(peer, id, cost, code, result, error);
+}
+
+bool berth_peer_later_more(struct berth_peer_later *later, struct berth_buffer *buffer)
+{
+    const struct berth_wire wire = { .type = BERTH_WIRE_MORE, .id = later->id };
+    return berth_peer_note(later->peer, &wire, buffer);
+}
+
+void berth_peer_later_reply(struct berth_peer_later *later, int code, struct berth_buffer *result,
+                            const struct berth_error *error)
+{
+    struct berth_peer *peer = later->peer;
+    uint64_t id = later->id;
+    size_t cost = later->cost;
+
+    peer_ref(peer);
+    berth_peer_later_end(later);
+    reply(peer, id, cost, code, result, error);
+    berth_peer_unref(peer);
 }
 
 static void run_work(void *argument)
@@ -472,6 +637,49 @@ static void submit(struct berth_peer *peer, struct berth_received *request)
 
 /* ---- what comes in: what is wrong with it, or NULL. By the reader, without the lock ---- */
 
+/* Of a request that was started; both go. */
+static void tell_answer(struct pending *pending, struct berth_received *reply)
+{
+    struct berth_error error = { .code = BERTH_OK };
+    int code = (int)reply->wire.code;
+
+    if (reply->dropped && code == BERTH_OK)
+        code = berth_error_nomem(&error);
+    else if (code != BERTH_OK)
+        berth_error_set(&error, code, "%s", (const char *)reply->data);
+    pending->answer.came(pending->answer.user, false, code, code == BERTH_OK ? reply : NULL,
+                         &error);
+    pending_free(pending);
+    berth_free(reply);
+}
+
+/* As long as the connection lives only the reader ends what was started. */
+static const char *take_more(struct berth_peer *peer, struct berth_received *more)
+{
+    struct berth_peer_answer answer = { NULL, NULL };
+
+    pthread_mutex_lock(&peer->lock);
+    struct pending *pending = berth_idmap_get(&peer->pendings, more->wire.id);
+    bool sent = pending && !pending->outgoing;
+    if (sent && pending->state == STARTED)
+        answer = pending->answer;
+    pthread_mutex_unlock(&peer->lock);
+    if (answer.came && !more->dropped)
+        answer.came(answer.user, true, BERTH_OK, more, NULL);
+    berth_free(more);
+    return sent ? NULL : "more of nothing";
+}
+
+static void take_cancel(struct berth_peer *peer, struct berth_received *note)
+{
+    void (*cancel)(void *what);
+    void *what = later_take(peer, note->wire.id, &cancel);
+
+    berth_free(note);
+    if (what) /* else it has not begun, or has been answered */
+        cancel(what);
+}
+
 static const char *take_reply(struct berth_peer *peer, struct berth_received *reply)
 {
     size_t bad;
@@ -493,6 +701,11 @@ static const char *take_reply(struct berth_peer *peer, struct berth_received *re
     }
     berth_idmap_remove(&peer->pendings, reply->wire.id);
     peer->asked -= pending->cost;
+    if (pending->state == STARTED) {
+        pthread_mutex_unlock(&peer->lock);
+        tell_answer(pending, reply);
+        return NULL;
+    }
     if (pending->state == GIVEN_UP) {
         peer->late++;
         pending_free(pending);
@@ -529,11 +742,16 @@ static const char *take_request(struct berth_peer *peer, struct berth_received *
     int64_t now = berth_now();
     struct pending *under = NULL;
 
+    berth_list_init(&request->link);
     request->deadline =
         request->wire.left > BERTH_FOREVER - now ? BERTH_FOREVER : now + request->wire.left;
     pthread_mutex_lock(&peer->lock);
     const char *wrong = admit(peer, request, &under);
+    if (under && under->state == STARTED) /* no thread waits: any will do */
+        under = NULL;
     bool waits = under && under->state == WAITING;
+    if (!wrong && !under)
+        berth_list_append(&peer->submitted, &request->link);
     if (!wrong && waits) {
         berth_list_append(&under->inbox, &request->link);
         pthread_cond_signal(&under->changed);
@@ -553,6 +771,12 @@ static const char *take(struct berth_peer *peer, struct berth_received *frame)
 {
     if (frame->wire.type == BERTH_WIRE_REPLY)
         return take_reply(peer, frame);
+    if (frame->wire.type == BERTH_WIRE_MORE)
+        return take_more(peer, frame);
+    if (frame->wire.type == BERTH_WIRE_CANCEL) {
+        take_cancel(peer, frame);
+        return NULL;
+    }
     const char *wrong = frame->dropped ? NULL : peer->ops->check(peer->user, frame);
     if (!wrong && !(BERTH_WIRE_NOTES & BERTH_WIRE_BIT(frame->wire.type)))
         return take_request(peer, frame);
@@ -828,7 +1052,7 @@ int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
                     struct berth_received **ret_reply, struct berth_error *error)
 {
     struct berth_outgoing *outgoing = make_outgoing(buffer);
-    struct pending *pending = outgoing ? berth_calloc(1, sizeof(*pending)) : NULL;
+    struct pending *pending = outgoing ? pending_new(ctx) : NULL;
     int code;
 
     if (!pending) {
@@ -836,12 +1060,37 @@ int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
             berth_outgoing_free(outgoing);
         return berth_error_nomem(error);
     }
-    pending->ctx = ctx;
-    pthread_cond_init(&pending->changed, NULL);
-    berth_list_init(&pending->inbox);
     peer_ref(peer);
     if (!run_call(peer, pending, wire, outgoing, deadline, ret_reply, &code, error))
         pending_free(pending);
     berth_peer_unref(peer);
+    return code;
+}
+
+int berth_peer_start(struct berth_peer *peer, const struct berth_wire *wire,
+                     struct berth_buffer *buffer, int64_t deadline,
+                     const struct berth_peer_answer *answer, uint64_t *ret_id,
+                     struct berth_error *error)
+{
+    struct berth_outgoing *outgoing = make_outgoing(buffer);
+    struct pending *pending = outgoing ? pending_new(NULL) : NULL;
+
+    if (!pending) {
+        if (outgoing)
+            berth_outgoing_free(outgoing);
+        return berth_error_nomem(error);
+    }
+    pending->state = STARTED;
+    pending->answer = *answer;
+    pthread_mutex_lock(&peer->lock);
+    int code = start_call(peer, pending, *wire, outgoing, deadline, error);
+    if (code == BERTH_OK)
+        *ret_id = pending->id; /* it may be answered, and gone, as soon as the lock is given up */
+    hand_over(peer);
+    pthread_mutex_unlock(&peer->lock);
+    if (code != BERTH_OK) {
+        berth_outgoing_free(outgoing);
+        pending_free(pending);
+    }
     return code;
 }

@@ -36,10 +36,10 @@ struct berth_peer_ops {
      */
     const char *(*check)(void *user, const struct berth_received *frame);
     /*
-     * Serves a request: appends the result to the buffer, or fills *error and returns its code. May
-     * block. under: the ctx of the berth_peer_call that waits on this thread, or NULL.
+     * Serves a request: appends the result to the buffer, or fills *error and returns its code; or
+     * BERTH_PEER_LATER, after berth_peer_later_begin. May block. under: the ctx of the berth_peer_call that waits on this thread, or NULL.
      */
-    int (*serve)(void *user, berth_ctx *under, const struct berth_received *request,
+    int (*serve)(void *user, berth_ctx *under, struct berth_received *request,
                  struct berth_buffer *result, struct berth_error *error);
     /* A note. Must not block. Notes come in the order of sending, and before a later reply. */
     void (*note)(void *user, struct berth_received *note);
@@ -93,6 +93,45 @@ void berth_peer_begin(const struct berth_peer *peer, struct berth_buffer *buffer
 int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
                     struct berth_buffer *buffer, berth_ctx *ctx, int64_t deadline,
                     struct berth_received **ret_reply, struct berth_error *error);
+/*
+ * The same without waiting. `came` is called once with more false, unless this fails; before that
+ * for each of several results. code: as berth_peer_call's. The frame (NULL: none) stays the peer's,
+ * which may not be broken off from in there. On the thread that reads: must not block.
+ */
+struct berth_peer_answer {
+    void (*came)(void *user, bool more, int code, const struct berth_received *reply,
+                 const struct berth_error *error);
+    void *user;
+};
+int berth_peer_start(struct berth_peer *peer, const struct berth_wire *wire,
+                     struct berth_buffer *buffer, int64_t deadline,
+                     const struct berth_peer_answer *answer, uint64_t *ret_id,
+                     struct berth_error *error);
+/* Nobody wants the answer of a started request any more; it still comes. Does not block. */
+void berth_peer_cancel(struct berth_peer *peer, uint64_t id);
+
+/* A request of the other end's that is answered when it likes. Zero before begin. */
+struct berth_peer_later {
+    struct berth_list link;
+    struct berth_peer *peer;
+    uint64_t id;
+    size_t cost;
+    void *what;               /* the owner's: it is wanted no more. `hold` is called with a lock */
+    void (*hold)(void *what); /* of the peer's, and `cancel` without it; that lets go again. Not */
+    void (*cancel)(void *what); /* after end */
+};
+/* In ops->serve. Each needs one reply, which is its end, or an end. */
+void berth_peer_later_begin(struct berth_peer *peer, struct berth_peer_later *later,
+                            struct berth_received *request);
+/* One of several results (taken). False: the other end does not fetch, or there is no memory. */
+bool berth_peer_later_more(struct berth_peer_later *later, struct berth_buffer *buffer);
+/* The result, or with a code *error. The buffer, of berth_peer_begin, is taken. */
+void berth_peer_later_reply(struct berth_peer_later *later, int code, struct berth_buffer *result,
+                            const struct berth_error *error);
+/* ops->serve replies after all. */
+void berth_peer_later_end(struct berth_peer_later *later);
+
+#define BERTH_PEER_LATER   (-3) /* of ops->serve */
 #define BERTH_PEER_ENDED   (-1) /* no reply: the connection has ended. *error is untouched */
 #define BERTH_PEER_EXPIRED (-2) /* no reply before the deadline. *error is untouched */
 

@@ -53,7 +53,8 @@ struct process_carrier {
     bool opened;          /* open has succeeded: from now on the host wants to hear of an end */
     bool stopping;        /* the end is wanted */
     bool ended;
-    bool cut_off;  /* it was killed because the connection had ended, and it had not */
+    struct berth_list untold; /* calls that were started, and end when it is known how */
+    bool cut_off;             /* it was killed because the connection had ended, and it had not */
     char how[256]; /* it ended, or what it did wrong; "" while it lives, or it is not known yet */
 };
 
@@ -67,6 +68,13 @@ static struct process_carrier *self_of(const struct berth_carrier *carrier)
 #define CLOSED     "closed its connection"
 #define OUR_SIGNAL "was killed by signal 9 "
 
+/* With the lock held. */
+static int error_ended(const struct process_carrier *self, struct berth_error *error)
+{
+    return berth_error_set(error, BERTH_UNAVAILABLE, "%s: its worker (process %d) %s", self->name,
+                           (int)berth_worker_pid(self->worker), self->how[0] ? self->how : CLOSED);
+}
+
 /* The first to know is right: what comes later is only its consequence. */
 static void set_how(struct process_carrier *self, const char *how)
 {
@@ -74,6 +82,41 @@ static void set_how(struct process_carrier *self, const char *how)
     if (!self->how[0])
         snprintf(self->how, sizeof(self->how), "%s", how);
     pthread_mutex_unlock(&self->lock);
+}
+
+/* A call that the host has started, until its answer. */
+struct waited {
+    struct berth_list link;
+    struct process_carrier *self;
+    struct berth_carrier_answer answer;
+    const struct berth_type *type;
+};
+
+static void tell(struct waited *waited, bool more, int code, const void *result,
+                 const struct berth_error *error)
+{
+    waited->answer.came(waited->answer.user, more, code, result, error);
+    if (!more)
+        berth_free(waited);
+}
+
+/* Those who have started calls hear of the end. */
+static void tell_ended(struct process_carrier *self)
+{
+    struct berth_error error;
+
+    for (;;) {
+        pthread_mutex_lock(&self->lock);
+        struct berth_list *link = self->untold.next;
+        bool any = link != &self->untold;
+        if (any)
+            berth_list_remove(link);
+        error_ended(self, &error);
+        pthread_mutex_unlock(&self->lock);
+        if (!any)
+            return;
+        tell(berth_container(link, struct waited, link), false, BERTH_UNAVAILABLE, NULL, &error);
+    }
 }
 
 static void on_worker_ended(void *owner, const char *how)
@@ -85,9 +128,10 @@ static void on_worker_ended(void *owner, const char *how)
     if (!self->how[0])
         snprintf(self->how, sizeof(self->how), "%s", by_us ? CLOSED : how);
     self->ended = true;
-    bool tell = self->opened && !self->stopping;
+    bool wanted = self->opened && !self->stopping;
     pthread_mutex_unlock(&self->lock);
-    if (tell)
+    tell_ended(self);
+    if (wanted)
         self->upcalls->died(self->upcalls->user, self->how); /* self may be freed by this */
 }
 
@@ -144,9 +188,7 @@ static int fail_ended(struct process_carrier *self, int64_t deadline, struct ber
         wait_for_end(self, TELL_TIMEOUT, deadline);
     }
     pthread_mutex_lock(&self->lock);
-    int code =
-        berth_error_set(error, BERTH_UNAVAILABLE, "%s: its worker (process %d) %s", self->name,
-                        (int)berth_worker_pid(self->worker), self->how[0] ? self->how : CLOSED);
+    int code = error_ended(self, error);
     pthread_mutex_unlock(&self->lock);
     return code;
 }
@@ -160,6 +202,8 @@ static const char *on_check(void *user, const struct berth_received *frame)
 
     switch (frame->wire.type) {
     case BERTH_WIRE_CALL:
+        if (frame->wire.kind > BERTH_WIRE_SENT)
+            return "no such call";
         return frame->wire.index < manifest->import_count ? NULL : "no import has its number";
     case BERTH_WIRE_PUBLISH:
         return frame->wire.index < manifest->topic_count ? NULL : "no topic has its number";
@@ -170,7 +214,59 @@ static const char *on_check(void *user, const struct berth_received *frame)
     }
 }
 
-static int on_serve(void *user, berth_ctx *under, const struct berth_received *request,
+/* A call that the worker has started, until its answer. */
+struct started {
+    struct process_carrier *self;
+    struct berth_peer_later later;
+    struct berth_received *request;
+};
+
+static void started_begin(void *user, void *call)
+{
+    struct started *started = user;
+    started->later.what = call;
+    started->later.hold = started->self->upcalls->hold;
+    started->later.cancel = started->self->upcalls->cancel;
+    berth_peer_later_begin(started->self->peer, &started->later, started->request);
+}
+
+static void started_came(void *user, bool more, int code, const char *packed, size_t size,
+                         const struct berth_error *error)
+{
+    struct started *started = user;
+    struct berth_buffer buffer;
+
+    berth_peer_begin(started->later.peer, &buffer);
+    berth_buffer_append(&buffer, packed, size);
+    if (more) {
+        berth_peer_later_more(&started->later, &buffer);
+    } else {
+        berth_peer_later_reply(&started->later, code, &buffer, error);
+        berth_free(started);
+    }
+}
+
+static int serve_started(struct process_carrier *self, struct berth_received *request,
+                         struct berth_error *error)
+{
+    const struct berth_upcalls *upcalls = self->upcalls;
+    struct berth_reader arguments = berth_received_reader(request);
+    struct started *started = berth_calloc(1, sizeof(*started));
+
+    if (!started)
+        return berth_error_nomem(error);
+    started->self = self;
+    started->request = request;
+    const struct berth_carrier_reply reply = { started_begin, started_came, started };
+    int code = upcalls->start(upcalls->user, request->wire.index, request->deadline, &arguments,
+                              &reply, error);
+    if (code == BERTH_OK)
+        return BERTH_PEER_LATER;
+    berth_free(started);
+    return code;
+}
+
+static int on_serve(void *user, berth_ctx *under, struct berth_received *request,
                     struct berth_buffer *result, struct berth_error *error)
 {
     struct process_carrier *self = user;
@@ -179,6 +275,11 @@ static int on_serve(void *user, berth_ctx *under, const struct berth_received *r
 
     if (request->wire.type == BERTH_WIRE_PUBLISH)
         return upcalls->publish(upcalls->user, under, request->wire.index, &arguments, error);
+    if (request->wire.kind == BERTH_WIRE_STARTED)
+        return serve_started(self, request, error);
+    if (request->wire.kind == BERTH_WIRE_SENT)
+        return upcalls->start(upcalls->user, request->wire.index, request->deadline, &arguments,
+                              NULL, error);
     return upcalls->call(upcalls->user, under, request->wire.index, request->deadline, &arguments,
                          result, error);
 }
@@ -235,6 +336,7 @@ static void process_fini(struct berth_carrier *carrier)
     if (self->peer)
         berth_peer_close(self->peer);
     berth_timer_remove(&self->grace);
+    tell_ended(self);
     berth_peer_unref(self->peer);
     berth_worker_free(self->worker);
     pthread_mutex_destroy(&self->lock);
@@ -325,6 +427,7 @@ static int process_open(const struct berth_carrier_setup *setup, int64_t deadlin
     self->log_level = setup->log_level;
     self->grace = (struct berth_timer){ .fire = on_grace_over, .owner = self };
     pthread_mutex_init(&self->lock, NULL);
+    berth_list_init(&self->untold);
 
     int code = connect_worker(self, setup->zygote, deadline, error);
     if (code == BERTH_OK)
@@ -457,6 +560,24 @@ static const char *function_name(const struct process_carrier *self, const struc
     return buffer;
 }
 
+/* The topic, and the arguments; on failure there is nothing to free. */
+static int begin_invoke(struct process_carrier *self, const struct berth_place *place,
+                        const struct berth_wire *wire, const struct berth_signature *signature,
+                        const void *const *arguments, struct berth_buffer *buffer,
+                        struct berth_error *error)
+{
+    char function[BERTH_IDENTIFIER_MAX + 2];
+
+    berth_peer_begin(self->peer, buffer);
+    berth_wire_put_text(buffer, place->topic ? place->topic : "");
+    int code = berth_arguments_pack(signature, arguments, buffer, &self->upcalls->to_module, error);
+    if (code == BERTH_OK)
+        return BERTH_OK;
+    berth_buffer_deinit(buffer);
+    return berth_error_prefix(error, "%s%s: %s", self->name, function_name(self, wire, function),
+                              code == BERTH_RESOURCE_EXHAUSTED ? "the arguments: " : "");
+}
+
 static int call_worker(struct process_carrier *self, const struct berth_place *place,
                        const struct berth_wire *wire, const struct berth_signature *signature,
                        const void *const *arguments, void *result, struct berth_error *error)
@@ -465,16 +586,9 @@ static int call_worker(struct process_carrier *self, const struct berth_place *p
     struct berth_received *reply;
     struct berth_buffer buffer;
 
-    berth_peer_begin(self->peer, &buffer);
-    berth_wire_put_text(&buffer, place->topic ? place->topic : "");
-    int code =
-        berth_arguments_pack(signature, arguments, &buffer, &self->upcalls->to_module, error);
-    if (code != BERTH_OK) {
-        berth_buffer_deinit(&buffer);
-        berth_error_prefix(error, "%s%s: %s", self->name, function_name(self, wire, function),
-                           code == BERTH_RESOURCE_EXHAUSTED ? "the arguments: " : "");
+    int code = begin_invoke(self, place, wire, signature, arguments, &buffer, error);
+    if (code != BERTH_OK)
         return code;
-    }
     code = berth_peer_call(self->peer, wire, &buffer, place->ctx, place->deadline, &reply, error);
     if (code == BERTH_OK) {
         code = take_result(self, signature->result, reply, place->arena, result, error);
@@ -515,10 +629,95 @@ static int process_invoke(struct berth_carrier *carrier, const struct berth_plac
     return code;
 }
 
+/* ---- invoking, without waiting ---- */
+
+/* The worker has ended; it may take a moment until it is known how. */
+static void on_ended_call(struct waited *waited)
+{
+    struct process_carrier *self = waited->self;
+
+    pthread_mutex_lock(&self->lock);
+    berth_list_append(&self->untold, &waited->link);
+    bool known = self->how[0];
+    pthread_mutex_unlock(&self->lock);
+    if (known)
+        tell_ended(self);
+}
+
+static void on_came(void *user, bool more, int code, const struct berth_received *reply,
+                    const struct berth_error *error)
+{
+    struct waited *waited = user;
+    struct berth_arena arena;
+    struct berth_error own;
+    void *value = NULL;
+
+    if (code == BERTH_PEER_ENDED) {
+        on_ended_call(waited);
+        return;
+    }
+    if (code != BERTH_OK) {
+        tell(waited, more, code, NULL, error);
+        return;
+    }
+    berth_arena_init(&arena);
+    if (waited->type->size && !(value = berth_arena_alloc(&arena, waited->type->size)))
+        code = berth_error_nomem(&own);
+    if (code == BERTH_OK)
+        code = take_result(waited->self, waited->type, reply, &arena, value, &own);
+    if (code == BERTH_PEER_ENDED)
+        code = berth_error_set(&own, BERTH_DATA_LOSS,
+                               "%s: its worker has sent a result that is not of its type",
+                               waited->self->name);
+    if (!more || code == BERTH_OK)
+        tell(waited, more, code, value, &own);
+    berth_arena_deinit(&arena);
+}
+
+static int process_start(struct berth_carrier *carrier, const struct berth_place *place,
+                         size_t index, const void *const *arguments,
+                         const struct berth_carrier_answer *answer, uint64_t *ret_id,
+                         struct berth_error *error)
+{
+    struct process_carrier *self = self_of(carrier);
+    const struct berth_signature *signature = carrier->image->manifest->exports[index].signature;
+    const struct berth_wire wire = { .type = BERTH_WIRE_INVOKE,
+                                     .kind = BERTH_ITEM_EXPORT,
+                                     .index = (uint32_t)index,
+                                     .echo = place->echo };
+    struct waited *waited;
+    struct berth_buffer buffer;
+
+    if (__atomic_load_n(&self->closed, __ATOMIC_ACQUIRE))
+        return berth_error_set(error, BERTH_UNAVAILABLE, "%s: is being unloaded", self->name);
+    if (!(waited = berth_calloc(1, sizeof(*waited))))
+        return berth_error_nomem(error);
+    *waited = (struct waited){ .self = self, .answer = *answer, .type = signature->result };
+    const struct berth_peer_answer came = { on_came, waited };
+    int code = begin_invoke(self, place, &wire, signature, arguments, &buffer, error);
+    if (code == BERTH_OK)
+        code = berth_peer_start(self->peer, &wire, &buffer, place->deadline, &came, ret_id, error);
+    if (code == BERTH_PEER_ENDED)
+        code = berth_error_set(error, BERTH_UNAVAILABLE, "%s: its worker has ended", self->name);
+    if (code == BERTH_PEER_EXPIRED)
+        code = berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "%s: not begun before the deadline",
+                               self->name);
+    if (code != BERTH_OK)
+        berth_free(waited);
+    return code;
+}
+
+static void process_cancel(struct berth_carrier *carrier, uint64_t id)
+{
+    berth_peer_cancel(self_of(carrier)->peer, id);
+}
+
 const struct berth_carrier_ops berth_carrier_process = {
     .name = "process",
     .open = process_open,
     .invoke = process_invoke,
+    .start = process_start,
+    .cancel = process_cancel,
     .serve = process_serve,
     .set_log_level = process_set_log_level,
     .close = process_close,

@@ -71,6 +71,11 @@ static const char *check_type(const struct berth_wire *wire)
             return "an unknown code";
         if (wire->id == 0 || wire->under || wire->left || wire->kind || wire->index)
             return "a reply with a head of something else";
+    } else if (BERTH_WIRE_ABOUT & BERTH_WIRE_BIT(wire->type)) {
+        if (wire->id == 0 || wire->code || wire->under || wire->left || wire->kind || wire->index)
+            return "a note about a request with a head of something else";
+        if (wire->type == BERTH_WIRE_CANCEL && wire->size)
+            return "a note about a request with data";
     } else if (BERTH_WIRE_NOTES & BERTH_WIRE_BIT(wire->type)) {
         if (wire->code || wire->id || wire->under || wire->left || wire->index)
             return "a note with a head of something else";
@@ -95,7 +100,7 @@ const char *berth_wire_read(const unsigned char *head, unsigned accepts, size_t 
         .echo = get32(head + 44),
     };
 
-    accepts |= BERTH_WIRE_BIT(BERTH_WIRE_REPLY);
+    accepts |= BERTH_WIRE_BIT(BERTH_WIRE_REPLY) | BERTH_WIRE_ABOUT;
     if (get32(head) != MAGIC || wire.echo > 1)
         return "not of this protocol";
     if (wire.type >= BERTH_WIRE_END || !(accepts & BERTH_WIRE_BIT(wire.type)))

@@ -6,9 +6,11 @@
  *   offset  0 u32 magic   "bth1": the 1 is the protocol's version
  *           4 u32 size    of the data
  *           8 u16 type    enum berth_wire_type
- *          10 u16 kind    INVOKE: enum berth_item_kind; LOG, LEVEL: enum berth_log_level; else 0
+ *          10 u16 kind    INVOKE: enum berth_item_kind; CALL: enum berth_wire_call; LOG, LEVEL: enum
+ *                         berth_log_level; else 0
  *          12 u32 code    REPLY: enum berth_code; else 0
- *          16 u64 id      of a request, chosen by its sender; REPLY: of the request; NOTE: 0
+ *          16 u64 id      of a request, chosen by its sender; REPLY, MORE, CANCEL: of the request; in
+ *                         other notes 0
  *          24 u64 under   of a request: the receiver's own request that this one was made inside,
  * or 0
  *          32 i64 left    of a request: nanoseconds to its deadline; INT64_MAX: none
@@ -21,6 +23,7 @@
  *           INVOKE   text topic of the message that is being handled, or ""; the packed arguments
  *           CALL, PUBLISH   the packed arguments
  *           REPLY    code 0: the packed result; else the error's words
+ *           MORE     one of several results, before the reply     CANCEL   nothing
  *           LOG      the words, and, if there is one, NUL and the chain of calls
  *           HANDLE_ENDED   u64 id       SERVE, STOP, LEVEL   nothing
  *   A text is a u32 length, its bytes, and a NUL that is not counted.
@@ -47,6 +50,9 @@ enum berth_wire_type {
     /* requests, from a worker */
     BERTH_WIRE_CALL,
     BERTH_WIRE_PUBLISH,
+    /* notes about a request: to who has made it, and from that */
+    BERTH_WIRE_MORE,
+    BERTH_WIRE_CANCEL,
     /* notes, which have no reply: the first three to a worker, the others from one */
     BERTH_WIRE_SERVE,
     BERTH_WIRE_STOP,
@@ -56,10 +62,18 @@ enum berth_wire_type {
     BERTH_WIRE_END
 };
 #define BERTH_WIRE_BIT(type) (1U << (type))
+#define BERTH_WIRE_ABOUT     (BERTH_WIRE_BIT(BERTH_WIRE_MORE) | BERTH_WIRE_BIT(BERTH_WIRE_CANCEL))
 #define BERTH_WIRE_NOTES                                                  \
     (BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP) | \
      BERTH_WIRE_BIT(BERTH_WIRE_LEVEL) | BERTH_WIRE_BIT(BERTH_WIRE_LOG) |  \
      BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED))
+
+/* What a CALL waits for. */
+enum berth_wire_call {
+    BERTH_WIRE_ANSWER,  /* the result, in the thread that waits for it */
+    BERTH_WIRE_STARTED, /* MORE, and the result, whenever they come */
+    BERTH_WIRE_SENT,    /* nothing but that it is in the callee's mailbox */
+};
 
 struct berth_wire {
     uint32_t size;
@@ -76,6 +90,7 @@ struct berth_received {
     struct berth_list link;
     struct berth_wire wire;
     int64_t deadline;     /* of a request: berth_now() based, or BERTH_FOREVER */
+    bool cancelled;       /* a request that nobody has begun to serve; under its peer's lock */
     bool dropped;         /* there was no memory for its data, which is gone */
     unsigned char data[]; /* wire.size bytes, and a NUL */
 };

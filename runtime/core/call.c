@@ -8,6 +8,7 @@
 #include "runtime/base/process.h"
 #include "runtime/call/ring.h"
 #include "runtime/core/flow.h"
+#include "runtime/core/kept.h"
 #include "runtime/core/registry.h"
 
 #include <errno.h>
@@ -85,6 +86,10 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
             code = BERTH_ABORTED;
             snprintf(text, sizeof text, "%s: the module is being replaced: %s", cell->name,
                      wait.ring);
+        } else if (berth_thread_cancelled(berth_thread_of(ctx))) {
+            code = BERTH_CANCELLED;
+            snprintf(text, sizeof text, "%s: is being replaced, and its caller was cancelled",
+                     cell->name);
         } else if (stopping && __atomic_load_n(stopping, __ATOMIC_RELAXED)) {
             code = BERTH_CANCELLED;
             snprintf(text, sizeof text, "%s: is being replaced, and the calling module stopped",
@@ -311,9 +316,18 @@ static int invoke_checked(berth_ctx *ctx, struct berth_item *item, const char *t
     return code;
 }
 
+int berth_item_begin(berth_ctx *ctx, struct berth_item *item, const void *const *arguments)
+{
+    return item->generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP
+               ? invoke_checked(ctx, item, "", arguments, NULL)
+               : invoke_carrier(ctx, item, "", arguments, NULL);
+}
+
 int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
                       const void *const *arguments, void *result)
 {
+    if (BERTH_I_UNLIKELY(item->async))
+        return berth_kept_call(ctx, item, arguments, result);
     if (BERTH_I_UNLIKELY(!item->direct))
         return item->generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP
                    ? invoke_checked(ctx, item, topic, arguments, result)
@@ -339,7 +353,7 @@ int berth_visit_leave_slowly(berth_ctx *ctx, const struct berth_visit *visit, in
     if (BERTH_I_UNLIKELY(berth_thread_of(ctx)->timed == ctx))
         timeout_end(berth_thread_of(ctx));
     berth_frame_pop(ctx);
-    if (visit->gated)
+    if (visit->gated && (!visit->item->async || berth_gate_owned(&visit->cell->module->gate, ctx)))
         berth_gate_unlock(&visit->cell->module->gate, ctx);
     berth_flow_end(ctx, visit->flow, code);
     return code;

@@ -81,6 +81,8 @@ struct berth_cell *berth_cell_lookup(berth_ctx *ctx, const char *name);
 /* Invokes an item that the caller has pinned in ctx[1]: mails, too. */
 int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
                       const void *const *arguments, void *result);
+/* Only the first part of an item that answers later: its function. */
+int berth_item_begin(berth_ctx *ctx, struct berth_item *item, const void *const *arguments);
 /* A hook, if the module has it; its failure goes to *error, and ctx is clear. */
 int berth_hook_invoke(berth_ctx *ctx, struct berth_generation *generation, enum berth_hook hook,
                       const void *const *arguments, void *result, struct berth_error *error);

@@ -15,6 +15,7 @@
  *   mail_lock   one module's mailbox
  *   room_lock   senders who wait for room in mailboxes
  *   run_lock    the run queue and the jobs
+ *   calls_lock  ids of calls that were started or are kept; after it a call's own
  *   event_lock  the newest events
  *   threads     the list of threads, and what each has counted; nothing is taken after it
  *
@@ -48,6 +49,7 @@ struct berth_mail;
 struct berth_module;
 struct berth_parcel;
 struct berth_runner;
+struct berth_started;
 
 /*
  * Something of a generation that can be invoked. Frames point at it: it lives as long as its
@@ -61,6 +63,7 @@ struct berth_item {
     void (*code)(void); /* inline; else NULL */
     bool gated;         /* code of a serial module */
     bool asks;          /* whoever comes must ask: it is gated, or the module has elders; atomic */
+    bool async;         /* answers later: see kept.h */
     /*
      * When a call is no more than that, without a copy of anything: how; else NULL: the carrier's.
      */
@@ -199,6 +202,7 @@ struct berth_mail_ops {
     /* Once for each time that it was posted, whatever has become of it. No lock is held. */
     void (*end)(struct berth_mail *mail, enum berth_mail_end how);
     bool counted; /* the mailbox's bounds hold for it */
+    bool beside;  /* unless the module is serial, others have their turn meanwhile */
 };
 
 /*
@@ -303,6 +307,8 @@ struct berth_generation {
     bool elder;      /* replaced, and chains that are inside of it come back into it; under lock */
     uint64_t lost;   /* calls that it has let in, and that its carrier has not answered; atomic */
     size_t turns;    /* mails being handled; under mail_lock */
+    size_t inside;   /* calls that are inside of it without a frame; atomic */
+    bool leaving;    /* who keeps a call should answer it; atomic */
     bool serving;    /* its alarms have turns: not before START, and RESTORE; under mail_lock */
     struct berth_list all;               /* in host->generations: every one that is not freed */
     struct berth_crash_slot *crash_slot; /* or NULL */
@@ -404,6 +410,9 @@ struct berth_host {
     struct berth_idmap handles, alarms, app_subscriptions;
     int own_log_level; /* of the host's own lines, as berth_module.log_level; atomic */
     pthread_mutex_t room_lock;
+    pthread_mutex_t calls_lock;
+    struct berth_idmap pendings, kept; /* calls that were started, and that are kept */
+    struct berth_list call_waits;      /* who is to look again when a call is cancelled */
     pthread_mutex_t event_lock;
     struct berth_buffer events;    /* JSON, a line each, the newest last */
     struct berth_host_module *own; /* what the built-in module holds; NULL in a worker */

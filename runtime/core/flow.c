@@ -257,6 +257,12 @@ void berth_flow_dropped(struct berth_flow *flow)
         __atomic_fetch_add(&flow->dropped, 1, __ATOMIC_RELAXED);
 }
 
+void berth_flow_late(struct berth_flow *flow)
+{
+    if (flow)
+        __atomic_fetch_add(&flow->late, 1, __ATOMIC_RELAXED);
+}
+
 /* ---- bound calls ---- */
 
 #define RATE_CALLS 16384

@@ -35,6 +35,7 @@ struct berth_flow {
     uint64_t calls;     /* or messages; threads have the newest ones (struct berth_tally) */
     uint64_t estimated; /* and these come on top: under lock */
     uint64_t dropped;   /* messages, by a mailbox that was full */
+    uint64_t late;      /* answers of calls that had been answered by their deadline */
     uint64_t errors[BERTH_CODES];
     struct berth_histogram *times; /* NULL before the first one */
     /* while it is sampled; under lock, but for what is atomic */
@@ -126,6 +127,8 @@ void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow);
 void berth_flow_refused(struct berth_flow *flow, int code);
 /* A message that was there already, and has made room for a newer one. */
 void berth_flow_dropped(struct berth_flow *flow);
+/* The callee has answered a call that was over. */
+void berth_flow_late(struct berth_flow *flow);
 /* The turn of a handler: its time, of the first ones and then of one of many; and its code. */
 void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow);
 /* Whether the call sites of a flow ask first. */

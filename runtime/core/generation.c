@@ -17,6 +17,7 @@
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
 #include "runtime/core/services.h"
+#include "runtime/core/started.h"
 #include "runtime/core/topic.h"
 
 #include <errno.h>
@@ -118,6 +119,107 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
     }
     thread->deadline = outer;
     return upcall_leave(&upcall, code, error);
+}
+
+static void reply_give(struct berth_started *started, const struct berth_reply *reply, bool more)
+{
+    struct berth_carrier_reply *asker = started->user;
+    struct berth_error error = { 0 };
+    if (!more && started->code != BERTH_OK)
+        berth_error_set(&error, started->code, "%s",
+                        started->text ? started->text : "out of memory");
+    asker->came(asker->user, more, more ? BERTH_OK : started->code, reply ? reply->data : "",
+                reply ? reply->size : 0, &error);
+    if (more)
+        return;
+    berth_free(asker);
+    berth_started_unref(started); /* the asker's */
+}
+
+static void reply_notify(struct berth_started *started)
+{
+    berth_started_forward(started, reply_give);
+}
+
+static void reply_begin(void *user, struct berth_started *started)
+{
+    struct berth_carrier_reply *asker = user;
+    berth_started_ref(started); /* until its answer has been given */
+    asker->begin(asker->user, started);
+}
+
+/* What the worker has said about it; ctx is marked on failure. */
+static int start_edge(berth_ctx *ctx, struct berth_edge *edge, int64_t deadline,
+                      const void *const *values, struct berth_carrier_reply *asker,
+                      struct berth_error *error)
+{
+    struct berth_cell *cell = __atomic_load_n(&edge->cell, __ATOMIC_ACQUIRE);
+    if (!cell)
+        return berth_error_set(error, BERTH_UNAVAILABLE, "module %s is stopping and calls nobody",
+                               edge->importer->module->name);
+    const struct berth_start start = {
+        .cell = cell,
+        .flow = edge->flow,
+        .signature = edge->signature,
+        .arguments = values,
+        .deadline = deadline,
+        .denied = __atomic_load_n(&edge->denied, __ATOMIC_RELAXED) ? edge : NULL,
+        .one_way = !asker,
+        .packed = true,
+        .notify = asker ? reply_notify : NULL,
+        .begin = asker ? reply_begin : NULL,
+        .user = asker,
+    };
+    struct berth_started *started = berth_started_new(ctx, &start);
+    if (!started)
+        return berth_error_nomem(error);
+    if (asker)
+        berth_started_unref(started);
+    else
+        berth_started_send(ctx, started);
+    return berth_fault_get(ctx, NULL);
+}
+
+static int upcall_start(void *user, size_t import, int64_t deadline, struct berth_reader *arguments,
+                        const struct berth_carrier_reply *reply, struct berth_error *error)
+{
+    struct berth_generation *generation = user;
+    struct berth_carrier_reply *asker = reply ? berth_malloc(sizeof *asker) : NULL;
+    struct upcall upcall;
+    const void **values;
+    if (reply && !asker)
+        return berth_error_nomem(error);
+    if (reply)
+        *asker = *reply;
+    int code = import >= generation->edge_count
+                   ? berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no import %zu",
+                                     generation->module->name, import)
+                   : BERTH_OK;
+    if (code == BERTH_OK && !upcall_enter(generation, NULL, &upcall, error))
+        code = BERTH_RESOURCE_EXHAUSTED;
+    if (code != BERTH_OK) {
+        berth_free(asker);
+        return code;
+    }
+    struct berth_edge *edge = &generation->edges[import];
+    code = berth_arguments_unpack(edge->signature, arguments, &berth_thread_of(upcall.ctx)->arena,
+                                  &values, NULL, error);
+    if (code == BERTH_OK)
+        code = start_edge(upcall.ctx, edge, deadline, values, asker, error);
+    if (code != BERTH_OK)
+        berth_free(asker);
+    return upcall_leave(&upcall, code, error);
+}
+
+static void upcall_hold(void *started)
+{
+    berth_started_ref(started);
+}
+
+static void upcall_cancel(void *started)
+{
+    berth_started_cancel(started);
+    berth_started_unref(started);
 }
 
 static int upcall_publish(void *user, berth_ctx *under, size_t index, struct berth_reader *fields,
@@ -234,6 +336,9 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
     berth_arena_init(&generation->arena);
     berth_arena_lend(&generation->arena, generation + 1, ARENA_ROOM);
     generation->upcalls = (struct berth_upcalls){ .call = upcall_call,
+                                                  .start = upcall_start,
+                                                  .hold = upcall_hold,
+                                                  .cancel = upcall_cancel,
                                                   .publish = upcall_publish,
                                                   .log = upcall_log,
                                                   .handle_ended = upcall_handle_ended,
@@ -313,14 +418,16 @@ static int edge_init(struct berth_generation *generation, struct berth_edge *edg
 }
 
 static void export_bind(struct berth_generation *generation, struct berth_item *item,
-                        const struct berth_link *link)
+                        struct berth_link *link)
 {
     struct berth_carrier *carrier = generation->carrier;
 
-    item->code = link->code;
+    item->async = generation->image->manifest->exports[item->index].async;
+    item->code = item->async ? NULL : link->code; /* nobody calls that directly */
+    link->edge = item;
     item->gated = !generation->image->manifest->parallel;
     item->asks = item->gated;
-    if (!(generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP))
+    if (!item->async && !(generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP))
         item->direct = carrier->ops->direct(carrier, BERTH_ITEM_EXPORT, item->index);
 }
 
@@ -606,6 +713,7 @@ bool berth_generation_halt(struct berth_generation *generation, int64_t deadline
     berth_generation_set_stopping(generation);
     pthread_cond_broadcast(&host->changed); /* its threads wait for no other module any more */
     pthread_mutex_unlock(&host->lock);
+    berth_started_wake(host);
     berth_alarms_end(generation);
     /* a turn may have been taken for one of them just before */
     return berth_mailbox_quiet(generation->module, generation, NULL, deadline) &&
@@ -615,6 +723,7 @@ bool berth_generation_halt(struct berth_generation *generation, int64_t deadline
 void berth_generation_close(struct berth_generation *generation)
 {
     struct berth_host *host = generation->host;
+    berth_started_end(generation);
     berth_handles_end(generation);
     pthread_mutex_lock(&host->lock);
     if (generation->stopping_fd >= 0) /* its image may stay mapped for long */

@@ -706,6 +706,30 @@ static bool batch_goes_on(int done, int64_t *began)
     return now - *began <= BATCH_NS;
 }
 
+/* The turn of a mail that others need not wait for: somebody else goes on with the mailbox. */
+static bool step_aside(struct berth_module *module, const struct turn *turn)
+{
+    const struct berth_generation *generation = turn->generation;
+    if (!turn->mail->ops->beside || !generation ||
+        (!generation->image->manifest->parallel && generation->placement == &berth_carrier_inline))
+        return false;
+    pthread_mutex_lock(&module->mail_lock);
+    settle(module);
+    pthread_mutex_unlock(&module->mail_lock);
+    return true;
+}
+
+/* The rest of such a turn. */
+static void end_aside(struct berth_module *module, const struct turn *turn)
+{
+    pthread_mutex_lock(&module->mail_lock);
+    bool ends = turn_end(module, turn);
+    pthread_mutex_unlock(&module->mail_lock);
+    if (ends)
+        turn->mail->ops->end(turn->mail, turn->outcome == HANDLED ? BERTH_MAIL_HANDLED
+                                                                  : BERTH_MAIL_LEFT);
+}
+
 void berth_mailbox_run(struct berth_module *module)
 {
     struct turn turn = { .mail = NULL };
@@ -714,7 +738,12 @@ void berth_mailbox_run(struct berth_module *module)
     /* without memory it is tried again */
     bool more = turn_next(ctx, module, &turn, ctx != NULL);
     for (int done = 1; more; done++) {
+        bool aside = step_aside(module, &turn);
         turn.outcome = turn_run(ctx, module, &turn);
+        if (aside) {
+            end_aside(module, &turn);
+            break;
+        }
         berth_thread_renew(ctx);
         more = turn_next(ctx, module, &turn, batch_goes_on(done, &began));
     }

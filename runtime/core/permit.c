@@ -178,13 +178,28 @@ void berth_permit_change(struct berth_host *host, struct berth_policy *policy)
 
 /* ---- refusals ---- */
 
+static int explain(struct berth_error *error, const char *caller, enum berth_right right,
+                   const char *what)
+{
+    static const char *const verbs[BERTH_RIGHTS] = { "call", "publish to", "subscribe to" };
+    return berth_error_set(error, BERTH_PERMISSION_DENIED,
+                           "%s may not %s %s: add to the grants \"%s\": {\"%s\": [\"%s\"]}", caller,
+                           verbs[right], what, caller, berth_right_name(right), what);
+}
+
 void berth_permit_refuse(berth_ctx *ctx, const char *caller, enum berth_right right,
                          const char *what)
 {
-    static const char *const verbs[BERTH_RIGHTS] = { "call", "publish to", "subscribe to" };
-    berth_fault_raise_format(ctx, BERTH_PERMISSION_DENIED,
-                             "%s may not %s %s: add to the grants \"%s\": {\"%s\": [\"%s\"]}",
-                             caller, verbs[right], what, caller, berth_right_name(right), what);
+    struct berth_error error;
+    explain(&error, caller, right, what);
+    berth_fault_raise_format(ctx, error.code, "%s", error.text);
+}
+
+int berth_permit_explain_edge(const struct berth_edge *edge, struct berth_error *error)
+{
+    const struct berth_generation *importer = edge->importer;
+    return explain(error, importer->module->name, BERTH_RIGHT_CALL,
+                   importer->image->manifest->imports[edge->import].name);
 }
 
 int berth_permit_refuse_edge(berth_ctx *ctx, const struct berth_edge *edge)

@@ -7,6 +7,7 @@
 #include "runtime/core/flow.h"
 #include "runtime/core/generation.h"
 #include "runtime/core/handle.h"
+#include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/permit.h"
 #include "runtime/core/topic.h"
@@ -146,6 +147,166 @@ static void publish(berth_ctx *ctx, struct berth_link *link, const void *const *
         berth_publish(ctx, link->edge, arguments);
 }
 
+/* ---- calls that are started, and kept ---- */
+
+/* NULL: ctx is marked, or there was no memory. */
+static struct berth_started *start_call(berth_ctx *ctx, const struct berth_link *link,
+                                        const void *const *arguments, bool one_way)
+{
+    struct berth_edge *edge = link->edge;
+    struct berth_start start = { .arguments = arguments,
+                                 .deadline = BERTH_FOREVER,
+                                 .one_way = one_way };
+    if (berth_process_is_forked()) {
+        berth_call_refuse_forked(ctx);
+        return NULL;
+    }
+    if (!edge) {
+        berth_fault_raise_format(ctx, BERTH_FAILED_PRECONDITION,
+                                 "this import is not bound: its module is not loaded");
+        return NULL;
+    }
+    if (edge->upstream) {
+        start.import = edge->import;
+        start.name = edge->importer->image->manifest->imports[edge->import].name;
+    }
+    start.cell = edge->cell;
+    start.flow = edge->flow;
+    start.owner = edge->importer;
+    start.signature = edge->signature;
+    start.denied = __atomic_load_n(&edge->denied, __ATOMIC_RELAXED) ? edge : NULL;
+    return berth_started_new(ctx, &start);
+}
+
+static berth_pending call_start(berth_ctx *ctx, struct berth_link *link,
+                                const void *const *arguments)
+{
+    struct berth_started *started = start_call(ctx, link, arguments, false);
+    return (berth_pending){ started ? berth_started_give(started) : 0 };
+}
+
+static void call_send(berth_ctx *ctx, struct berth_link *link, const void *const *arguments)
+{
+    struct berth_started *started = start_call(ctx, link, arguments, true);
+    if (!started) {
+        if (!berth_failed(ctx))
+            berth_fault_raise_static(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
+        return;
+    }
+    berth_started_send(ctx, started);
+}
+
+/* Of this import, and this generation: else NULL, and ctx is marked. */
+static struct berth_started *find_own(berth_ctx *ctx, const struct berth_edge *edge,
+                                      berth_pending pending)
+{
+    struct berth_started *started = berth_started_find(berth_host_of(ctx), pending.id);
+    if (!started) {
+        berth_fault_raise_format(ctx, pending.id ? BERTH_NOT_FOUND : BERTH_RESOURCE_EXHAUSTED,
+                                 pending.id ? "there is no such call: it has been taken, or dropped"
+                                            : "this call could not be started: out of memory");
+        return NULL;
+    }
+    if (edge && started->owner == edge->importer && started->signature == edge->signature)
+        return started;
+    berth_started_unref(started);
+    berth_fault_raise_format(ctx, BERTH_INVALID_ARGUMENT,
+                             "this call was started by another import");
+    return NULL;
+}
+
+static int call_take(berth_ctx *ctx, struct berth_link *link, berth_pending pending, void *result,
+                     int more)
+{
+    struct berth_edge *edge = link->edge;
+    struct berth_reply *reply = NULL;
+    struct berth_error error;
+    struct berth_started *started = find_own(ctx, edge, pending);
+    int code = started ? berth_started_take(ctx, started, more != 0, &reply) : BERTH_NOT_FOUND;
+    if (code == BERTH_OK && reply &&
+        (code = berth_reply_read(ctx, reply, edge->signature->result, result, &error)) != BERTH_OK)
+        berth_fault_raise_format(ctx, code, "%s", error.text);
+    if (code == BERTH_OK && reply)
+        berth_handles_hold(edge, result);
+    if (code != BERTH_OK && result && edge)
+        berth_value_zero(edge->signature->result, result);
+    if (started) {
+        berth_reply_free(started, reply);
+        berth_started_unref(started);
+    }
+    return code == BERTH_OK && reply != NULL;
+}
+
+static int64_t from_now(int64_t timeout)
+{
+    int64_t now = berth_now();
+    return timeout >= BERTH_FOREVER - now ? BERTH_FOREVER : now + (timeout > 0 ? timeout : 0);
+}
+
+static int call_wait(berth_ctx *ctx, const berth_pending *pendings, size_t count, int64_t timeout,
+                     int all)
+{
+    return berth_started_wait(ctx, pendings, count, from_now(timeout), all != 0, false);
+}
+
+static void call_then(berth_ctx *ctx, berth_pending pending, berth_reply_fn fn, void *user)
+{
+    struct berth_started *started = berth_started_find(berth_host_of(ctx), pending.id);
+    if (!started) {
+        berth_fault_raise_format(ctx, BERTH_NOT_FOUND,
+                                 "there is no such call: it has been taken, or dropped");
+        return;
+    }
+    berth_started_then(started, fn, user);
+    berth_started_unref(started);
+}
+
+static void call_limit(berth_ctx *ctx, berth_pending pending, int64_t timeout)
+{
+    struct berth_started *started = berth_started_find(berth_host_of(ctx), pending.id);
+    if (!started)
+        return;
+    berth_started_limit(started, from_now(timeout));
+    berth_started_unref(started);
+}
+
+static void call_end(berth_ctx *ctx, berth_pending pending, int drop)
+{
+    struct berth_started *started = berth_started_find(berth_host_of(ctx), pending.id);
+    if (!started)
+        return;
+    if (drop)
+        berth_started_drop(started);
+    else
+        berth_started_cancel(started);
+    berth_started_unref(started);
+}
+
+static berth_kept call_keep(berth_ctx *ctx)
+{
+    return (berth_kept){ berth_kept_keep(ctx) };
+}
+
+static int kept_reply(berth_ctx *ctx, struct berth_link *link, berth_kept kept, const void *value,
+                      int more)
+{
+    return berth_kept_reply(ctx, link->edge, kept.id, value, more != 0);
+}
+
+__attribute__((format(printf, 4, 0))) static void kept_fail(berth_ctx *ctx, berth_kept kept,
+                                                            int code, const char *format,
+                                                            va_list arguments)
+{
+    struct berth_error error;
+    berth_error_set_va(&error, code, format, arguments);
+    berth_kept_fail(ctx, kept.id, code, error.text);
+}
+
+static int kept_stopping(berth_ctx *ctx, berth_kept kept)
+{
+    return berth_kept_stopping(berth_host_of(ctx), kept.id);
+}
+
 /* ---- memory ---- */
 
 static void *alloc(berth_ctx *ctx, size_t size)
@@ -280,7 +441,8 @@ static int64_t time_left(berth_ctx *ctx)
 static int stopping(berth_ctx *ctx)
 {
     const bool *flag = berth_thread_of(ctx)->stopping;
-    return (flag && __atomic_load_n(flag, __ATOMIC_RELAXED)) || time_left(ctx) == 0;
+    return (flag && __atomic_load_n(flag, __ATOMIC_RELAXED)) || time_left(ctx) == 0 ||
+           berth_thread_cancelled(berth_thread_of(ctx));
 }
 
 static const char *topic(berth_ctx *ctx)
@@ -337,4 +499,15 @@ const struct berth_services berth_services = {
     .leave_thread = berth_thread_leave,
     .stopping_fd = stopping_fd,
     .module_name = module_name,
+    .call_start = call_start,
+    .call_send = call_send,
+    .call_take = call_take,
+    .call_wait = call_wait,
+    .call_then = call_then,
+    .call_limit = call_limit,
+    .call_end = call_end,
+    .call_keep = call_keep,
+    .kept_reply = kept_reply,
+    .kept_fail = kept_fail,
+    .kept_stopping = kept_stopping,
 };

@@ -6,6 +6,13 @@
 #include "runtime/value/value.h"
 #include <berth/call.h>
 
+/* Who is told what comes of a call that was started: as struct berth_carrier_answer, packed. */
+struct berth_upstream_answer {
+    void (*came)(void *user, bool more, int code, struct berth_reader *packed,
+                 const struct berth_error *error);
+    void *user;
+};
+
 /*
  * What the served host does with what it cannot answer itself. Any thread; may block; ctx is the
  * calling module's.
@@ -14,6 +21,16 @@ struct berth_upstream {
     int (*call)(void *user, berth_ctx *ctx, size_t import, int64_t deadline,
                 const struct berth_signature *signature, const void *const *arguments,
                 struct berth_arena *arena, void *result, struct berth_error *error);
+    /* Without waiting; *ret_id is for cancel. */
+    int (*start)(void *user, size_t import, int64_t deadline,
+                 const struct berth_signature *signature, const void *const *arguments,
+                 const struct berth_upstream_answer *answer, uint64_t *ret_id,
+                 struct berth_error *error);
+    void (*cancel)(void *user, uint64_t id); /* does not block */
+    /* One way: returns when it is in the callee's mailbox. */
+    int (*send)(void *user, size_t import, int64_t deadline,
+                const struct berth_signature *signature, const void *const *arguments,
+                struct berth_error *error);
     int (*publish)(void *user, berth_ctx *ctx, size_t topic,
                    const struct berth_signature *signature, const void *const *arguments,
                    struct berth_error *error);

@@ -45,6 +45,7 @@ enum key {
     KEY_ALIAS,
     KEY_ANY,
     KEY_API,
+    KEY_ASYNC,
     KEY_DEFAULT,
     KEY_DOC,
     KEY_FIELD,
@@ -66,9 +67,9 @@ enum key {
     KEY_COUNT,
 };
 static const char *const key_names[KEY_COUNT] = {
-    "abi",   "alias",   "any",     "api",   "default", "doc",     "field", "full",
-    "group", "handler", "header",  "last",  "name",    "of",      "param", "priority",
-    "range", "release", "returns", "tries", "type",    "version",
+    "abi",      "alias", "any",     "api",     "async", "default", "doc",     "field",
+    "full",     "group", "handler", "header",  "last",  "name",    "of",      "param",
+    "priority", "range", "release", "returns", "tries", "type",    "version",
 };
 
 #define BIT(key) (1u << KEY_##key)
@@ -83,7 +84,7 @@ static const struct {
     [KIND_HANDLE] = { "handle", BIT(RELEASE) | BIT(DOC) | BIT(OF), 0 },
     [KIND_STRUCT] = { "struct", BIT(FIELD) | BIT(DOC), BIT(FIELD) },
     [KIND_OPTION] = { "option", BIT(TYPE) | BIT(DEFAULT) | BIT(DOC), BIT(TYPE) | BIT(DEFAULT) },
-    [KIND_EXPORT] = { "export", BIT(RETURNS) | BIT(DOC) | BIT(PARAM), BIT(RETURNS) },
+    [KIND_EXPORT] = { "export", BIT(RETURNS) | BIT(DOC) | BIT(PARAM) | BIT(ASYNC), BIT(RETURNS) },
     [KIND_IMPORT] = { "import", BIT(RETURNS) | BIT(ALIAS) | BIT(PARAM), BIT(RETURNS) },
     [KIND_TOPIC] = { "topic", BIT(NAME) | BIT(LAST) | BIT(PRIORITY) | BIT(PARAM), BIT(NAME) },
     [KIND_SUBSCRIBE] = { "subscribe",
@@ -162,8 +163,10 @@ static bool key_is_valid(const char *key, size_t length)
     return true;
 }
 
+/* With a "!" in front it is the same key, which a berth must know. */
 static enum key find_key(const char *name)
 {
+    name += name[0] == '!';
     for (int key = 0; key < KEY_COUNT; key++)
         if (berth_text_equal(key_names[key], name))
             return (enum key)key;
@@ -176,6 +179,15 @@ static enum kind find_kind(const char *name)
         if (berth_text_equal(kinds[kind].name, name))
             return (enum kind)kind;
     return KIND_OTHER;
+}
+
+/* A key that begins with "!", and means nothing here. */
+static int not_understood(struct parse *parse, const struct entry *entry, const char *key)
+{
+    berth_error_set(
+        parse->error, BERTH_UNIMPLEMENTED,
+        "\"%s\" must be understood, and this berth does not: it is made for a newer one", key);
+    return named(parse, entry, BERTH_UNIMPLEMENTED);
 }
 
 /* Ends each key with a NUL in place of its '='. */
@@ -195,12 +207,6 @@ static int split(struct parse *parse, struct entry *entry)
             entry->key = key;
             entry->name = p;
         }
-        if (key[0] == '!')
-            return named(parse, entry,
-                         berth_error_set(parse->error, BERTH_UNIMPLEMENTED,
-                                         "\"%s\" must be understood, and this berth does not: it "
-                                         "is made for a newer one",
-                                         key));
     }
     if (!entry->key)
         return berth_error_set(parse->error, BERTH_DATA_LOSS, "a record is empty");
@@ -215,9 +221,13 @@ static int look(struct parse *parse, struct entry *entry)
     unsigned seen = 0;
 
     next_pair(entry, &position, &key, &value);
+    if (key[0] == '!')
+        return not_understood(parse, entry, key);
     while (next_pair(entry, &position, &key, &value)) {
         enum key known = find_key(key);
         if (known == KEY_COUNT || !(kinds[entry->kind].known & (1u << known))) {
+            if (key[0] == '!')
+                return not_understood(parse, entry, key);
             entry->unknown = true;
             continue;
         }
@@ -569,6 +579,7 @@ static int take_export(struct parse *parse, const struct entry *entry, const str
         return code;
     export->name = entry->name;
     export->doc = values->of[KEY_DOC];
+    export->async = values->of[KEY_ASYNC] != NULL;
     add_item(parse, entry, BERTH_ITEM_EXPORT, manifest->export_count++);
     return BERTH_OK;
 }

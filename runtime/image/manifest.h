@@ -42,6 +42,7 @@ struct berth_manifest_option {
 struct berth_manifest_export {
     const char *name, *doc;
     const struct berth_signature *signature;
+    bool async; /* its code returns nothing, and answers later */
 };
 struct berth_manifest_import {
     const char *module, *function, *name; /* name: "module.function" */

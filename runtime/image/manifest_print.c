@@ -101,7 +101,7 @@ static void put_functions(struct berth_buffer *buffer, const struct berth_manife
         const struct berth_manifest_export *export = &manifest->exports[i];
         berth_buffer_text(buffer, "  ");
         put_signature(buffer, export->name, export->signature);
-        berth_buffer_text(buffer, "\n");
+        berth_buffer_text(buffer, export->async ? ", answers later\n" : "\n");
         put_doc(buffer, export->doc, 6);
         put_parameters(buffer, export->signature->parameters, export->signature->count, 8);
     }
@@ -373,6 +373,10 @@ static void json_functions(struct berth_buffer *buffer, const struct berth_manif
         json_string(buffer, "doc", export->doc);
         json_signature(buffer, export->signature);
         json_string(buffer, "result", export->signature->result->text);
+        if (export->async) {
+            json_key(buffer, "async");
+            berth_buffer_text(buffer, "true");
+        }
         berth_buffer_text(buffer, "}");
     }
     berth_buffer_text(buffer, "}");

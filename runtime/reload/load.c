@@ -5,6 +5,7 @@
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
 #include "runtime/core/generation.h"
+#include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/permit.h"
@@ -279,11 +280,13 @@ static const char *run_stop(berth_ctx *admin, struct berth_generation *generatio
     struct berth_error error;
     if (!berth_generation_halt(generation, deadline))
         return "a thread of its own has not ended: it must ask berth_stopping";
+    berth_kept_quiet(generation, deadline);
     bool owed = generation->owed_stop && generation->carrier;
     generation->owed_stop = false;
     if (owed && !host->upstream && /* a worker's comes from there */
         berth_hook_invoke(admin, generation, BERTH_HOOK_STOP, NULL, NULL, &error) != BERTH_OK)
         berth_host_log(host, generation, BERTH_LOG_ERROR, "STOP failed: %s", error.text);
+    berth_kept_end(generation);
     berth_frames_barrier();
     return frames_end(generation, true, NULL, deadline)
                ? NULL

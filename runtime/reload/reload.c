@@ -8,6 +8,7 @@
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
 #include "runtime/core/generation.h"
+#include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
@@ -35,7 +36,8 @@ static void step_to(struct berth_replacement *one, const char *name)
 static size_t count_inside(const struct berth_generation *generation)
 {
     return berth_frames_count(&generation->host->threads, berth_generation_holds,
-                              (void *)(uintptr_t)generation, &generation->stopping);
+                              (void *)(uintptr_t)generation, &generation->stopping) +
+           __atomic_load_n(&generation->inside, __ATOMIC_RELAXED);
 }
 
 static bool is_inline(const struct berth_generation *generation)
@@ -139,6 +141,8 @@ static int wait_inside(struct berth_replacement *one, bool all, struct berth_err
         berth_frames_barrier();
         quiet = berth_generation_quiet(one->old, one->deadline);
     }
+    if (quiet && all)
+        quiet = berth_kept_quiet(one->old, one->deadline);
     if (quiet)
         return BERTH_OK;
     if (berth_now() < one->deadline) /* it gives way */
@@ -167,6 +171,7 @@ static int hand_over(struct berth_replacement *one, bool together, struct berth_
 static void reopen(struct berth_replacement *one)
 {
     struct berth_module *module = one->module;
+    __atomic_store_n(&one->old->leaving, false, __ATOMIC_RELAXED);
     pthread_mutex_lock(&module->host->lock);
     if (one->shut && module->state == BERTH_MODULE_RUNNING)
         berth_module_open(module, one->old);

@@ -122,6 +122,17 @@ static const struct row rows[] = {
     MEMBER(struct berth_services, leave_thread, 200, 8),
     MEMBER(struct berth_services, stopping_fd, 208, 8),
     MEMBER(struct berth_services, module_name, 216, 8),
+    MEMBER(struct berth_services, call_start, 224, 8),
+    MEMBER(struct berth_services, call_send, 232, 8),
+    MEMBER(struct berth_services, call_take, 240, 8),
+    MEMBER(struct berth_services, call_wait, 248, 8),
+    MEMBER(struct berth_services, call_then, 256, 8),
+    MEMBER(struct berth_services, call_limit, 264, 8),
+    MEMBER(struct berth_services, call_end, 272, 8),
+    MEMBER(struct berth_services, call_keep, 280, 8),
+    MEMBER(struct berth_services, kept_reply, 288, 8),
+    MEMBER(struct berth_services, kept_fail, 296, 8),
+    MEMBER(struct berth_services, kept_stopping, 304, 8),
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 

@@ -74,7 +74,7 @@ static const char *on_check(void *user, const struct berth_received *frame)
 /*
  * Calls the other end back until the number in the data is 0; each level must stay on its thread.
  */
-static int bounce(struct end *end, berth_ctx *under, const struct berth_received *request,
+static int bounce(struct end *end, berth_ctx *under, struct berth_received *request,
                   struct berth_buffer *result, struct berth_error *error)
 {
     unsigned char depth = request->data[0];
@@ -119,7 +119,7 @@ static void release(struct end *end)
     pthread_mutex_unlock(&end->lock);
 }
 
-static int on_serve(void *user, berth_ctx *under, const struct berth_received *request,
+static int on_serve(void *user, berth_ctx *under, struct berth_received *request,
                     struct berth_buffer *result, struct berth_error *error)
 {
     struct end *end = user;

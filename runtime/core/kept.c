@@ -1,0 +1,476 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/core/kept.h"
+#include "runtime/base/memory.h"
+#include "runtime/core/call.h"
+#include "runtime/core/flow.h"
+#include "runtime/core/log.h"
+#include "runtime/core/registry.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+/* ---- running ---- */
+
+/* Everything that the call brings to the thread that runs it. */
+struct run {
+    struct berth_serving serving;
+    int64_t deadline;
+    bool echo;
+};
+
+static void run_begin(berth_ctx *ctx, struct berth_started *started, bool may_keep, struct run *run)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    *run = (struct run){ { thread->serving, started, may_keep ? ctx + 1 : NULL },
+                         thread->deadline,
+                         thread->echo };
+    thread->serving = &run->serving;
+    thread->deadline = started->deadline;
+    thread->echo = started->echo;
+}
+
+static void run_end(berth_ctx *ctx, const struct run *run)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    thread->serving = run->serving.outer;
+    thread->deadline = run->deadline;
+    thread->echo = run->echo;
+}
+
+/* Its function, without the call's result: it comes by reply. */
+static int invoke_async(berth_ctx *ctx, struct berth_item *item, struct berth_started *started,
+                        const void *const *arguments)
+{
+    started->item = item;
+    int code = berth_item_begin(ctx, item, arguments);
+    if (code != BERTH_OK || started->kept_once)
+        return code;
+    code = BERTH_INTERNAL;
+    berth_fault_raise_format(ctx, code, "%s: has neither kept nor failed the call: berth_call_keep",
+                             started->name);
+    return code;
+}
+
+int berth_kept_run(berth_ctx *ctx, struct berth_item *item, struct berth_started *started,
+                   const void *const *arguments)
+{
+    struct run run;
+    run_begin(ctx, started, true, &run);
+    int code = invoke_async(ctx, item, started, arguments);
+    run_end(ctx, &run);
+    return code;
+}
+
+int berth_kept_serve(berth_ctx *ctx, struct berth_item *item, const char *topic,
+                     struct berth_started *started, const void *const *arguments, void *result)
+{
+    struct run run;
+    run_begin(ctx, started, false, &run);
+    int code = berth_item_invoke(ctx, item, topic, arguments, result);
+    run_end(ctx, &run);
+    return code;
+}
+
+/* The arguments that the function gets, in the thread's arena. */
+static int arguments_take(berth_ctx *ctx, const struct berth_started *started,
+                          const struct berth_signature *signature, const void ***ret_arguments,
+                          struct berth_error *error)
+{
+    struct berth_arena *arena = &berth_thread_of(ctx)->arena;
+    const char *data = started->arguments ? started->arguments : "";
+    if (started->json)
+        return berth_json_read_arguments(signature, started->size ? data : NULL, started->size,
+                                         arena, ret_arguments, error);
+    if (!started->plain) {
+        struct berth_reader reader = { (const unsigned char *)data,
+                                       (const unsigned char *)data + started->size };
+        return berth_arguments_unpack(signature, &reader, arena, ret_arguments, NULL, error);
+    }
+    const void **arguments = berth_arena_alloc(arena, (signature->count + 1) * sizeof *arguments);
+    if (!arguments)
+        return berth_error_nomem(error);
+    for (size_t i = 0; i < signature->count; i++) {
+        arguments[i] = data;
+        data += (signature->parameters[i].type->size + 15) & ~(size_t)15;
+    }
+    *ret_arguments = arguments;
+    return BERTH_OK;
+}
+
+/* What the caller is told, from the failure in ctx; nobody waits for what was one way. */
+static void answer_failure(berth_ctx *ctx, struct berth_started *started)
+{
+    struct berth_error error = { 0 };
+    int code = berth_fault_take(ctx, &error);
+    if (!berth_started_fail(started, code, error.text))
+        berth_flow_late(started->flow);
+    else if (started->one_way)
+        berth_host_log(started->host, NULL, BERTH_LOG_ERROR, "a call that nobody waits for: %s: %s",
+                       berth_code_name(code), error.text);
+}
+
+static void answer_result(berth_ctx *ctx, struct berth_started *started,
+                          const struct berth_type *type, void *result)
+{
+    struct berth_error error;
+    if (result && berth_result_check(type, result, &error) != BERTH_OK) {
+        berth_fault_raise_format(ctx, error.code, "%s: %s", started->name, error.text);
+        answer_failure(ctx, started);
+    } else if (!berth_started_answer(started, type, result, false, NULL)) {
+        berth_flow_late(started->flow);
+    }
+}
+
+static int identity_check(const struct berth_started *started, const struct berth_item *item,
+                          struct berth_error *error)
+{
+    if (!started->identity || strcmp(started->identity, item->signature->identity) == 0)
+        return BERTH_OK;
+    return berth_error_set(error, BERTH_FAILED_PRECONDITION, "called as %s, but the module has %s",
+                           started->identity, item->signature->identity);
+}
+
+static int call_function(berth_ctx *ctx, struct berth_started *started, struct berth_item *item,
+                         void **ret_result)
+{
+    const struct berth_type *type = item->signature->result;
+    const void **arguments;
+    struct berth_error error;
+    int code = identity_check(started, item, &error);
+    if (code == BERTH_OK)
+        code = arguments_take(ctx, started, item->signature, &arguments, &error);
+    if (code == BERTH_OK && !item->async && type->size &&
+        !(*ret_result = berth_arena_alloc(&berth_thread_of(ctx)->arena, type->size)))
+        code = berth_error_nomem(&error);
+    if (code != BERTH_OK) {
+        berth_fault_raise_format(ctx, code, "%s: %s", started->name, error.text);
+        return code;
+    }
+    return item->async ? invoke_async(ctx, item, started, arguments)
+                       : berth_item_invoke(ctx, item, "", arguments, *ret_result);
+}
+
+static void run_item(berth_ctx *ctx, struct berth_started *started, struct berth_item *item)
+{
+    struct run run;
+    void *result = NULL;
+    run_begin(ctx, started, item->async, &run);
+    berth_flow_begin(ctx, started->flow);
+    berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
+    int code = call_function(ctx, started, item, &result);
+    if (code == BERTH_OK && !item->async)
+        answer_result(ctx, started, item->signature->result, result);
+    berth_frame_pop(ctx);
+    berth_flow_end(ctx, started->flow, berth_failed(ctx) ? berth_error_code(ctx) : code);
+    if (berth_failed(ctx))
+        answer_failure(ctx, started);
+    run_end(ctx, &run);
+}
+
+/* ---- in a worker ---- */
+
+static void remote_came(void *user, bool more, int code, const void *result,
+                        const struct berth_error *error)
+{
+    struct berth_started *started = user;
+    struct berth_generation *generation = started->callee;
+    berth_started_came(started, started->item->signature->result, more, code, result, error);
+    if (more)
+        return;
+    if (code != BERTH_OK && started->one_way)
+        berth_host_log(started->host, NULL, BERTH_LOG_ERROR, "a call that nobody waits for: %s: %s",
+                       berth_code_name(code), error->text);
+    if (started->flow && code != BERTH_OK)
+        __atomic_fetch_add(&started->flow->errors[code], 1, __ATOMIC_RELAXED);
+    berth_started_set_remote(started, 0);
+    berth_started_unref(started);
+    __atomic_sub_fetch(&generation->inside, 1, __ATOMIC_RELEASE);
+}
+
+/* Its worker answers when it has done it; no thread waits here. */
+static void run_remote(berth_ctx *ctx, struct berth_started *started, struct berth_item *item)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    struct berth_generation *generation = item->generation;
+    struct berth_carrier *carrier = __atomic_load_n(&generation->carrier, __ATOMIC_ACQUIRE);
+    const struct berth_carrier_answer answer = { remote_came, started };
+    const struct berth_place place = { ctx, &thread->arena, started->deadline, "", started->echo };
+    const void **arguments;
+    struct berth_error error;
+    uint64_t id;
+    int code = identity_check(started, item, &error);
+    if (code == BERTH_OK)
+        code = arguments_take(ctx, started, item->signature, &arguments, &error);
+    if (code == BERTH_OK && !carrier)
+        code = berth_error_set(&error, BERTH_UNAVAILABLE, "%s", generation->module->why);
+    if (code != BERTH_OK)
+        berth_error_prefix(&error, "%s: ", started->name);
+    started->item = item;
+    started->callee = generation;
+    berth_started_ref(started);
+    __atomic_add_fetch(&generation->inside, 1, __ATOMIC_RELAXED);
+    berth_flow_begin(ctx, started->flow);
+    if (code == BERTH_OK)
+        code = carrier->ops->start(carrier, &place, item->index, arguments, &answer, &id, &error);
+    if (code == BERTH_OK)
+        berth_started_set_remote(started, id);
+    else
+        remote_came(started, false, code, NULL, &error);
+    berth_flow_end(ctx, started->flow, BERTH_OK);
+}
+
+static struct berth_item *item_find(const struct berth_generation *generation,
+                                    const struct berth_cell *cell)
+{
+    const struct berth_manifest *manifest = generation->image->manifest;
+    const struct berth_manifest_export *export =
+        berth_manifest_find_export(manifest, cell->function);
+    return export ? &generation->exports[export - manifest->exports] : NULL;
+}
+
+static enum berth_mail_next mail_run(berth_ctx *ctx, struct berth_generation *generation,
+                                     struct berth_mail *mail)
+{
+    struct berth_started *started = berth_container(mail, struct berth_started, mail);
+    struct berth_item *item = item_find(generation, started->cell);
+    if (berth_started_over(started)) { /* it has waited too long */
+        berth_flow_refused(started->flow, BERTH_DEADLINE_EXCEEDED);
+    } else if (item && generation->placement->start) {
+        run_remote(ctx, started, item);
+    } else if (item) {
+        run_item(ctx, started, item);
+    } else {
+        berth_fault_raise_format(ctx, BERTH_NOT_FOUND, "%s: module %s %s has no such function",
+                                 started->name, generation->module->name,
+                                 generation->image->manifest->version);
+        answer_failure(ctx, started);
+    }
+    return BERTH_MAIL_DONE;
+}
+
+static void mail_end(struct berth_mail *mail, enum berth_mail_end how)
+{
+    struct berth_started *started = berth_container(mail, struct berth_started, mail);
+    char text[2 * BERTH_IDENTIFIER_MAX + 80];
+    if (how == BERTH_MAIL_HANDLED) {
+        berth_started_unref(started);
+        return;
+    }
+    snprintf(text, sizeof text, "%s: its module was unloaded before the call's turn",
+             started->name);
+    berth_flow_refused(started->flow, BERTH_UNAVAILABLE);
+    berth_started_fail(started, BERTH_UNAVAILABLE, text);
+    berth_started_unref(started);
+}
+
+const struct berth_mail_ops berth_kept_ops = {
+    .run = mail_run, .end = mail_end, .counted = true, .beside = true
+};
+
+/* ---- a caller that waits ---- */
+
+static int wait_for_answer(berth_ctx *ctx, struct berth_item *item, struct berth_started *started,
+                           void *result)
+{
+    struct berth_module *module = item->generation->module;
+    struct berth_reply *reply;
+    struct berth_error error;
+    bool reentrant = item->generation->image->manifest->reentrant;
+    if (item->gated && !reentrant && berth_gate_owned(&module->gate, ctx)) /* others may go in */
+        berth_gate_unlock(&module->gate, ctx);
+    berth_started_ref(started); /* the id's */
+    if (!berth_started_give(started)) {
+        berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
+        return BERTH_RESOURCE_EXHAUSTED;
+    }
+    int code = berth_started_take(ctx, started, false, &reply);
+    if (code == BERTH_OK && reply && result)
+        code = berth_reply_read(ctx, reply, item->signature->result, result, &error);
+    if (code != BERTH_OK && !berth_failed(ctx))
+        berth_fault_raise_format(ctx, code, "%s", error.text);
+    berth_reply_free(started, reply);
+    return code;
+}
+
+int berth_kept_call(berth_ctx *ctx, struct berth_item *item, const void *const *arguments,
+                    void *result)
+{
+    struct berth_started *started = berth_started_direct(ctx, item);
+    if (!started) {
+        berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
+        return BERTH_RESOURCE_EXHAUSTED;
+    }
+    int code = berth_kept_run(ctx, item, started, arguments);
+    if (code == BERTH_OK)
+        code = wait_for_answer(ctx, item, started, result);
+    if (code != BERTH_OK && result)
+        berth_value_zero(item->signature->result, result);
+    berth_started_unref(started);
+    return code;
+}
+
+/* ---- keeping ---- */
+
+uint64_t berth_kept_keep(berth_ctx *ctx)
+{
+    const struct berth_serving *serving = berth_thread_of(ctx)->serving;
+    struct berth_started *started = serving && serving->at == ctx ? serving->started : NULL;
+    if (!started || started->kept_once) {
+        berth_fault_raise_format(ctx, BERTH_FAILED_PRECONDITION,
+                                 started ? "this call is kept already"
+                                         : "only a function of BERTH_EXPORT_ASYNC may keep its "
+                                           "call, and only from its own body");
+        return 0;
+    }
+    struct berth_host *host = started->host;
+    struct berth_generation *generation = started->item->generation;
+    pthread_mutex_lock(&host->calls_lock);
+    uint64_t id = started->kept = berth_idmap_add(&host->kept, started);
+    pthread_mutex_unlock(&host->calls_lock);
+    if (!id) {
+        berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "no memory to keep a call");
+        return 0;
+    }
+    started->kept_once = true;
+    berth_started_ref(started);
+    __atomic_add_fetch(&generation->inside, 1, __ATOMIC_RELAXED);
+    return id;
+}
+
+/* The kept call: with a reference, or, if it is ended, with that which it had for being kept. */
+static struct berth_started *kept_find(struct berth_host *host, uint64_t id, bool end)
+{
+    pthread_mutex_lock(&host->calls_lock);
+    struct berth_started *started =
+        end ? berth_idmap_remove(&host->kept, id) : berth_idmap_get(&host->kept, id);
+    if (started && !end)
+        berth_started_ref(started);
+    pthread_mutex_unlock(&host->calls_lock);
+    return started;
+}
+
+static void kept_leave(struct berth_started *started)
+{
+    struct berth_generation *generation = started->item->generation;
+    berth_started_unref(started);
+    __atomic_sub_fetch(&generation->inside, 1, __ATOMIC_RELEASE); /* from here on it may go */
+}
+
+static void refuse_stale(berth_ctx *ctx)
+{
+    berth_fault_raise_format(ctx, BERTH_NOT_FOUND, "this call is not kept: it has been answered");
+}
+
+/* Ends it if it is the last reply; NULL: ctx is marked. */
+static struct berth_started *kept_take(berth_ctx *ctx, const struct berth_item *item, uint64_t id,
+                                       bool more)
+{
+    struct berth_host *host = berth_host_of(ctx);
+    struct berth_started *started = kept_find(host, id, false);
+    if (!started) {
+        refuse_stale(ctx);
+        return NULL;
+    }
+    bool other = item && started->item != item;
+    berth_started_unref(started);
+    if (other) {
+        berth_fault_raise_format(ctx, BERTH_INVALID_ARGUMENT, "this is a call of %s, not of %s",
+                                 started->name, berth_item_name(item));
+        return NULL;
+    }
+    started = kept_find(host, id, !more);
+    if (!started)
+        refuse_stale(ctx);
+    return started;
+}
+
+bool berth_kept_reply(berth_ctx *ctx, const struct berth_item *item, uint64_t kept,
+                      const void *value, bool more)
+{
+    const struct berth_type *type = item->signature->result;
+    struct berth_error error = { 0 };
+    struct berth_started *started = kept_take(ctx, item, kept, more);
+    if (!started)
+        return false;
+    int code = value ? berth_result_check(type, value, &error) : BERTH_OK;
+    bool taken = code == BERTH_OK ? berth_started_answer(started, type, value, more, &error)
+                                  : !more && berth_started_fail(started, code, error.text);
+    if (!taken && !more)
+        berth_flow_late(started->flow);
+    if (error.code != BERTH_OK)
+        berth_fault_raise_format(ctx, error.code, "%s", error.text);
+    if (more)
+        berth_started_unref(started);
+    else
+        kept_leave(started);
+    return taken;
+}
+
+void berth_kept_fail(berth_ctx *ctx, uint64_t kept, int code, const char *text)
+{
+    struct berth_started *started = kept_take(ctx, NULL, kept, false);
+    char longer[sizeof((struct berth_error *)0)->text + 2 * BERTH_IDENTIFIER_MAX];
+    if (!started)
+        return;
+    snprintf(longer, sizeof longer, "%s: %s", started->name, text);
+    if (!berth_started_fail(started, code == BERTH_OK ? BERTH_UNKNOWN : code, longer))
+        berth_flow_late(started->flow);
+    kept_leave(started);
+}
+
+bool berth_kept_stopping(struct berth_host *host, uint64_t kept)
+{
+    struct berth_started *started = kept_find(host, kept, false);
+    if (!started)
+        return true;
+    const struct berth_generation *generation = started->item->generation;
+    bool over = berth_started_over(started) ||
+                __atomic_load_n(&generation->leaving, __ATOMIC_RELAXED) ||
+                __atomic_load_n(&generation->stopping, __ATOMIC_RELAXED);
+    berth_started_unref(started);
+    return over;
+}
+
+/* Ends those of a generation: all, or which nobody waits for any more. */
+static void end_kept(struct berth_generation *generation, bool all)
+{
+    struct berth_host *host = generation->host;
+    struct berth_started *started;
+    char text[2 * BERTH_IDENTIFIER_MAX + 80];
+    do {
+        uint32_t position = 0;
+        uint64_t id;
+        pthread_mutex_lock(&host->calls_lock);
+        while ((started = berth_idmap_next(&host->kept, &position, &id)) &&
+               (started->item->generation != generation || !(all || berth_started_over(started))))
+            ;
+        if (started)
+            berth_idmap_remove(&host->kept, id);
+        pthread_mutex_unlock(&host->calls_lock);
+        if (!started)
+            continue;
+        snprintf(text, sizeof text, "%s: its module ended without having answered", started->name);
+        berth_started_fail(started, BERTH_UNAVAILABLE, text);
+        kept_leave(started);
+    } while (started);
+}
+
+bool berth_kept_quiet(struct berth_generation *generation, int64_t deadline)
+{
+    long pause = 20000;
+    __atomic_store_n(&generation->leaving, true, __ATOMIC_RELAXED);
+    while (__atomic_load_n(&generation->inside, __ATOMIC_ACQUIRE) > 0) {
+        end_kept(generation, false);
+        if (berth_now() >= deadline)
+            return false;
+        nanosleep(&(struct timespec){ 0, pause }, NULL);
+        pause = pause < 1000000 ? pause * 2 : pause;
+    }
+    return true;
+}
+
+void berth_kept_end(struct berth_generation *generation)
+{
+    end_kept(generation, true);
+}

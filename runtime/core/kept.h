@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The callee's side of a started call: its turn in the mailbox, and calls that a function keeps to
+ * answer them later. A kept call is inside of its generation without a frame, and is counted there.
+ */
+#ifndef RUNTIME_CORE_KEPT_H
+#define RUNTIME_CORE_KEPT_H
+
+#include "runtime/core/started.h"
+
+/* Of the mail of a started call. */
+extern const struct berth_mail_ops berth_kept_ops;
+/*
+ * Calls a function that answers later, and waits for its answer on this thread. As
+ * berth_item_invoke otherwise; the item is pinned. Gives up the module's gate while it waits.
+ */
+int berth_kept_call(berth_ctx *ctx, struct berth_item *item, const void *const *arguments,
+                    void *result);
+/*
+ * Runs it, for a call that is answered by started->notify: a worker's. A code: it has not been
+ * kept, and ctx is marked.
+ */
+int berth_kept_run(berth_ctx *ctx, struct berth_item *item, struct berth_started *started,
+                   const void *const *arguments);
+
+/* As berth_item_invoke, for a call that can be cancelled. */
+int berth_kept_serve(berth_ctx *ctx, struct berth_item *item, const char *topic,
+                     struct berth_started *started, const void *const *arguments, void *result);
+
+/* The services. 0: ctx is marked. */
+uint64_t berth_kept_keep(berth_ctx *ctx);
+/* true: it is the caller's now. A failure is marked in ctx. */
+bool berth_kept_reply(berth_ctx *ctx, const struct berth_item *item, uint64_t kept,
+                      const void *value, bool more);
+void berth_kept_fail(berth_ctx *ctx, uint64_t kept, int code, const char *text);
+bool berth_kept_stopping(struct berth_host *host, uint64_t kept);
+
+/* No call is inside of the generation without a frame, or the deadline has passed (false). */
+bool berth_kept_quiet(struct berth_generation *generation, int64_t deadline);
+/* Those that are left are answered with unavailable. */
+void berth_kept_end(struct berth_generation *generation);
+
+#endif

@@ -1,0 +1,1041 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/core/started.h"
+#include "runtime/base/memory.h"
+#include "runtime/call/park.h"
+#include "runtime/core/call.h"
+#include "runtime/core/kept.h"
+#include "runtime/core/log.h"
+#include "runtime/core/mailbox.h"
+#include "runtime/core/permit.h"
+#include "runtime/core/registry.h"
+#include "runtime/core/schedule.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ALIGNED(size) (((size) + 15) & ~(size_t)15)
+
+/* ---- replies ---- */
+
+void berth_reply_free(struct berth_started *started, struct berth_reply *reply)
+{
+    if (!reply)
+        return;
+    if (reply->data != (char *)reply->room)
+        berth_free(reply->data);
+    if (reply != started->spare)
+        berth_free(reply);
+}
+
+static struct berth_reply *reply_plain(struct berth_started *started, const struct berth_type *type,
+                                       const void *value, bool more)
+{
+    struct berth_reply *reply =
+        !more && started->spare ? started->spare : berth_malloc(sizeof *reply + type->size);
+    if (!reply)
+        return NULL;
+    *reply = (struct berth_reply){ .size = type->size, .data = (char *)reply->room };
+    memcpy(reply->data, value, type->size);
+    return reply;
+}
+
+/* A value, or nothing for void, in the form that the caller wants it in. */
+static int reply_new(struct berth_started *started, const struct berth_type *type,
+                     const void *value, bool more, struct berth_reply **ret_reply,
+                     struct berth_error *error)
+{
+    struct berth_buffer buffer;
+    struct berth_reply *reply = NULL;
+    int code = BERTH_OK;
+    *ret_reply = NULL;
+    if (started->one_way || (type->kind == BERTH_KIND_VOID && !started->json))
+        return BERTH_OK;
+    if (type->plain && !started->json && !started->packed) {
+        *ret_reply = reply_plain(started, type, value, more);
+        return *ret_reply ? BERTH_OK : berth_error_nomem(error);
+    }
+    berth_buffer_init(&buffer, started->host->options.max_message);
+    if (!started->json)
+        code = berth_value_pack(type, value, &buffer, NULL, error);
+    else if (type->kind == BERTH_KIND_VOID)
+        berth_buffer_text(&buffer, "null");
+    else
+        code = berth_json_write(type, value, &buffer, error);
+    if (code == BERTH_OK)
+        code = berth_buffer_check(&buffer, error);
+    reply = code == BERTH_OK ? berth_calloc(1, sizeof *reply) : NULL;
+    if (reply)
+        reply->data = berth_buffer_take(&buffer, &reply->size);
+    berth_buffer_deinit(&buffer);
+    if (code == BERTH_OK && (!reply || !reply->data)) {
+        berth_free(reply);
+        return berth_error_nomem(error);
+    }
+    *ret_reply = reply;
+    return code;
+}
+
+int berth_reply_read(berth_ctx *ctx, struct berth_reply *reply, const struct berth_type *type,
+                     void *ret_value, struct berth_error *error)
+{
+    if (type->plain) {
+        memcpy(ret_value, reply->data, type->size);
+        return BERTH_OK;
+    }
+    struct berth_reader reader = { (const unsigned char *)reply->data,
+                                   (const unsigned char *)reply->data + reply->size };
+    return berth_value_unpack(type, &reader, &berth_thread_of(ctx)->arena, ret_value, NULL, error);
+}
+
+/* ---- waking ---- */
+
+/* Of this thread, whatever it waits for: it learns where it is woken from. */
+static _Thread_local struct berth_park own_park __attribute__((tls_model("initial-exec")));
+
+/* One that is to look again when a call is cancelled, or a module stopped. */
+struct waiting {
+    struct berth_list link;
+    struct berth_park *park;
+};
+
+void berth_started_wake(struct berth_host *host)
+{
+    pthread_mutex_lock(&host->calls_lock);
+    berth_list_each(&host->call_waits, link) {
+        struct waiting *waiting = berth_container(link, struct waiting, link);
+        berth_park_wake(waiting->park);
+    }
+    bool any = !berth_list_empty(&host->call_waits);
+    pthread_mutex_unlock(&host->calls_lock);
+    if (any && !host->pool_size)
+        berth_loop_wake(host->loop);
+}
+
+/* Under the call's lock: who waits looks away under it, too, before he goes. */
+static void wake(struct berth_started *started)
+{
+    if (started->waiter)
+        berth_park_wake(started->waiter);
+    started->waiter = NULL;
+}
+
+/* Tells whoever wants to know that there is something new, and gives up the call's lock. */
+static void tell_and_unlock(struct berth_started *started)
+{
+    bool woken = started->waiter != NULL;
+    void (*notify)(struct berth_started *) = started->notify;
+    bool timed = started->answered && started->timed;
+    if (timed)
+        started->timed = false;
+    wake(started);
+    pthread_mutex_unlock(&started->lock);
+    if (woken && !started->host->pool_size) /* it waits in the loop */
+        berth_loop_wake(started->host->loop);
+    if (notify)
+        notify(started);
+    if (timed) {
+        berth_timer_remove(&started->timer);
+        berth_started_unref(started);
+    }
+}
+
+/* ---- answering ---- */
+
+/* The answer (taken; text, too): false: there is one already. */
+static bool put_answer(struct berth_started *started, int code, char *text,
+                       struct berth_reply *answer)
+{
+    pthread_mutex_lock(&started->lock);
+    if (started->answered) {
+        pthread_mutex_unlock(&started->lock);
+        berth_free(text);
+        berth_reply_free(started, answer);
+        return false;
+    }
+    started->answered = true;
+    started->code = code;
+    started->text = text;
+    started->answer = answer;
+    tell_and_unlock(started);
+    return true;
+}
+
+bool berth_started_fail(struct berth_started *started, int code, const char *text)
+{
+    return put_answer(started, code, code == BERTH_OK ? NULL : berth_strdup(text), NULL);
+}
+
+static bool expire(struct berth_started *started)
+{
+    char text[2 * BERTH_IDENTIFIER_MAX + 64];
+    snprintf(text, sizeof text, "%s: not answered before the deadline", started->name);
+    return berth_started_fail(started, BERTH_DEADLINE_EXCEEDED, text);
+}
+
+static bool is_late(const struct berth_started *started)
+{
+    int64_t deadline = __atomic_load_n(&started->deadline, __ATOMIC_RELAXED);
+    return deadline != BERTH_FOREVER && berth_now() >= deadline;
+}
+
+/* Its caller's own mailbox would not take more, either. */
+static bool put_more(struct berth_started *started, struct berth_reply *reply,
+                     struct berth_error *error)
+{
+    const struct berth_host_options *options = &started->host->options;
+    int code = BERTH_OK;
+    pthread_mutex_lock(&started->lock);
+    bool wanted = !started->answered && !started->one_way;
+    if (wanted &&
+        (started->waiting >= options->mailbox_messages ||
+         (started->waiting && started->waiting_bytes + reply->size > options->mailbox_bytes)))
+        code = berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                               "%s: its caller has not taken %zu replies: send more slowly",
+                               started->name, started->waiting);
+    if (!wanted || code != BERTH_OK) {
+        pthread_mutex_unlock(&started->lock);
+        berth_reply_free(started, reply);
+        return false;
+    }
+    started->waiting++;
+    started->waiting_bytes += reply->size;
+    *started->last = reply;
+    started->last = &reply->next;
+    tell_and_unlock(started);
+    return true;
+}
+
+bool berth_started_answer(struct berth_started *started, const struct berth_type *type,
+                          const void *value, bool more, struct berth_error *error)
+{
+    struct berth_reply *reply;
+    struct berth_error own = { 0 };
+    if (is_late(started))
+        expire(started);
+    pthread_mutex_lock(&started->lock);
+    bool over = started->answered;
+    pthread_mutex_unlock(&started->lock);
+    int code = over ? BERTH_OK : reply_new(started, type, value, more, &reply, &own);
+    if (over)
+        return false;
+    if (code != BERTH_OK) {
+        if (error)
+            *error = own;
+        return more ? false : berth_started_fail(started, code, own.text);
+    }
+    if (!more)
+        return put_answer(started, BERTH_OK, NULL, reply);
+    return reply && put_more(started, reply, error);
+}
+
+bool berth_thread_cancelled(const struct berth_thread *thread)
+{
+    return thread->serving &&
+           __atomic_load_n(&thread->serving->started->cancelled, __ATOMIC_RELAXED);
+}
+
+bool berth_started_over(struct berth_started *started)
+{
+    if (is_late(started))
+        return true;
+    pthread_mutex_lock(&started->lock);
+    bool over = started->answered;
+    pthread_mutex_unlock(&started->lock);
+    return over || __atomic_load_n(&started->cancelled, __ATOMIC_RELAXED);
+}
+
+static struct berth_reply *take_first(struct berth_started *started);
+
+void berth_started_forward(struct berth_started *started,
+                           void (*give)(struct berth_started *started,
+                                        const struct berth_reply *reply, bool more))
+{
+    berth_started_ref(started);
+    pthread_mutex_lock(&started->lock);
+    bool mine = !started->told; /* else who does it looks once more */
+    started->told = true;
+    while (mine) {
+        struct berth_reply *reply = take_first(started);
+        bool last = !reply && started->answered && !started->given;
+        if (!reply && !last)
+            break;
+        started->given = last;
+        pthread_mutex_unlock(&started->lock);
+        give(started, last ? started->answer : reply, !last);
+        if (!last)
+            berth_reply_free(started, reply);
+        pthread_mutex_lock(&started->lock);
+    }
+    if (mine)
+        started->told = false;
+    pthread_mutex_unlock(&started->lock);
+    berth_started_unref(started);
+}
+
+static void cancel(struct berth_started *started);
+
+void berth_started_came(struct berth_started *started, const struct berth_type *type, bool more,
+                        int code, const void *result, const struct berth_error *error)
+{
+    struct berth_error full = { 0 };
+    if (more && !berth_started_answer(started, type, result, true, &full) &&
+        full.code != BERTH_OK) { /* who sends it does not know: it must not be lost */
+        berth_started_fail(started, full.code, full.text);
+        cancel(started);
+    } else if (more) {
+        return;
+    } else if (!(code == BERTH_OK ? berth_started_answer(started, type, result, false, NULL)
+                                  : berth_started_fail(started, code, error->text))) {
+        berth_flow_late(started->flow);
+    }
+}
+
+/* calls_lock held: whoever has it ends it in the same lock. */
+static void tell_remote(const struct berth_started *started)
+{
+    const struct berth_upstream *upstream = started->host->upstream;
+    struct berth_carrier *carrier = started->callee ? started->callee->carrier : NULL;
+    if (!started->remote || !__atomic_load_n(&started->cancelled, __ATOMIC_RELAXED))
+        return;
+    if (carrier)
+        carrier->ops->cancel(carrier, started->remote);
+    else if (upstream)
+        upstream->cancel(upstream->user, started->remote);
+}
+
+void berth_started_set_remote(struct berth_started *started, uint64_t remote)
+{
+    pthread_mutex_lock(&started->host->calls_lock);
+    started->remote = started->given_up ? 0 : remote;
+    started->given_up = !remote; /* it may have been answered before its number was known */
+    tell_remote(started);
+    pthread_mutex_unlock(&started->host->calls_lock);
+}
+
+/* ---- life ---- */
+
+void berth_started_ref(struct berth_started *started)
+{
+    __atomic_add_fetch(&started->refs, 1, __ATOMIC_RELAXED);
+}
+
+static void started_free(struct berth_started *started)
+{
+    struct berth_started *cause = started->cause;
+    pthread_mutex_lock(&started->host->calls_lock);
+    berth_list_remove(&started->sibling);
+    pthread_mutex_unlock(&started->host->calls_lock);
+    while (started->first) {
+        struct berth_reply *next = started->first->next;
+        berth_reply_free(started, started->first);
+        started->first = next;
+    }
+    berth_reply_free(started, started->answer);
+    if (!started->plain)
+        berth_free(started->arguments);
+    berth_free(started->text);
+    pthread_mutex_destroy(&started->lock);
+    berth_free(started);
+    if (cause)
+        berth_started_unref(cause);
+}
+
+void berth_started_unref(struct berth_started *started)
+{
+    if (__atomic_sub_fetch(&started->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        started_free(started);
+}
+
+/* What room is needed for, and where it lies in it. */
+struct layout {
+    size_t arguments, identity, spare, size;
+};
+
+static void lay_out(const struct berth_start *start, bool plain, struct layout *layout)
+{
+    const struct berth_signature *signature = start->signature;
+    *layout = (struct layout){ 0 };
+    if (!signature)
+        return;
+    for (size_t i = 0; plain && i < signature->count; i++)
+        layout->size += ALIGNED(signature->parameters[i].type->size);
+    if (!start->one_way && signature->result->plain && signature->result->size) {
+        layout->spare = layout->size;
+        layout->size += ALIGNED(sizeof(struct berth_reply) + signature->result->size);
+    }
+    layout->identity = layout->size;
+    layout->size += strlen(signature->identity) + 1;
+}
+
+static bool all_plain(const struct berth_signature *signature)
+{
+    for (size_t i = 0; i < signature->count; i++)
+        if (!signature->parameters[i].type->plain)
+            return false;
+    return true;
+}
+
+static void fill(struct berth_started *started, const struct berth_start *start,
+                 const struct layout *layout)
+{
+    const struct berth_signature *signature = start->signature;
+    char *at = started->room;
+    started->arguments = started->plain ? at : NULL;
+    for (size_t i = 0; started->plain && i < signature->count; i++) {
+        memcpy(at, start->arguments[i], signature->parameters[i].type->size);
+        at += ALIGNED(signature->parameters[i].type->size);
+    }
+    if (!start->one_way && signature->result->plain && signature->result->size)
+        started->spare = (struct berth_reply *)(void *)(started->room + layout->spare);
+    started->identity = strcpy(started->room + layout->identity, signature->identity);
+}
+
+static int pack(struct berth_started *started, const struct berth_start *start,
+                struct berth_error *error)
+{
+    struct berth_buffer buffer;
+    int code = BERTH_OK;
+    berth_buffer_init(&buffer, started->host->options.max_message);
+    if (!start->signature) {
+        berth_buffer_text(&buffer, start->json ? start->json : "");
+        code = berth_buffer_check(&buffer, error);
+    } else {
+        code = berth_arguments_check(start->signature, start->arguments, error);
+        if (code == BERTH_OK)
+            code = berth_arguments_pack(start->signature, start->arguments, &buffer, NULL, error);
+    }
+    if (code == BERTH_OK && buffer.size && /* nothing is packed of no arguments */
+        !(started->arguments = berth_buffer_take(&buffer, &started->size)))
+        code = berth_error_nomem(error);
+    berth_buffer_deinit(&buffer);
+    return code;
+}
+
+/* Belongs to the call that the thread runs, if it runs one. */
+static void set_cause(struct berth_started *started, const struct berth_thread *thread)
+{
+    struct berth_started *cause = thread->serving ? thread->serving->started : NULL;
+    if (!cause)
+        return;
+    berth_started_ref(cause);
+    started->cause = cause;
+    pthread_mutex_lock(&started->host->calls_lock);
+    berth_list_append(&cause->children, &started->sibling);
+    pthread_mutex_unlock(&started->host->calls_lock);
+    if (__atomic_load_n(&cause->cancelled, __ATOMIC_RELAXED)) /* has it gone past the new one? */
+        berth_started_cancel(started);
+}
+
+static struct berth_started *started_alloc(struct berth_host *host, size_t room)
+{
+    struct berth_started *started = berth_malloc(sizeof *started + room);
+    if (!started)
+        return NULL;
+    *started = (struct berth_started){ .refs = 1, .host = host, .deadline = BERTH_FOREVER };
+    berth_list_init(&started->mail.link);
+    berth_list_init(&started->then.link);
+    berth_list_init(&started->children);
+    berth_list_init(&started->sibling);
+    started->last = &started->first;
+    pthread_mutex_init(&started->lock, NULL);
+    return started;
+}
+
+struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    struct berth_host *host = berth_host_of(ctx);
+    const char *module = item->generation->module->name, *function = berth_item_name(item);
+    struct berth_started *started = started_alloc(host, strlen(module) + strlen(function) + 2);
+    if (!started)
+        return NULL;
+    stpcpy(stpcpy(stpcpy(started->room, module), "."), function);
+    started->name = started->room;
+    started->deadline = berth_deadline(ctx, host);
+    started->echo = thread->echo;
+    set_cause(started, thread);
+    return started;
+}
+
+/*
+ * Whether the cell leads, or will lead, anywhere: a module that is being replaced or restarted gets
+ * it afterwards.
+ */
+static int cell_check(const struct berth_cell *cell, struct berth_error *error)
+{
+    struct berth_module *module = cell->module;
+    int code = BERTH_OK;
+    if (__atomic_load_n(&cell->item, __ATOMIC_ACQUIRE))
+        return BERTH_OK;
+    pthread_mutex_lock(&module->host->lock);
+    if (module->state == BERTH_MODULE_ABSENT)
+        code = berth_error_set(error, BERTH_UNAVAILABLE, "%s: module %s is not loaded", cell->name,
+                               module->name);
+    else if (module->state == BERTH_MODULE_FAILED)
+        code = berth_error_set(error, BERTH_UNAVAILABLE, "%s: %s", cell->name, module->why);
+    else if (!berth_cell_signature(cell))
+        code = berth_error_set(error, BERTH_NOT_FOUND, "%s: module %s has no such function",
+                               cell->name, module->name);
+    pthread_mutex_unlock(&module->host->lock);
+    return code;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* What has come from upstream, packed. The last of it ends the call's being there. */
+static void upstream_came(void *user, bool more, int code, struct berth_reader *packed,
+                          const struct berth_error *error)
+{
+    struct berth_started *started = user;
+    const struct berth_type *type = started->signature->result;
+    struct berth_arena arena;
+    struct berth_error own;
+    void *value = NULL;
+    berth_arena_init(&arena);
+    if (code == BERTH_OK && type->size && !(value = berth_arena_alloc(&arena, type->size)))
+        code = berth_error_nomem(&own);
+    else if (code == BERTH_OK && type->size)
+        code = berth_value_unpack(type, packed, &arena, value, NULL, &own);
+    else if (code != BERTH_OK)
+        own = *error;
+    berth_started_came(started, type, more, code, value, &own);
+    berth_arena_deinit(&arena);
+    if (more)
+        return;
+    berth_started_set_remote(started, 0);
+    berth_started_unref(started);
+}
+
+static int upstream_begin(struct berth_started *started, const struct berth_start *start,
+                          struct berth_error *error)
+{
+    const struct berth_upstream *upstream = started->host->upstream;
+    const struct berth_upstream_answer answer = { upstream_came, started };
+    uint64_t id = 0;
+    int code = berth_arguments_check(start->signature, start->arguments, error);
+    if (code != BERTH_OK)
+        return berth_error_prefix(error, "%s: ", started->name);
+    if (start->one_way)
+        return upstream->send(upstream->user, start->import, started->deadline, start->signature,
+                              start->arguments, error);
+    berth_started_ref(started); /* until its answer */
+    code = upstream->start(upstream->user, start->import, started->deadline, start->signature,
+                           start->arguments, &answer, &id, error);
+    if (code == BERTH_OK)
+        berth_started_set_remote(started, id);
+    else
+        berth_started_unref(started);
+    return code;
+}
+
+static void set_timer_and_unlock(struct berth_started *started);
+
+/* Its arguments, and into the mailbox. */
+static int started_begin(struct berth_started *started, const struct berth_start *start,
+                         struct berth_error *error)
+{
+    if (!start->cell)
+        return upstream_begin(started, start, error);
+    int code = start->denied ? berth_permit_explain_edge(start->denied, error)
+                             : cell_check(start->cell, error);
+    if (code == BERTH_OK && !started->plain)
+        code = pack(started, start, error);
+    if (code != BERTH_OK)
+        return code;
+    static const struct berth_delivery how = { .full = BERTH_FULL_REJECT };
+    started->mail.ops = &berth_kept_ops;
+    started->mail.size = sizeof *started + started->size;
+    started->mail.sender = start->owner ? start->owner->module : NULL;
+    berth_started_ref(started); /* the mail's */
+    code = berth_mailbox_post(start->cell->module, &started->mail, &how);
+    if (code == BERTH_OK)
+        return BERTH_OK;
+    berth_started_unref(started);
+    if (code == BERTH_UNAVAILABLE)
+        return berth_error_set(error, code, "%s: module %s is not loaded", started->name,
+                               start->cell->module->name);
+    return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                           "%s: the mailbox of %s is full: call more slowly, or raise the limit",
+                           started->name, start->cell->module->name);
+}
+
+struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start *start)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    struct berth_host *host = berth_host_of(ctx);
+    bool plain = start->cell && start->signature && all_plain(start->signature);
+    struct berth_error error;
+    struct layout layout;
+    lay_out(start, plain, &layout);
+    struct berth_started *started = started_alloc(host, layout.size);
+    if (!started)
+        return NULL;
+    started->cell = start->cell;
+    started->name = start->cell ? start->cell->name : start->name;
+    started->flow = start->flow;
+    started->owner = start->owner;
+    started->signature = start->signature;
+    started->json = !start->signature;
+    started->packed = start->packed;
+    started->plain = plain;
+    started->one_way = start->one_way;
+    started->notify = start->notify;
+    started->user = start->user;
+    started->echo = thread->echo;
+    started->deadline = earlier(berth_deadline(ctx, host), start->deadline);
+    if (start->signature)
+        fill(started, start, &layout);
+    set_cause(started, thread);
+    if (start->begin)
+        start->begin(start->user, started);
+    int code = started_begin(started, start, &error);
+    if (code != BERTH_OK) {
+        berth_flow_refused(started->flow, code);
+        berth_started_fail(started, code, error.text);
+    }
+    if (start->notify) {
+        pthread_mutex_lock(&started->lock);
+        set_timer_and_unlock(started);
+    }
+    return started;
+}
+
+void berth_started_send(berth_ctx *ctx, struct berth_started *started)
+{
+    pthread_mutex_lock(&started->lock);
+    bool failed = started->answered && started->item == NULL && started->code != BERTH_OK;
+    pthread_mutex_unlock(&started->lock);
+    if (failed)
+        berth_fault_pass_on(ctx, started->code, started->text ? started->text : "out of memory");
+    berth_started_unref(started);
+}
+
+uint64_t berth_started_give(struct berth_started *started)
+{
+    struct berth_host *host = started->host;
+    pthread_mutex_lock(&host->calls_lock);
+    uint64_t id = started->pending = berth_idmap_add(&host->pendings, started);
+    pthread_mutex_unlock(&host->calls_lock);
+    if (!id) {
+        berth_started_cancel(started);
+        berth_started_unref(started);
+    }
+    return id;
+}
+
+struct berth_started *berth_started_find(struct berth_host *host, uint64_t id)
+{
+    pthread_mutex_lock(&host->calls_lock);
+    struct berth_started *started = berth_idmap_get(&host->pendings, id);
+    if (started)
+        berth_started_ref(started);
+    pthread_mutex_unlock(&host->calls_lock);
+    return started;
+}
+
+/* The id ends, and with it the caller's reference. */
+static void forget(struct berth_started *started)
+{
+    struct berth_host *host = started->host;
+    pthread_mutex_lock(&host->calls_lock);
+    bool mine = started->pending != 0;
+    if (mine)
+        berth_idmap_remove(&host->pendings, started->pending);
+    started->pending = 0;
+    pthread_mutex_unlock(&host->calls_lock);
+    if (mine)
+        berth_started_unref(started);
+}
+
+void berth_started_drop(struct berth_started *started)
+{
+    berth_started_cancel(started);
+    pthread_mutex_lock(&started->lock);
+    started->notify = NULL;
+    pthread_mutex_unlock(&started->lock);
+    forget(started);
+}
+
+void berth_started_end(const struct berth_generation *owner)
+{
+    struct berth_host *host = owner->host;
+    uint32_t position = 0;
+    struct berth_started *started;
+    do {
+        pthread_mutex_lock(&host->calls_lock);
+        while ((started = berth_idmap_next(&host->pendings, &position, NULL)) &&
+               started->owner != owner)
+            ;
+        if (started)
+            berth_started_ref(started);
+        pthread_mutex_unlock(&host->calls_lock);
+        if (started) {
+            berth_started_drop(started);
+            berth_started_unref(started);
+        }
+    } while (started);
+}
+
+/* ---- cancelling ---- */
+
+/* One that was started under it, and does not know yet; with a reference. */
+static struct berth_started *next_child(struct berth_started *started)
+{
+    struct berth_started *found = NULL;
+    pthread_mutex_lock(&started->host->calls_lock);
+    berth_list_each(&started->children, link) {
+        struct berth_started *child = berth_container(link, struct berth_started, sibling);
+        size_t refs = __atomic_load_n(&child->refs, __ATOMIC_RELAXED);
+        if (found || __atomic_load_n(&child->cancelled, __ATOMIC_RELAXED))
+            continue;
+        while (refs && !__atomic_compare_exchange_n(&child->refs, &refs, refs + 1, false,
+                                                    __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+            ;
+        if (refs) /* else it is being freed */
+            found = child;
+    }
+    pthread_mutex_unlock(&started->host->calls_lock);
+    return found;
+}
+
+static void cancel(struct berth_started *started)
+{
+    char text[2 * BERTH_IDENTIFIER_MAX + 32];
+    struct berth_started *child;
+    if (__atomic_exchange_n(&started->cancelled, true, __ATOMIC_ACQ_REL))
+        return;
+    snprintf(text, sizeof text, "%s: cancelled", started->name);
+    berth_started_fail(started, BERTH_CANCELLED, text);
+    pthread_mutex_lock(&started->host->calls_lock);
+    tell_remote(started);
+    pthread_mutex_unlock(&started->host->calls_lock);
+    while ((child = next_child(started))) {
+        cancel(child);
+        berth_started_unref(child);
+    }
+}
+
+void berth_started_cancel(struct berth_started *started)
+{
+    struct berth_host *host = started->host;
+    cancel(started);
+    berth_started_wake(host);
+    pthread_mutex_lock(&host->lock); /* who waits for a module that is being replaced */
+    pthread_cond_broadcast(&host->changed);
+    pthread_mutex_unlock(&host->lock);
+}
+
+/* ---- the deadline, when nobody waits ---- */
+
+static void timer_due(struct berth_timer *timer)
+{
+    struct berth_started *started = timer->owner;
+    pthread_mutex_lock(&started->lock);
+    bool timed = started->timed;
+    started->timed = false;
+    pthread_mutex_unlock(&started->lock);
+    if (!timed) /* who has answered it waits for this callback */
+        return;
+    expire(started);
+    berth_started_unref(started);
+}
+
+/* Under nobody's wait: the loop sees to the deadline. The call's lock is held, and given up. */
+static void set_timer_and_unlock(struct berth_started *started)
+{
+    int64_t deadline = __atomic_load_n(&started->deadline, __ATOMIC_RELAXED);
+    bool wanted = !started->answered && started->notify && deadline != BERTH_FOREVER;
+    bool first = wanted && !started->timed;
+    if (first) {
+        started->timed = true;
+        berth_started_ref(started);
+        started->timer.fire = timer_due;
+        started->timer.owner = started;
+    }
+    if (wanted &&
+        berth_timer_add(started->host->loop, &started->timer, deadline, NULL) != BERTH_OK &&
+        first) {
+        started->timed = false; /* it is found out when somebody asks */
+        pthread_mutex_unlock(&started->lock);
+        berth_started_unref(started);
+        return;
+    }
+    pthread_mutex_unlock(&started->lock);
+}
+
+void berth_started_limit(struct berth_started *started, int64_t deadline)
+{
+    pthread_mutex_lock(&started->lock);
+    if (deadline < started->deadline)
+        __atomic_store_n(&started->deadline, deadline, __ATOMIC_RELAXED);
+    wake(started); /* it would wait too long */
+    set_timer_and_unlock(started);
+}
+
+/* ---- the caller's function ---- */
+
+static bool then_begin(struct berth_started *started)
+{
+    pthread_mutex_lock(&started->lock);
+    started->told = false;
+    bool wanted = started->notify != NULL;
+    pthread_mutex_unlock(&started->lock);
+    return wanted;
+}
+
+static void then_end(struct berth_mail *mail, enum berth_mail_end how)
+{
+    struct berth_started *started = berth_container(mail, struct berth_started, then);
+    if (how != BERTH_MAIL_HANDLED)
+        then_begin(started);
+    berth_started_unref(started);
+}
+
+static enum berth_mail_next then_run(berth_ctx *ctx, struct berth_generation *generation,
+                                     struct berth_mail *mail)
+{
+    struct berth_started *started = berth_container(mail, struct berth_started, then);
+    if (then_begin(started)) {
+        berth_frame_push(ctx, (uintptr_t)started->fn);
+        struct berth_acting outer = berth_permit_act(ctx + 1, generation);
+        started->fn(ctx + 1, (berth_pending){ started->pending }, started->user);
+        berth_frame_pop(ctx);
+        berth_thread_of(ctx)->acting = outer;
+    }
+    if (berth_failed(ctx))
+        berth_log_fault(ctx, generation, "the function of a call that was started");
+    return BERTH_MAIL_DONE;
+}
+
+static const struct berth_mail_ops then_ops = { .run = then_run, .end = then_end };
+
+static void then_job(void *argument)
+{
+    struct berth_started *started = argument;
+    berth_ctx *ctx = berth_thread_enter(&started->host->threads);
+    if (then_begin(started) && ctx)
+        started->fn(ctx, (berth_pending){ started->pending }, started->user);
+    if (ctx)
+        berth_thread_leave(ctx);
+    berth_started_unref(started);
+}
+
+static void then_notify(struct berth_started *started)
+{
+    static const struct berth_delivery how = { .full = BERTH_FULL_REJECT };
+    pthread_mutex_lock(&started->lock);
+    bool told = started->told || !started->notify;
+    started->told = true;
+    pthread_mutex_unlock(&started->lock);
+    if (told)
+        return;
+    berth_started_ref(started);
+    int code = started->owner ? berth_mailbox_post(started->owner->module, &started->then, &how)
+                              : berth_schedule_job(started->host, then_job, started);
+    if (code != BERTH_OK) /* without memory: who asks finds out */
+        then_end(&started->then, BERTH_MAIL_LEFT);
+}
+
+void berth_started_then(struct berth_started *started, berth_reply_fn fn, void *user)
+{
+    pthread_mutex_lock(&started->lock);
+    started->fn = fn;
+    started->user = user;
+    started->notify = then_notify;
+    started->then.ops = &then_ops;
+    started->then.generation = started->owner;
+    bool now = started->answered || started->first;
+    set_timer_and_unlock(started);
+    if (now)
+        then_notify(started);
+}
+
+/* ---- waiting ---- */
+
+/* Whether it is answered, or has something; else the waiter is told. Ends it at its deadline. */
+static bool look(struct berth_host *host, uint64_t id, bool some, struct waiting *waiting,
+                 int64_t *until)
+{
+    struct berth_started *started = berth_started_find(host, id);
+    if (!started)
+        return true;
+    if (is_late(started))
+        expire(started);
+    pthread_mutex_lock(&started->lock);
+    bool done = started->answered || (some && started->first);
+    started->waiter = done ? NULL : waiting->park;
+    *until = earlier(*until, done ? BERTH_FOREVER : started->deadline);
+    pthread_mutex_unlock(&started->lock);
+    berth_started_unref(started);
+    return done;
+}
+
+/* Nobody is to wake this thread any more. */
+static void look_away(struct berth_host *host, const berth_pending *pendings, size_t count,
+                      const struct waiting *waiting)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct berth_started *started = berth_started_find(host, pendings[i].id);
+        if (!started)
+            continue;
+        pthread_mutex_lock(&started->lock);
+        if (started->waiter == waiting->park)
+            started->waiter = NULL;
+        pthread_mutex_unlock(&started->lock);
+        berth_started_unref(started);
+    }
+}
+
+/* In a host without threads whoever waits does the work. */
+static void do_work(berth_ctx *ctx, struct berth_host *host, int64_t until)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    const struct berth_serving *serving = thread->serving;
+    int64_t deadline = thread->deadline, left = until - berth_now();
+    const bool *stopping = thread->stopping;
+    const char *topic = thread->topic;
+    bool echo = thread->echo;
+    thread->serving = NULL;
+    thread->deadline = BERTH_FOREVER;
+    thread->stopping = NULL;
+    berth_schedule_run(host, left > 0 ? left : 0);
+    thread->serving = serving;
+    thread->deadline = deadline;
+    thread->stopping = stopping;
+    thread->topic = topic;
+    thread->echo = echo;
+}
+
+/* Why a wait of this thread is over; NULL: it is not. */
+static const char *wait_over(const berth_ctx *ctx)
+{
+    const struct berth_thread *thread = berth_thread_of(ctx);
+    if (berth_thread_cancelled(thread))
+        return "the call that waits for it was cancelled";
+    if (thread->stopping && __atomic_load_n(thread->stopping, __ATOMIC_RELAXED))
+        return "the module that waits for it stops";
+    return NULL;
+}
+
+static void sleep_until(berth_ctx *ctx, struct berth_host *host, struct waiting *waiting,
+                        int64_t until)
+{
+    if (!host->pool_size) {
+        do_work(ctx, host, until);
+        return;
+    }
+    berth_schedule_blocks(host);
+    berth_park_wait(waiting->park, until);
+    berth_schedule_goes_on(host);
+}
+
+/* As berth_started_wait, without saying who waits. */
+static int wait_for(berth_ctx *ctx, struct waiting *waiting, const berth_pending *pendings,
+                    size_t count, int64_t until, bool all, bool some)
+{
+    struct berth_host *host = berth_host_of(ctx);
+    int64_t last = earlier(until, berth_thread_of(ctx)->deadline);
+    for (;;) {
+        const char *over = wait_over(ctx);
+        int64_t next = last;
+        size_t done = 0;
+        for (size_t i = 0; i < count; i++) {
+            bool found = look(host, pendings[i].id, some, waiting, &next);
+            if (found && !all)
+                return (int)i;
+            done += found;
+        }
+        if (all && done == count)
+            return 1;
+        if (over) {
+            berth_fault_raise_format(ctx, BERTH_CANCELLED, "%s", over);
+            return all ? 0 : -1;
+        }
+        if (berth_now() >= last)
+            return all ? 0 : -1;
+        sleep_until(ctx, host, waiting, next);
+    }
+}
+
+int berth_started_wait(berth_ctx *ctx, const berth_pending *pendings, size_t count, int64_t until,
+                       bool all, bool some)
+{
+    struct berth_host *host = berth_host_of(ctx);
+    const struct berth_thread *thread = berth_thread_of(ctx);
+    struct waiting waiting = { .park = &own_park };
+    bool listed = thread->serving || thread->stopping;
+    berth_list_init(&waiting.link);
+    if (listed) {
+        pthread_mutex_lock(&host->calls_lock);
+        berth_list_append(&host->call_waits, &waiting.link);
+        pthread_mutex_unlock(&host->calls_lock);
+    }
+    int answer = wait_for(ctx, &waiting, pendings, count, until, all, some);
+    look_away(host, pendings, count, &waiting);
+    if (listed) {
+        pthread_mutex_lock(&host->calls_lock);
+        berth_list_remove(&waiting.link);
+        pthread_mutex_unlock(&host->calls_lock);
+    }
+    return answer;
+}
+
+/* ---- taking ---- */
+
+/* The oldest reply; NULL: there is none. The call's lock is held. */
+static struct berth_reply *take_first(struct berth_started *started)
+{
+    struct berth_reply *reply = started->first;
+    if (!reply)
+        return NULL;
+    started->first = reply->next;
+    if (!started->first)
+        started->last = &started->first;
+    started->waiting--;
+    started->waiting_bytes -= reply->size;
+    return reply;
+}
+
+static int take_failed(berth_ctx *ctx, const struct berth_started *started)
+{
+    int code = started->code;
+    berth_fault_pass_on(ctx, code, started->text ? started->text : "out of memory");
+    return code;
+}
+
+int berth_started_take(berth_ctx *ctx, struct berth_started *started, bool more,
+                       struct berth_reply **ret_reply)
+{
+    berth_pending pending = { started->pending };
+    *ret_reply = NULL;
+    pthread_mutex_lock(&started->lock);
+    bool ready = started->answered;
+    pthread_mutex_unlock(&started->lock);
+    if (!ready && berth_started_wait(ctx, &pending, 1, BERTH_FOREVER, false, more) < 0) {
+        if (!berth_failed(ctx))
+            berth_fault_raise_format(ctx, BERTH_DEADLINE_EXCEEDED,
+                                     "%s: not answered before the deadline", started->name);
+        berth_started_drop(started);
+        return berth_fault_get(ctx, NULL);
+    }
+    pthread_mutex_lock(&started->lock);
+    struct berth_reply *reply = more ? take_first(started) : NULL;
+    bool answered = started->answered;
+    int code = answered ? started->code : BERTH_OK;
+    if (!more && code == BERTH_OK) {
+        reply = started->answer;
+        started->answer = NULL;
+    }
+    pthread_mutex_unlock(&started->lock);
+    *ret_reply = reply;
+    if (reply && more)
+        return BERTH_OK;
+    if (code != BERTH_OK)
+        take_failed(ctx, started);
+    if (!more || code != BERTH_OK)
+        forget(started);
+    return code;
+}

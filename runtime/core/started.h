@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A call that is started: request and answer as one kept value. Its caller has it as a pending
+ * call, waits for it, asks, or is called back; its callee runs it as a mail (kept.h), and may keep
+ * it and answer later. It is answered exactly once, by whoever comes first: the callee, who cancels
+ * it, its deadline, or the end of its callee's generation. A reply that comes later is dropped, and
+ * counted.
+ *
+ * Whatever is called or started while it runs belongs to it, and is cancelled with it. So a call of
+ * a function that answers later is one, too, when its caller waits for it on the callee's thread.
+ *
+ * Its lock is taken after all of the host's; calls_lock, of the ids and of who was started under
+ * whom, before it.
+ */
+#ifndef RUNTIME_CORE_STARTED_H
+#define RUNTIME_CORE_STARTED_H
+
+#include "runtime/core/core.h"
+
+struct berth_park;
+
+/* A thread runs a call: on its stack, in thread->serving. */
+struct berth_serving {
+    const struct berth_serving *outer;
+    struct berth_started *started;
+    const berth_ctx *at; /* the callee's: it may keep the call; NULL: nobody may */
+};
+
+/* One of several replies, or the answer. */
+struct berth_reply {
+    struct berth_reply *next;
+    size_t size;
+    char *data;      /* the value as it lies in memory, packed, or JSON */
+    uint64_t room[]; /* of a plain value, which data points to */
+};
+
+struct berth_started {
+    struct berth_mail mail; /* in the callee's mailbox */
+    struct berth_mail then; /* in the caller's, for its function */
+    size_t refs;            /* atomic: its caller's, its mails', and that of its being kept */
+    struct berth_host *host;
+    const char *name; /* module.function, which lasts as long as the host */
+    struct berth_cell *cell;
+    struct berth_flow *flow;
+    struct berth_generation *owner;      /* whose it is; NULL: the application's, or the host's */
+    struct berth_started *cause;         /* it was started while this one ran; or NULL */
+    struct berth_list children, sibling; /* under calls_lock, and so are the next two */
+    uint64_t pending, kept;              /* ids; 0: none */
+    int64_t deadline;                    /* atomic */
+    bool cancelled;                      /* atomic */
+    bool json,
+        packed; /* what replies are kept as; neither: as they lie in memory, if they can be */
+    bool plain, one_way, echo; /* plain: the arguments lie in room, else they are packed */
+    const struct berth_signature *signature; /* the caller's, which may be gone: only to compare */
+    char *identity;                          /* of that; NULL: of JSON */
+    char *arguments;
+    size_t size;
+
+    /* the callee's */
+    const struct berth_item *item; /* while it runs, and as long as it is kept */
+    bool kept_once;
+    bool given_up;   /* by who had it elsewhere; under calls_lock, and so is the next one */
+    uint64_t remote; /* its number in the worker, or upstream, that has it; under calls_lock */
+    struct berth_generation *callee; /* whose worker it is */
+
+    pthread_mutex_t lock; /* of what follows */
+    bool answered, timed, given;
+    bool told; /* its function is going to be called, or what is new is being forwarded */
+    int code;
+    char *text;                 /* of a failure; NULL: there was no memory */
+    struct berth_reply *answer; /* NULL: void, or a failure */
+    struct berth_reply *first, **last;
+    size_t waiting, waiting_bytes;                 /* replies that have not been taken */
+    struct berth_park *waiter;                     /* who is to be woken; or NULL */
+    void (*notify)(struct berth_started *started); /* something new is there; no lock; is short */
+    berth_reply_fn fn;
+    void *user;
+    struct berth_timer timer; /* of the deadline, when nobody waits */
+
+    struct berth_reply *spare; /* in room, for a plain answer; or NULL */
+    char room[] __attribute__((aligned(16)));
+};
+
+/* ---- making and ending ---- */
+
+struct berth_start {
+    struct berth_cell *cell;
+    struct berth_flow *flow;
+    struct berth_generation *owner;
+    const struct berth_signature *signature; /* of the arguments; NULL: they are JSON */
+    const void *const *arguments;
+    const char *json;
+    int64_t deadline;                /* besides those of ctx, or BERTH_FOREVER */
+    const struct berth_edge *denied; /* that the policy does not allow, or NULL */
+    bool one_way;
+    bool packed;
+    size_t import; /* instead of a cell: of the host that this one serves */
+    const char *name;
+    /* Instead of a pending call for somebody: called when there is something new. */
+    void (*notify)(struct berth_started *started);
+    void *user;
+    void (*begin)(void *user, struct berth_started *started); /* before anything of that; or NULL */
+};
+
+/*
+ * Puts the call into the callee's mailbox. What fails is the call, which is answered then. NULL:
+ * there was no memory, not even for that. One reference is the caller's.
+ */
+struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start *start);
+/* One that runs on this thread, and has no mail. NULL: no memory. */
+struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item);
+void berth_started_ref(struct berth_started *started);
+void berth_started_unref(struct berth_started *started);
+/* One that is one way: a failure of its beginning is marked in ctx. Takes the reference. */
+void berth_started_send(berth_ctx *ctx, struct berth_started *started);
+/* An id for it; takes the reference. 0: no memory, and the call is dropped. */
+uint64_t berth_started_give(struct berth_started *started);
+/* The one of that id, with a reference; NULL: it has ended. */
+struct berth_started *berth_started_find(struct berth_host *host, uint64_t id);
+/* Its caller does not want to know any more. */
+void berth_started_drop(struct berth_started *started);
+/* All that a generation has started. */
+void berth_started_end(const struct berth_generation *owner);
+
+/* ---- the caller's ---- */
+
+void berth_started_cancel(struct berth_started *started);
+void berth_started_limit(struct berth_started *started, int64_t deadline);
+void berth_started_then(struct berth_started *started, berth_reply_fn fn, void *user);
+/*
+ * Waits until the first of them, or all, are answered (or, some: have a reply). Returns the index
+ * of one, or with all 1; -1 (with all 0): not before `until` or the deadline of ctx; -1 with ctx
+ * marked: it is over.
+ */
+int berth_started_wait(berth_ctx *ctx, const berth_pending *pendings, size_t count, int64_t until,
+                       bool all, bool some);
+/*
+ * Waits for the answer, or with more for a reply, and takes it: *ret_reply (NULL: nothing, or the
+ * last one has been taken) is for berth_reply_free. A code: ctx is marked. After the answer, or a
+ * failure, the pending call has ended.
+ */
+int berth_started_take(berth_ctx *ctx, struct berth_started *started, bool more,
+                       struct berth_reply **ret_reply);
+/* The value, in the thread's arena; then frees it. */
+int berth_reply_read(berth_ctx *ctx, struct berth_reply *reply, const struct berth_type *type,
+                     void *ret_value, struct berth_error *error);
+void berth_reply_free(struct berth_started *started, struct berth_reply *reply);
+
+/* ---- the callee's ---- */
+
+/* false: it has been answered already, by its deadline, too. text may be NULL for BERTH_OK. */
+bool berth_started_fail(struct berth_started *started, int code, const char *text);
+bool berth_started_answer(struct berth_started *started, const struct berth_type *type,
+                          const void *value, bool more, struct berth_error *error);
+/*
+ * For notify: gives what is new away, in order and one after the other; with more false the answer,
+ * once: its reply may be NULL, and code and text are the call's.
+ */
+void berth_started_forward(struct berth_started *started,
+                           void (*give)(struct berth_started *started,
+                                        const struct berth_reply *reply, bool more));
+/* What has come of it elsewhere. error: of a code. */
+void berth_started_came(struct berth_started *started, const struct berth_type *type, bool more,
+                        int code, const void *result, const struct berth_error *error);
+/* It runs elsewhere, under this number; 0: no more. */
+void berth_started_set_remote(struct berth_started *started, uint64_t remote);
+/* Whether it is not wanted any more. */
+bool berth_started_over(struct berth_started *started);
+/* Whether the call that this thread runs, or one that it was started under, is cancelled. */
+bool berth_thread_cancelled(const struct berth_thread *thread);
+/* Those who wait look again. */
+void berth_started_wake(struct berth_host *host);
+
+#endif

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/* Calls that are started, and calls that are kept: answered once, in time, whatever happens. */
+#include "tests/support/hosting.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const int64_t ms = 1000000;
+
+/* A call that has been started, with arguments as JSON; the test ends if it cannot be. */
+static berth_pending start(berth_ctx *ctx, const char *function, const char *arguments,
+                           int64_t timeout)
+{
+    const struct berth_call_options options = { sizeof options, timeout };
+    berth_pending pending = { 0 };
+    int code = berth_call_start_json(ctx, function, arguments, &options, &pending);
+    CHECK_CODE(code, BERTH_OK, NULL);
+    REQUIRE(code == BERTH_OK);
+    return pending;
+}
+
+static void check_taken(berth_ctx *ctx, berth_pending pending, const char *expected)
+{
+    char *result = NULL;
+    if (berth_call_take_json(ctx, pending, &result) != BERTH_OK)
+        berth_note("%s", berth_error_text(ctx));
+    CHECK_STR(result ? result : "failed", expected);
+    berth_clear(ctx);
+    free(result);
+}
+
+static void check_fails(berth_ctx *ctx, berth_pending pending, int code, const char *part)
+{
+    CHECK_INT(berth_call_take_json(ctx, pending, NULL), code);
+    CHECK_CONTAINS(berth_error_text(ctx), part);
+    berth_clear(ctx);
+    CHECK_INT(berth_call_take_json(ctx, pending, NULL), BERTH_NOT_FOUND); /* it has ended */
+    berth_clear(ctx);
+}
+
+static void wait_until_held(berth_host *host, const char *key)
+{
+    char arguments[64];
+    snprintf(arguments, sizeof arguments, "[\"%s\"]", key);
+    UNTIL(host, strcmp(CALL(host, "later.holds", arguments), "true") == 0);
+}
+
+static berth_host *host_with(const char *placement)
+{
+    berth_host *host = berth_test_host(NULL);
+    LOAD(host, "math", placement);
+    LOAD(host, "counter", placement);
+    LOAD(host, "later", placement);
+    LOAD(host, "ahead", placement);
+    return host;
+}
+
+static void the_application_starts(const char *placement)
+{
+    berth_host *host = host_with(placement);
+    berth_ctx *ctx = berth_host_enter(host);
+    berth_pending none;
+
+    berth_pending call = start(ctx, "math.divide", "[6, 4]", 0);
+    CHECK(berth_call_any(ctx, &call, 1, INT64_MAX) == 0);
+    CHECK(berth_call_done(ctx, call));
+    check_taken(ctx, call, "1.5");
+    check_taken(ctx, start(ctx, "math.nothing", NULL, 0), "null");
+    check_taken(ctx, start(ctx, "math.sum", "{\"numbers\": [1, 2, 3]}", 0), "6");
+    check_fails(ctx, start(ctx, "math.divide", "[1, 0]", 0), BERTH_INVALID_ARGUMENT,
+                "math.divide: b is zero");
+    check_fails(ctx, start(ctx, "math.divide", "[1]", 0), BERTH_INVALID_ARGUMENT, "math.divide: ");
+    CHECK_INT(berth_call_start_json(ctx, "math.divde", "[]", NULL, &none), BERTH_NOT_FOUND);
+    CHECK_CONTAINS(berth_error_text(ctx), "did you mean divide?");
+    berth_clear(ctx);
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+static void modules_start(const char *placement)
+{
+    berth_host *host = host_with(placement);
+
+    CHECK_CALL(host, "ahead.divide", "[6, 4]", "1.5");
+    CHECK_FAILS(host, "ahead.divide", "[6, 0]", BERTH_INVALID_ARGUMENT,
+                "ahead.divide \xe2\x86\x92 math.divide: b is zero");
+    CHECK_CALL(host, "ahead.sum", "[[1, 2.5, 3]]", "6.5");
+    CHECK_CALL(host, "ahead.all", "[64]", "64");
+    CHECK_CALL(host, "ahead.nothing", "[]", "null");
+    CHECK_CALL(host, "ahead.total", "[100]", "5050");
+    CHECK_CALL(host, "ahead.soon", "[\"a\", 1]", "false");
+    CHECK_FAILS(host, "ahead.limited", "[\"b\", 5]", BERTH_DEADLINE_EXCEEDED,
+                "later.hold: not answered before the deadline");
+    CHECK_FAILS(host, "ahead.other", "[]", BERTH_INVALID_ARGUMENT, "by another import");
+    CHECK_CALL(host, "ahead.send", "[5]", "null");
+    UNTIL(host, strcmp(CALL(host, "counter.get", "[]"), "5") == 0);
+    berth_host_free(host);
+}
+
+static void kept_calls_are_answered(const char *placement)
+{
+    berth_host *host = host_with(placement);
+    berth_ctx *ctx = berth_host_enter(host);
+
+    berth_pending call = start(ctx, "later.hold", "[\"a\"]", 0);
+    wait_until_held(host, "a");
+    CHECK(!berth_call_done(ctx, call));
+    CHECK_CALL(host, "later.stopping", "[\"a\"]", "false");
+    CHECK_CALL(host, "later.release", "[\"a\", \"x\"]", "null");
+    check_taken(ctx, call, "\"x\"");
+    call = start(ctx, "later.hold", "[\"b\"]", 0);
+    wait_until_held(host, "b");
+    CHECK_CALL(host, "later.refuse", "[\"b\", \"no\"]", "null");
+    check_fails(ctx, call, BERTH_FAILED_PRECONDITION, "later.hold: no");
+    CHECK_CALL(host, "later.half", "[3]", "1.5"); /* by an ordinary call */
+    check_fails(ctx, start(ctx, "later.forget", "[]", 0), BERTH_INTERNAL,
+                "has neither kept nor failed");
+    CHECK_FAILS(host, "later.forget", "[]", BERTH_INTERNAL, "has neither kept nor failed");
+    CHECK_FAILS(host, "later.keep", "[]", BERTH_FAILED_PRECONDITION, "BERTH_EXPORT_ASYNC");
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+static void streams_are_in_order(const char *placement)
+{
+    berth_host *host = host_with(placement);
+    berth_ctx *ctx = berth_host_enter(host);
+    berth_pending call = start(ctx, "later.count", "[1000]", 0);
+    char *value = NULL;
+    long expected = 0;
+
+    while (berth_call_next_json(ctx, call, &value) == BERTH_OK && value) {
+        CHECK_INT(strtol(value, NULL, 10), ++expected);
+        free(value);
+    }
+    CHECK_INT(expected, 1000);
+    check_taken(ctx, call, "1000");
+    check_fails(ctx, start(ctx, "later.count", "[5000]", 0), BERTH_RESOURCE_EXHAUSTED,
+                "send more slowly"); /* nobody takes them */
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+static void deadlines_hold(const char *placement)
+{
+    berth_host *host = host_with(placement);
+    berth_ctx *ctx = berth_host_enter(host);
+    char *stats = NULL;
+
+    berth_pending call = start(ctx, "later.hold", "[\"a\"]", 20 * ms);
+    check_fails(ctx, call, BERTH_DEADLINE_EXCEEDED, "later.hold: not answered before the deadline");
+    wait_until_held(host, "a");
+    CHECK_CALL(host, "later.stopping", "[\"a\"]", "true");
+    CHECK_CALL(host, "later.release", "[\"a\", \"x\"]", "null"); /* too late: counted */
+    CHECK_INT(berth_host_stats(host, &stats, NULL), BERTH_OK);
+    CHECK_CONTAINS(stats, "\"to\":\"later.hold\",\"calls\":1,\"estimated\":0,\"late\":1");
+    berth_free(stats);
+    struct berth_error error; /* by a call that waits on its own thread */
+    CHECK_CODE(berth_test_try(host, "later.hold", "[\"b\"]", 20 * ms, NULL, &error),
+               BERTH_DEADLINE_EXCEEDED, &error);
+    CHECK_CONTAINS(error.text, strcmp(placement, "inline") ? "did not answer in time"
+                                                           : "not answered before the deadline");
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+static void cancelling_travels(const char *placement)
+{
+    berth_host *host = host_with(placement);
+    berth_ctx *ctx = berth_host_enter(host);
+
+    berth_pending call = start(ctx, "later.linger", "[]", 0);
+    berth_call_cancel(ctx, call);
+    check_fails(ctx, call, BERTH_CANCELLED, "later.linger: cancelled");
+    call = start(ctx, "ahead.ask", "[\"a\"]", 0); /* one that waits for another one */
+    wait_until_held(host, "a");
+    berth_call_cancel(ctx, call);
+    check_fails(ctx, call, BERTH_CANCELLED, "ahead.ask: cancelled");
+    UNTIL(host, strcmp(CALL(host, "later.stopping", "[\"a\"]"), "true") == 0);
+    if (strcmp(placement, "inline") != 0) { /* an ordinary call to a worker ends by itself */
+        berth_leave(ctx);
+        berth_host_free(host);
+        return;
+    }
+    call = start(ctx, "ahead.ask_at_once", "[\"b\"]", 0);
+    wait_until_held(host, "b");
+    berth_call_drop(ctx, call);
+    UNTIL(host, strcmp(CALL(host, "later.stopping", "[\"b\"]"), "true") == 0);
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+static void functions_are_called(const char *placement)
+{
+    berth_host *host = host_with(placement);
+
+    CHECK_CALL(host, "ahead.call_me", "[\"a\"]", "null");
+    wait_until_held(host, "a");
+    CHECK_CALL(host, "ahead.tellings", "[]", "0");
+    CHECK_CALL(host, "later.release", "[\"a\", \"x\"]", "null");
+    UNTIL(host, strcmp(CALL(host, "ahead.tellings", "[]"), "1") == 0);
+    CHECK_CALL(host, "ahead.told", "[]", "\"x\"");
+    berth_host_free(host);
+}
+
+static void any_of_several(const char *placement)
+{
+    berth_host *host = host_with(placement);
+    berth_ctx *ctx = berth_host_enter(host);
+    berth_pending call = start(ctx, "ahead.race", "[\"a\", \"b\"]", 0);
+
+    wait_until_held(host, "a");
+    wait_until_held(host, "b");
+    CHECK_CALL(host, "later.release", "[\"b\", \"x\"]", "null");
+    check_taken(ctx, call, "1");
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+static void an_unload_ends_kept_calls(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    options.stop_timeout_ns = 50 * ms;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "later", NULL);
+    berth_ctx *ctx = berth_host_enter(host);
+    struct berth_error error;
+
+    berth_pending call = start(ctx, "later.hold", "[\"a\"]", 0);
+    wait_until_held(host, "a");
+    CHECK_CODE(berth_host_unload(host, "later", &error), BERTH_OK, &error);
+    check_fails(ctx, call, BERTH_UNAVAILABLE, "later.hold: its module ended");
+    LOAD(host, "later", NULL);
+    call = start(ctx, "later.hold", "[\"a\"]", 0);
+    wait_until_held(host, "a");
+    CHECK_CODE(berth_host_reload(host, "later", NULL, NULL, &error), BERTH_OK, &error);
+    check_fails(ctx, call, BERTH_UNAVAILABLE, "later.hold: its module ended");
+    berth_leave(ctx);
+    CHECK_INT(berth_host_free(host), BERTH_OK);
+}
+
+static void a_host_without_threads(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    options.threads = 0;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "math", NULL);
+    LOAD(host, "later", NULL);
+    LOAD(host, "ahead", NULL);
+    berth_ctx *ctx = berth_host_enter(host);
+
+    check_taken(ctx, start(ctx, "math.divide", "[6, 4]", 0), "1.5");
+    CHECK_CALL(host, "ahead.divide", "[6, 4]", "1.5");
+    CHECK_CALL(host, "later.half", "[3]", "1.5");
+    check_fails(ctx, start(ctx, "later.hold", "[\"a\"]", 10 * ms), BERTH_DEADLINE_EXCEEDED,
+                "not answered");
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+#define BOTH(function)                   \
+    static void inline_##function(void)  \
+    {                                    \
+        function("inline");              \
+    }                                    \
+    static void process_##function(void) \
+    {                                    \
+        function("process");             \
+    }
+BOTH(the_application_starts)
+BOTH(modules_start)
+BOTH(kept_calls_are_answered)
+BOTH(streams_are_in_order)
+BOTH(deadlines_hold)
+BOTH(cancelling_travels)
+BOTH(functions_are_called)
+BOTH(any_of_several)
+#define ROWS(text, function)                    \
+    { text, inline_##function },                \
+    {                                           \
+        text ", in workers", process_##function \
+    }
+
+static const struct berth_test tests[] = {
+    ROWS("the application starts", the_application_starts),
+    ROWS("modules start", modules_start),
+    ROWS("kept calls are answered", kept_calls_are_answered),
+    ROWS("streams are in order", streams_are_in_order),
+    ROWS("deadlines hold", deadlines_hold),
+    ROWS("cancelling travels", cancelling_travels),
+    ROWS("functions are called", functions_are_called),
+    ROWS("any of several", any_of_several),
+    { "an unload ends kept calls", an_unload_ends_kept_calls },
+    { "a host without threads", a_host_without_threads },
+};
+
+int main(int argc, char **argv)
+{
+    return berth_suite_main("started", tests, sizeof tests / sizeof *tests, argc, argv);
+}
