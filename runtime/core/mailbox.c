@@ -724,10 +724,11 @@ static void end_aside(struct berth_module *module, const struct turn *turn)
 {
     pthread_mutex_lock(&module->mail_lock);
     bool ends = turn_end(module, turn);
+    schedule(module);
     pthread_mutex_unlock(&module->mail_lock);
     if (ends)
-        turn->mail->ops->end(turn->mail, turn->outcome == HANDLED ? BERTH_MAIL_HANDLED
-                                                                  : BERTH_MAIL_LEFT);
+        turn->mail->ops->end(turn->mail,
+                             turn->outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
 }
 
 void berth_mailbox_run(struct berth_module *module)
