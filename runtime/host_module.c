@@ -7,6 +7,8 @@
 #include "runtime/base/memory.h"
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
+#include "runtime/core/flow.h"
+#include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/permit.h"
 #include "runtime/core/registry.h"
@@ -36,6 +38,15 @@ struct berth_host_module {
         "export=" #name "\0returns=" #ret                                                 \
         "\0doc=" BERTH_I_FIRST(__VA_ARGS__) "\0" BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__); \
     static berth_##ret call_##name(berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))
+
+/* The same, as BERTH_EXPORT_ASYNC. */
+#define ASYNC(ret, ...) ASYNC_(ret, BERTH_I_FIRST(__VA_ARGS__), __VA_ARGS__)
+#define ASYNC_(...)     ASYNC_X(__VA_ARGS__)
+#define ASYNC_X(ret, name, same, ...)                                                     \
+    static const char record_##name[] =                                                   \
+        "export=" #name "\0!async=1\0returns=" #ret                                       \
+        "\0doc=" BERTH_I_FIRST(__VA_ARGS__) "\0" BERTH_I_EACH(BERTH_I_TEXT, __VA_ARGS__); \
+    static void call_##name(berth_ctx *ctx BERTH_I_EACH(BERTH_I_DECL, __VA_ARGS__))
 
 static struct berth_host_module *module_of(const berth_ctx *ctx)
 {
@@ -336,26 +347,86 @@ FUNCTION(json, permissions,
 
 /* ---- calls and messages ---- */
 
-FUNCTION(json, call, "Calls a function by its name.", (string, function, "module.function"),
-         (optional(json), arguments, "an array, or an object by name"),
-         (optional(i64), timeout_ms, "at most as long as the caller's own deadline"))
+/* Whoever waits for host.call waits for the call itself, on the same thread. */
+static void call_now(berth_ctx *ctx, const char *function, const char *arguments, int64_t deadline)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
-    int64_t outer = thread->deadline, now = berth_now();
+    int64_t outer = thread->deadline;
     char *text = NULL;
-    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, function) != BERTH_OK)
-        return "null";
-    if (timeout_ms.present) {
-        int64_t left = timeout_ms.value > 0 ? timeout_ms.value : 0;
-        int64_t until =
-            left < (BERTH_FOREVER - now) / 1000000 ? now + left * 1000000 : BERTH_FOREVER;
-        thread->deadline = until < outer ? until : outer;
-    }
+    if (deadline < outer)
+        thread->deadline = deadline;
     int code = berth_call_json_as(ctx, berth_permit_caller(ctx, NULL), function, arguments, &text);
     thread->deadline = outer;
-    if (code != BERTH_OK) /* ctx is marked already */
-        return "null";
-    return give(ctx, code, text, &(struct berth_error){ 0 });
+    uint64_t kept = code == BERTH_OK ? berth_kept_keep(ctx) : 0;
+    if (kept)
+        berth_kept_came(berth_host_of(ctx), kept, false, BERTH_OK, &text, NULL);
+    berth_free(text);
+}
+
+/* What has come of the call itself, as JSON, for the call of host.call that waits for it. */
+static void call_give(struct berth_started *started, const struct berth_reply *reply, bool more)
+{
+    uint64_t kept = (uint64_t)(uintptr_t)started->user;
+    const char *value = reply ? reply->data : "null";
+    struct berth_error error = { 0 };
+    if (!more && started->code != BERTH_OK)
+        berth_error_set(&error, started->code, "%s",
+                        started->text ? started->text : "out of memory");
+    berth_kept_came(started->host, kept, more, more ? BERTH_OK : started->code, &value, &error);
+}
+
+static void call_notify(struct berth_started *started)
+{
+    berth_started_forward(started, call_give);
+}
+
+/* It belongs to the call of host.call, and is cancelled with it. */
+static void call_started(berth_ctx *ctx, const char *function, const char *arguments,
+                         int64_t deadline)
+{
+    size_t size = arguments ? strlen(arguments) : 0,
+           limit = berth_host_of(ctx)->options.max_message;
+    if (size > limit) {
+        berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED,
+                                 "the arguments have %zu bytes; max_message is %zu", size, limit);
+        return;
+    }
+    struct berth_cell *cell = berth_call_find(ctx, function);
+    uint64_t kept = cell ? berth_kept_keep(ctx) : 0;
+    if (!kept)
+        return;
+    const char *caller = berth_permit_caller(ctx, NULL);
+    const struct berth_start start = { .cell = cell,
+                                       .flow = berth_flow_of(caller, cell),
+                                       .caller = caller,
+                                       .json = arguments ? arguments : "",
+                                       .deadline = deadline,
+                                       .notify = call_notify,
+                                       .user = (void *)(uintptr_t)kept };
+    struct berth_started *started = berth_started_new(ctx, &start);
+    if (started)
+        berth_started_unref(started);
+    else
+        berth_kept_fail(ctx, kept, BERTH_RESOURCE_EXHAUSTED, "out of memory");
+}
+
+ASYNC(json, call,
+      "Calls a function by its name. If this is started, so is that: all of its replies are passed "
+      "on, and it is answered at its deadline.",
+      (string, function, "module.function"),
+      (optional(json), arguments, "an array, or an object by name"),
+      (optional(i64), timeout_ms, "at most as long as the caller's own deadline"))
+{
+    int64_t now = berth_now(), left = timeout_ms.value > 0 ? timeout_ms.value : 0;
+    int64_t deadline = timeout_ms.present && left < (BERTH_FOREVER - now) / 1000000
+                           ? now + left * 1000000
+                           : BERTH_FOREVER;
+    if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, function) != BERTH_OK)
+        return;
+    if (berth_kept_is_waited_for(ctx))
+        call_now(ctx, function, arguments, deadline);
+    else
+        call_started(ctx, function, arguments, deadline);
 }
 
 FUNCTION(void, publish, "Publishes to a topic that a loaded module declares.", (string, topic),

@@ -160,6 +160,7 @@ static int start_edge(berth_ctx *ctx, struct berth_edge *edge, int64_t deadline,
     const struct berth_start start = {
         .cell = cell,
         .flow = edge->flow,
+        .caller = berth_permit_name(edge->importer),
         .signature = edge->signature,
         .arguments = values,
         .deadline = deadline,

@@ -22,7 +22,7 @@ struct run {
 static void run_begin(berth_ctx *ctx, struct berth_started *started, bool may_keep, struct run *run)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
-    *run = (struct run){ { thread->serving, started, may_keep ? ctx + 1 : NULL },
+    *run = (struct run){ { thread->serving, started, ctx, may_keep ? ctx + 1 : NULL },
                          thread->deadline,
                          thread->echo };
     thread->serving = &run->serving;
@@ -312,6 +312,12 @@ int berth_kept_call(berth_ctx *ctx, struct berth_item *item, const void *const *
 
 /* ---- keeping ---- */
 
+bool berth_kept_is_waited_for(const berth_ctx *ctx)
+{
+    const struct berth_serving *serving = berth_thread_of(ctx)->serving;
+    return serving && serving->at == ctx && !serving->started->cell;
+}
+
 uint64_t berth_kept_keep(berth_ctx *ctx)
 {
     const struct berth_serving *serving = berth_thread_of(ctx)->serving;
@@ -430,6 +436,19 @@ bool berth_kept_stopping(struct berth_host *host, uint64_t kept)
                 __atomic_load_n(&generation->stopping, __ATOMIC_RELAXED);
     berth_started_unref(started);
     return over;
+}
+
+void berth_kept_came(struct berth_host *host, uint64_t kept, bool more, int code,
+                     const void *result, const struct berth_error *error)
+{
+    struct berth_started *started = kept_find(host, kept, !more);
+    if (!started)
+        return;
+    berth_started_came(started, started->item->signature->result, more, code, result, error);
+    if (more)
+        berth_started_unref(started);
+    else
+        kept_leave(started);
 }
 
 /* Ends those of a generation: all, or which nobody waits for any more. */

@@ -3,6 +3,7 @@
 #include "runtime/core/call.h"
 #include "runtime/core/log.h"
 #include "runtime/core/registry.h"
+#include "runtime/core/started.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -226,6 +227,20 @@ static struct berth_generation *owner_of(struct berth_host *host, berth_ctx *fra
     return NULL;
 }
 
+/* A thread that runs a call that somebody has started: whose that is. */
+static const char *served_for(const berth_ctx *base)
+{
+    const struct berth_serving *serving = berth_thread_of(base)->serving;
+    while (serving && serving->base != base)
+        serving = serving->outer;
+    return serving ? serving->started->caller : "";
+}
+
+const char *berth_permit_name(const struct berth_generation *generation)
+{
+    return is_trusted(generation) ? "" : generation->module->name;
+}
+
 /*
  * host->lock held. The first frame below host's own: functions of host may have been called by
  * host.call.
@@ -236,7 +251,7 @@ static const char *caller_of(struct berth_host *host, berth_ctx *ctx, bool *ret_
     for (berth_ctx *at = ctx - 1; at >= base; at--) {
         const struct berth_generation *owner = owner_of(host, at);
         if (!owner)
-            return "";
+            return served_for(at);
         *ret_by_name = at != ctx - 1;
         if (!owner->image->own_links)
             return is_trusted(owner) ? "" : owner->module->name;

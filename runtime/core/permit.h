@@ -27,6 +27,8 @@ void berth_permit_change(struct berth_host *host, struct berth_policy *policy);
 void berth_permit_refuse(berth_ctx *ctx, const char *caller, enum berth_right right,
                          const char *what);
 int berth_permit_refuse_edge(berth_ctx *ctx, const struct berth_edge *edge);
+/* In whose name a generation acts: its module's; "" may do everything. */
+const char *berth_permit_name(const struct berth_generation *generation);
 /* The same, where no ctx is to be marked. */
 int berth_permit_explain_edge(const struct berth_edge *edge, struct berth_error *error);
 

@@ -173,6 +173,7 @@ static struct berth_started *start_call(berth_ctx *ctx, const struct berth_link 
     start.cell = edge->cell;
     start.flow = edge->flow;
     start.owner = edge->importer;
+    start.caller = edge->importer ? berth_permit_name(edge->importer) : "";
     start.signature = edge->signature;
     start.denied = __atomic_load_n(&edge->denied, __ATOMIC_RELAXED) ? edge : NULL;
     return berth_started_new(ctx, &start);

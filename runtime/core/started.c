@@ -431,7 +431,8 @@ static struct berth_started *started_alloc(struct berth_host *host, size_t room)
     struct berth_started *started = berth_malloc(sizeof *started + room);
     if (!started)
         return NULL;
-    *started = (struct berth_started){ .refs = 1, .host = host, .deadline = BERTH_FOREVER };
+    *started =
+        (struct berth_started){ .refs = 1, .host = host, .caller = "", .deadline = BERTH_FOREVER };
     berth_list_init(&started->mail.link);
     berth_list_init(&started->then.link);
     berth_list_init(&started->children);
@@ -577,6 +578,7 @@ struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start
     started->name = start->cell ? start->cell->name : start->name;
     started->flow = start->flow;
     started->owner = start->owner;
+    started->caller = start->caller ? start->caller : "";
     started->signature = start->signature;
     started->json = !start->signature;
     started->packed = start->packed;

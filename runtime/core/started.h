@@ -23,7 +23,8 @@ struct berth_park;
 struct berth_serving {
     const struct berth_serving *outer;
     struct berth_started *started;
-    const berth_ctx *at; /* the callee's: it may keep the call; NULL: nobody may */
+    const berth_ctx *base; /* what it runs under, */
+    const berth_ctx *at;   /* the callee's: it may keep the call; NULL: nobody may */
 };
 
 /* One of several replies, or the answer. */
@@ -42,6 +43,7 @@ struct berth_started {
     const char *name; /* module.function, which lasts as long as the host */
     struct berth_cell *cell;
     struct berth_flow *flow;
+    const char *caller;                  /* in whose name it is; "": the application's. Lasts */
     struct berth_generation *owner;      /* whose it is; NULL: the application's, or the host's */
     struct berth_started *cause;         /* it was started while this one ran; or NULL */
     struct berth_list children, sibling; /* under calls_lock, and so are the next two */
@@ -86,6 +88,7 @@ struct berth_started {
 struct berth_start {
     struct berth_cell *cell;
     struct berth_flow *flow;
+    const char *caller; /* NULL: the application */
     struct berth_generation *owner;
     const struct berth_signature *signature; /* of the arguments; NULL: they are JSON */
     const void *const *arguments;
