@@ -4,6 +4,7 @@
 #include <string.h>
 
 #define ODD_A UINT64_C(0x9e3779b97f4a7c15)
+#define LANES 8
 #define ODD_B UINT64_C(0xff51afd7ed558ccd)
 
 static uint64_t mix(uint64_t value)
@@ -24,22 +25,24 @@ static uint64_t load(const unsigned char *at)
     return word;
 }
 
-/* Four lanes, as multiplications wait for each other. */
+/* In lanes, as multiplications wait for each other. */
 uint64_t berth_digest(const void *bytes, size_t size)
 {
-    uint64_t lanes[4] = { ODD_A, ODD_B, ~ODD_A, ~ODD_B };
+    uint64_t lanes[LANES];
     const unsigned char *at = bytes;
     size_t left = size;
-    for (; left >= sizeof lanes; left -= sizeof lanes)
-        for (int i = 0; i < 4; i++, at += 8) {
-            lanes[i] = (lanes[i] ^ load(at)) * ODD_A;
+    for (uint64_t i = 0; i < LANES; i++)
+        lanes[i] = mix(i + 1);
+    for (; left >= sizeof lanes; left -= sizeof lanes, at += sizeof lanes)
+        for (size_t i = 0; i < LANES; i++) {
+            lanes[i] = (lanes[i] ^ load(at + 8 * i)) * ODD_A;
             lanes[i] ^= lanes[i] >> 31;
         }
     unsigned char rest[sizeof lanes] = { 0 };
     if (left)
         memcpy(rest, at, left);
     uint64_t sum = size;
-    for (int i = 0; i < 4; i++)
-        sum = mix(sum ^ mix(lanes[i] ^ load(rest + (size_t)i * 8)));
+    for (size_t i = 0; i < LANES; i++)
+        sum = mix(sum ^ mix(lanes[i] ^ load(rest + 8 * i)));
     return sum;
 }

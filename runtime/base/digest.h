@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A number for some bytes: the same in every process, quick to make, and for telling apart what
- * nobody has made to be alike. Who must be sure compares the bytes as well.
+ * nobody has made to be alike.
  */
 #ifndef RUNTIME_BASE_DIGEST_H
 #define RUNTIME_BASE_DIGEST_H

@@ -304,12 +304,18 @@ static const char *why_stuck(const struct berth_elf *elf)
     return "a destructor of thread-local data, or another handle, still holds it";
 }
 
-/* dlclose says nothing of use: asks the loader whether it still knows the name. */
+/*
+ * dlclose says nothing of use: asks the loader whether anything is where it was and, as that may be
+ * something new, whether it still knows the name.
+ */
 static bool is_gone(const struct berth_image *image)
 {
     char path[PATH_SIZE];
+    struct dl_find_object found;
     struct berth_error error;
 
+    if (image->low && _dl_find_object((void *)image->low, &found) != 0)
+        return true;
     if (find_path(image, path, &error))
         return false;
     void *handle = dlopen(path, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);

@@ -6,7 +6,6 @@
 
 #include <fcntl.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -29,19 +28,7 @@ static void past_free(struct berth_past *past)
     berth_free(past);
 }
 
-static bool same_bytes(int a, int b, size_t size)
-{
-    void *left = mmap(NULL, size, PROT_READ, MAP_SHARED, a, 0);
-    void *right = mmap(NULL, size, PROT_READ, MAP_SHARED, b, 0);
-    bool same = left != MAP_FAILED && right != MAP_FAILED && memcmp(left, right, size) == 0;
-    if (left != MAP_FAILED)
-        munmap(left, size);
-    if (right != MAP_FAILED)
-        munmap(right, size);
-    return same;
-}
-
-/* Who has the image of these bytes; NULL: nobody. */
+/* Who has the image of such bytes; NULL: nobody. */
 static struct berth_past *find_image(const struct berth_module *module, uint64_t digest,
                                      size_t size)
 {
@@ -120,7 +107,7 @@ void berth_history_add(const struct berth_generation *old)
     past->build_id = copy(image->elf->build_id, &ok);
     past->file = copy(image->file, &ok);
     const struct berth_past *other = find_image(old->module, image->digest, image->size);
-    if (!other || !same_bytes(other->fd, image->fd, image->size))
+    if (!other)
         past->fd = fcntl(image->fd, F_DUPFD_CLOEXEC, 3);
     if (!ok || (!other && past->fd < 0)) {
         past_free(past);
@@ -170,9 +157,7 @@ int berth_history_find(const struct berth_module *module, unsigned generation,
                         : past->digest != current->digest || past->size != current->size))
             found = past;
     }
-    const struct berth_past *holder = found;
-    if (found && found->fd < 0)
-        holder = find_image(module, found->digest, found->size);
+    const struct berth_past *holder = found ? find_image(module, found->digest, found->size) : NULL;
     if (!holder)
         return no_such(module, generation, error);
     *ret_past = found;
