@@ -105,11 +105,8 @@ static int inline_open(const struct berth_carrier_setup *setup, int64_t deadline
     self->exports = exports;
     self->handlers = handlers;
     int code = mapped_before ? BERTH_OK : berth_image_map(image, error);
-    if (code == BERTH_OK) {
+    if (code == BERTH_OK)
         code = prepare_items(self, error);
-        if (code != BERTH_OK && !mapped_before)
-            berth_image_unmap(image, (char[1]){ 0 }, 1);
-    }
     if (code == BERTH_OK)
         *ret_carrier = &self->carrier;
     else

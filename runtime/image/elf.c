@@ -225,6 +225,7 @@ static int read_dynamic(const struct berth_elf_view *view, struct berth_arena *a
     elf->nodelete = (flags_1 & DF_1_NODELETE) != 0;
     elf->text_relocations = (flags & DF_TEXTREL) || view->has[BERTH_DT_TEXTREL];
     elf->now = (flags & DF_BIND_NOW) || (flags_1 & DF_1_NOW) || view->has[BERTH_DT_BIND_NOW];
+    elf->has_constructors = view->value[BERTH_DT_INIT_ARRAYSZ] > sizeof(uint64_t);
     elf->symbolic = (flags & DF_SYMBOLIC) || view->has[BERTH_DT_SYMBOLIC];
     elf->constructors = view->value[BERTH_DT_INIT_ARRAYSZ] / sizeof(Elf64_Addr);
     elf->destructors = view->value[BERTH_DT_FINI_ARRAYSZ] / sizeof(Elf64_Addr);
@@ -239,7 +240,28 @@ static int read_dynamic(const struct berth_elf_view *view, struct berth_arena *a
     return code;
 }
 
-/* ---- Symbols ---- */
+/* ---- Symbols, and the slots of those that are watched ---- */
+
+static const char *const calls[BERTH_CALL_COUNT] = {
+    [BERTH_CALL_PTHREAD_KEY_CREATE] = "pthread_key_create",
+    [BERTH_CALL_PTHREAD_CREATE] = "pthread_create",
+    [BERTH_CALL_THRD_CREATE] = "thrd_create",
+    [BERTH_CALL_ON_EXIT] = "on_exit",
+    [BERTH_CALL_THREAD_ATEXIT] = "__cxa_thread_atexit",
+    [BERTH_CALL_THREAD_ATEXIT_IMPL] = "__cxa_thread_atexit_impl",
+};
+
+/* BERTH_CALL_COUNT: it is none of them. */
+static enum berth_elf_call call_of(const Elf64_Sym *symbol, const char *name)
+{
+    unsigned call = 0;
+
+    if (symbol->st_shndx != SHN_UNDEF)
+        return BERTH_CALL_COUNT;
+    while (call < BERTH_CALL_COUNT && strcmp(name, calls[call]) != 0)
+        call++;
+    return call;
+}
 
 /* Each once, whatever the file says. */
 static void note_risk(struct berth_elf *elf, const char *name)
@@ -267,6 +289,8 @@ static int scan_symbols(const struct berth_elf_view *view, struct berth_arena *a
                                      (unsigned long long)i);
         if (symbol.st_shndx == SHN_UNDEF)
             note_risk(elf, name);
+        enum berth_elf_call call = call_of(&symbol, name);
+        elf->calls |= call < BERTH_CALL_COUNT ? 1u << call : 0;
         elf->has_unique |= ELF64_ST_BIND(symbol.st_info) == STB_GNU_UNIQUE;
         /* A hidden one is there for the linker only. */
         if (symbol.st_shndx != SHN_UNDEF && ELF64_ST_TYPE(symbol.st_info) == STT_OBJECT &&
@@ -274,6 +298,63 @@ static int scan_symbols(const struct berth_elf_view *view, struct berth_arena *a
             elf->entry = symbol.st_value;
     }
     return BERTH_OK;
+}
+
+static bool is_slot(uint64_t type)
+{
+#if defined __x86_64__
+    return type == R_X86_64_64 || type == R_X86_64_GLOB_DAT || type == R_X86_64_JUMP_SLOT;
+#else
+    return type == R_AARCH64_ABS64 || type == R_AARCH64_GLOB_DAT || type == R_AARCH64_JUMP_SLOT;
+#endif
+}
+
+/* Counts those of one table of relocations, and keeps them if there is room: elf->slots. */
+static int walk_slots(const struct berth_elf_view *view, enum berth_elf_tag table,
+                      enum berth_elf_tag size_tag, struct berth_elf *elf, struct berth_error *error)
+{
+    uint64_t size = view->value[size_tag];
+    const unsigned char *bytes = berth_elf_at_address(view, view->value[table], size);
+    Elf64_Rela relocation;
+
+    if (view->has[table] && !bytes)
+        return berth_elf_damaged(error, "a table of relocations is not loaded");
+    for (uint64_t at = 0; view->has[table] && size - at >= sizeof(relocation);
+         at += sizeof(relocation)) {
+        memcpy(&relocation, bytes + at, sizeof(relocation));
+        uint64_t index = ELF64_R_SYM(relocation.r_info);
+        if (index == 0 || index >= view->symbol_count || !is_slot(ELF64_R_TYPE(relocation.r_info)))
+            continue;
+        Elf64_Sym symbol = berth_elf_symbol(view, index);
+        enum berth_elf_call call = call_of(&symbol, berth_elf_string(view, symbol.st_name));
+        if (call == BERTH_CALL_COUNT || call == BERTH_CALL_PTHREAD_KEY_CREATE ||
+            relocation.r_addend)
+            continue;
+        if (elf->slots)
+            elf->slots[elf->slot_count] = (struct berth_elf_slot){ relocation.r_offset, call };
+        elf->slot_count++;
+    }
+    return BERTH_OK;
+}
+
+static int walk_both_tables(const struct berth_elf_view *view, struct berth_elf *elf,
+                            struct berth_error *error)
+{
+    elf->slot_count = 0;
+    int code = walk_slots(view, BERTH_DT_RELA, BERTH_DT_RELASZ, elf, error);
+    return code ? code : walk_slots(view, BERTH_DT_JMPREL, BERTH_DT_PLTRELSZ, elf, error);
+}
+
+static int read_slots(const struct berth_elf_view *view, struct berth_arena *arena,
+                      struct berth_elf *elf, struct berth_error *error)
+{
+    bool watched = elf->calls & ~(1u << BERTH_CALL_PTHREAD_KEY_CREATE);
+    int code = watched ? walk_both_tables(view, elf, error) : BERTH_OK;
+
+    if (code || !elf->slot_count)
+        return code;
+    elf->slots = berth_arena_alloc(arena, elf->slot_count * sizeof(*elf->slots));
+    return elf->slots ? walk_both_tables(view, elf, error) : berth_error_nomem(error);
 }
 
 int berth_elf_read(const void *bytes, size_t size, struct berth_arena *arena,
@@ -293,6 +374,8 @@ int berth_elf_read(const void *bytes, size_t size, struct berth_arena *arena,
         code = read_dynamic(&view, arena, elf, error);
     if (!code)
         code = scan_symbols(&view, arena, elf, error);
+    if (!code)
+        code = read_slots(&view, arena, elf, error);
     if (!code)
         code = read_records(&view, arena, elf, error);
     if (!code) {

@@ -15,6 +15,21 @@ struct berth_elf_segment { /* what is loaded: [low, high), unrelocated */
 };
 
 struct berth_risk;
+/* Functions of the C library that matter when a module is unloaded; most are watched: traces.h. */
+enum berth_elf_call {
+    BERTH_CALL_PTHREAD_KEY_CREATE, /* only noted */
+    BERTH_CALL_PTHREAD_CREATE,
+    BERTH_CALL_THRD_CREATE,
+    BERTH_CALL_ON_EXIT,
+    BERTH_CALL_THREAD_ATEXIT,
+    BERTH_CALL_THREAD_ATEXIT_IMPL,
+    BERTH_CALL_COUNT
+};
+
+struct berth_elf_slot { /* a word that the loader fills with the address of one that is watched */
+    uint64_t address;
+    enum berth_elf_call call;
+};
 
 struct berth_elf {
     uint16_t machine;
@@ -25,7 +40,11 @@ struct berth_elf {
     struct berth_record *records; /* the notes of owner Berth; text points into the bytes */
     struct berth_elf_segment *segments;
     uint64_t relro_low, relro_high; /* read-only once relocated; equal when there is none */
+    bool has_constructors;          /* besides the one that every compiler adds */
     bool static_tls, nodelete, text_relocations, executable_stack, has_unique, relro, now, symbolic;
+    unsigned calls; /* which of enum berth_elf_call it imports, a bit for each */
+    size_t slot_count;
+    struct berth_elf_slot *slots;
     uint64_t tls_size;
     uint64_t entry;    /* address of the symbol berth_entry, 0 when there is none */
     char build_id[64]; /* in hexadecimal digits, perhaps cut; "" when there is none */

@@ -152,10 +152,13 @@ static int keep_elf(struct berth_image *image, const struct berth_elf *elf,
     kept->segments =
         berth_arena_copy(arena, elf->segments, elf->segment_count * sizeof(*elf->segments));
     kept->risks = berth_arena_copy(arena, elf->risks, elf->risk_count * sizeof(*elf->risks));
+    if (elf->slot_count)
+        kept->slots = berth_arena_copy(arena, elf->slots, elf->slot_count * sizeof(*elf->slots));
     kept->needed = berth_arena_alloc(arena, elf->needed_count * sizeof(*elf->needed));
     for (size_t i = 0; kept->needed && i < elf->needed_count; i++)
         kept->needed[i] = keep_string(arena, elf->needed[i], &ok);
-    if (!ok || !kept->segments || !kept->needed || !kept->risks)
+    if (!ok || !kept->segments || !kept->needed || !kept->risks ||
+        (elf->slot_count && !kept->slots))
         return berth_error_nomem(error);
     image->elf = kept;
     return BERTH_OK;

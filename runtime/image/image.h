@@ -40,6 +40,7 @@ struct berth_image {
     size_t link_count;
     struct berth_image_link *links; /* every line of the table, checked */
     struct berth_link *own_links;   /* of a built-in one; else NULL */
+    struct berth_traces *traces;    /* what it has left elsewhere: traces.h; or NULL */
     /* private */
     bool stuck; /* closed, and still mapped */
     size_t dependency_count;
@@ -91,7 +92,8 @@ int berth_image_check_abi(const struct berth_image *image, struct berth_error *e
  * dlopen RTLD_NOW | RTLD_LOCAL, DT_NEEDED resolved by the original file's RUNPATH and $ORIGIN
  * first; runs the image's constructors. Then checks that berth_entry, every link, every record and
  * all code lie inside this image and belong to the manifest: an export without code is refused. A
- * missing symbol or library is named. May block as long as constructors do.
+ * missing symbol or library is named. May block as long as constructors do. When they have run and
+ * something is wrong, the image stays mapped, for whoever has it to unmap.
  */
 int berth_image_map(struct berth_image *image, struct berth_error *error);
 /*
@@ -100,6 +102,10 @@ int berth_image_map(struct berth_image *image, struct berth_error *error);
  * mapped, so that its reports can name their functions.
  */
 bool berth_image_unmap(struct berth_image *image, char *reason, size_t size);
+/* Why it is never unmapped, or NULL. Static. */
+const char *berth_image_keeps(const struct berth_image *image);
+/* Where a symbol of the C library lies that only the library itself is to know, or NULL. */
+const void *berth_loader_find(const char *symbol);
 /* The unrelocated address of a record (as in struct berth_manifest_item), while mapped. */
 uint64_t berth_image_address(const struct berth_image *image, const void *record);
 bool berth_image_mapped(const struct berth_image *image);

@@ -8,6 +8,7 @@
 #include "runtime/image/library.h"
 #include "runtime/image/links.h"
 #include "runtime/image/origin.h"
+#include "runtime/image/traces.h"
 
 #include <dlfcn.h>
 #include <gnu/lib-names.h>
@@ -286,11 +287,13 @@ int berth_image_map(struct berth_image *image, struct berth_error *error)
     if (!code)
         code = open_image(image, error);
     if (!code)
+        code = berth_traces_begin(image, error);
+    if (!code)
         code = read_links(image, error);
-    if (code) {
+    if (code && !image->handle) /* else constructors have run: what they left is to be looked at */
         berth_image_unmap(image, reason, sizeof(reason));
+    if (code)
         berth_error_prefix(error, "%s: ", image->file);
-    }
     return code;
 }
 
@@ -324,15 +327,18 @@ static bool is_gone(const struct berth_image *image)
     return !handle;
 }
 
+const char *berth_image_keeps(const struct berth_image *image)
+{
+    if (image->fd < 0 && image->links)
+        return "it is the application's own";
+    return KEEP_MAPPED && image->handle ? "images stay mapped under a sanitizer" : NULL;
+}
+
 bool berth_image_unmap(struct berth_image *image, char *reason, size_t size)
 {
-    const char *why = NULL;
+    const char *why = berth_image_keeps(image);
 
-    if (image->fd < 0 && image->links) {
-        why = "it is the application's own";
-    } else if (KEEP_MAPPED && image->handle) {
-        why = "images stay mapped under a sanitizer";
-    } else if (image->handle || image->stuck) {
+    if (!why && (image->handle || image->stuck)) {
         if (image->handle)
             dlclose(image->handle);
         image->handle = NULL;
@@ -346,8 +352,14 @@ bool berth_image_unmap(struct berth_image *image, char *reason, size_t size)
     }
     image->links = NULL; /* lies in the arena */
     image->link_count = 0;
+    berth_traces_end(image);
     close_dependencies(image);
     return true;
+}
+
+const void *berth_loader_find(const char *symbol)
+{
+    return dlsym(RTLD_DEFAULT, symbol);
 }
 
 uint64_t berth_image_address(const struct berth_image *image, const void *record)
