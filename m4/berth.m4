@@ -208,6 +208,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) { (void)data; (void
 	AM_CONDITIONAL([ENABLE_FUZZER], [test "$enable_fuzzer" = yes])
 ])
 
+# BERTH_ARG_STACK_SCAN: without it threads that have never called a host are not proved to be away from
+# an image, and keep it quarantined.
+AC_DEFUN([BERTH_ARG_STACK_SCAN], [
+	AC_ARG_ENABLE([stack-scan],
+		[AS_HELP_STRING([--disable-stack-scan],
+			[do not look at the stacks of foreign threads when a module is unloaded])],
+		[], [enable_stack_scan=yes])
+	AM_CONDITIONAL([STACK_SCAN], [test "$enable_stack_scan" != no])
+])
+
 # BERTH_ARG_SYSTEMD: where units are, below our own prefix, as nothing is installed elsewhere.
 AC_DEFUN([BERTH_ARG_SYSTEMD], [
 	AC_ARG_WITH([systemdsystemunitdir],

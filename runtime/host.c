@@ -22,16 +22,20 @@
 #include "runtime/host_module.h"
 #include "runtime/reload/history.h"
 #include "runtime/reload/lifecycle.h"
+#include "runtime/reload/quarantine.h"
 #include "runtime/reload/queue.h"
+#include "runtime/reload/stacks.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#define DEFAULT_STOP_TIMEOUT 5000000000
-#define LONGEST_TIMEOUT      (INT64_MAX / 4) /* added to now it stays a time */
-#define READY_TIMEOUT        30000000000     /* longer, and a worker counts as one that hangs */
-#define LARGEST_MESSAGE      ((size_t)UINT32_MAX - BERTH_WIRE_EXTRA) /* a frame has 32 bits */
+#define DEFAULT_STOP_TIMEOUT      5000000000
+#define DEFAULT_QUARANTINE_IMAGES 64
+#define DEFAULT_QUARANTINE_BYTES  ((size_t)256 << 20)
+#define LONGEST_TIMEOUT           (INT64_MAX / 4) /* added to now it stays a time */
+#define READY_TIMEOUT             30000000000 /* longer, and a worker counts as one that hangs */
+#define LARGEST_MESSAGE           ((size_t)UINT32_MAX - BERTH_WIRE_EXTRA) /* a frame has 32 bits */
 
 const char *berth_version(void)
 {
@@ -51,6 +55,8 @@ void berth_host_options_init(struct berth_host_options *options)
                                             .mailbox_bytes = (size_t)1 << 20,
                                             .history = 8,
                                             .history_bytes = (size_t)64 << 20,
+                                            .quarantine_images = DEFAULT_QUARANTINE_IMAGES,
+                                            .quarantine_bytes = DEFAULT_QUARANTINE_BYTES,
                                             .stop_timeout_ns = DEFAULT_STOP_TIMEOUT };
 }
 
@@ -79,6 +85,10 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
         host->options.stop_timeout_ns = LONGEST_TIMEOUT;
     if (host->options.call_timeout_ns > LONGEST_TIMEOUT)
         host->options.call_timeout_ns = 0; /* none */
+    if (!host->options.quarantine_images)
+        host->options.quarantine_images = DEFAULT_QUARANTINE_IMAGES;
+    if (!host->options.quarantine_bytes)
+        host->options.quarantine_bytes = DEFAULT_QUARANTINE_BYTES;
     if (host->options.max_message > LARGEST_MESSAGE)
         host->options.max_message = LARGEST_MESSAGE;
     host->ready_timeout = READY_TIMEOUT;
@@ -90,6 +100,8 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
     host->options.worker = host->worker;
     int code = berth_policy_read(host->options.permissions, &host->policy, error);
     host->options.permissions = NULL; /* borrowed */
+    if (code == BERTH_OK && host->options.scan_signal)
+        code = berth_stacks_take_signal(host->options.scan_signal, error);
     if (code == BERTH_OK)
         code = berth_events_init(host, error);
     if (code == BERTH_OK)
@@ -253,8 +265,8 @@ static bool unload_all(struct berth_host *host)
         berth_list_remove(&module->link); /* what is inside of it keeps it: it is left as it is */
         all = false;
     }
-    berth_generations_reap(admin, host, berth_stop_deadline(host));
-    all = all && !host->draining;
+    berth_quarantine_finish(admin, host, berth_stop_deadline(host));
+    all = all && !berth_quarantine_is_entered(host);
     berth_admin_leave(host, admin);
     return all;
 }
@@ -308,7 +320,7 @@ static void registry_free(struct berth_host *host)
 {
     struct berth_map_entry *entry;
     berth_list_each_safe(&host->generations,
-                         link) { /* kept ones: their images stay mapped, all the rest goes */
+                         link) { /* quarantined ones: their images stay mapped, all the rest goes */
         struct berth_generation *generation = berth_container(link, struct berth_generation, all);
         berth_generation_forget(generation);
     }
@@ -351,7 +363,7 @@ int berth_host_free(berth_host *host)
     berth_host_module_free(host);
     unbind_all(host);
     berth_schedule_stop(host);
-    berth_timer_remove(&host->reap_timer);
+    berth_timer_remove(&host->look_timer);
     berth_timer_remove(&host->sample_timer);
     berth_queue_drop(host);
     berth_history_drop(host, NULL);

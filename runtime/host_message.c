@@ -9,6 +9,7 @@
 #include "runtime/core/registry.h"
 #include "runtime/core/topic.h"
 #include "runtime/host_message.h"
+#include "runtime/reload/quarantine.h"
 
 #include <string.h>
 
@@ -208,22 +209,10 @@ int berth_host_list(berth_host *host, char **ret_json, struct berth_error *error
         print_module(berth_container(link, struct berth_module, link), &buffer);
         comma = ",";
     }
-    berth_buffer_text(&buffer, "],\"kept\":[");
-    comma = "";
-    berth_list_each(&host->generations, link) {
-        const struct berth_generation *generation =
-            berth_container(link, struct berth_generation, all);
-        if (!__atomic_load_n(&generation->kept, __ATOMIC_RELAXED) &&
-            !__atomic_load_n(&generation->draining, __ATOMIC_RELAXED))
-            continue;
-        char label[128];
-        berth_module_label(generation, label, sizeof label);
-        berth_buffer_text(&buffer, comma);
-        berth_json_write_string(label, strlen(label), &buffer);
-        comma = ",";
-    }
+    berth_buffer_text(&buffer, "],\"quarantined\":");
+    berth_quarantine_print(host, &buffer);
     pthread_mutex_unlock(&host->lock);
-    berth_buffer_text(&buffer, "]}");
+    berth_buffer_text(&buffer, "}");
     return take_text(&buffer, BERTH_OK, ret_json, error);
 }
 

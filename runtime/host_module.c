@@ -145,7 +145,7 @@ static void report_print(const struct berth_reload_report *report, struct berth_
                                      { "to", report->to },
                                      { "from_build", report->from_build },
                                      { "to_build", report->to_build },
-                                     { "kept", report->kept },
+                                     { "quarantined", report->quarantined },
                                      { "why", report->why } };
     const struct {
         const char *name;
@@ -870,7 +870,7 @@ TOPIC(refused);
 TOPIC(died);
 TOPIC(restarted);
 TOPIC(failed);
-TOPIC(kept);
+TOPIC(quarantined);
 static const char record_topic_log[] =
     "topic=" BERTH_LOG_TOPIC "\0name=log"
     "\0param=i64:time_ns:since 1970\0param=string:level:\0param=string:module:or host"
@@ -924,7 +924,7 @@ static const struct berth_image_part parts[] = {
     TOPIC_RECORD(died),
     TOPIC_RECORD(restarted),
     TOPIC_RECORD(failed),
-    TOPIC_RECORD(kept),
+    TOPIC_RECORD(quarantined),
     TOPIC_RECORD(log),
 };
 

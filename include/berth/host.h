@@ -121,6 +121,18 @@ struct berth_host_options {
     size_t history;          /* generations before the current one that are remembered with their
                                 images, of each module; default 8, 0: none */
     size_t history_bytes;    /* of all these images; default 64 MiB */
+    /*
+     * How much may be quarantined (see berth_host_unload) before reloads are refused: images, and
+     * bytes of address space. 0: the defaults, 64 and 256 MiB.
+     */
+    size_t quarantine_images, quarantine_bytes;
+    /*
+     * A real-time signal that is the library's from now on, to be installed by it and left alone by
+     * the application: an unload asks threads that run, and have never called a host, where they
+     * are. SIGRTMIN to SIGRTMAX; 0, the default: none, and such a thread keeps an old image
+     * quarantined until it is seen asleep.
+     */
+    int scan_signal;
 };
 
 /* Fills in the defaults. */
@@ -218,8 +230,10 @@ BERTH_PUBLIC int berth_host_load_all(berth_host *host, const char *const *files,
 /*
  * Calls that are inside finish (at most stop_timeout_ns), then STOP runs and the module is gone.
  * Refused while a loaded module requires it (naming it), and inside a call of the module itself. A
- * thread of the module's own that has not ended by then is logged: it keeps its image, which
- * berth_host_list names under "kept", and STOP runs when a later load or unload finds it ended.
+ * thread of the module's own that has not ended by then keeps its image, and STOP runs when a later
+ * look finds it ended. What is not proved safe to unmap, for this or other reasons, is quarantined:
+ * it is logged, stays mapped, and berth_host_list names it; the host looks again, and unmaps it
+ * once it can. doc/embedding.md tells what is looked at.
  */
 BERTH_PUBLIC int berth_host_unload(berth_host *host, const char *name, struct berth_error *error);
 
@@ -232,13 +246,13 @@ struct berth_reload_report {
     uint64_t messages;     /* that were in the mailbox, and stay */
     uint64_t state_bytes;
     uint32_t state_version;
-    uint32_t unmapped; /* 1: the old image is gone; 0: see kept */
+    uint32_t unmapped; /* 1: the old image is gone; 0: see quarantined */
     int64_t longest_wait_ns;
     int64_t total_ns;
-    char kept[160]; /* why the old image is still mapped, or "" */
+    char quarantined[160]; /* why the old image is still mapped, or "" */
     /*
      * Of the calls in_flight: those that have ended in the old generation by the end of the drain.
-     * What is neither drained nor dropped is still inside (see kept).
+     * What is neither drained nor dropped is still inside (see quarantined).
      */
     uint64_t drained;
     uint64_t dropped; /* calls that were let into the old generation and got no answer of it */

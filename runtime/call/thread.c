@@ -163,6 +163,7 @@ static struct berth_thread *thread_new(struct berth_threads *set)
     thread->block = (struct berth_block){ sizeof(struct berth_block), BERTH_ABI, set->services,
                                           own_chain(), 0 };
     thread->set = set;
+    thread->number = gettid();
     thread->deadline = INT64_MAX;
     thread->topic = "";
     berth_arena_init(&thread->arena);
@@ -387,6 +388,19 @@ uint32_t berth_frames_chain(struct berth_threads *set, bool (*inside)(void *user
     }
     pthread_mutex_unlock(&set->lock);
     return chain;
+}
+
+size_t berth_threads_numbers(struct berth_threads *set, pid_t *numbers, size_t room)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&set->lock);
+    berth_list_each(&set->list, link) {
+        if (count < room)
+            numbers[count] = berth_container(link, struct berth_thread, link)->number;
+        count++;
+    }
+    pthread_mutex_unlock(&set->lock);
+    return count;
 }
 
 bool berth_threads_have(struct berth_threads *set, uint32_t chain)

@@ -59,6 +59,7 @@ struct berth_thread {
     struct berth_threads *set;    /* NULL: its host is gone */
     struct berth_thread *sibling; /* the same thread's record in another host */
     struct berth_list link;
+    pid_t number; /* the kernel's */
     struct berth_arena arena;
     struct berth_fault *faults;  /* newest first */
     struct berth_scope *scope;   /* of the newest enter */
@@ -150,6 +151,11 @@ size_t berth_frames_count_of(struct berth_threads *set, uint32_t chain,
 /* The chain of the *index-th thread with such frames; 0: none, and as many less in *index. */
 uint32_t berth_frames_chain(struct berth_threads *set, bool (*inside)(void *user, uintptr_t word),
                             void *user, const bool *except, size_t *index);
+/*
+ * The kernel's numbers of the threads that have a record: room for so many. Returns how many there
+ * are, which may be more.
+ */
+size_t berth_threads_numbers(struct berth_threads *set, pid_t *numbers, size_t room);
 /* Whether a chain is that of a thread that has not ended. */
 bool berth_threads_have(struct berth_threads *set, uint32_t chain);
 

@@ -277,6 +277,13 @@ struct berth_option_value {
     void *value;
 };
 
+/* How long what keeps an old image mapped may do so. */
+enum berth_doubt_lasts {
+    BERTH_DOUBT_WHILE,   /* until somebody ends it */
+    BERTH_DOUBT_MOMENT,  /* it could not be seen just now */
+    BERTH_DOUBT_FOR_GOOD /* looking again is of no use */
+};
+
 /* One image of a module, running somewhere, and what it holds. */
 struct berth_generation {
     struct berth_module *module;
@@ -302,14 +309,17 @@ struct berth_generation {
     int stopping_fd; /* an eventfd, once somebody has asked for it; else -1 */
     bool owed_stop;  /* its START has gone well, and STOP has not run yet; under admin */
     bool dead;       /* its worker has died; under lock */
-    bool draining;   /* replaced or unloaded, but something is still inside */
-    bool kept;       /* ended, but its image could not be let go of */
-    bool elder;      /* replaced, and chains that are inside of it come back into it; under lock */
-    uint64_t lost;   /* calls that it has let in, and that its carrier has not answered; atomic */
-    size_t turns;    /* mails being handled; under mail_lock */
-    size_t inside;   /* calls that are inside of it without a frame; atomic */
-    bool leaving;    /* who keeps a call should answer it; atomic */
-    bool serving;    /* its alarms have turns: not before START, and RESTORE; under mail_lock */
+    bool closed;     /* STOP has run, and nothing leads to it any more; under admin */
+    /* replaced or unloaded, and not proved safe to unmap: reload/quarantine.h; under lock */
+    bool quarantined;
+    enum berth_doubt_lasts lasts; /* what keeps it */
+    char why[160];
+    bool elder;    /* replaced, and chains that are inside of it come back into it; under lock */
+    uint64_t lost; /* calls that it has let in, and that its carrier has not answered; atomic */
+    size_t turns;  /* mails being handled; under mail_lock */
+    size_t inside; /* calls that are inside of it without a frame; atomic */
+    bool leaving;  /* who keeps a call should answer it; atomic */
+    bool serving;  /* its alarms have turns: not before START, and RESTORE; under mail_lock */
     struct berth_list all;               /* in host->generations: every one that is not freed */
     struct berth_crash_slot *crash_slot; /* or NULL */
     struct berth_arena arena;
@@ -401,12 +411,12 @@ struct berth_host {
     struct berth_list subscriptions;
     size_t log_readers;      /* of them, that match host.log; changed under topic_lock, atomic */
     struct berth_list bound; /* edges of BERTH_BOUND */
-    struct berth_list generations;    /* all of them: current, being made, draining, kept */
-    size_t draining;                  /* how many of them are; under admin */
-    struct berth_timer reap_timer;    /* looks whether they can go */
+    struct berth_list generations;    /* all of them: current, being made, quarantined */
+    size_t quarantined;               /* how many of them are; under admin */
+    struct berth_timer look_timer;    /* looks whether they can go */
+    int64_t look_delay;               /* before the next look; under admin */
     struct berth_list history;        /* what modules were before: reload/history.h; under admin */
     struct berth_list queued_reloads; /* that wait for a chain: reload/queue.h; under lock */
-    int64_t reap_delay;               /* before the next look; under admin */
     struct berth_idmap handles, alarms, app_subscriptions;
     int own_log_level; /* of the host's own lines, as berth_module.log_level; atomic */
     pthread_mutex_t room_lock;

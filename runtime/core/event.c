@@ -14,7 +14,7 @@ static const char *const topics[BERTH_EVENT_KINDS] = {
     [BERTH_EVENT_LOADED] = PREFIX "loaded",     [BERTH_EVENT_UNLOADED] = PREFIX "unloaded",
     [BERTH_EVENT_RELOADED] = PREFIX "reloaded", [BERTH_EVENT_REFUSED] = PREFIX "refused",
     [BERTH_EVENT_DIED] = PREFIX "died",         [BERTH_EVENT_RESTARTED] = PREFIX "restarted",
-    [BERTH_EVENT_FAILED] = PREFIX "failed",     [BERTH_EVENT_KEPT] = PREFIX "kept",
+    [BERTH_EVENT_FAILED] = PREFIX "failed",     [BERTH_EVENT_QUARANTINED] = PREFIX "quarantined",
 };
 
 const char *berth_event_topic(enum berth_event_kind kind)

@@ -16,8 +16,8 @@ enum berth_event_kind {
     BERTH_EVENT_REFUSED, /* a load or a reload */
     BERTH_EVENT_DIED,
     BERTH_EVENT_RESTARTED,
-    BERTH_EVENT_FAILED, /* it is not restarted any more */
-    BERTH_EVENT_KEPT,   /* an old image stays mapped */
+    BERTH_EVENT_FAILED,      /* it is not restarted any more */
+    BERTH_EVENT_QUARANTINED, /* an old image stays mapped */
     BERTH_EVENT_KINDS
 };
 

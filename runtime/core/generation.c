@@ -725,6 +725,7 @@ void berth_generation_close(struct berth_generation *generation)
 {
     struct berth_host *host = generation->host;
     berth_started_end(generation);
+    generation->closed = true;
     berth_handles_end(generation);
     pthread_mutex_lock(&host->lock);
     if (generation->stopping_fd >= 0) /* its image may stay mapped for long */
@@ -747,14 +748,16 @@ void berth_generation_close(struct berth_generation *generation)
         }
 }
 
-static bool carrier_end(struct berth_carrier *carrier)
+bool berth_generation_uncarry(struct berth_generation *generation)
 {
+    struct berth_carrier *carrier = generation->carrier;
     if (!carrier)
         return true;
     carrier->ops->close(carrier);
     if (!carrier->ops->stop(carrier))
         return false;
     carrier->ops->fini(carrier);
+    generation->carrier = NULL;
     return true;
 }
 
@@ -788,7 +791,7 @@ void berth_generations_finish(struct berth_host *host)
 {
     berth_list_each_safe(&host->generations, link) {
         struct berth_generation *generation = berth_container(link, struct berth_generation, all);
-        if (generation->kept && generation->carrier)
+        if (generation->closed && generation->carrier)
             berth_generation_free(generation, NULL, 0);
     }
 }
@@ -817,12 +820,11 @@ bool berth_generation_free(struct berth_generation *generation, char *reason, si
     if (!generation)
         return true;
     struct berth_host *host = generation->host;
-    if (!carrier_end(generation->carrier)) { /* until the host's end, which waits for it */
+    if (!berth_generation_uncarry(generation)) { /* until the host's end, which waits for it */
         if (reason)
             snprintf(reason, size, "a call that it made is still running");
         return false;
     }
-    generation->carrier = NULL;
     if (berth_image_mapped(generation->image) && generation->image->fd >= 0) {
         char why[160];
         bool keep = host->options.flags & BERTH_HOST_KEEP_IMAGES;

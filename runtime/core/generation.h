@@ -28,6 +28,8 @@ void berth_generation_serve(struct berth_generation *generation);
 bool berth_generation_halt(struct berth_generation *generation, int64_t deadline);
 /* Its edges and handles go: it calls nobody any more. After halt. */
 void berth_generation_close(struct berth_generation *generation);
+/* Lets go of its carrier; false: a call that its worker has made is still running. */
+bool berth_generation_uncarry(struct berth_generation *generation);
 /* Lets go of carrier and image: true when both have gone, else reason says why not. Then frees. */
 bool berth_generation_free(struct berth_generation *generation, char *reason, size_t size);
 /* At the host's end, when no job runs any more: frees those that were kept for a call's sake. */

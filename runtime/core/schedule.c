@@ -95,6 +95,9 @@ static void *start_main(void *argument)
         options->thread(options->thread_user);
         berth_callout_end(&callout);
     }
+    berth_ctx *ctx = berth_thread_enter(&start.host->threads);
+    if (ctx) /* from here on its frames tell where it is: no unload looks at its stack */
+        berth_thread_leave(ctx);
     return start.run(start.argument);
 }
 

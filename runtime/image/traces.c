@@ -246,7 +246,8 @@ int berth_traces_begin(struct berth_image *image, struct berth_error *error)
         return berth_error_nomem(error);
     traces->low = image->low;
     traces->high = image->high;
-    traces->left.on_exit = (elf->calls & 1u << BERTH_CALL_ON_EXIT) && elf->has_constructors;
+    traces->left.on_exit = (elf->calls & 1u << BERTH_CALL_ON_EXIT) &&
+                           elf->constructors > 1; /* every compiler adds one */
     pthread_mutex_lock(&lock);
     berth_list_append(&all, &traces->link);
     pthread_mutex_unlock(&lock);

@@ -69,14 +69,11 @@ int berth_generation_examine(const struct berth_generation *next,
 /* Nothing is inside the generation any more, or the deadline has passed (false). */
 bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline);
 /*
- * Halt, STOP if one is owed, close and free of one that nobody calls any more. Threads of its own
- * that do not end until the deadline keep it, as berth_generation_linger does. reason: why it or
- * its image stays, or "".
+ * Halt, STOP if one is owed, close and free of one that nobody calls any more. What is not proved
+ * safe to unmap is quarantined (quarantine.h). reason: why, or "".
  */
 void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, int64_t deadline,
                           char *reason, size_t size);
-/* Something is still inside: it is kept until berth_generations_reap finds that nothing is. */
-void berth_generation_linger(struct berth_generation *generation, const char *why);
 /*
  * Until when an unload or reload that begins now waits for what is inside. At the host's end all
  * modules share one stop_timeout; when some have used it up, the others still get a fifth each.
@@ -94,7 +91,5 @@ void berth_module_died(struct berth_generation *generation, const char *how);
 void berth_module_see_death(struct berth_module *module);
 /* Its mailbox goes on, unless its worker has died: the restart does it then. */
 void berth_module_resume(struct berth_module *module);
-/* Ends lingering generations that nothing is inside of any more, or not until the deadline. */
-void berth_generations_reap(berth_ctx *admin, struct berth_host *host, int64_t deadline);
 
 #endif

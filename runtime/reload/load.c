@@ -14,6 +14,8 @@
 #include "runtime/core/topic.h"
 #include "runtime/reload/history.h"
 #include "runtime/reload/lifecycle.h"
+#include "runtime/reload/quarantine.h"
+#include "runtime/reload/verify.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -89,7 +91,7 @@ berth_ctx *berth_admin_enter_until(struct berth_host *host, const char *what, in
         return NULL;
     }
     __atomic_store_n(&host->admin_chain, chain, __ATOMIC_RELEASE);
-    berth_generations_reap(ctx, host, berth_now());
+    berth_quarantine_look(ctx, host, berth_now());
     return ctx;
 }
 
@@ -223,56 +225,6 @@ bool berth_generation_quiet(struct berth_generation *generation, int64_t deadlin
     return quiet;
 }
 
-#define REAP_FIRST_NS INT64_C(20000000)
-#define REAP_LAST_NS  INT64_C(2000000000)
-
-static void reap_job(void *argument);
-
-static void reap_due(struct berth_timer *timer)
-{
-    struct berth_host *host = timer->owner;
-    if (berth_schedule_own_job(host, reap_job, host) != BERTH_OK)
-        berth_timer_add(host->loop, timer, berth_now() + REAP_LAST_NS, NULL);
-}
-
-/* Looks again in a while, and less and less often. Under admin. */
-static void reap_later(struct berth_host *host)
-{
-    if (!host->reap_timer.fire) /* else it may be running */
-        host->reap_timer = (struct berth_timer){ .fire = reap_due, .owner = host };
-    berth_timer_add(host->loop, &host->reap_timer, berth_now() + host->reap_delay, NULL);
-    if (host->reap_delay < REAP_LAST_NS)
-        host->reap_delay *= 2;
-}
-
-static void reap_job(void *argument)
-{
-    struct berth_host *host = argument;
-    struct berth_error error;
-    if (__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE))
-        return;
-    berth_ctx *admin = berth_admin_enter(host, "the end of an old image", &error); /* which reaps */
-    if (!admin)
-        return; /* whoever enters next looks, too */
-    if (host->draining)
-        reap_later(host);
-    berth_admin_leave(host, admin);
-}
-
-void berth_generation_linger(struct berth_generation *generation, const char *why)
-{
-    struct berth_host *host = generation->host;
-    char label[128];
-    if (generation->draining)
-        return;
-    __atomic_store_n(&generation->draining, true, __ATOMIC_RELAXED); /* others list it */
-    host->draining++;
-    host->reap_delay = REAP_FIRST_NS;
-    reap_later(host);
-    berth_module_label(generation, label, sizeof label);
-    berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s stays for now: %s", label, why);
-}
-
 /* The last call, when nothing else is inside; NULL, or what still is. */
 static const char *run_stop(berth_ctx *admin, struct berth_generation *generation, int64_t deadline)
 {
@@ -293,54 +245,51 @@ static const char *run_stop(berth_ctx *admin, struct berth_generation *generatio
                : "a thread that it has made is still inside: its STOP must end that";
 }
 
+/* Not because of another handle, or of something that a thread still has to destroy. */
+static bool stays_for_good(const struct berth_generation *generation)
+{
+    const struct berth_image *image = generation->image;
+    return berth_image_keeps(image) || image->elf->nodelete || image->elf->has_unique ||
+           (generation->host->options.flags & BERTH_HOST_KEEP_IMAGES);
+}
+
+/* Nobody is inside any more, and STOP has run: carrier and image go, unless a doubt keeps them. */
+static bool let_go(struct berth_generation *generation, struct berth_doubt *doubt)
+{
+    struct berth_host *host = generation->host;
+    bool was_quarantined = generation->quarantined;
+    char label[128];
+    berth_module_label(generation, label, sizeof label);
+    if (!generation->closed)
+        berth_generation_close(generation);
+    if (!berth_generation_uncarry(generation)) {
+        snprintf(doubt->text, sizeof doubt->text, "a call that it made is still running");
+        return false;
+    }
+    if (!berth_unload_verify(generation, doubt))
+        return false;
+    if (!berth_generation_free(generation, doubt->text, sizeof doubt->text)) {
+        doubt->lasts = stays_for_good(generation) ? BERTH_DOUBT_FOR_GOOD : BERTH_DOUBT_WHILE;
+        return false;
+    }
+    if (was_quarantined)
+        berth_quarantine_left(host, label);
+    return true;
+}
+
 void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, int64_t deadline,
                           char *reason, size_t size)
 {
-    struct berth_host *host = generation->host;
-    char why[160] = "", label[128];
+    struct berth_doubt doubt = { 0 };
     const char *inside = run_stop(admin, generation, deadline);
     if (!inside)
         berth_elder_end(generation);
-    if (inside) {
-        berth_generation_linger(generation, inside);
-        snprintf(why, sizeof why, "%s", inside);
-    } else {
-        host->draining -= generation->draining;
-        __atomic_store_n(&generation->draining, false, __ATOMIC_RELAXED);
-        berth_module_label(generation, label, sizeof label);
-        berth_generation_close(generation);
-        if (!berth_generation_free(generation, why, sizeof why)) {
-            __atomic_store_n(&generation->kept, true, __ATOMIC_RELAXED); /* others list it */
-            berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s stays mapped: %s", label, why);
-            berth_event_of(generation, BERTH_EVENT_KEPT, why);
-        }
-    }
+    if (inside)
+        snprintf(doubt.text, sizeof doubt.text, "%s", inside);
+    if (inside || !let_go(generation, &doubt))
+        berth_quarantine_enter(generation, &doubt);
     if (reason)
-        snprintf(reason, size, "%s", why);
-}
-
-/* The first draining one that is younger than `serial`, or NULL. */
-static struct berth_generation *next_draining(struct berth_host *host, uint64_t serial)
-{
-    struct berth_generation *found = NULL;
-    pthread_mutex_lock(&host->lock);
-    berth_list_each(&host->generations, link) {
-        struct berth_generation *generation = berth_container(link, struct berth_generation, all);
-        if (!found && generation->draining && generation->serial > serial)
-            found = generation;
-    }
-    pthread_mutex_unlock(&host->lock);
-    return found;
-}
-
-void berth_generations_reap(berth_ctx *admin, struct berth_host *host, int64_t deadline)
-{
-    struct berth_generation *found;
-    for (uint64_t last = 0; host->draining && (found = next_draining(host, last));) {
-        last = found->serial;
-        if (berth_generation_quiet(found, deadline))
-            berth_generation_end(admin, found, deadline, NULL, 0);
-    }
+        snprintf(reason, size, "%s", doubt.text);
 }
 
 /* ---- load ---- */

@@ -15,6 +15,7 @@
 #include "runtime/core/topic.h"
 #include "runtime/reload/compare.h"
 #include "runtime/reload/history.h"
+#include "runtime/reload/quarantine.h"
 #include "runtime/reload/state.h"
 
 #include <stdio.h>
@@ -288,14 +289,16 @@ static void drain(struct berth_replacement *one)
     account(one, inside);
     if (quiet) {
         berth_elder_end(one->old);
-        berth_generation_end(one->admin, one->old, one->deadline, report->kept,
-                             sizeof report->kept);
+        berth_generation_end(one->admin, one->old, one->deadline, report->quarantined,
+                             sizeof report->quarantined);
     } else {
-        snprintf(report->kept, sizeof report->kept,
+        struct berth_doubt doubt = { .lasts = BERTH_DOUBT_WHILE };
+        snprintf(doubt.text, sizeof doubt.text,
                  "%zu calls are still inside; it goes when they have ended", inside);
-        berth_generation_linger(one->old, report->kept);
+        berth_quarantine_enter(one->old, &doubt);
+        snprintf(report->quarantined, sizeof report->quarantined, "%s", doubt.text);
     }
-    report->unmapped = report->kept[0] == '\0';
+    report->unmapped = report->quarantined[0] == '\0';
     step_to(one, "done");
 }
 
@@ -409,6 +412,8 @@ static int prepare(const struct transaction *t, struct berth_reload *reloads,
 {
     begin(t, reloads);
     int code = make_all(t, reloads, error);
+    if (code == BERTH_OK)
+        code = berth_quarantine_check(t->host, error);
     if (code == BERTH_OK)
         sort(t);
     if (code == BERTH_OK)

@@ -124,7 +124,7 @@ _berth()
     local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
     local host="--host --socket --timeout --json --help"
     local -A options=(
-        [list]=$host [publish]=$host [reconfigure]=$host [move]=$host
+        [list]="--quarantined $host" [publish]=$host [reconfigure]=$host [move]=$host
         [reload]="--dry-run --option --options $host"
         [rollback]="--to $host"
         [history]=$host

@@ -7,68 +7,93 @@
 #include "runtime/shell/shell.h"
 #include "runtime/shell/table.h"
 
+/* A row: what each key of an entry has; NULL: nothing. */
+static void add_row(struct berth_table *table, struct berth_piece entry, const char *const *keys,
+                    size_t count, struct berth_arena *arena)
+{
+    for (size_t i = 0; i < count; i++)
+        berth_table_add(table,
+                        keys[i] ? berth_piece_text(berth_piece_get(entry, keys[i]), arena) : "");
+}
+
 static void add_module(struct berth_table *table, struct berth_piece module,
                        struct berth_arena *arena)
 {
-    static const char *const keys[] = { "name", "version", "generation", "placement", "state",
-                                        "pid",  NULL,      "file",       "why" };
+    static const char *const front[] = { "name",      "version", "generation",
+                                         "placement", "state",   "pid" };
+    static const char *const back[] = { "file", "why" };
+    struct berth_piece mailbox = berth_piece_get(module, "mailbox");
 
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        struct berth_piece cell =
-            keys[i] ? berth_piece_get(module, keys[i])
-                    : berth_piece_get(berth_piece_get(module, "mailbox"), "messages");
-        berth_table_add(table, berth_piece_text(cell, arena));
-    }
+    add_row(table, module, front, 6, arena);
+    berth_table_add(table, berth_piece_text(berth_piece_get(mailbox, "messages"), arena));
+    add_row(table, module, back, 2, arena);
 }
 
-/* An old image that is still mapped: name@version#generation. */
-static void add_kept(struct berth_table *table, const char *label, struct berth_arena *arena)
+/* An old image that is still mapped, among the modules. */
+static void add_quarantined(struct berth_table *table, struct berth_piece image,
+                            struct berth_arena *arena)
 {
-    size_t name = strcspn(label, "@");
-    size_t version = strcspn(label + name, "#");
-    const char *rest = label + name + version;
+    static const char *const front[] = { "name", "version", "generation", NULL };
+    static const char *const back[] = { NULL, NULL, NULL, "why" };
 
-    berth_table_add(table, berth_arena_format(arena, "%.*s", (int)name, label) ?: "");
-    berth_table_add(
-        table,
-        version ? berth_arena_format(arena, "%.*s", (int)version - 1, label + name + 1) ?: "" : "");
-    berth_table_add(table, *rest ? rest + 1 : "");
-    berth_table_add(table, "");
-    berth_table_add(table, "kept");
-    for (int i = 0; i < 4; i++)
-        berth_table_add(table, "");
+    add_row(table, image, front, 4, arena);
+    berth_table_add(table, "quarantined");
+    add_row(table, image, back, 4, arena);
 }
 
-static int print(struct berth_remote *remote, struct berth_piece list)
+static void add_image(struct berth_table *table, struct berth_piece image,
+                      struct berth_arena *arena)
+{
+    static const char *const keys[] = { "name", "version", "generation", "bytes", "why" };
+
+    add_row(table, image, keys, 5, arena);
+}
+
+typedef void add_fn(struct berth_table *table, struct berth_piece entry, struct berth_arena *arena);
+
+static void add_all(struct berth_table *table, struct berth_piece entries, add_fn *add,
+                    struct berth_arena *arena)
+{
+    struct berth_piece_walk walk = berth_piece_begin(entries);
+    struct berth_piece each;
+
+    while (berth_piece_next(&walk, NULL, &each))
+        add(table, each, arena);
+}
+
+static int print(struct berth_remote *remote, struct berth_piece list, bool only_quarantined)
 {
     static const char *const heads[] = { "NAME", "VERSION", "GENERATION", "PLACEMENT", "STATE",
                                          "PID",  "MAIL",    "FILE",       "WHY",       NULL };
+    static const char *const few[] = { "NAME", "VERSION", "GENERATION", "BYTES", "WHY", NULL };
     struct berth_arena *arena = &remote->client.arena;
-    struct berth_piece_walk walk = berth_piece_begin(berth_piece_get(list, "modules"));
-    struct berth_piece each;
+    struct berth_piece quarantined = berth_piece_get(list, "quarantined");
     struct berth_table table;
 
-    berth_table_init(&table, heads);
-    while (berth_piece_next(&walk, NULL, &each))
-        add_module(&table, each, arena);
-    walk = berth_piece_begin(berth_piece_get(list, "kept"));
-    while (berth_piece_next(&walk, NULL, &each))
-        add_kept(&table, berth_piece_text(each, arena), arena);
-    int status = berth_table_print(&table, remote->options.json);
+    if (remote->options.json)
+        return berth_remote_print(remote, only_quarantined ? quarantined : list);
+    berth_table_init(&table, only_quarantined ? few : heads);
+    if (!only_quarantined)
+        add_all(&table, berth_piece_get(list, "modules"), add_module, arena);
+    add_all(&table, quarantined, only_quarantined ? add_image : add_quarantined, arena);
+    int status = berth_table_print(&table, false);
     berth_table_deinit(&table);
     return status;
 }
 
 static int run(int argc, char **argv)
 {
-    static const struct option known[] = { BERTH_REMOTE_OPTIONS, { 0 } };
+    static const struct option known[] = { { "quarantined", no_argument, NULL, 'q' },
+                                           BERTH_REMOTE_OPTIONS,
+                                           { 0 } };
     struct berth_remote remote = { .options = { .command = &berth_command_list, .known = known } };
     struct berth_buffer params;
     struct berth_piece list = { 0 };
-    int status;
+    bool only_quarantined = false;
+    int option, status;
 
-    while (berth_remote_next(&remote, argc, argv) != -1)
-        ;
+    while ((option = berth_remote_next(&remote, argc, argv)) != -1)
+        only_quarantined |= option == 'q';
     if (optind < argc)
         berth_options_problem(&remote.options, "%s: it takes no words, only options", argv[optind]);
     if (berth_options_end(&remote.options, &status) || !berth_remote_open(&remote, &status))
@@ -78,26 +103,30 @@ static int run(int argc, char **argv)
     berth_params_end(&params);
     status = berth_remote_ask(&remote, "host.list", &params, &list);
     if (status == BERTH_EXIT_OK)
-        status = remote.options.json ? berth_remote_print(&remote, list) : print(&remote, list);
+        status = print(&remote, list, only_quarantined);
     berth_remote_close(&remote);
     return status;
 }
 
 const struct berth_command berth_command_list = {
     .name = "list",
-    .synopsis = BERTH_REMOTE_SYNOPSIS,
+    .synopsis = "[--quarantined]\n"
+                "           " BERTH_REMOTE_SYNOPSIS,
     .help = "Lists the modules of a running host.\n"
-            "\n" BERTH_REMOTE_HELP
+            "\n"
+            "  --quarantined  lists only old code that is still mapped, with the bytes of its\n"
+            "                 address space and what keeps it\n" BERTH_REMOTE_HELP
             "  --json         prints what host.list tells, which is a little more\n"
             "\n"
             "The columns are: name, version, generation, placement, state, the worker's pid,\n"
             "messages that wait, file, and why it is not running. On a terminal they are\n"
             "aligned, below their heads, and an empty one is left out; elsewhere they are\n"
-            "separated by tabs. Old code that could not be unmapped yet is a line of its own,\n"
-            "in the state \"kept\".\n"
+            "separated by tabs. Old code that is not proved safe to unmap is a line of its\n"
+            "own, in the state \"quarantined\".\n"
             "\n"
             "Examples:\n"
             "  berth list\n"
+            "  berth list --quarantined\n"
             "  berth list --host berth --json\n"
             "  berth list | cut -f 1,5\n",
     .run = run,

@@ -62,7 +62,7 @@ static void describe(struct berth_remote *remote, struct berth_piece report,
              inside = berth_piece_integer_of(report, "in_flight");
     uint64_t messages = berth_piece_integer_of(report, "messages"),
              state = berth_piece_integer_of(report, "state_bytes");
-    const char *kept = berth_piece_text_of(report, "kept", &remote->client.arena);
+    const char *quarantined = berth_piece_text_of(report, "quarantined", &remote->client.arena);
 
     berth_buffer_format(text, "%s -> %s in ",
                         berth_piece_text_of(report, "from", &remote->client.arena),
@@ -94,8 +94,8 @@ static void describe(struct berth_remote *remote, struct berth_piece report,
         berth_buffer_text(text,
                           messages == 1 ? " stays in its mailbox\n" : " stay in its mailbox\n");
     }
-    if (*kept)
-        berth_buffer_format(text, "  the old code stays mapped: %s\n", kept);
+    if (*quarantined)
+        berth_buffer_format(text, "  the old code is quarantined: %s\n", quarantined);
 }
 
 /* One, or an array of them. */

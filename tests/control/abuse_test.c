@@ -232,7 +232,7 @@ static void run(const char *placement)
         EVENTUALLY(memory() < before + SLACK);
     CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
     if (!berth_test_instrumented())
-        CHECK_CONTAINS(client_call(client, "host.list", "[]"), "\"kept\":[]");
+        CHECK_CONTAINS(client_call(client, "host.list", "[]"), "\"quarantined\":[]");
 }
 
 static void everything_at_once_inline(void)

@@ -501,9 +501,9 @@ static char *list_modules(void)
 
     settle(); /* what has been published, mailboxes tell */
     CHECK_CODE(berth_host_list(host, &json, &error), BERTH_OK, &error);
-    char *kept = json ? strstr(json, "\"kept\"") : NULL;
-    if (kept && berth_test_instrumented())
-        *kept = '\0'; /* the image of what has failed stays, for the reports */
+    char *quarantined = json ? strstr(json, "\"quarantined\"") : NULL;
+    if (quarantined && berth_test_instrumented())
+        *quarantined = '\0'; /* the image of what has failed stays, for the reports */
     return json;
 }
 

@@ -293,7 +293,8 @@ static void an_unload_does_not_wait_for_a_thread_for_ever(void)
     CHECK_CODE(berth_host_unload(host, "stubborn", &error), BERTH_OK, &error);
     CHECK_STR(berth_test_module(host, "stubborn", "state"), "");
     CHECK_CODE(berth_host_list(host, &list, &error), BERTH_OK, &error);
-    CHECK_CONTAINS(list, "\"kept\":[\"stubborn@1.0.0#1\"]");
+    CHECK_CONTAINS(
+        list, "\"quarantined\":[{\"name\":\"stubborn\",\"version\":\"1.0.0\",\"generation\":1,");
     free(list);
     CHECK_CONTAINS(berth_test_log(), "berth_stopping"); /* the cure */
     CHECK_INT(stops(), 0);
@@ -314,7 +315,7 @@ static void a_reload_does_not_wait_for_a_thread_for_ever(void)
     CALL(host, "stubborn.begin", "[]");
     CHECK_CODE(berth_host_reload(host, "stubborn", NULL, &report, &error), BERTH_OK, &error);
     CHECK_STR(report.step, "done");
-    CHECK_CONTAINS(report.kept, "thread");
+    CHECK_CONTAINS(report.quarantined, "thread");
     CHECK_INT(report.unmapped, 0);
     close(ends[1]);
     UNTIL(host, stops() == 1);

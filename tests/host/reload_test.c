@@ -54,7 +54,7 @@ static void the_report_accounts_for_what_was_inside(void)
     CHECK_INT(report.in_flight, 1);
     CHECK_INT(report.drained, 0);
     CHECK_INT(report.dropped, 0);
-    CHECK_CONTAINS(report.kept, "1 calls are still inside");
+    CHECK_CONTAINS(report.quarantined, "1 calls are still inside");
     CHECK_STR(report.from_build, report.to_build); /* the same file */
     CHECK_STR(report.why, "");
     berth_test_release(&held);
@@ -578,7 +578,7 @@ static void leave_in_the_old_one(const char *placement, bool stateful)
     CHECK_STR(result, "1");
     CHECK_INT(report.in_flight, stateful ? 0 : 1);
     CHECK_INT(report.drained, report.in_flight);
-    CHECK_INT(report.unmapped || report.kept[0], 1);
+    CHECK_INT(report.unmapped || report.quarantined[0], 1);
     CHECK_CALL(app_host, "returner.who", "[]", stateful ? "1" : "2");
     CHECK_CALL(app_host, "returner.out", "[]", stateful ? "1" : "2"); /* by its link, too */
     berth_host_free(app_host);

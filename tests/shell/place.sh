@@ -37,7 +37,7 @@ done
 # ---- One too many ----
 
 berth run
-sed -i '/ stays mapped: /d' err # under a sanitizer
+sed -i '/ is quarantined: /d' err # under a sanitizer
 tap_run "a second one of the same name is refused" test "$status" = 1 -a "$(wc -l <err)" = 1
 check "with a clear sentence" 1 "" \
     "berth: already_exists: another host listens at $work/berth/berth.sock: end it, or give this one another --name or --socket"

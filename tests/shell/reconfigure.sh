@@ -433,7 +433,7 @@ CONF
 asks "what was done" 0 $'started teller (./teller.so, inline)\nreloaded math (./math.so, process)\nstopped counter\na.conf is applied: started 1, reloaded 1, stopped 1, unchanged 0' \
     "a.conf:2:*: warning: modules.gone: ./nofile.so: *"
 tap_run "the log has it, too" grep -q ' info host a.conf is applied: started 1, reloaded 1, stopped 1, unchanged 0$' err
-tap_run "before the answer" test "$("$berth" list | grep -v kept | cut -f 1 | tr '\n' ' ')" = "host run control math teller "
+tap_run "before the answer" test "$("$berth" list | grep -v quarantined | cut -f 1 | tr '\n' ' ')" = "host run control math teller "
 configure <<'CONF'
 {"threads": 7,
  "modules": {"math": {"file": "math.so", "placement": "proces"}, "teller": {"file": "nofile.so"}}}

@@ -14,7 +14,7 @@ tap_run "cells are separated by tabs, all of them" test -z "$(awk -F '\t' 'NF !=
 tap_run "file names are absolute" grep -qF "$(printf '\t')$PWD/" out
 tap_run "a worker has a pid" kill -0 "$(awk -F '\t' '$1 == "greet" { print $6 }' out)"
 berth list --json
-tap_run "list --json is what host.list tells" grep -q '^{"modules":\[{"name":"host",.*"kept":\[\]}$' out
+tap_run "list --json is what host.list tells" grep -q '^{"modules":\[{"name":"host",.*"quarantined":\[\]}$' out
 if command -v script >/dev/null; then
     on_terminal list
     tap_run "on a terminal there are heads" grep -q '^NAME  *VERSION  *GENERATION  *PLACEMENT  *STATE  *PID  *MAIL  *FILE$' out
@@ -121,7 +121,7 @@ fails "the host itself stays" 1 "berth: *host*" unload host
 
 berth reload counter
 tap_run "reload tells what happened" grep -qE '^counter@1\.0\.0#1 -> counter@1\.0\.0#2 in [0-9]+\.[0-9]{3} ms$' out
-tap_run "with calls and state" test "$status" = 0 -a "$(sed '1d; /stays mapped/d' out)" = "  0 calls inside at the switch, 0 calls waited, 0 dropped
+tap_run "with calls and state" test "$status" = 0 -a "$(sed '1d; /is quarantined/d' out)" = "  0 calls inside at the switch, 0 calls waited, 0 dropped
   8 bytes of state (version 1) handed over"
 berth reload counter counter_v2.so --json
 tap_run "reload --json" grep -q '^{.*"to":"counter@1.1.0#3".*}$' out
@@ -158,7 +158,7 @@ tap_run "it goes on" grep -q $'^counter\t1.0.0\t4\t' out
 berth events
 tap_run "events: lines of seven cells" test -s out -a -z "$(awk -F '\t' 'NF != 7' out)"
 tap_run "what has happened, in order" test \
-    "$(awk -F '\t' '$3 == "counter" && $2 != "kept" { printf "%s ", $2 }' out)" = "loaded reloaded reloaded reloaded refused "
+    "$(awk -F '\t' '$3 == "counter" && $2 != "quarantined" { printf "%s ", $2 }' out)" = "loaded reloaded reloaded reloaded refused "
 tap_run "with time" test -z "$(grep -vE '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}\.[0-9]{3}Z' out)"
 berth events --json
 tap_run "events --json: an object a line" test -z "$(grep -v '^{"time_ns":[0-9]*,"event":"[a-z]*",.*}$' out)" -a -s out

@@ -240,7 +240,7 @@ static void change_version(unsigned round, const char *const files[3])
     } else {
         CHECK_CODE(code, BERTH_OK, &error);
         CHECK_STR(report.step, "done");
-        CHECK_STR(report.kept, berth_test_instrumented() ? report.kept : "");
+        CHECK_STR(report.quarantined, berth_test_instrumented() ? report.quarantined : "");
     }
 }
 
