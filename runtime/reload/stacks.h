@@ -33,7 +33,7 @@ enum berth_stack berth_stack_look(int tasks, pid_t thread, const struct berth_st
 /*
  * The signal by which threads may be asked from now on, in the whole process: the application's
  * word. It is installed, and never given back. failed_precondition when it has a handler already,
- * or another one has been granted before.
+ * or another one has been granted before. Without the scan it is left alone.
  */
 int berth_stacks_take_signal(int number, struct berth_error *error);
 

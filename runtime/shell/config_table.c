@@ -69,6 +69,12 @@ static const struct berth_config_key limit_keys[] = {
       0, 1000, NULL, NULL },
     { "history_bytes", BERTH_CONFIG_SIZE, INTO(berth_host_options, history_bytes),
       "Bytes of all these images. Default: 64MiB.", KIB, GIB, NULL, NULL },
+    { "quarantine_images", BERTH_CONFIG_COUNT, INTO(berth_host_options, quarantine_images),
+      "Old images that are not proved safe to unmap, before reloads are refused.", 1, 1000000,
+      NULL, NULL },
+    { "quarantine_bytes", BERTH_CONFIG_SIZE, INTO(berth_host_options, quarantine_bytes),
+      "Bytes of address space of such images, before reloads are refused.", KIB, 1024 * GIB,
+      NULL, NULL },
 };
 static const struct berth_config_object limits = KEYS(berth_host_options, limit_keys);
 

@@ -210,6 +210,7 @@ static int serve(struct run *run)
     options.log = berth_log_print;
     if (run->crash.fd >= 0)
         options.thread = berth_crash_thread;
+    options.scan_signal = SIGRTMIN; /* nobody else uses it in this program */
     int status = berth_local_open(local, options, &error);
     if (status != BERTH_EXIT_OK) {
         berth_output_error(false, &error);

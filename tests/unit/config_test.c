@@ -73,7 +73,8 @@ static void every_key_goes_where_it_belongs(void)
               " \"three\": {\"restart\": {\"limit\": 7, \"window\": \"1m\", \"first\": \"2ms\","
               " \"last\": \"2s\"}}},"
               "\"limits\": {\"max_message\": \"2MiB\", \"mailbox_messages\": 7,"
-              " \"mailbox_bytes\": 2048, \"call_timeout\": \"3s\", \"stop_timeout\": \"4ms\"},"
+              " \"mailbox_bytes\": 2048, \"call_timeout\": \"3s\", \"stop_timeout\": \"4ms\","
+              " \"quarantine_images\": 9, \"quarantine_bytes\": \"3GiB\"},"
               "\"log\": {\"level\": \"debug\", \"levels\": {\"one\": \"error\", \"two\": \"info\"},"
               " \"target\": \"host.log\", \"format\": \"json\"}}");
     CHECK_STR(problems_of(&config), "");
@@ -86,6 +87,8 @@ static void every_key_goes_where_it_belongs(void)
     CHECK_INT(config.host.mailbox_bytes, 2048);
     CHECK_INT(config.host.call_timeout_ns, 3000000000);
     CHECK_INT(config.host.stop_timeout_ns, 4000000);
+    CHECK_INT(config.host.quarantine_images, 9);
+    CHECK_INT(config.host.quarantine_bytes, INT64_C(3) << 30);
     CHECK_INT(config.host.log_level, BERTH_LOG_DEBUG);
     CHECK_STR(config.log_target, "/etc/x/host.log");
     CHECK_STR(berth_log_formats[config.log_format], "json");

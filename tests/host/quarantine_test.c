@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* What is not proved safe to unmap: it is listed, goes when it can, and has a budget. */
+#include "tests/support/hosting.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static berth_host *host;
+
+static void make_host(size_t images, size_t bytes)
+{
+    struct berth_host_options options = berth_test_host_options();
+
+    if (berth_test_instrumented())
+        berth_skip("all images stay mapped, as they are to, and none is counted");
+    options.quarantine_images = images;
+    options.quarantine_bytes = bytes;
+    host = berth_test_host(&options);
+}
+
+static const char *quarantined(void)
+{
+    struct berth_error error;
+    char *list = NULL;
+
+    CHECK_CODE(berth_host_list(host, &list, &error), BERTH_OK, &error);
+    const char *at = list ? strstr(list, "\"quarantined\":") : NULL;
+    const char *text = berth_test_format("%.*s", at ? (int)strlen(at) - 1 : 0, at ? at : "");
+    free(list);
+    return text;
+}
+#define EMPTY "\"quarantined\":[]"
+
+static int reload(const char *module, struct berth_reload_report *report, struct berth_error *error)
+{
+    report->size = sizeof(*report);
+    return berth_host_reload(host, module, NULL, report, error);
+}
+
+/* A module that leaves its function in the table of another one. */
+static void load_table(void)
+{
+    LOAD(host, "left/keeper", NULL);
+    LOAD(host, "left/table", NULL);
+}
+
+static void what_is_left_is_told_and_goes_once_it_is_taken_back(void)
+{
+    struct berth_reload_report report;
+    struct berth_error error;
+
+    make_host(0, 0);
+    load_table();
+    CHECK_STR(quarantined(), EMPTY);
+    CHECK_CODE(berth_host_unload(host, "left_table", &error), BERTH_OK, &error);
+    CHECK_CONTAINS(quarantined(),
+                   "[{\"name\":\"left_table\",\"version\":\"1.0.0\",\"generation\":1,");
+    CHECK_CONTAINS(quarantined(),
+                   "\"why\":\"static data of left_keeper@1.0.0#1 lead into its code");
+    CHECK(!strstr(quarantined(), "\"bytes\":0,"));
+    CHECK_CONTAINS(berth_test_log(), "left_table@1.0.0#1 is quarantined: static data");
+    CHECK_CONTAINS(CALL(host, "host.events", "[]"),
+                   "\"event\":\"quarantined\",\"module\":\"left_table\"");
+    CALL(host, "left_keeper.put", "[0]");
+    UNTIL(host, strcmp(quarantined(), EMPTY) == 0);
+    CHECK_CONTAINS(berth_test_log(), "left_table@1.0.0#1 is quarantined no more");
+    /* a reload tells, too */
+    LOAD(host, "left/table", NULL);
+    CHECK_CODE(reload("left_table", &report, &error), BERTH_OK, &error);
+    CHECK_STR(report.quarantined, ""); /* START has put the next one's in its place */
+    CHECK_INT(report.unmapped, 1);
+    berth_host_free(host);
+}
+
+/* Each reload leaves a thread of the old generation. */
+static void a_full_quarantine_refuses_reloads(void)
+{
+    struct berth_reload_report report;
+    struct berth_error error;
+
+    make_host(2, 0);
+    LOAD(host, "left/thread", NULL);
+    CHECK_CODE(reload("left_thread", &report, &error), BERTH_OK, &error);
+    CHECK_CONTAINS(report.quarantined, "threads that it has started");
+    CHECK_INT(report.unmapped, 0);
+    CHECK_CODE(reload("left_thread", &report, &error), BERTH_OK, &error);
+    CHECK_CODE(reload("left_thread", &report, &error), BERTH_RESOURCE_EXHAUSTED, &error);
+    CHECK_CONTAINS(error.text, "2 old images");
+    CHECK_CONTAINS(error.text, "berth list --quarantined");
+    CHECK_STR(berth_test_module(host, "left_thread", "generation"), "3");
+    CHECK_STR(berth_test_module(host, "left_thread", "state"), "running");
+    LOAD(host, "math", NULL); /* what is new may come */
+    CHECK_CALL(host, "math.add", "[1,2]", "3");
+    CHECK_CODE(reload("math", &report, &error), BERTH_RESOURCE_EXHAUSTED, &error);
+    berth_host_free(host);
+}
+
+static void a_quarantine_is_full_of_bytes_too(void)
+{
+    struct berth_reload_report report;
+    struct berth_error error;
+
+    make_host(0, 1);
+    LOAD(host, "left/thread", NULL);
+    CHECK_CODE(reload("left_thread", &report, &error), BERTH_OK, &error);
+    CHECK_CODE(reload("left_thread", &report, &error), BERTH_RESOURCE_EXHAUSTED, &error);
+    CHECK_CONTAINS(error.text, "quarantine_bytes");
+    berth_host_free(host);
+}
+
+static void a_place_in_the_quarantine_becomes_free(void)
+{
+    struct berth_reload_report report;
+    struct berth_error error;
+
+    make_host(1, 0);
+    load_table();
+    CHECK_CODE(berth_host_unload(host, "left_table", &error), BERTH_OK, &error);
+    CHECK_CODE(reload("left_keeper", &report, &error), BERTH_RESOURCE_EXHAUSTED, &error);
+    CALL(host, "left_keeper.put", "[0]"); /* looked at again before anything is refused */
+    UNTIL(host, reload("left_keeper", &report, &error) == BERTH_OK);
+    berth_host_free(host);
+}
+
+/* ---- The signal ---- */
+
+static int grant(int number, struct berth_error *error)
+{
+    struct berth_host_options options = berth_test_host_options();
+    berth_host *granted = NULL;
+
+    options.scan_signal = number;
+    int code = berth_host_new(&options, &granted, error);
+    berth_host_free(granted);
+    return code;
+}
+
+static void ignore(int number)
+{
+    (void)number;
+}
+
+static void a_signal_is_granted_once(void)
+{
+    struct berth_error error;
+
+    CHECK_CODE(grant(SIGUSR1, &error), BERTH_INVALID_ARGUMENT, &error);
+    CHECK_CONTAINS(error.text, "real-time");
+    signal(SIGRTMIN + 1, ignore);
+    CHECK_CODE(grant(SIGRTMIN + 1, &error), BERTH_FAILED_PRECONDITION, &error);
+    CHECK_CONTAINS(error.text, "has a handler already");
+    CHECK_CODE(grant(SIGRTMIN + 2, &error), BERTH_OK, &error);
+    CHECK_CODE(grant(SIGRTMIN + 2, &error), BERTH_OK, &error); /* another host has the same */
+    CHECK_CODE(grant(SIGRTMIN + 3, &error), BERTH_FAILED_PRECONDITION, &error);
+    CHECK_INT(raise(SIGRTMIN + 2), 0); /* from others it does nothing */
+}
+
+static const struct berth_test tests[] = {
+    { "what_is_left_is_told_and_goes_once_it_is_taken_back",
+      what_is_left_is_told_and_goes_once_it_is_taken_back },
+    { "a_full_quarantine_refuses_reloads", a_full_quarantine_refuses_reloads },
+    { "a_quarantine_is_full_of_bytes_too", a_quarantine_is_full_of_bytes_too },
+    { "a_place_in_the_quarantine_becomes_free", a_place_in_the_quarantine_becomes_free },
+    { "a_signal_is_granted_once", a_signal_is_granted_once },
+};
+
+int main(int argc, char **argv)
+{
+    return berth_suite_main("quarantine", tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
