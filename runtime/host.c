@@ -75,7 +75,8 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
         return berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "threads is %d: -1 is one for each processor, 0 none",
                                host->options.threads);
-    if (host->options.flags & ~(unsigned)(BERTH_HOST_CHECK_OWNERSHIP | BERTH_HOST_KEEP_IMAGES))
+    if (host->options.flags &
+        ~(unsigned)(BERTH_HOST_CHECK_OWNERSHIP | BERTH_HOST_KEEP_IMAGES | BERTH_HOST_PROBE))
         return berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "flags are %#x: this library does not know all of them",
                                host->options.flags);
@@ -172,6 +173,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     berth_map_init_borrowing(&host->cells);
     berth_map_init(&host->topics);
     berth_map_init(&host->flows);
+    berth_map_init(&host->probed);
     berth_idmap_init(&host->handles);
     berth_idmap_init(&host->alarms);
     berth_idmap_init(&host->app_subscriptions);
@@ -325,6 +327,7 @@ static void registry_free(struct berth_host *host)
         berth_generation_forget(generation);
     }
     berth_topics_free(host);
+    berth_probes_forget(host);
     for (size_t i = 0; berth_map_next(&host->modules, &i, &entry);)
         berth_module_free(entry->value);
     berth_map_deinit(&host->modules);
@@ -493,6 +496,7 @@ static int load_fields(const struct berth_load_options *options, size_t i, struc
     load->placement = own.placement;
     load->options = own.options;
     load->restart = own.restart;
+    load->probe = (own.flags & BERTH_LOAD_PROBE) != 0;
     return BERTH_OK;
 }
 

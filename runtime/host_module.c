@@ -109,14 +109,22 @@ FUNCTION(json, read, "The manifest of a file; no code of it runs.",
     return give(ctx, code, text, &error);
 }
 
+static bool is_set(berth_optional_bool flag)
+{
+    return flag.present && flag.value;
+}
+
 FUNCTION(string, load, "Loads a module and starts it; returns its name.",
          (string, file, "its path"), (optional(string), name, "in this host; else its manifest's"),
          (optional(string), placement, "inline or process; else inline"),
-         (optional(json), options, "an object with values for its options"))
+         (optional(json), options, "an object with values for its options"),
+         (optional(bool), probe, "map it in a worker first, if it was not seen before"))
 {
-    const struct berth_load_options how = {
-        .size = sizeof how, .name = name, .placement = placement, .options = options
-    };
+    const struct berth_load_options how = { .size = sizeof how,
+                                            .name = name,
+                                            .placement = placement,
+                                            .options = options,
+                                            .flags = is_set(probe) ? BERTH_LOAD_PROBE : 0 };
     char loaded[BERTH_IDENTIFIER_MAX + 1];
     struct berth_error error;
     if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.load") != BERTH_OK)
@@ -201,18 +209,22 @@ static const char *reload(berth_ctx *ctx, const char *right, const char *module,
     return reported(ctx, code, &report, &error);
 }
 
+static unsigned reload_flags(berth_optional_bool dry_run, berth_optional_bool probe)
+{
+    return (is_set(dry_run) ? BERTH_RELOAD_DRY_RUN : 0u) |
+           (is_set(probe) ? BERTH_RELOAD_PROBE : 0u);
+}
+
 FUNCTION(json, reload,
          "Replaces a module's code while everything else goes on; returns the report.",
          (string, module), (optional(string), file, "its path; else that of the last load"),
          (optional(json), options, "an object with values for its options; else those it has"),
-         (optional(bool), dry_run, "only stage and compare: nothing runs, and nothing changes"))
+         (optional(bool), dry_run, "only stage and compare: nothing runs, and nothing changes"),
+         (optional(bool), probe, "as of load"))
 {
-    const struct berth_reload_options how = { .size = sizeof how,
-                                              .file = file,
-                                              .options = options,
-                                              .flags = dry_run.present && dry_run.value
-                                                           ? BERTH_RELOAD_DRY_RUN
-                                                           : 0 };
+    const struct berth_reload_options how = {
+        .size = sizeof how, .file = file, .options = options, .flags = reload_flags(dry_run, probe)
+    };
     return reload(ctx, "host.reload", module, &how);
 }
 
@@ -255,7 +267,8 @@ static const char *reported_all(berth_ctx *ctx, const struct berth_reload_report
 
 FUNCTION(json, reload_all,
          "Replaces several modules in one transaction, all or none; returns their reports.",
-         (array(renewal), modules), (optional(bool), dry_run, "as of reload"))
+         (array(renewal), modules), (optional(bool), dry_run, "as of reload"),
+         (optional(bool), probe, "as of load"))
 {
     struct berth_error error;
     if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.reload") != BERTH_OK)
@@ -272,7 +285,7 @@ FUNCTION(json, reload_all,
             .size = sizeof *how,
             .file = modules.data[i].file,
             .options = modules.data[i].options,
-            .flags = dry_run.present && dry_run.value ? BERTH_RELOAD_DRY_RUN : 0,
+            .flags = reload_flags(dry_run, probe),
         };
     }
     if (berth_host_reload_all(berth_host_of(ctx), names, how, modules.count, reports, &error) ==

@@ -152,6 +152,7 @@ static int prepare(berth_ctx *admin, struct target *target, struct berth_reload 
                                      .options = target->how.options,
                                      .placement = target->how.placement,
                                      .restart = target->how.restart,
+                                     .probe = (target->how.flags & BERTH_RELOAD_PROBE) != 0,
                                      .report = report };
     set_text(report->from_build, sizeof report->from_build, module->current->image->elf->build_id);
     code = stage(target, reload, error);
@@ -357,7 +358,8 @@ static int take_how(const struct berth_reload_options *how, struct berth_reload_
 {
     int code = berth_take_options(how, offsetof(struct berth_reload_options, restart), ret_how,
                                   sizeof *ret_how, "berth_reload_options", error);
-    if (code == BERTH_OK && (ret_how->flags & ~(unsigned)BERTH_RELOAD_DRY_RUN))
+    if (code == BERTH_OK &&
+        (ret_how->flags & ~(unsigned)(BERTH_RELOAD_DRY_RUN | BERTH_RELOAD_PROBE)))
         code = berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "flags are %#x: this library does not know all of them",
                                ret_how->flags);

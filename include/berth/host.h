@@ -86,7 +86,11 @@ enum berth_host_flags {
      */
     BERTH_HOST_CHECK_OWNERSHIP = 1,
     /* Images are never unmapped, so that reports of sanitizers and valgrind keep their symbols. */
-    BERTH_HOST_KEEP_IMAGES = 2
+    BERTH_HOST_KEEP_IMAGES = 2,
+    /*
+     * As BERTH_LOAD_PROBE, at each load and reload.   since 0.1
+     */
+    BERTH_HOST_PROBE = 4
 };
 
 struct berth_host_options {
@@ -207,6 +211,15 @@ struct berth_load_options {
     const char *placement; /* "inline" (default) or "process" */
     const char *options;   /* a JSON object with values for the module's options; default: none */
     const struct berth_restart_policy *restart; /* of a worker; default: all at its defaults */
+    unsigned flags;                             /* enum berth_load_flags */
+};
+enum berth_load_flags {
+    /*
+     * An image that is to run inline, and whose content this host has not seen before, is mapped in
+     * a worker first, which then ends. So a constructor that crashes, or has not ended after ten
+     * seconds, is an error of the load, and what became of it is remembered. START does not run.
+     */
+    BERTH_LOAD_PROBE = 1
 };
 
 /*
@@ -270,7 +283,8 @@ struct berth_reload_options {
 };
 enum berth_reload_flags {
     /* Stage and compare alone: no code of the file runs, and nothing changes. */
-    BERTH_RELOAD_DRY_RUN = 1
+    BERTH_RELOAD_DRY_RUN = 1,
+    BERTH_RELOAD_PROBE = 2 /* as BERTH_LOAD_PROBE */
 };
 
 /*

@@ -307,6 +307,7 @@ struct berth_generation {
     struct berth_list alarms, threads;
     bool stopping;
     int stopping_fd; /* an eventfd, once somebody has asked for it; else -1 */
+    bool probe;      /* its image is mapped in a worker before */
     bool owed_stop;  /* its START has gone well, and STOP has not run yet; under admin */
     bool dead;       /* its worker has died; under lock */
     bool closed;     /* STOP has run, and nothing leads to it any more; under admin */
@@ -397,6 +398,7 @@ struct berth_host {
     struct berth_threads threads;
     struct berth_loop *loop;
     struct berth_zygote *zygote;
+    struct berth_map probed; /* content to struct berth_error, what became of it; under admin */
     int64_t ready_timeout; /* ns that a worker may take for its constructors, and then for START */
     pthread_mutex_t admin;
     int64_t end_deadline; /* of the host's end, which all modules share; 0 before. Under admin */

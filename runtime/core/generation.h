@@ -10,6 +10,7 @@ struct berth_generation_setup {
     struct berth_module *module;
     const struct berth_carrier_ops *placement;
     const char *options; /* JSON or NULL */
+    bool probe;
 };
 int berth_generation_new(struct berth_host *host, const struct berth_generation_setup *setup,
                          struct berth_generation **ret_generation, struct berth_error *error);

@@ -23,6 +23,7 @@ struct berth_load {
     struct berth_image *image;
     const char *name, *placement, *options;
     const struct berth_restart_policy *restart;
+    bool probe; /* in a worker first, wherever the host does not do so anyway */
 };
 int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct berth_error *error);
 /* force: although others require it (they are being ended, too). */
@@ -40,6 +41,7 @@ struct berth_reload {
     const char *options, *placement;
     const struct berth_restart_policy *restart;
     const struct berth_state *state; /* for RESTORE, instead of what SAVE gives */
+    bool probe;                      /* as of a load */
     struct berth_reload_report *report;
 };
 /*
@@ -66,6 +68,13 @@ int berth_generation_check(struct berth_generation *next, struct berth_error *er
  */
 int berth_generation_examine(const struct berth_generation *next,
                              const struct berth_generation *old, struct berth_error *error);
+/*
+ * Maps an image that is to run inline in a worker first, where that is wanted and it was not seen
+ * before: what became of it is remembered by its content. Under admin. Blocks for as long as its
+ * constructors take, and for ten seconds at most.
+ */
+int berth_generation_probe(const struct berth_generation *next, struct berth_error *error);
+void berth_probes_forget(struct berth_host *host); /* all of them; the map is as new */
 /* Nothing is inside the generation any more, or the deadline has passed (false). */
 bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline);
 /*

@@ -370,6 +370,8 @@ static int begin(berth_ctx *admin, struct berth_generation *generation, struct b
         code = berth_topics_prepare(generation, error);
     berth_mailbox_open(generation->module);
     if (code == BERTH_OK)
+        code = berth_generation_probe(generation, error);
+    if (code == BERTH_OK)
         code = berth_generation_open(generation, error);
     if (code == BERTH_OK && topics) { /* a worker's START comes from upstream */
         code = berth_hook_invoke(admin, generation, BERTH_HOOK_START, NULL, NULL, error);
@@ -385,7 +387,7 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     struct berth_host *host = berth_host_of(admin);
     struct berth_image *image = load->image;
     const char *name = load->name ? load->name : image->manifest->name;
-    struct berth_generation_setup setup = { image, NULL, NULL, load->options };
+    struct berth_generation_setup setup = { image, NULL, NULL, load->options, load->probe };
     struct berth_restart_policy restart;
     int code =
         berth_placement_find(load->placement ? load->placement : "inline", &setup.placement, error);

@@ -56,7 +56,8 @@ static int make_next(struct berth_replacement *one, const struct berth_reload *r
     struct berth_host *host = one->module->host;
     struct berth_generation_setup setup = { reload->image, one->module, one->old->placement,
                                             reload->options ? reload->options
-                                                            : one->old->options_given };
+                                                            : one->old->options_given,
+                                            reload->probe };
     int code = reload->placement ? berth_placement_find(reload->placement, &setup.placement, error)
                                  : BERTH_OK;
     if (code == BERTH_OK)
@@ -83,7 +84,9 @@ static int make_next(struct berth_replacement *one, const struct berth_reload *r
 static int start(struct berth_replacement *one, struct berth_error *error)
 {
     step_to(one, "start");
-    int code = berth_topics_prepare(one->next, error);
+    int code = berth_generation_probe(one->next, error);
+    if (code == BERTH_OK)
+        code = berth_topics_prepare(one->next, error);
     if (code == BERTH_OK)
         code = berth_generation_open(one->next, error);
     if (code == BERTH_OK) {

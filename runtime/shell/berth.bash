@@ -125,16 +125,16 @@ _berth()
     local host="--host --socket --timeout --json --help"
     local -A options=(
         [list]="--quarantined $host" [publish]=$host [reconfigure]=$host [move]=$host
-        [reload]="--dry-run --option --options $host"
+        [reload]="--dry-run --probe --option --options $host"
         [rollback]="--to $host"
         [history]=$host
         [snapshot]="--save --restore $host"
         [show]="--path $host"
         [call]="--with --path --args $host"
-        [run]="--name --socket --no-control --log --crash-record --config --learn --path --help"
+        [run]="--name --socket --no-control --log --crash-record --config --learn --path --probe --watch --help"
         [check]="--path --schema --json --help"
         [doctor]="--program --strict --json --help"
-        [load]="--as --placement --option --options $host"
+        [load]="--as --placement --probe --option --options $host"
         [unload]="--force $host"
         [subscribe]="--count $host"
         [events]="--follow $host"

@@ -10,6 +10,7 @@ struct load {
     const char *word; /* a file, or a name for the host's own search */
     char file[PATH_MAX];
     const char *name, *placement;
+    bool probe;
 };
 
 /* ---- the command line ---- */
@@ -27,6 +28,9 @@ static void read_options(struct load *load, int argc, char **argv)
         case 'p':
             load->placement = optarg;
             berth_remote_check_text(&load->remote, "--placement", optarg);
+            break;
+        case 'b':
+            load->probe = true;
             break;
         default:
             berth_given_read(&load->given, option, optarg);
@@ -91,6 +95,8 @@ static int ask(struct load *load)
         berth_params_text(&params, "name", load->name);
     if (load->placement)
         berth_params_text(&params, "placement", load->placement);
+    if (load->probe)
+        berth_params_piece(&params, "probe", (struct berth_piece){ "true", 4 });
     status = berth_given_add(&load->given, file, &params);
     berth_params_end(&params);
     if (status == BERTH_EXIT_OK)
@@ -108,6 +114,7 @@ static int run(int argc, char **argv)
     static const struct option known[] = {
         { "as", required_argument, NULL, 'n' },
         { "placement", required_argument, NULL, 'p' },
+        { "probe", no_argument, NULL, 'b' },
         BERTH_GIVEN_OPTIONS,
         BERTH_REMOTE_OPTIONS,
         { 0 },
@@ -132,20 +139,20 @@ static int run(int argc, char **argv)
 
 const struct berth_command berth_command_load = {
     .name = "load",
-    .synopsis = "FILE|NAME [--as NAME] [--placement inline|process]\n"
+    .synopsis = "FILE|NAME [--as NAME] [--placement inline|process] [--probe]\n"
                 "           " BERTH_GIVEN_SYNOPSIS "\n"
                 "           " BERTH_REMOTE_SYNOPSIS,
-    .help =
-        "Loads a module into a running host, starts it, and prints its name.\n"
-        "\n"
-        "  FILE, NAME     a file has a / in its name or ends in .so; a name is searched\n"
-        "                 by the host, in the directories of its own path\n"
-        "  --as NAME      the name that it has there; else its own\n"
-        "  --placement P  inline, which is the default, or process: in a worker\n" BERTH_GIVEN_HELP
-            BERTH_REMOTE_HELP "  --json         prints the name, or the error, as JSON\n"
-        "\n" BERTH_GIVEN_HELP_VALUES "\n"
-        "Examples:\n"
-        "  berth load ./greet.so\n"
-        "  berth load ./math.so --as calculator --placement process\n",
+    .help = "Loads a module into a running host, starts it, and prints its name.\n"
+            "\n"
+            "  FILE, NAME     a file has a / in its name or ends in .so; a name is searched\n"
+            "                 by the host, in the directories of its own path\n"
+            "  --as NAME      the name that it has there; else its own\n"
+            "  --placement P  inline, which is the default, or process: in a worker\n"
+            "  --probe        maps it in a worker first, where it may crash\n" BERTH_GIVEN_HELP
+                BERTH_REMOTE_HELP "  --json         prints the name, or the error, as JSON\n"
+            "\n" BERTH_GIVEN_HELP_VALUES "\n"
+            "Examples:\n"
+            "  berth load ./greet.so\n"
+            "  berth load ./math.so --as calculator --placement process\n",
     .run = run,
 };

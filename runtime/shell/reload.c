@@ -9,12 +9,22 @@
 struct reload {
     struct berth_remote remote;
     struct berth_given given;
-    bool dry;
+    bool dry, probe;
     const char *module;
     char file[PATH_MAX]; /* or "" */
     char **pairs;        /* or NAME=FILE, NAME=FILE … */
     int count;
 };
+
+static void add_flags(const struct reload *reload, struct berth_buffer *params)
+{
+    const struct berth_piece yes = { "true", 4 };
+
+    if (reload->dry)
+        berth_params_piece(params, "dry_run", yes);
+    if (reload->probe)
+        berth_params_piece(params, "probe", yes);
+}
 
 /* The file that the module was loaded from; "" for one that has none, or is not there. */
 static int find_file(struct reload *reload, const char **ret_file)
@@ -55,8 +65,7 @@ static int ask(struct reload *reload)
     if (*reload->file)
         berth_params_text(&params, "file", reload->file);
     int status = add_options(reload, &params);
-    if (reload->dry)
-        berth_params_piece(&params, "dry_run", (struct berth_piece){ "true", 4 });
+    add_flags(reload, &params);
     berth_params_end(&params);
     if (status == BERTH_EXIT_OK)
         return berth_report_ask(&reload->remote, "host.reload", reload->module, &params);
@@ -93,8 +102,7 @@ static int ask_all(struct reload *reload)
     berth_params_begin(&params);
     berth_params_piece(&params, "modules", (struct berth_piece){ list.data, list.size });
     params.failed |= list.failed;
-    if (reload->dry)
-        berth_params_piece(&params, "dry_run", (struct berth_piece){ "true", 4 });
+    add_flags(reload, &params);
     berth_params_end(&params);
     berth_buffer_deinit(&list);
     return berth_report_ask(&reload->remote, "host.reload_all", NULL, &params);
@@ -126,6 +134,8 @@ static void read_words(struct reload *reload, int argc, char **argv)
     while ((option = berth_remote_next(&reload->remote, argc, argv)) != -1)
         if (option == 'n')
             reload->dry = true;
+        else if (option == 'b')
+            reload->probe = true;
         else
             berth_given_read(&reload->given, option, optarg);
     if (argc > optind && strchr(argv[optind], '=')) {
@@ -149,6 +159,7 @@ static int run(int argc, char **argv)
 {
     static const struct option known[] = {
         { "dry-run", no_argument, NULL, 'n' },
+        { "probe", no_argument, NULL, 'b' },
         BERTH_GIVEN_OPTIONS,
         BERTH_REMOTE_OPTIONS,
         { 0 },
@@ -172,16 +183,18 @@ static int run(int argc, char **argv)
 
 const struct berth_command berth_command_reload = {
     .name = "reload",
-    .synopsis = "NAME [FILE] [--dry-run] " BERTH_GIVEN_SYNOPSIS "\n"
+    .synopsis = "NAME [FILE] [--dry-run] [--probe]\n"
+                "           " BERTH_GIVEN_SYNOPSIS "\n"
                 "           " BERTH_REMOTE_SYNOPSIS "\n"
-                "berth reload NAME=[FILE]... [--dry-run]\n"
+                "berth reload NAME=[FILE]... [--dry-run] [--probe]\n"
                 "           " BERTH_REMOTE_SYNOPSIS,
     .help = "Replaces a module of a running host while everything else goes on.\n"
             "\n"
             "FILE is the new code; else it is read again from where it was loaded. With\n"
             "NAME=FILE for each, several modules are replaced at once, all or none.\n"
             "\n"
-            "  --dry-run      only as far as no code of it runs: is it possible?\n" BERTH_GIVEN_HELP
+            "  --dry-run      only as far as no code of it runs: is it possible?\n"
+            "  --probe        maps it in a worker first, where it may crash\n" BERTH_GIVEN_HELP
                 BERTH_REMOTE_HELP "  --json         prints the report as JSON\n"
             "\n"
             "Without values its options stay as they are; with some, the others are at\n"

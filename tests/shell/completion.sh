@@ -23,7 +23,7 @@ offers()
 offers "commands" "list load log" l
 offers "levels" "debug default" log --set de
 offers "a command" "subscribe" su
-offers "options" "--placement" load --p
+offers "options" "--placement" load --pl
 offers "placements" "process" move math p
 offers "values" "process" load ./math.so --placement p
 offers "files" "math.so" load ma
