@@ -17,6 +17,7 @@
 #include "runtime/shell/shell.h"
 #include "runtime/shell/signals.h"
 #include "runtime/shell/terminal.h"
+#include "runtime/shell/watch_files.h"
 #include "runtime/shell/watchdog.h"
 
 struct run {
@@ -30,7 +31,8 @@ struct run {
     bool bound;       /* to its terminal */
     struct berth_place place;
     bool hidden; /* --no-control: it listens nowhere */
-    bool learn;
+    bool learn, probe;
+    bool watch; /* the modules' files */
     char path[PATH_MAX];
     struct berth_notify notify;
     const char *crash_record; /* --crash-record */
@@ -204,10 +206,12 @@ static int serve(struct run *run)
 {
     struct berth_host_options options = run->config.host;
     struct berth_local *local = &run->local;
+    struct berth_watch_files *watch = NULL;
     struct berth_error error = { 0 };
 
     options.name = run->place.name;
     options.log = berth_log_print;
+    options.flags |= run->probe ? BERTH_HOST_PROBE : 0;
     if (run->crash.fd >= 0)
         options.thread = berth_crash_thread;
     options.scan_signal = SIGRTMIN; /* nobody else uses it in this program */
@@ -218,9 +222,12 @@ static int serve(struct run *run)
     }
     berth_reconfigure_started(&run->reconfigure);
     mind_listener(run);
+    if (run->watch && berth_watch_files_begin(local->host, &watch, &error) != BERTH_OK)
+        return berth_output_error(false, &error);
     berth_log_info("ready, with %zu module%s", local->loaded, local->loaded == 1 ? "" : "s");
     berth_notify_ready(&run->notify, "%zu module%s", local->loaded, local->loaded == 1 ? "" : "s");
     int signal_number = wait_for_end(run);
+    berth_watch_files_end(watch);
     berth_log_info("SIG%s: stopping", sigabbrev_np(signal_number));
     berth_notify_stopping(&run->notify, "stopping after SIG%s", sigabbrev_np(signal_number));
     return run->learn ? berth_learn_print(local->host, local->socket ? &run->config : NULL)
@@ -277,6 +284,12 @@ static void read_option(struct run *run, int option)
     case 'L':
         run->learn = true;
         break;
+    case 'b':
+        run->probe = true;
+        break;
+    case 'w':
+        run->watch = run->probe = true;
+        break;
     }
 }
 
@@ -304,7 +317,9 @@ static int run(int argc, char **argv)
         { "name", required_argument, NULL, 'n' },
         { "no-control", no_argument, NULL, 'C' },
         { "path", required_argument, NULL, 'p' },
+        { "probe", no_argument, NULL, 'b' },
         { "socket", required_argument, NULL, 's' },
+        { "watch", no_argument, NULL, 'w' },
         BERTH_OPTION_HELP,
         { 0 },
     };
@@ -331,7 +346,7 @@ const struct berth_command berth_command_run = {
     .name = "run",
     .synopsis = "[--name NAME] [--socket PATH | --no-control]\n"
                 "          [--config CONFIG] [--learn] [--path DIR]... [--log TARGET]\n"
-                "          [--crash-record FILE]\n"
+                "          [--crash-record FILE] [--probe] [--watch]\n"
                 "          [FILE|NAME[=inline|process]]...",
     .help = "Runs a host with these modules, in the foreground, until SIGTERM or SIGINT.\n"
             "\n"
@@ -346,6 +361,10 @@ const struct berth_command berth_command_run = {
             "  --log TARGET     where the log goes: stderr (the default), journal, or a file\n"
             "  --crash-record FILE\n"
             "                   where a crash of the host is recorded\n"
+            "  --probe          maps an image that was never seen in a worker first, which\n"
+            "                   its constructors may crash\n"
+            "  --watch          reloads a module when its file is built anew; has --probe.\n"
+            "                   A broken build is told once, and the code before goes on\n"
             "  --name NAME      the host's name, else \"berth\"\n"
             "  --socket PATH    listens there; else, without --name, at $BERTH_SOCKET; or as\n"
             "                   NAME.sock in $XDG_RUNTIME_DIR/berth or, for root, /run/berth\n"
