@@ -104,6 +104,9 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
     if (code == BERTH_OK && host->options.scan_signal)
         code = berth_stacks_take_signal(host->options.scan_signal, error);
     if (code == BERTH_OK)
+        code = berth_staging_init(&host->staging, host->options.staging, error);
+    host->options.staging = NULL;
+    if (code == BERTH_OK)
         code = berth_events_init(host, error);
     if (code == BERTH_OK)
         code = berth_loop_new(&host->loop, error);
@@ -377,6 +380,7 @@ int berth_host_free(berth_host *host)
     berth_threads_deinit(&host->threads);
     berth_flows_free(host);
     berth_events_deinit(host);
+    berth_staging_deinit(&host->staging);
     berth_policy_deinit(&host->policy);
     berth_grants_deinit(&host->needed);
     pthread_cond_destroy(&host->changed);

@@ -137,6 +137,13 @@ struct berth_host_options {
      * quarantined until it is seen asleep.
      */
     int scan_signal;
+    /*
+     * An absolute directory: images that run inline are mapped from copies with names,
+     * module@version#generation.so, for perf and others that look for files. They lie in a new
+     * directory in it, mode 0700, and are removed at the host's end. NULL, the default: from sealed
+     * memory files, which is safer. What is checked are these in both cases.   since 0.1
+     */
+    const char *staging;
 };
 
 /* Fills in the defaults. */

@@ -37,6 +37,7 @@
 #include "runtime/carrier/zygote.h"
 #include "runtime/core/policy.h"
 #include "runtime/core/upstream.h"
+#include "runtime/image/staging.h"
 #include "runtime/loop/restart.h"
 #include "runtime/value/fit.h"
 #include "runtime/value/invoke.h"
@@ -398,6 +399,7 @@ struct berth_host {
     struct berth_threads threads;
     struct berth_loop *loop;
     struct berth_zygote *zygote;
+    struct berth_staging staging;
     struct berth_map probed; /* content to struct berth_error, what became of it; under admin */
     int64_t ready_timeout; /* ns that a worker may take for its constructors, and then for START */
     pthread_mutex_t admin;

@@ -330,6 +330,7 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
     generation->module = setup->module;
     generation->image = setup->image;
     generation->placement = setup->placement;
+    generation->image->staging = &host->staging;
     generation->probe = setup->probe || (host->options.flags & BERTH_HOST_PROBE);
     generation->number = ++setup->module->generations;
     generation->stopping_fd = -1;

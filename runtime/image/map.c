@@ -8,6 +8,7 @@
 #include "runtime/image/library.h"
 #include "runtime/image/links.h"
 #include "runtime/image/origin.h"
+#include "runtime/image/staging.h"
 #include "runtime/image/traces.h"
 
 #include <dlfcn.h>
@@ -41,7 +42,7 @@
  */
 static unsigned stuck_count;
 
-#define PATH_SIZE 160
+#define PATH_SIZE 512
 
 static void make_path(const struct berth_image *image, const char *process, char path[PATH_SIZE])
 {
@@ -72,6 +73,10 @@ static int find_path(const struct berth_image *image, char path[PATH_SIZE],
     char process[16];
     int number = getpid();
 
+    if (image->path) {
+        snprintf(path, PATH_SIZE, "%s", image->path);
+        return BERTH_OK;
+    }
     snprintf(process, sizeof(process), "%d", number);
     make_path(image, process, path);
     if (__atomic_load_n(&right, __ATOMIC_RELAXED) == number)
@@ -245,6 +250,21 @@ static int read_links(struct berth_image *image, struct berth_error *error)
     return berth_image_read_links(image, &place, &entry, error);
 }
 
+/* Of another name each time, as of another number. */
+static int name_copy(struct berth_image *image, struct berth_error *error)
+{
+    char path[PATH_SIZE];
+
+    if (!image->staging || !image->staging->directory)
+        return BERTH_OK;
+    int code = berth_staging_copy(image->staging, image->label, image->fd, image->size, path,
+                                  sizeof(path), error);
+    if (code)
+        return code;
+    image->path = berth_arena_string(&image->arena, path);
+    return image->path ? BERTH_OK : berth_error_nomem(error);
+}
+
 static int open_image(struct berth_image *image, struct berth_error *error)
 {
     char path[PATH_SIZE];
@@ -284,6 +304,8 @@ int berth_image_map(struct berth_image *image, struct berth_error *error)
     if (code)
         return code;
     code = open_dependencies(image, error);
+    if (!code)
+        code = name_copy(image, error);
     if (!code)
         code = open_image(image, error);
     if (!code)

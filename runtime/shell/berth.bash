@@ -131,7 +131,7 @@ _berth()
         [snapshot]="--save --restore $host"
         [show]="--path $host"
         [call]="--with --path --args $host"
-        [run]="--name --socket --no-control --log --crash-record --config --learn --path --probe --watch --help"
+        [run]="--name --socket --no-control --log --crash-record --config --learn --path --probe --staging --watch --help"
         [check]="--path --schema --json --help"
         [doctor]="--program --strict --json --help"
         [load]="--as --placement --probe --option --options $host"
@@ -151,6 +151,7 @@ _berth()
     --with) _berth_module_files ;;
     --socket | --path | --config | --log | --crash-record | --program | --save | --restore) _berth_files ;;
     --placement) _berth_from "inline process" ;;
+    --staging) _berth_from "memory file" ;;
     --level) _berth_from "error warning info debug" ;;
     --set) _berth_from "error warning info debug default" ;;
     --host | --name | --timeout | --args | --as | --option | --options | --count | --to) ;;

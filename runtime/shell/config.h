@@ -79,6 +79,7 @@ struct berth_config {
     int log_format;                   /* an index of berth_log_formats */
     struct berth_config_list levels;  /* struct berth_config_word of berth_log_levels */
     int after_crash;                  /* enum berth_after_crash */
+    int staging;                      /* an index of berth_stagings */
     struct berth_config_permissions permissions;
     const char *schema;
     const struct berth_node *root; /* of the text, or NULL */
@@ -92,6 +93,7 @@ struct berth_config {
 /* What becomes of the module that the last run has crashed in. */
 enum berth_after_crash { BERTH_AFTER_CRASH_NOTHING, BERTH_AFTER_CRASH_ISOLATE };
 
+extern const char *const berth_stagings[];      /* "memory", "file", NULL */
 extern const char *const berth_config_modes[];  /* "open", "declared", "listed", NULL */
 extern const char *const berth_config_actors[]; /* "operator", NULL */
 extern const char *const berth_placements[];    /* "inline", "process", NULL */

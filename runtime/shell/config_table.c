@@ -49,6 +49,7 @@ static const char *const after_crash[] = {
     [BERTH_AFTER_CRASH_ISOLATE] = "isolate",
     [BERTH_AFTER_CRASH_ISOLATE + 1] = NULL,
 };
+const char *const berth_stagings[] = { "memory", "file", NULL };
 static const char *const log_targets[] = { "stderr", "journal", NULL };
 
 /* clang-format off */
@@ -170,6 +171,9 @@ static const struct berth_config_key root_keys[] = {
     { "after_crash", BERTH_CONFIG_WORD, INTO(berth_config, after_crash),
       "What becomes of the module that the last run has crashed in: isolate loads it in a process.",
       0, 0, after_crash, NULL },
+    { "staging", BERTH_CONFIG_WORD, INTO(berth_config, staging),
+      "What inline images are mapped from: sealed memory, or named files, for perf.",
+      0, 0, berth_stagings, NULL },
 };
 /* clang-format on */
 const struct berth_config_object berth_config_root = KEYS(berth_config, root_keys);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <berth/host.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "runtime/shell/activation.h"
@@ -32,7 +33,8 @@ struct run {
     struct berth_place place;
     bool hidden; /* --no-control: it listens nowhere */
     bool learn, probe;
-    bool watch; /* the modules' files */
+    const char *staging; /* --staging; NULL: as the configuration says */
+    bool watch;          /* the modules' files */
     char path[PATH_MAX];
     struct berth_notify notify;
     const char *crash_record; /* --crash-record */
@@ -202,6 +204,17 @@ static int prepare(struct run *run, struct berth_error *error)
     return code;
 }
 
+/* Where named copies go; NULL: there are none. */
+static const char *staging_directory(const struct run *run)
+{
+    const char *how = run->staging ? run->staging : berth_stagings[run->config.staging];
+    const char *named = secure_getenv("TMPDIR");
+
+    if (strcmp(how, "file") != 0)
+        return NULL;
+    return named && *named == '/' ? named : "/tmp";
+}
+
 static int serve(struct run *run)
 {
     struct berth_host_options options = run->config.host;
@@ -211,6 +224,7 @@ static int serve(struct run *run)
 
     options.name = run->place.name;
     options.log = berth_log_print;
+    options.staging = staging_directory(run);
     options.flags |= run->probe ? BERTH_HOST_PROBE : 0;
     if (run->crash.fd >= 0)
         options.thread = berth_crash_thread;
@@ -284,6 +298,11 @@ static void read_option(struct run *run, int option)
     case 'L':
         run->learn = true;
         break;
+    case 'S':
+        run->staging = optarg;
+        if (strcmp(optarg, "memory") != 0 && strcmp(optarg, "file") != 0)
+            berth_options_problem(&run->options, "--staging: write memory or file");
+        break;
     case 'b':
         run->probe = true;
         break;
@@ -319,6 +338,7 @@ static int run(int argc, char **argv)
         { "path", required_argument, NULL, 'p' },
         { "probe", no_argument, NULL, 'b' },
         { "socket", required_argument, NULL, 's' },
+        { "staging", required_argument, NULL, 'S' },
         { "watch", no_argument, NULL, 'w' },
         BERTH_OPTION_HELP,
         { 0 },
@@ -346,7 +366,7 @@ const struct berth_command berth_command_run = {
     .name = "run",
     .synopsis = "[--name NAME] [--socket PATH | --no-control]\n"
                 "          [--config CONFIG] [--learn] [--path DIR]... [--log TARGET]\n"
-                "          [--crash-record FILE] [--probe] [--watch]\n"
+                "          [--crash-record FILE] [--probe] [--staging memory|file] [--watch]\n"
                 "          [FILE|NAME[=inline|process]]...",
     .help = "Runs a host with these modules, in the foreground, until SIGTERM or SIGINT.\n"
             "\n"
@@ -363,6 +383,8 @@ const struct berth_command berth_command_run = {
             "                   where a crash of the host is recorded\n"
             "  --probe          maps an image that was never seen in a worker first, which\n"
             "                   its constructors may crash\n"
+            "  --staging WHAT   file maps images from copies with names, for perf; else from\n"
+            "                   memory\n"
             "  --watch          reloads a module when its file is built anew; has --probe.\n"
             "                   A broken build is told once, and the code before goes on\n"
             "  --name NAME      the host's name, else \"berth\"\n"
