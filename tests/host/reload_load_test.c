@@ -416,10 +416,10 @@ static void reload_times(unsigned long times, const char *const files[2])
     for (unsigned long i = 0; i < times; i++) {
         report = (struct berth_reload_report){ .size = sizeof(report) };
         int code = berth_host_reload(load.host, "ledger", files[i % 2], &report, &error);
-        if (code != BERTH_OK || report.dropped || (report.kept[0] && !berth_test_instrumented())) {
+        if (code != BERTH_OK || report.dropped || (report.quarantined[0] && !berth_test_instrumented())) {
             CHECK_CODE(code, BERTH_OK, &error);
             CHECK_INT(report.dropped, 0);
-            CHECK_STR(report.kept, "");
+            CHECK_STR(report.quarantined, "");
         }
         waited += report.waited;
         longest = report.longest_wait_ns > longest ? report.longest_wait_ns : longest;
