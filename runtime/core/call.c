@@ -55,11 +55,7 @@ static void count_wait(struct berth_module *module, int64_t wait)
 
 static uint32_t swap_holder(const struct berth_wait *wait, size_t i)
 {
-    const struct berth_module *module = wait->of;
-    pthread_mutex_lock(&module->host->lock);
-    uint32_t chain = module->swapping && i == 0 ? module->swap_chain : 0;
-    pthread_mutex_unlock(&module->host->lock);
-    return chain;
+    return i == 0 ? berth_module_swapper(wait->of) : 0;
 }
 
 /* There was nothing to call: waits while the module is being replaced. false: ctx is marked. */

@@ -240,18 +240,21 @@ int berth_mailbox_post(struct berth_module *receiver, struct berth_mail *mail,
 
 /* ---- room ---- */
 
-/* Whoever has a turn of the module makes room, sooner or later. */
+/* Whoever has a turn of the module makes room, sooner or later; none begins while it is replaced. */
 static uint32_t room_holder(const struct berth_wait *wait, size_t i)
 {
     struct berth_room *room = (struct berth_room *)wait->of;
+    const struct berth_module *module = NULL; /* of a name: for the host's life */
     uint32_t chain = 0;
     if (i > 0)
         return 0;
     pthread_mutex_lock(&room->host->room_lock);
-    if (room->state == BERTH_ROOM_WAITED)
+    if (room->state == BERTH_ROOM_WAITED) {
         chain = __atomic_load_n(&room->module->turn_chain, __ATOMIC_RELAXED);
+        module = *room->module->name ? room->module : NULL;
+    }
     pthread_mutex_unlock(&room->host->room_lock);
-    return chain;
+    return chain || !module ? chain : berth_module_swapper(module);
 }
 
 static void room_refuse(struct berth_wait *wait)

@@ -174,6 +174,14 @@ struct berth_cell *berth_cell_find(struct berth_host *host, const char *name,
     return cell;
 }
 
+uint32_t berth_module_swapper(const struct berth_module *module)
+{
+    pthread_mutex_lock(&module->host->lock);
+    uint32_t chain = module->swapping ? module->swap_chain : 0;
+    pthread_mutex_unlock(&module->host->lock);
+    return chain;
+}
+
 void berth_module_shut(struct berth_module *module)
 {
     berth_list_each(&module->cells, link)

@@ -14,6 +14,8 @@ struct berth_module *berth_module_new(struct berth_host *host, const char *name)
 /* Adds an absent one. NULL: no memory. */
 struct berth_module *berth_module_obtain(struct berth_host *host, const char *name);
 void berth_module_free(struct berth_module *module);
+/* The chain that replaces or ends it, whom callers wait for; 0: none does. Takes the lock. */
+uint32_t berth_module_swapper(const struct berth_module *module);
 /* No cell of the module has anything to call: callers ask the host, and wait or are refused. */
 void berth_module_shut(struct berth_module *module);
 /* Opens the cells of all exports of the generation; each edge is told how it fits. */

@@ -292,6 +292,7 @@ static unsigned waiting_to_meet(void)
 
 struct reload {
     pthread_t thread;
+    const char *module;
     int code;
     struct berth_error error;
 };
@@ -299,15 +300,20 @@ struct reload {
 static void *reload_main(void *argument)
 {
     struct reload *reload = argument;
-    reload->code = berth_host_reload(host, "m0", NULL, NULL, &reload->error);
+    reload->code = berth_host_reload(host, reload->module, NULL, NULL, &reload->error);
     return NULL;
 }
 
-static bool m0_is_being_replaced(void)
+/* When it returns, calls of this function of the module wait for the reload. */
+static void begin_reload(struct reload *reload, const char *module, const char *function,
+                         const char *arguments)
 {
-    struct berth_error error;
-    int code = berth_test_try(host, "m0.go", "[\"\"]", 1000000, NULL, &error);
-    return code == BERTH_DEADLINE_EXCEEDED && strstr(error.text, "replaced") != NULL;
+    struct berth_error error = { 0 };
+    *reload = (struct reload){ .module = module };
+    REQUIRE(pthread_create(&reload->thread, NULL, reload_main, reload) == 0);
+    UNTIL(host, berth_test_try(host, function, arguments, 1000000, NULL, &error) ==
+                        BERTH_DEADLINE_EXCEEDED &&
+                    strstr(error.text, "replaced") != NULL);
 }
 
 /* One call inside m0 is about to call m1, one inside m1 m0, which is being replaced. */
@@ -320,8 +326,7 @@ static void cross(struct call *calls, struct reload *reload, const char *fixture
     begin(&calls[0], "m0.go", "[\"!1\"]");
     begin(&calls[1], "m1.go", "[\"!0\"]");
     UNTIL(host, waiting_to_meet() == 2);
-    REQUIRE(pthread_create(&reload->thread, NULL, reload_main, reload) == 0);
-    UNTIL(host, m0_is_being_replaced());
+    begin_reload(reload, "m0", "m0.go", "[\"\"]");
     let_go(2);
     for (int i = 0; i < 2; i++)
         pthread_join(calls[i].thread, NULL);
@@ -367,8 +372,7 @@ static void a_chain_comes_back_in_spite_of_a_reload(void)
     berth_test_load_as(host, "maze_reentrant", "m0", "inline");
     begin(&call, "m0.go", "[\"!00\"]");
     UNTIL(host, waiting_to_meet() == 1);
-    REQUIRE(pthread_create(&reload.thread, NULL, reload_main, &reload) == 0);
-    UNTIL(host, m0_is_being_replaced());
+    begin_reload(&reload, "m0", "m0.go", "[\"\"]");
     let_go(1);
     pthread_join(call.thread, NULL);
     pthread_join(reload.thread, NULL);
@@ -396,13 +400,78 @@ static void a_module_cannot_wait_for_its_reload(void)
     berth_test_load_as(host, "maze", "m1", "inline");
     begin(&call, "m0.go", "[\"!\"]");
     UNTIL(host, waiting_to_meet() == 1);
-    REQUIRE(pthread_create(&reload.thread, NULL, reload_main, &reload) == 0);
-    UNTIL(host, m0_is_being_replaced());
+    begin_reload(&reload, "m0", "m0.go", "[\"\"]");
     let_go(1);
     pthread_join(call.thread, NULL);
     pthread_join(reload.thread, NULL);
     CHECK_CODE(call.code, BERTH_OK, &call.error);
     CHECK_CODE(reload.code, BERTH_OK, &reload.error);
+    berth_host_free(host);
+}
+
+/* ---- at mailboxes ---- */
+
+static void go_on(void)
+{
+}
+
+/* Its mailbox has room for 1,024, and nobody can take one out while it is inside. */
+static void a_full_mailbox_of_its_own(void)
+{
+    make_host();
+    on_holding = go_on;
+    LOAD(host, "flood", "inline");
+    CHECK_CALL(host, "flood.send", "[false,1000]", "null");
+    UNTIL(host, CALL_INT(host, "flood.came", "[]") == 1000);
+    CHECK_FAILS(host, "flood.send", "[false,5000]", BERTH_ABORTED, "flood.send → flood (mailbox)");
+    UNTIL(host, CALL_INT(host, "flood.came", "[]") == 2024);
+    CHECK_CALL(host, "flood.send", "[false,1000]", "null");
+    berth_host_free(host);
+}
+
+/* Nor as long as it is to be replaced, which waits for who is inside. */
+static void a_full_mailbox_of_one_that_is_replaced(void)
+{
+    struct call call;
+    struct reload reload;
+
+    make_host();
+    on_holding = meet;
+    LOAD(host, "flood", "inline");
+    begin(&call, "flood.send", "[false,5000]");
+    UNTIL(host, waiting_to_meet() == 1);
+    begin_reload(&reload, "flood", "flood.came", "[]");
+    let_go(1);
+    pthread_join(call.thread, NULL);
+    pthread_join(reload.thread, NULL);
+    CHECK_CODE(call.code, BERTH_ABORTED, &call.error);
+    CHECK_CONTAINS(call.error.text, "flood.send → flood (mailbox); flood (reload)");
+    CHECK_CODE(reload.code, BERTH_OK, &reload.error);
+    berth_host_free(host);
+}
+
+/* Each is inside of one, and sends to the other one more than its mailbox takes. */
+static void two_flood_each_other(void)
+{
+    struct call calls[2];
+
+    make_host();
+    LOAD(host, "flood", "inline");
+    LOAD(host, "flood_two", "inline");
+    for (int round = 0; round < 5; round++) {
+        on_holding = meet;
+        begin(&calls[0], "flood.send", "[true,5000]");
+        begin(&calls[1], "flood_two.send", "[false,5000]");
+        UNTIL(host, waiting_to_meet() == 2);
+        let_go(2);
+        for (int i = 0; i < 2; i++)
+            pthread_join(calls[i].thread, NULL);
+        CHECK((calls[0].code == BERTH_OK) != (calls[1].code == BERTH_OK));
+        const struct call *refused = &calls[calls[0].code == BERTH_OK];
+        CHECK_CODE(refused->code, BERTH_ABORTED, &refused->error);
+        CHECK_CONTAINS(refused->error.text, "flood.send → flood_two (mailbox)");
+        CHECK_CONTAINS(refused->error.text, "flood_two.send → flood (mailbox)");
+    }
     berth_host_free(host);
 }
 
@@ -470,6 +539,9 @@ static const struct berth_test tests[] = {
     { "a_reload_gives_way", a_reload_gives_way },
     { "a_chain_comes_back_in_spite_of_a_reload", a_chain_comes_back_in_spite_of_a_reload },
     { "a_module_cannot_wait_for_its_reload", a_module_cannot_wait_for_its_reload },
+    { "a_full_mailbox_of_its_own", a_full_mailbox_of_its_own },
+    { "a_full_mailbox_of_one_that_is_replaced", a_full_mailbox_of_one_that_is_replaced },
+    { "two_flood_each_other", two_flood_each_other },
     { "two_end_each_others_subscriptions", two_end_each_others_subscriptions },
     { "a_timer_that_waits_for_who_ends_it", a_timer_that_waits_for_who_ends_it },
 };
