@@ -136,6 +136,13 @@ static void put(struct connection *connection, const struct text *text)
     mind_unread(connection, false);
 }
 
+void connection_send(struct connection *connection, const struct text *line)
+{
+    pthread_mutex_lock(&connection->lock);
+    put(connection, line);
+    pthread_mutex_unlock(&connection->lock);
+}
+
 static void refuse(struct connection *connection, int code, const char *words)
 {
     struct text line = { 0 };
@@ -179,10 +186,12 @@ static bool is_over(const struct connection *connection)
 static void leave(struct worker *worker, struct connection *connection)
 {
     struct subscription *subscriptions = NULL;
-    bool closed = is_over(connection);
+    bool closed = is_over(connection), busy = connection->requests > 0;
     if (closed)
         subscriptions = close_it(connection);
     pthread_mutex_unlock(&connection->lock);
+    if (closed && busy) /* nobody waits for them any more */
+        started_cancel(worker->ctx, connection, NULL);
     subscriptions_end(worker->ctx, subscriptions);
     if (closed && __atomic_load_n(&table.starved, __ATOMIC_RELAXED))
         pool_wake_at(now_ns()); /* now there is a descriptor */
@@ -387,6 +396,8 @@ void connections_event(struct worker *worker, uint64_t tag, uint32_t events)
     if (events & EPOLLOUT)
         flush(connection);
     serve(worker, connection);
+    if (events & EPOLLHUP) /* it does not even wait for answers */
+        started_cancel(worker->ctx, connection, NULL);
 }
 
 void connections_resume(struct worker *worker, struct connection *connection)

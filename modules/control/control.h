@@ -56,6 +56,7 @@ struct subscription;
 struct worker {
     berth_ctx *ctx;
     struct text line;           /* the request that it executes */
+    const char *id;             /* its id, as it was written; NULL: none, or a batch\'s */
     struct text reply;          /* all of the answer; empty: none */
     struct subscription *fresh; /* subscribed by this request, not told to the client yet */
     struct connection *connection;
@@ -177,6 +178,8 @@ struct message {
     const char *topic, *sender, *fields;
     uint64_t dropped;
 };
+/* Sends a line between answers, unless the connection is gone. */
+void connection_send(struct connection *connection, const struct text *line);
 /* Queues it, or counts it as dropped. */
 void connection_notify(struct connection *connection, uint64_t number,
                        const struct message *message);
@@ -310,6 +313,17 @@ berth_parsed json_parse(berth_ctx *ctx, const char *json);
 /* The member's text; NULL: there is none. */
 const char *json_member(const berth_parsed *object, const char *name);
 const char *code_name(int code);
+
+/* ---- started.c: calls that can be cancelled ------------------------------------------------- */
+
+/*
+ * Calls by host.call, with replies as notifications "more" before the result. NULL: the call has
+ * failed.
+ */
+const char *started_call(struct worker *worker, const char *function, const char *arguments,
+                         berth_optional_i64 timeout, bool more);
+/* Cancels that of a connection with this id, or (NULL) all of its. false: there is none. */
+bool started_cancel(berth_ctx *ctx, const struct connection *connection, const char *id);
 
 /* The document of rpc.discover. */
 void discover(berth_ctx *ctx, struct answer *answer);

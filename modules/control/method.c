@@ -165,6 +165,12 @@ static bool json_integer(const char *json, int64_t *ret_value)
     return !errno && end != json && !*end;
 }
 
+/* With a deadline or more replies than one it is started, and can be cancelled. */
+struct call_options {
+    berth_optional_i64 timeout;
+    bool more;
+};
+
 /* ---- functions ------------------------------------------------------------------------------ */
 
 static size_t identifier(const char *text)
@@ -184,9 +190,10 @@ static bool is_function(const char *name)
            !name[length + 1 + identifier(name + length + 1)];
 }
 
-static void call_function(berth_ctx *ctx, const char *function, const char *arguments,
-                          berth_optional_i64 timeout, struct answer *answer)
+static void call_function(struct worker *worker, const char *function, const char *arguments,
+                          const struct call_options *options, struct answer *answer)
 {
+    berth_ctx *ctx = worker->ctx;
     if (!is_function(function)) {
         berth_fail(ctx, BERTH_NOT_FOUND, "there is no method %.100s; functions are module.function",
                    function);
@@ -194,7 +201,10 @@ static void call_function(berth_ctx *ctx, const char *function, const char *argu
         answer->rpc = RPC_METHOD_NOT_FOUND;
         return;
     }
-    answer->result = host_call(ctx, function, arguments, timeout);
+    answer->result =
+        options->timeout.present || options->more
+            ? started_call(worker, function, arguments, options->timeout, options->more)
+            : host_call(ctx, function, arguments, options->timeout);
     if (!berth_failed(ctx))
         return;
     /* what host.call says itself, not what is called */
@@ -210,17 +220,29 @@ static void call_function(berth_ctx *ctx, const char *function, const char *argu
 static void run_call(struct worker *worker, const char *const *values, struct answer *answer)
 {
     berth_ctx *ctx = worker->ctx;
-    berth_optional_i64 timeout = { false, 0 };
+    struct call_options options = { { false, 0 }, false };
     const char *function = json_string(ctx, values[0]);
-    timeout.present = values[2] != NULL;
+    options.timeout.present = values[2] != NULL;
+    options.more = values[3] && !strcmp(values[3], "true");
     if (!function)
         invalid_params(answer, "function must be a string");
     else if (values[1] && *values[1] != '[' && *values[1] != '{')
         invalid_params(answer, "args must be an array or an object");
-    else if (values[2] && !json_integer(values[2], &timeout.value))
+    else if (values[2] && !json_integer(values[2], &options.timeout.value))
         invalid_params(answer, "timeout_ms must be a whole number");
+    else if (values[3] && !options.more && strcmp(values[3], "false"))
+        invalid_params(answer, "more must be true or false");
     else
-        call_function(ctx, function, values[1], timeout, answer);
+        call_function(worker, function, values[1], &options, answer);
+}
+
+static void run_cancel(struct worker *worker, const char *const *values, struct answer *answer)
+{
+    answer->result = "null";
+    if (!started_cancel(worker->ctx, worker->connection, values[0]))
+        answer_fail(answer, 0, BERTH_NOT_FOUND,
+                    "no call with this id goes on that can be cancelled: it needs timeout_ms, or "
+                    "more");
 }
 
 static void run_publish(struct worker *worker, const char *const *values, struct answer *answer)
@@ -316,7 +338,7 @@ static void run_discover(struct worker *worker, const char *const *values, struc
 }
 
 static void (*const runs[])(struct worker *, const char *const *, struct answer *) = {
-    run_call, run_publish, run_subscribe, run_unsubscribe, run_discover,
+    run_call, run_cancel, run_publish, run_subscribe, run_unsubscribe, run_discover,
 };
 
 #define STRING "{\"type\":\"string\"}"
@@ -326,7 +348,12 @@ const struct method_doc method_docs[] = {
       "{}",
       { { "function", "{\"type\":\"string\",\"description\":\"module.function\"}", true },
         { "args", "{\"type\":[\"array\",\"object\"]}", false },
-        { "timeout_ms", "{\"type\":\"integer\",\"minimum\":0}", false } } },
+        { "timeout_ms", "{\"type\":\"integer\",\"minimum\":0}", false },
+        { "more", "{\"type\":\"boolean\"}", false } } },
+    { "cancel",
+      "Cancels a call of this connection that has timeout_ms, or more.",
+      "{\"type\":\"null\"}",
+      { { "id", "{\"type\":[\"string\",\"number\"]}", true } } },
     { "publish",
       "Publishes to a topic that a loaded module declares.",
       "{\"type\":\"null\"}",
@@ -357,5 +384,5 @@ void method_run(struct worker *worker, const char *method, const char *params,
             runs[i](worker, values, answer);
         return;
     }
-    call_function(worker->ctx, method, params, (berth_optional_i64){ false, 0 }, answer);
+    call_function(worker, method, params, &(struct call_options){ { false, 0 }, false }, answer);
 }

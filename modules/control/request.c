@@ -111,6 +111,7 @@ static void run_one(struct worker *worker, const berth_parsed *parsed)
     struct request request;
     struct answer answer = { 0 };
     take_request(worker->ctx, parsed, &request);
+    worker->id = worker->in_batch ? NULL : request.id;
     if (request.wrong)
         answer_fail(&answer, RPC_INVALID_REQUEST, BERTH_INVALID_ARGUMENT, request.wrong);
     else

@@ -426,7 +426,7 @@ static void export_bind(struct berth_generation *generation, struct berth_item *
     struct berth_carrier *carrier = generation->carrier;
 
     item->async = generation->image->manifest->exports[item->index].async;
-    item->code = item->async ? NULL : link->code; /* nobody calls that directly */
+    item->code = link->code;
     link->edge = item;
     item->gated = !generation->image->manifest->parallel;
     item->asks = item->gated;

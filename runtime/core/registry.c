@@ -105,8 +105,9 @@ void berth_edge_set(struct berth_edge *edge)
     const struct berth_host *host = edge->cell ? edge->cell->module->host : NULL;
     uintptr_t check = BERTH_CHECK_SLOW;
     void (*code)(void) = NULL;
-    if (item && item->code && edge->fit == BERTH_FIT_SAME && !edge->denied && !edge->upstream &&
-        edge->cell->module->elders == 0 && !(host->options.flags & BERTH_HOST_CHECK_OWNERSHIP)) {
+    if (item && item->code && !item->async && edge->fit == BERTH_FIT_SAME && !edge->denied &&
+        !edge->upstream && edge->cell->module->elders == 0 &&
+        !(host->options.flags & BERTH_HOST_CHECK_OWNERSHIP)) {
         code = item->code;
         bool gated = !item->generation->image->manifest->parallel;
         /* code at an odd address, which the header does not make, would be taken for a gate */

@@ -56,7 +56,7 @@ static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void
     bool gated;
     struct berth_item *item = berth_cell_enter(ctx, edge->cell, &gated);
     enum berth_fit fit = item_fit(ctx, edge, item);
-    if (fit == BERTH_FIT_SAME && item->code) {
+    if (fit == BERTH_FIT_SAME && item->code && !item->async) {
         *ret_code = item->code;
         /* else it has come back in: the frame stays the item's, which tells leave */
         if (gated || !item->gated)

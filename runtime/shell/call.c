@@ -10,6 +10,7 @@
 #include "runtime/shell/output.h"
 #include "runtime/shell/remote.h"
 #include "runtime/shell/shell.h"
+#include "runtime/shell/watch.h"
 
 struct call {
     struct berth_remote remote; /* and the options */
@@ -113,13 +114,24 @@ static int call_local(struct call *call, const struct berth_words_call *words)
     return status;
 }
 
-/* At a running one. */
+/* One of several results: on a line of its own. */
+static void print_more(void *user, const struct berth_words_result *value)
+{
+    const struct call *call = user;
+
+    if (value->kind != BERTH_VALUE_VOID)
+        berth_output_write(call->remote.options.json, value->data, value->size, true);
+}
+
+/* At a running one. Ctrl-C cancels the call. */
 static int call_remote(struct call *call, const struct berth_words_call *words)
 {
     struct berth_words_result result = { 0 };
     struct berth_error error = { 0 };
 
-    int code = berth_call_remote(&call->remote.client, call->function, words, &result, &error);
+    berth_watch_begin(&call->remote);
+    int code = berth_call_remote(&call->remote.client, call->function, words, print_more, call,
+                                 &result, &error);
     int status =
         code == BERTH_OK ? print_result(call, &result) : print_failure(call, code, error.text);
     free(result.data);
@@ -219,6 +231,9 @@ const struct berth_command berth_command_call = {
             "the word itself, anything else is JSON. NAME=VALUE is a named argument if the\n"
             "function has a parameter of that name. For a string or bytes @FILE is what is\n"
             "in the file, - is standard input, and @@x is @x.\n"
+            "\n"
+            "Of a function that sends several replies each is printed when it comes, on a\n"
+            "line of its own, and then its result. Ctrl-C cancels a call of a running host.\n"
             "\n"
             "A string or bytes is printed as it is, any other result as JSON. With --json\n"
             "all are JSON, bytes in base64.\n"

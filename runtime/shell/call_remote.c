@@ -25,6 +25,8 @@ struct call {
     struct parameter *parameters;
     size_t count;
     const char *result; /* its type */
+    void (*more)(void *user, const struct berth_words_result *value);
+    void *user;
     struct berth_error *error;
 };
 
@@ -283,19 +285,12 @@ static uint64_t give_time(struct berth_client *client)
     return left > 0 ? (uint64_t)(left + MILLISECOND - 1) / MILLISECOND : 1;
 }
 
-static int make(struct call *call, struct berth_buffer *params,
-                struct berth_words_result *ret_result)
+static int take_result(struct call *call, struct berth_piece result,
+                       struct berth_words_result *ret_result)
 {
-    struct berth_piece result;
     struct berth_buffer text;
-    uint64_t time = give_time(call->client);
+    int code = BERTH_OK;
 
-    if (time)
-        berth_buffer_format(params, ",\"timeout_ms\":%llu", (unsigned long long)time);
-    berth_params_end(params);
-    int code = berth_client_ask(call->client, "call", params, &result, call->error);
-    if (code != BERTH_OK)
-        return code;
     berth_buffer_init(&text, 0);
     berth_buffer_reserve(&text, 1);
     write_result(call, result, &text, &ret_result->kind);
@@ -306,11 +301,51 @@ static int make(struct call *call, struct berth_buffer *params,
     return code;
 }
 
-int berth_call_remote(struct berth_client *client, const char *function,
-                      const struct berth_words_call *words, struct berth_words_result *ret_result,
-                      struct berth_error *error)
+/* One of several; one for which there is no memory is lost. */
+static void on_more(void *user, struct berth_piece value)
 {
-    struct call call = { .client = client, .function = function, .words = words, .error = error };
+    struct call *call = user;
+    struct berth_words_result result;
+
+    if (!value.size || take_result(call, value, &result) != BERTH_OK)
+        return;
+    call->more(call->user, &result);
+    free(result.data);
+}
+
+static int make(struct call *call, struct berth_buffer *params,
+                struct berth_words_result *ret_result)
+{
+    struct berth_client *client = call->client;
+    struct berth_piece result;
+    uint64_t time = give_time(client);
+
+    if (time)
+        berth_buffer_format(params, ",\"timeout_ms\":%llu", (unsigned long long)time);
+    berth_buffer_text(params, ",\"more\":true");
+    berth_params_end(params);
+    client->more = on_more;
+    client->user = call;
+    int code = berth_client_ask(client, "call", params, &result, call->error);
+    if (code == BERTH_CANCELLED && client->stop && *client->stop)
+        code = berth_client_cancel(client, &result, call->error);
+    if (code == BERTH_CANCELLED)
+        berth_error_set(call->error, code, "%s: cancelled", call->function);
+    client->more = NULL;
+    return code == BERTH_OK ? take_result(call, result, ret_result) : code;
+}
+
+int berth_call_remote(struct berth_client *client, const char *function,
+                      const struct berth_words_call *words,
+                      void (*more)(void *user, const struct berth_words_result *value), void *user,
+                      struct berth_words_result *ret_result, struct berth_error *error)
+{
+    struct call call = { .client = client,
+                         .function = function,
+                         .words = words,
+                         .more = more,
+                         .user = user,
+                         .error = error };
     struct berth_buffer params;
 
     if (!berth_utf8_valid(function, strlen(function), NULL))

@@ -13,7 +13,8 @@
  * of it.
  */
 int berth_call_remote(struct berth_client *client, const char *function,
-                      const struct berth_words_call *call, struct berth_words_result *ret_result,
-                      struct berth_error *error);
+                      const struct berth_words_call *call,
+                      void (*more)(void *user, const struct berth_words_result *value), void *user,
+                      struct berth_words_result *ret_result, struct berth_error *error);
 
 #endif

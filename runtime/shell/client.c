@@ -252,6 +252,7 @@ static int write_all(struct berth_client *client, const char *data, size_t size,
 struct answer {
     struct berth_piece id, result, failure; /* an answer, or */
     struct berth_piece message;             /* a message's parameters; or nothing of them */
+    struct berth_piece more;                /* and those of one of several results */
 };
 
 static int read_answer(struct berth_client *client, struct answer *ret_answer,
@@ -273,6 +274,8 @@ static int read_answer(struct berth_client *client, struct answer *ret_answer,
     };
     if (method.size == 9 && !memcmp(method.text, "\"message\"", 9))
         ret_answer->message = berth_piece_get(all, "params");
+    if (method.size == 6 && !memcmp(method.text, "\"more\"", 6))
+        ret_answer->more = berth_piece_get(all, "params");
     if (method.size)
         return ret_answer->id.size ? not_a_host(client, "it asks", error) : BERTH_OK;
     if (!ret_answer->id.size || !ret_answer->result.size == !ret_answer->failure.size)
@@ -332,6 +335,8 @@ static int await_answer(struct berth_client *client, struct berth_piece *ret_res
             return code;
         if (answer.message.size && client->message)
             client->message(client->user, answer.message);
+        if (answer.more.size && client->more)
+            client->more(client->user, berth_piece_get(answer.more, "value"));
         if (!answer.id.size)
             continue;
         if (berth_piece_kind(answer.id) == 'n' && answer.failure.size)
@@ -360,6 +365,36 @@ int berth_client_ask(struct berth_client *client, const char *method, struct ber
     berth_buffer_deinit(&line);
     berth_buffer_deinit(params);
     return code == BERTH_OK ? await_answer(client, ret_result, error) : code;
+}
+
+int berth_client_cancel(struct berth_client *client, struct berth_piece *ret_result,
+                        struct berth_error *error)
+{
+    uint64_t asked = client->last_id, id = asked;
+    struct berth_buffer line;
+    struct answer answer;
+    int64_t latest = berth_client_now() + INT64_C(2) * SECOND;
+
+    client->stop = NULL;
+    client->output = -1;
+    client->deadline = latest < client->deadline ? latest : client->deadline;
+    berth_buffer_init(&line, 0);
+    berth_buffer_format(&line,
+                        "{\"jsonrpc\":\"2.0\",\"method\":\"cancel\",\"params\":{\"id\":%llu}}\n",
+                        (unsigned long long)asked);
+    int code =
+        line.failed ? berth_error_nomem(error) : write_all(client, line.data, line.size, error);
+    berth_buffer_deinit(&line);
+    while (code == BERTH_OK) { /* the cancellation itself is a notification, and has no answer */
+        code = read_answer(client, &answer, error);
+        if (code == BERTH_OK && answer.id.size && berth_piece_integer(answer.id, &id) &&
+            id == asked)
+            break;
+    }
+    if (code != BERTH_OK)
+        return code;
+    return answer.failure.size ? fail(client, answer.failure, error)
+                               : keep(client, answer.result, ret_result, error);
 }
 
 int berth_client_wait(struct berth_client *client, struct berth_piece *ret_params,

@@ -23,6 +23,7 @@ struct berth_client {
     const sigset_t *signals;           /* handler of these, which are not blocked */
     int output; /* -1, or a wait is cancelled when nobody reads this descriptor any more */
     void (*message)(void *user, struct berth_piece params); /* one that comes before an answer */
+    void (*more)(void *user, struct berth_piece value); /* one of several results; may be NULL */
     void *user;
 
     bool unread; /* a wait was cancelled because of the output */
@@ -51,6 +52,12 @@ int berth_client_connect(struct berth_client *client, struct berth_error *error)
  */
 int berth_client_ask(struct berth_client *client, const char *method, struct berth_buffer *params,
                      struct berth_piece *ret_result, struct berth_error *error);
+/*
+ * After ask was cancelled because of `stop`, which is not looked at any more: has the host cancel it,
+ * and waits a moment for what it says.
+ */
+int berth_client_cancel(struct berth_client *client, struct berth_piece *ret_result,
+                        struct berth_error *error);
 /* Waits for a message of a subscription; it is valid until the next wait. */
 int berth_client_wait(struct berth_client *client, struct berth_piece *ret_params,
                       struct berth_error *error);

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Calls with a deadline, or with several replies: they are started, and waited for by the thread
+ * that has read the request, so that what it sends is in order. Meanwhile they can be cancelled.
+ */
+#include "control.h"
+
+#include <string.h>
+
+BERTH_IMPORT_ASYNC(json, host, call, (string, function), (optional(json), arguments),
+                   (optional(i64), timeout_ms));
+
+/* One that is waited for: on the stack of that thread. */
+struct running {
+    struct running *next;
+    const struct connection *connection;
+    const char *id; /* of the request, as it was written; NULL: none */
+    berth_pending pending;
+};
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct running *all;
+
+static void add(struct running *running)
+{
+    pthread_mutex_lock(&lock);
+    running->next = all;
+    all = running;
+    pthread_mutex_unlock(&lock);
+}
+
+static void drop(struct running *running)
+{
+    pthread_mutex_lock(&lock);
+    struct running **place = &all;
+    while (*place != running)
+        place = &(*place)->next;
+    *place = running->next;
+    pthread_mutex_unlock(&lock);
+}
+
+static void send_reply(struct worker *worker, const char *value)
+{
+    struct text line = { 0 };
+    text_puts(&line, "{\"jsonrpc\":\"2.0\",\"method\":\"more\",\"params\":{\"id\":");
+    text_puts(&line, worker->id);
+    text_puts(&line, ",\"value\":");
+    text_put_json(&line, value);
+    text_puts(&line, "}}\n");
+    connection_send(worker->connection, &line);
+    text_free(&line);
+}
+
+const char *started_call(struct worker *worker, const char *function, const char *arguments,
+                         berth_optional_i64 timeout, bool more)
+{
+    berth_ctx *ctx = worker->ctx;
+    struct running running = { .connection = worker->connection,
+                               .id = worker->id,
+                               .pending = host_call_start(ctx, function, arguments, timeout) };
+    berth_json value;
+    add(&running);
+    for (uint64_t mark = berth_mark(ctx); more && worker->id; berth_rewind(ctx, mark)) {
+        if (!host_call_next(ctx, running.pending, &value))
+            break;
+        send_reply(worker, value);
+    }
+    const char *result = berth_failed(ctx) ? NULL : host_call_take(ctx, running.pending);
+    drop(&running);
+    return result;
+}
+
+bool started_cancel(berth_ctx *ctx, const struct connection *connection, const char *id)
+{
+    bool found = false;
+    pthread_mutex_lock(&lock);
+    for (const struct running *each = all; each; each = each->next) {
+        if (each->connection != connection || (id && (!each->id || strcmp(each->id, id) != 0)))
+            continue;
+        berth_call_cancel(ctx, each->pending); /* which calls nothing of this module */
+        found = true;
+    }
+    pthread_mutex_unlock(&lock);
+    return found;
+}
