@@ -301,6 +301,7 @@ int berth_kept_call(berth_ctx *ctx, struct berth_item *item, const void *const *
         berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
         return BERTH_RESOURCE_EXHAUSTED;
     }
+    started->single = true;
     int code = berth_kept_run(ctx, item, started, arguments);
     if (code == BERTH_OK)
         code = wait_for_answer(ctx, item, started, result);

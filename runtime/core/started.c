@@ -185,7 +185,7 @@ static bool put_more(struct berth_started *started, struct berth_reply *reply,
     const struct berth_host_options *options = &started->host->options;
     int code = BERTH_OK;
     pthread_mutex_lock(&started->lock);
-    bool wanted = !started->answered && !started->one_way;
+    bool wanted = !started->answered && !started->one_way && !started->single;
     if (wanted &&
         (started->waiting >= options->mailbox_messages ||
          (started->waiting && started->waiting_bytes + reply->size > options->mailbox_bytes)))

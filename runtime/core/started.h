@@ -51,7 +51,8 @@ struct berth_started {
     int64_t deadline;                    /* atomic */
     bool cancelled;                      /* atomic */
     bool json,
-        packed; /* what replies are kept as; neither: as they lie in memory, if they can be */
+        packed;  /* what replies are kept as; neither: as they lie in memory, if they can be */
+    bool single; /* nobody takes more replies than one */
     bool plain, one_way, echo; /* plain: the arguments lie in room, else they are packed */
     const struct berth_signature *signature; /* the caller's, which may be gone: only to compare */
     char *identity;                          /* of that; NULL: of JSON */

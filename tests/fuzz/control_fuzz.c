@@ -41,6 +41,12 @@ bool connection_subscribe(struct connection *connection, struct subscription *su
     return connection && subscription;
 }
 
+void connection_send(struct connection *connection, const struct text *line)
+{
+    (void)connection;
+    (void)line;
+}
+
 size_t connection_patterns(struct connection *connection)
 {
     return connection ? 1 : 0;

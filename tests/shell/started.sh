@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# Calls of a running host that answer later: several replies, a deadline, Ctrl-C; also over the socket itself.
+. "$(dirname "$0")/hosts.sh"
+
+cp "$modules"/{math,later}.so .
+host_begin ./math.so ./later.so
+
+ok "replies are printed as they come, then the result" $'1\n2\n3\n3\n' call later.count 3
+ok "as JSON, too" $'1\n2\n2\n' call --json later.count 2
+ok "a result from a thread of its own" $'1.5\n' call later.half 3
+fails "it is answered at the deadline, whatever the function does" 1 \
+    "berth: deadline_exceeded: later.hold: not answered before the deadline" call --timeout 200ms later.hold a
+ok "which sees that" $'true\n' call later.stopping a
+
+"$berth" call later.hold b >out 2>err &
+call=$!
+until [ "$("$berth" call later.holds b)" = true ]; do sleep 0.02; done
+kill -INT $call
+wait $call
+status=$?
+check "Ctrl-C cancels, and says so" 1 "" "berth: cancelled: later.hold: cancelled"
+ok "which the function sees" $'true\n' call later.stopping b
+
+"$berth" call later.hold c >out 2>err &
+call=$!
+until [ "$("$berth" call later.holds c)" = true ]; do sleep 0.02; done
+kill -KILL $call
+wait $call 2>/dev/null
+for _ in $(seq 600); do
+    [ "$("$berth" call later.stopping c)" = true ] && break
+    sleep 0.05
+done
+ok "a client that goes cancels its calls" $'true\n' call later.stopping c
+
+end
+tap_done
