@@ -2,6 +2,7 @@
 #include "runtime/reload/verify.h"
 
 #include "runtime/base/memory.h"
+#include "runtime/core/started.h"
 #include "runtime/image/traces.h"
 #include "runtime/reload/holders.h"
 #include "runtime/reload/stacks.h"
@@ -29,6 +30,19 @@ __attribute__((format(printf, 3, 4))) static bool doubt(struct berth_doubt *ret_
 
 /* ---- the host's own tables ---- */
 
+static bool has_started_calls(const struct berth_generation *generation)
+{
+    struct berth_host *host = generation->host;
+    const struct berth_started *started;
+    uint32_t position = 0;
+    bool found = false;
+    pthread_mutex_lock(&host->calls_lock);
+    while ((started = berth_idmap_next(&host->pendings, &position, NULL)))
+        found |= started->owner == generation;
+    pthread_mutex_unlock(&host->calls_lock);
+    return found;
+}
+
 /* host->lock held. NULL: none of them leads to it. */
 static const char *table_of(const struct berth_generation *generation)
 {
@@ -43,6 +57,10 @@ static const char *table_of(const struct berth_generation *generation)
     }
     if (!berth_list_empty(&generation->alarms))
         return "a timer or watch of its has not ended";
+    if (__atomic_load_n(&generation->inside, __ATOMIC_ACQUIRE) > 0)
+        return "a call that it has kept has not been answered";
+    if (has_started_calls(generation))
+        return "a call that it has started has not ended";
     return berth_list_empty(&generation->threads) ? NULL : "a thread of its has not been joined";
 }
 
