@@ -197,6 +197,18 @@ static void handle_ended_upstream(void *user, uint64_t id)
     berth_peer_note(worker->peer, &wire, &buffer); /* else the host's handle ends with its module */
 }
 
+static void handle_restored_upstream(void *user, uint64_t old, uint64_t id)
+{
+    struct worker *worker = user;
+    const struct berth_wire wire = { .type = BERTH_WIRE_HANDLE_RESTORED };
+    struct berth_buffer buffer;
+
+    berth_peer_begin(worker->peer, &buffer);
+    berth_wire_put_u64(&buffer, old);
+    berth_wire_put_u64(&buffer, id);
+    berth_peer_note(worker->peer, &wire, &buffer); /* else the host misses it, and refuses */
+}
+
 /* ---- what the host wants ---- */
 
 struct numbers {
@@ -414,6 +426,7 @@ static int serve(const struct berth_newborn *newborn)
                       .publish = publish_upstream,
                       .log = log_upstream,
                       .handle_ended = handle_ended_upstream,
+                      .handle_restored = handle_restored_upstream,
                       .user = &worker },
         .image = newborn->image,
     };

@@ -330,6 +330,8 @@ struct berth_services {
     void (*kept_fail)(berth_ctx *ctx, berth_kept kept, int code, const char *format,
                       va_list arguments);
     int (*kept_stopping)(berth_ctx *ctx, berth_kept kept);
+    uint64_t (*handle_restore)(berth_ctx *ctx, struct berth_link *unit, const char *kind,
+                               uint64_t id, void *object);
 };
 
 BERTH_I_UNUSED static inline struct berth_block *berth_block(const berth_ctx *ctx)

@@ -242,28 +242,37 @@ BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
  * author's `struct cursor` and is safe to hand out; `close` is the exported function that ends
  * one. The author makes one with cursor_new(ctx, object), looks it up with cursor_get(ctx,
  * handle), and ends it with cursor_end(ctx, handle), which gives the object back. A stale or
- * foreign handle gives NULL, with the call failed (not_found).
+ * foreign handle gives NULL, with the call failed (not_found). In BERTH_RESTORE,
+ * cursor_restore(ctx, handle, object) has a handle of the old generation stand for a new object; it
+ * returns the handle by which the module knows it from now on, and whoever holds it goes on.
  */
-#define BERTH_HANDLE(kind, release, doc)                                                         \
-    BERTH_I_RECORD(handle_##kind, "handle=" #kind "\0release=" #release "\0doc=" doc);           \
-    BERTH_I_HANDLE(kind);                                                                        \
-    struct kind;                                                                                 \
-    BERTH_I_UNUSED static inline berth_##kind kind##_new(berth_ctx *ctx, struct kind *object)    \
-    {                                                                                            \
-        berth_##kind berth_r = { BERTH_I_SERVICES(ctx)->handle_new(ctx, &berth_link_unit, #kind, \
-                                                                   object) };                    \
-        return berth_r;                                                                          \
-    }                                                                                            \
-    BERTH_I_UNUSED static inline struct kind *kind##_get(berth_ctx *ctx, berth_##kind handle)    \
-    {                                                                                            \
-        return (struct kind *)BERTH_I_SERVICES(ctx)->handle_get(ctx, &berth_link_unit, #kind,    \
-                                                                handle.id, 0);                   \
-    }                                                                                            \
-    BERTH_I_UNUSED static inline struct kind *kind##_end(berth_ctx *ctx, berth_##kind handle)    \
-    {                                                                                            \
-        return (struct kind *)BERTH_I_SERVICES(ctx)->handle_get(ctx, &berth_link_unit, #kind,    \
-                                                                handle.id, 1);                   \
-    }                                                                                            \
+#define BERTH_HANDLE(kind, release, doc)                                                          \
+    BERTH_I_RECORD(handle_##kind, "handle=" #kind "\0release=" #release "\0doc=" doc);            \
+    BERTH_I_HANDLE(kind);                                                                         \
+    struct kind;                                                                                  \
+    BERTH_I_UNUSED static inline berth_##kind kind##_new(berth_ctx *ctx, struct kind *object)     \
+    {                                                                                             \
+        berth_##kind berth_r = { BERTH_I_SERVICES(ctx)->handle_new(ctx, &berth_link_unit, #kind,  \
+                                                                   object) };                     \
+        return berth_r;                                                                           \
+    }                                                                                             \
+    BERTH_I_UNUSED static inline struct kind *kind##_get(berth_ctx *ctx, berth_##kind handle)     \
+    {                                                                                             \
+        return (struct kind *)BERTH_I_SERVICES(ctx)->handle_get(ctx, &berth_link_unit, #kind,     \
+                                                                handle.id, 0);                    \
+    }                                                                                             \
+    BERTH_I_UNUSED static inline struct kind *kind##_end(berth_ctx *ctx, berth_##kind handle)     \
+    {                                                                                             \
+        return (struct kind *)BERTH_I_SERVICES(ctx)->handle_get(ctx, &berth_link_unit, #kind,     \
+                                                                handle.id, 1);                    \
+    }                                                                                             \
+    BERTH_I_UNUSED static inline berth_##kind kind##_restore(berth_ctx *ctx, berth_##kind handle, \
+                                                             struct kind *object)                 \
+    {                                                                                             \
+        berth_##kind berth_r = { BERTH_I_SERVICES(ctx)->handle_restore(                           \
+            ctx, &berth_link_unit, #kind, handle.id, object) };                                   \
+        return berth_r;                                                                           \
+    }                                                                                             \
     BERTH_I_SEMICOLON
 /* BERTH_HANDLE_OF(store, cursor);  gives the type store_cursor: another module's handle. */
 #define BERTH_HANDLE_OF(module, kind)                                      \
@@ -471,6 +480,12 @@ BERTH_I_UNUSED static inline bool berth_kept_stopping(berth_ctx *ctx, berth_kept
  * own BERTH_SAVE. A reload from any other is then refused before anything runs.
  */
 #define BERTH_RESTORES(...) BERTH_I_RECORD(restores, "restores=" BERTH_I_STR(__VA_ARGS__))
+
+/*
+ * BERTH_RESTORES_HANDLES: BERTH_RESTORE brings back every handle that is alive, by cursor_restore;
+ * SAVE must tell it which there are. Without this a reload is refused while there are any.
+ */
+#define BERTH_RESTORES_HANDLES BERTH_I_RECORD(restores_handles, "restores_handles=1")
 
 /* ---- functions and topics that the module calls --------------------------------------------- */
 

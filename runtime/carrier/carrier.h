@@ -71,6 +71,8 @@ struct berth_upcalls {
     /* echo: as in struct berth_place. */
     void (*log)(void *user, int level, const char *chain, const char *text, bool echo);
     void (*handle_ended)(void *user, uint64_t id); /* the module has ended this handle of its own */
+    /* Its RESTORE has brought back a handle that the old generation knew as old. */
+    void (*handle_restored)(void *user, uint64_t old, uint64_t id);
     /*
      * Handles in values that go to the module, and in those that come from it: translated between
      * the host's ids and the module's.

@@ -209,6 +209,8 @@ static const char *on_check(void *user, const struct berth_received *frame)
         return frame->wire.index < manifest->topic_count ? NULL : "no topic has its number";
     case BERTH_WIRE_LOG:
         return frame->wire.kind <= BERTH_LOG_DEBUG ? NULL : "no log level has its number";
+    case BERTH_WIRE_HANDLE_RESTORED:
+        return frame->wire.size == 2 * sizeof(uint64_t) ? NULL : "not the size of two handles";
     default: /* HANDLE_ENDED */
         return frame->wire.size == sizeof(uint64_t) ? NULL : "not the size of a handle";
     }
@@ -302,12 +304,16 @@ static void on_note(void *user, struct berth_received *note)
     struct process_carrier *self = user;
     const struct berth_upcalls *upcalls = self->upcalls;
     struct berth_reader reader = berth_received_reader(note);
-    uint64_t id;
+    uint64_t id, next;
 
     if (note->wire.type == BERTH_WIRE_LOG)
         pass_line_on(self, note);
-    else if (berth_wire_get_u64(&reader, &id))
+    else if (!berth_wire_get_u64(&reader, &id))
+        return;
+    else if (note->wire.type == BERTH_WIRE_HANDLE_ENDED)
         upcalls->handle_ended(upcalls->user, id);
+    else if (berth_wire_get_u64(&reader, &next))
+        upcalls->handle_restored(upcalls->user, id, next);
 }
 
 static int on_submit(void *user, void (*run)(void *argument), void *argument)
@@ -352,7 +358,8 @@ static int connect_worker(struct process_carrier *self, struct berth_zygote *zyg
         .loop = self->loop,
         .max_message = self->max_message,
         .accepts = BERTH_WIRE_BIT(BERTH_WIRE_CALL) | BERTH_WIRE_BIT(BERTH_WIRE_PUBLISH) |
-                   BERTH_WIRE_BIT(BERTH_WIRE_LOG) | BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED),
+                   BERTH_WIRE_BIT(BERTH_WIRE_LOG) | BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED) |
+                   BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_RESTORED),
         .ops = &peer_ops,
         .user = self,
     };

@@ -25,7 +25,8 @@
  *           REPLY    code 0: the packed result; else the error's words
  *           MORE     one of several results, before the reply     CANCEL   nothing
  *           LOG      the words, and, if there is one, NUL and the chain of calls
- *           HANDLE_ENDED   u64 id       SERVE, STOP, LEVEL   nothing
+ *           HANDLE_ENDED   u64 id       HANDLE_RESTORED   u64 old id, u64 new id
+ *           SERVE, STOP, LEVEL   nothing
  *   A text is a u32 length, its bytes, and a NUL that is not counted.
  */
 #ifndef RUNTIME_CARRIER_WIRE_H
@@ -59,6 +60,7 @@ enum berth_wire_type {
     BERTH_WIRE_LEVEL,
     BERTH_WIRE_LOG,
     BERTH_WIRE_HANDLE_ENDED,
+    BERTH_WIRE_HANDLE_RESTORED,
     BERTH_WIRE_END
 };
 #define BERTH_WIRE_BIT(type) (1U << (type))
@@ -66,7 +68,7 @@ enum berth_wire_type {
 #define BERTH_WIRE_NOTES                                                  \
     (BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP) | \
      BERTH_WIRE_BIT(BERTH_WIRE_LEVEL) | BERTH_WIRE_BIT(BERTH_WIRE_LOG) |  \
-     BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED))
+     BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED) | BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_RESTORED))
 
 /* What a CALL waits for. */
 enum berth_wire_call {

@@ -381,6 +381,8 @@ struct berth_handle {
     const char *kind;            /* of its manifest: copied */
     void *object;                /* inline: the module's own; process: the worker's id */
     struct berth_generation *generation;
+    struct berth_generation *next; /* whose RESTORE has brought it back, in a reload; or NULL */
+    void *next_object;
     char *holder; /* the module that got it last, or NULL */
 };
 

@@ -252,6 +252,11 @@ static void upcall_handle_ended(void *user, uint64_t id)
     berth_handle_ended(user, id);
 }
 
+static void upcall_handle_restored(void *user, uint64_t old, uint64_t id)
+{
+    berth_handle_restored(user, old, id);
+}
+
 static int upcall_submit(void *user, void (*run)(void *argument), void *argument)
 {
     struct berth_generation *generation = user;
@@ -345,6 +350,7 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
                                                   .publish = upcall_publish,
                                                   .log = upcall_log,
                                                   .handle_ended = upcall_handle_ended,
+                                                  .handle_restored = upcall_handle_restored,
                                                   .to_module = berth_handles_to(generation),
                                                   .from_module = berth_handles_from(generation),
                                                   .submit = upcall_submit,

@@ -32,7 +32,9 @@ static uint64_t handle_insert(struct berth_generation *generation, const char *k
     struct berth_handle *handle = berth_calloc(1, sizeof *handle);
     if (!handle)
         return 0;
-    *handle = (struct berth_handle){ generation->module, NULL, object, generation, NULL };
+    *handle = (struct berth_handle){ .module = generation->module,
+                                     .object = object,
+                                     .generation = generation };
     for (const struct berth_type *type = berth_types_declared(generation->image->manifest->types);
          type; type = type->next)
         if (type->kind == BERTH_KIND_HANDLE && strcmp(type->name, kind) == 0)
@@ -83,12 +85,21 @@ static struct berth_handle *handle_lookup(struct berth_generation *generation, c
 }
 
 /* host->lock held */
-static void handle_remove(struct berth_host *host, uint64_t id, struct berth_handle *handle)
+static void key_remove(struct berth_module *module, const struct berth_generation *generation,
+                       const void *object)
 {
     char key[KEY_SIZE];
-    by_id_key(handle->generation, handle->object, key);
-    if (handle->generation->placement != &berth_carrier_inline)
-        berth_map_remove(&handle->module->handles_by_id, key);
+    by_id_key(generation, object, key);
+    if (generation->placement != &berth_carrier_inline)
+        berth_map_remove(&module->handles_by_id, key);
+}
+
+/* host->lock held */
+static void handle_remove(struct berth_host *host, uint64_t id, struct berth_handle *handle)
+{
+    key_remove(handle->module, handle->generation, handle->object);
+    if (handle->next)
+        key_remove(handle->module, handle->next, handle->next_object);
     berth_idmap_remove(&host->handles, id);
     handle->module->handles--;
     handle_free(handle);
@@ -175,6 +186,105 @@ void berth_handles_print(struct berth_module *module, char *buffer, size_t size)
         shown++;
     }
     pthread_mutex_unlock(&module->host->lock);
+}
+
+/* ---- what RESTORE brings back ---- */
+
+/* What the generation that is being replaced knows as id; or NULL. host->lock held. */
+static struct berth_handle *find_old(struct berth_generation *next, uint64_t *id)
+{
+    struct berth_module *module = next->module;
+    struct berth_generation *old = module->current;
+    char key[KEY_SIZE];
+    if (module->next != next || !old)
+        return NULL;
+    if (old->placement != &berth_carrier_inline) { /* its ids are our objects */
+        by_id_key(old, (void *)(uintptr_t)*id, key);
+        *id = (uint64_t)(uintptr_t)berth_map_get(&module->handles_by_id, key);
+    }
+    struct berth_handle *handle = *id ? berth_idmap_get(&next->host->handles, *id) : NULL;
+    return handle && handle->generation == old && !handle->next ? handle : NULL;
+}
+
+/* host->lock held. False: no memory. */
+static bool promise(struct berth_handle *handle, uint64_t id, struct berth_generation *next,
+                    void *object)
+{
+    char key[KEY_SIZE];
+    by_id_key(next, object, key);
+    if (next->placement != &berth_carrier_inline &&
+        !berth_map_set(&handle->module->handles_by_id, key, (void *)(uintptr_t)id))
+        return false;
+    handle->next = next;
+    handle->next_object = object;
+    return true;
+}
+
+uint64_t berth_handle_restore(struct berth_generation *generation, const char *kind, uint64_t id,
+                              void *object, struct berth_error *error)
+{
+    struct berth_host *host = generation->host;
+    if (host->upstream) { /* the host of this worker knows the old ones */
+        uint64_t added = berth_handle_add(generation, kind, object, error);
+        if (added)
+            host->upstream->handle_restored(host->upstream->user, id, added);
+        return added;
+    }
+    pthread_mutex_lock(&host->lock);
+    struct berth_handle *handle = find_old(generation, &id);
+    bool fits = handle && object && strcmp(handle->kind, kind) == 0;
+    bool promised = fits && promise(handle, id, generation, object);
+    pthread_mutex_unlock(&host->lock);
+    if (promised)
+        return id;
+    if (fits)
+        berth_error_nomem(error);
+    else
+        berth_error_set(error, BERTH_NOT_FOUND,
+                        "there is no such %s handle to be brought back: that is for one which is "
+                        "alive, once, in BERTH_RESTORE, and for an object that is not NULL",
+                        kind);
+    return 0;
+}
+
+void berth_handle_restored(struct berth_generation *generation, uint64_t old_id, uint64_t worker_id)
+{
+    struct berth_host *host = generation->host;
+    pthread_mutex_lock(&host->lock);
+    struct berth_handle *handle = find_old(generation, &old_id);
+    if (handle) /* else, or without memory, it is missing, which refuses the reload */
+        promise(handle, old_id, generation, (void *)(uintptr_t)worker_id);
+    pthread_mutex_unlock(&host->lock);
+}
+
+size_t berth_handles_missing(const struct berth_module *module, const struct berth_generation *next)
+{
+    uint32_t position = 0;
+    struct berth_handle *handle;
+    size_t missing = 0;
+    while ((handle = berth_idmap_next(&module->host->handles, &position, NULL)))
+        missing += handle->module == module && handle->generation != next && handle->next != next;
+    return missing;
+}
+
+void berth_handles_switch(struct berth_module *module, struct berth_generation *next, bool done)
+{
+    uint32_t position = 0;
+    struct berth_handle *handle;
+    if (module->handles == 0)
+        return;
+    while ((handle = berth_idmap_next(&module->host->handles, &position, NULL))) {
+        if (handle->module != module || !handle->next || handle->next != next)
+            continue;
+        if (done) {
+            key_remove(module, handle->generation, handle->object);
+            handle->generation = next;
+            handle->object = handle->next_object;
+        } else {
+            key_remove(module, next, handle->next_object);
+        }
+        handle->next = NULL;
+    }
 }
 
 /* ---- a worker's handles: its ids are the objects of ours ---- */

@@ -385,6 +385,13 @@ static void *handle_get(berth_ctx *ctx, struct berth_link *unit, const char *kin
     return object;
 }
 
+static uint64_t handle_restore(berth_ctx *ctx, struct berth_link *unit, const char *kind,
+                               uint64_t id, void *object)
+{
+    struct berth_error error;
+    return report(ctx, berth_handle_restore(unit->edge, kind, id, object, &error), &error);
+}
+
 static uint64_t timer(berth_ctx *ctx, struct berth_link *unit, int64_t delay, int64_t period,
                       berth_timer_fn fn, void *user)
 {
@@ -511,4 +518,5 @@ const struct berth_services berth_services = {
     .kept_reply = kept_reply,
     .kept_fail = kept_fail,
     .kept_stopping = kept_stopping,
+    .handle_restore = handle_restore,
 };

@@ -36,6 +36,7 @@ struct berth_upstream {
                    struct berth_error *error);
     void (*log)(void *user, int level, const char *chain, const char *text, bool echo);
     void (*handle_ended)(void *user, uint64_t id);
+    void (*handle_restored)(void *user, uint64_t old, uint64_t id);
     void *user;
 };
 

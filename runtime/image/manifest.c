@@ -35,6 +35,7 @@ enum kind {
     KIND_SUBSCRIBE,
     KIND_HOOK,
     KIND_RESTORES,
+    KIND_RESTORES_HANDLES,
     KIND_OTHER,
     KIND_COUNT,
 };
@@ -92,6 +93,7 @@ static const struct {
                          BIT(HANDLER) },
     [KIND_HOOK] = { "hook", BIT(VERSION) | BIT(PARAM), 0 },
     [KIND_RESTORES] = { "restores", 0, 0 },
+    [KIND_RESTORES_HANDLES] = { "restores_handles", 0, 0 },
     [KIND_OTHER] = { "other", 0, 0 },
 };
 
@@ -797,6 +799,18 @@ static int take_restores(struct parse *parse, const struct entry *entry,
     }
 }
 
+static int take_restores_handles(struct parse *parse, const struct entry *entry,
+                                 const struct values *values, bool again)
+{
+    (void)values;
+    if (again)
+        return wrong(parse, entry, "there are two of them");
+    if (!parse->manifest->hooks[BERTH_HOOK_RESTORE] || !parse->manifest->hooks[BERTH_HOOK_SAVE])
+        return wrong(parse, entry, "it has no BERTH_SAVE and BERTH_RESTORE that would do it");
+    parse->manifest->restores_handles = true;
+    return BERTH_OK;
+}
+
 /* ---- Structs, whose fields may be structs that are declared later ---- */
 
 /* The name inside of array() and optional(). */
@@ -924,6 +938,7 @@ static int take_kind(struct parse *parse, enum kind kind)
         [KIND_SUBSCRIBE] = take_subscribe,
         [KIND_HOOK] = take_hook,
         [KIND_RESTORES] = take_restores,
+        [KIND_RESTORES_HANDLES] = take_restores_handles,
     };
     const struct entry *first = parse->entries + parse->first[kind];
     int code = BERTH_OK;

@@ -103,6 +103,7 @@ struct berth_manifest {
     struct berth_manifest_other *others;
     struct berth_manifest_item *items;
     bool hooks[BERTH_HOOK_COUNT];
+    bool restores_handles;                 /* RESTORE brings live handles back */
     unsigned state_version;                /* of SAVE */
     size_t restore_count;                  /* 0: RESTORE does not say which versions it reads */
     unsigned restores[BERTH_RESTORES_MAX]; /* besides that of SAVE */

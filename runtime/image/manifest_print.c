@@ -222,6 +222,8 @@ static void put_life(struct berth_buffer *buffer, const struct berth_manifest *m
             put_restores(buffer, manifest);
             berth_buffer_text(buffer, ")");
         }
+        if (hook == BERTH_HOOK_RESTORE && manifest->restores_handles)
+            berth_buffer_text(buffer, " (handles, too)");
         any = true;
     }
     if (any)
@@ -443,6 +445,10 @@ static void json_life(struct berth_buffer *buffer, const struct berth_manifest *
         berth_buffer_format(buffer, "{\"version\":%u}", manifest->state_version);
     else
         berth_buffer_text(buffer, "null");
+    if (manifest->restores_handles) {
+        json_key(buffer, "restores_handles");
+        berth_buffer_text(buffer, "true");
+    }
     if (manifest->restore_count) {
         json_key(buffer, "restores");
         berth_buffer_text(buffer, "[");

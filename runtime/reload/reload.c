@@ -8,6 +8,7 @@
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
 #include "runtime/core/generation.h"
+#include "runtime/core/handle.h"
 #include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
@@ -169,7 +170,9 @@ static int hand_over(struct berth_replacement *one, bool together, struct berth_
     int code = wait_inside(one, stateful || together, error);
     if (code == BERTH_OK)
         code = berth_state_check_handles(one, error); /* it has served until here */
-    return code == BERTH_OK && stateful ? berth_state_hand_over(one, error) : code;
+    if (code == BERTH_OK && stateful)
+        code = berth_state_hand_over(one, error);
+    return code == BERTH_OK ? berth_state_check_restored(one, error) : code;
 }
 
 /* Back to the old generation, as if nothing had happened. */
@@ -181,6 +184,7 @@ static void reopen(struct berth_replacement *one)
     if (one->shut && module->state == BERTH_MODULE_RUNNING)
         berth_module_open(module, one->old);
     module->swapping = false;
+    berth_handles_switch(module, one->next, false);
     module->next = NULL;
     pthread_cond_broadcast(&module->host->changed);
     pthread_mutex_unlock(&module->host->lock);
@@ -236,6 +240,7 @@ static void take_place(struct berth_replacement *one)
     struct berth_module *module = one->module;
     berth_generation_set_stopping(one->old);
     __atomic_store_n(&module->current, one->next, __ATOMIC_RELEASE);
+    berth_handles_switch(module, one->next, true);
     module->next = NULL;
     module->state = BERTH_MODULE_RUNNING;
     module->why[0] = '\0';

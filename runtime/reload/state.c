@@ -68,13 +68,29 @@ int berth_state_check_handles(const struct berth_replacement *one, struct berth_
     pthread_mutex_lock(&module->host->lock);
     size_t alive = module->handles;
     pthread_mutex_unlock(&module->host->lock);
-    if (!alive)
+    if (!alive || (one->next->image->manifest->restores_handles && is_saved(one)))
         return BERTH_OK;
     berth_handles_print(module, holders, sizeof holders);
     return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                            "%s has live handles, %zu in all (%s): close them first; if nobody can, "
                            "unload it",
                            module->name, alive, holders);
+}
+
+int berth_state_check_restored(const struct berth_replacement *one, struct berth_error *error)
+{
+    struct berth_module *module = one->module;
+    char holders[256];
+    pthread_mutex_lock(&module->host->lock);
+    size_t missing = module->handles ? berth_handles_missing(module, one->next) : 0;
+    pthread_mutex_unlock(&module->host->lock);
+    if (!missing)
+        return BERTH_OK;
+    berth_handles_print(module, holders, sizeof holders);
+    return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                           "RESTORE of the new version has not brought back %zu of the handles of "
+                           "%s (%s)",
+                           missing, module->name, holders);
 }
 
 /* ---- handing over ---- */

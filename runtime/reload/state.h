@@ -17,6 +17,8 @@ bool berth_state_has(const struct berth_replacement *one);
 /* SAVE of the old one. The bytes are in the memory of admin. */
 int berth_state_save(const struct berth_replacement *one, struct berth_state *state,
                      struct berth_error *error);
+/* After it: nobody is left with a handle that the new version has not brought back. */
+int berth_state_check_restored(const struct berth_replacement *one, struct berth_error *error);
 int berth_state_hand_over(struct berth_replacement *one, struct berth_error *error);
 
 #endif

@@ -133,6 +133,7 @@ static const struct row rows[] = {
     MEMBER(struct berth_services, kept_reply, 288, 8),
     MEMBER(struct berth_services, kept_fail, 296, 8),
     MEMBER(struct berth_services, kept_stopping, 304, 8),
+    MEMBER(struct berth_services, handle_restore, 312, 8),
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 

@@ -14,6 +14,8 @@
 
 #include <berth/module.h>
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 static const char *const placements[] = { "inline", "process" };
 
 static bool place(size_t i)
@@ -338,6 +340,48 @@ static void a_state_is_taken_out_and_put_in(void)
     berth_host_free(host);
 }
 
+static int reload_into(berth_host *host, const char *module, const char *placement,
+                       const char *options, struct berth_error *error)
+{
+    const struct berth_reload_options how = { .size = sizeof(how),
+                                              .options = options,
+                                              .placement = placement };
+    return berth_host_reload_with(host, module, &how, NULL, error);
+}
+
+/* By ids that callers have kept: the application, and a module that has them within its state. */
+static void handles_come_back(void)
+{
+    static const char *const ways[] = { "inline", "process", "process", "inline", "inline" };
+    berth_host *host = berth_test_host(NULL);
+    struct berth_error error;
+
+    LOAD(host, "handles_next", "inline");
+    LOAD(host, "handle_user", "inline");
+    CHECK_CALL(host, "handle_user.hold", "[5]", "null");
+    const char *box = CALL(host, "handles.open", "[7]");
+    for (size_t i = 0; i < COUNT(ways) && (i == 0 || place(1)); i++) {
+        CHECK_CODE(reload_into(host, "handles", ways[i], "{}", &error), BERTH_OK, &error);
+        CHECK_CALL(host, "handles.get", berth_test_format("[%s]", box), "7");
+        CHECK_CALL(host, "handle_user.look", "[]", "5");
+        CHECK_CALL(host, "handles.open_count", "[]", "2");
+        /* one that is left out refuses it */
+        CHECK_CODE(reload_into(host, "handles", ways[i], "{\"forgets\":true}", &error),
+                   BERTH_FAILED_PRECONDITION, &error);
+        CHECK_CONTAINS(error.text, "has not brought back 1 of the handles of handles (");
+        CHECK_CONTAINS(error.text, "box held by handle_user");
+        CHECK_CALL(host, "handles.get", berth_test_format("[%s]", box), "7");
+        CHECK_CALL(host, "handle_user.look", "[]", "5");
+    }
+    CHECK_CODE(reload(host, "handles", "handles", &(struct berth_reload_report){ 0 }, &error),
+               BERTH_FAILED_PRECONDITION, &error); /* which does not even say so */
+    CHECK_CALL(host, "handle_user.drop", "[]", "null");
+    CHECK_CALL(host, "handles.close", berth_test_format("[%s]", box), "null");
+    CHECK_FAILS(host, "handles.get", berth_test_format("[%s]", box), BERTH_NOT_FOUND, "stale");
+    CHECK_CALL(host, "handles.open_count", "[]", "0");
+    berth_host_free(host);
+}
+
 /* ---- Going back ---- */
 
 static const char *history(berth_host *host, const char *module)
@@ -621,6 +665,7 @@ static const struct berth_test tests[] = {
     { "a_state_that_cannot_be_read_is_refused_at_once",
       a_state_that_cannot_be_read_is_refused_at_once },
     { "a_state_is_taken_out_and_put_in", a_state_is_taken_out_and_put_in },
+    { "handles_come_back", handles_come_back },
     { "a_rollback_goes_back", a_rollback_goes_back },
     { "a_rollback_that_cannot_read_the_state_is_refused",
       a_rollback_that_cannot_read_the_state_is_refused },
