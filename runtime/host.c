@@ -356,13 +356,57 @@ static bool unsubscribe_all(struct berth_host *host)
     return all;
 }
 
+static uint64_t sent_of(struct berth_host *host)
+{
+    size_t count = 0;
+    uint64_t sent = host->uncounted;
+    struct berth_flow_count *counts = berth_flows_read(host, &count);
+    for (size_t i = 0; counts && i < count; i++)
+        if (counts[i].flow->topic)
+            sent += counts[i].calls;
+    berth_free(counts);
+    return sent;
+}
+
+/* Nothing is sent any more, unless something is still inside. */
+static void make_report(struct berth_host *host, struct berth_shutdown_report *report)
+{
+    struct berth_map_entry *entry;
+    struct berth_shutdown_report own = {
+        .size = sizeof own,
+        .sent = sent_of(host),
+        .delivered = host->delivered,
+        .rejected = host->fates[BERTH_FATE_REJECTED],
+        .dropped = host->fates[BERTH_FATE_DROPPED],
+        .expired = host->fates[BERTH_FATE_EXPIRED],
+        .dead_lettered = host->fates[BERTH_FATE_DEAD],
+        .left = host->fates[BERTH_FATE_LEFT],
+    };
+    if (!report)
+        return;
+    pthread_mutex_lock(&host->lock);
+    for (size_t i = 0; berth_map_next(&host->modules, &i, &entry);)
+        own.delivered +=
+            __atomic_load_n(&((struct berth_module *)entry->value)->delivered, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&host->lock);
+    size_t size = report->size && report->size < sizeof own ? report->size : sizeof own;
+    memcpy(report, &own, size);
+    report->size = size;
+}
+
 int berth_host_free(berth_host *host)
+{
+    return berth_host_end(host, NULL);
+}
+
+int berth_host_end(berth_host *host, struct berth_shutdown_report *report)
 {
     if (!host || berth_process_is_forked())
         return BERTH_OK;
     if (berth_thread_is_inside(&host->threads))
         return BERTH_FAILED_PRECONDITION;
     if (!unload_all(host) || !unsubscribe_all(host)) {
+        make_report(host, report);
         leave_behind(host);
         return BERTH_DEADLINE_EXCEEDED;
     }
@@ -374,6 +418,7 @@ int berth_host_free(berth_host *host)
     berth_queue_drop(host);
     berth_history_drop(host, NULL);
     berth_generations_finish(host);
+    make_report(host, report);
     berth_zygote_free(host->zygote);
     registry_free(host);
     berth_loop_free(host->loop);

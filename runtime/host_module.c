@@ -10,6 +10,7 @@
 #include "runtime/core/flow.h"
 #include "runtime/core/kept.h"
 #include "runtime/core/log.h"
+#include "runtime/core/message.h"
 #include "runtime/core/permit.h"
 #include "runtime/core/registry.h"
 #include "runtime/host.h"
@@ -534,10 +535,12 @@ static void deliver(berth_ctx *ctx, const struct berth_message *message, void *u
         { .kind = BERTH_VALUE_U64, .as.u64 = message->dropped },
     };
     berth_call(ctx, cell->name, arguments, sizeof arguments / sizeof *arguments, NULL);
-    berth_clear(ctx); /* a receiver that fails has lost this message */
-    subscription = is_gone(cell) ? subscription_take(own, id) : NULL;
-    if (subscription)
-        subscription_free(subscription);
+    if (is_gone(cell)) {
+        berth_clear(ctx);
+        subscription = subscription_take(own, id);
+        if (subscription)
+            subscription_free(subscription);
+    }
 }
 
 /* The function that is to get the messages, as it must be; or NULL. */
@@ -884,6 +887,12 @@ TOPIC(died);
 TOPIC(restarted);
 TOPIC(failed);
 TOPIC(quarantined);
+static const char record_topic_dead_letter[] =
+    "topic=" BERTH_DEAD_LETTER_TOPIC "\0name=dead_letter"
+    "\0param=string:receiver:a module, or empty for the application\0param=string:handler:"
+    "\0param=string:sender:\0param=string:topic:of the message\0param=string:code:"
+    "\0param=string:reason:in words\0param=u32:tries:turns that it has had"
+    "\0param=json:fields:of the message";
 static const char record_topic_log[] =
     "topic=" BERTH_LOG_TOPIC "\0name=log"
     "\0param=i64:time_ns:since 1970\0param=string:level:\0param=string:module:or host"
@@ -939,6 +948,7 @@ static const struct berth_image_part parts[] = {
     TOPIC_RECORD(failed),
     TOPIC_RECORD(quarantined),
     TOPIC_RECORD(log),
+    TOPIC_RECORD(dead_letter),
 };
 
 static void module_free(struct berth_host_module *own)

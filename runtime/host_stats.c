@@ -77,7 +77,7 @@ static void row_add(const struct rows *rows, const struct berth_flow_count *coun
     if (!row)
         return;
     row->failed += errors_of(flow);
-    row->dropped += __atomic_load_n(&flow->dropped, __ATOMIC_RELAXED);
+    row->dropped += __atomic_load_n(&flow->fates[BERTH_FATE_DROPPED], __ATOMIC_RELAXED);
     if (flow->topic)
         row->messages += count->calls;
     else
@@ -149,6 +149,15 @@ static void print_times(struct berth_buffer *buffer, const struct berth_flow *fl
     number(buffer, ",\"timed\":", berth_histogram_count(times));
 }
 
+static void print_fates(struct berth_buffer *buffer, const struct berth_flow *flow)
+{
+    static const char *const names[BERTH_FATES] = { "rejected", "dropped", "expired",
+                                                    "dead_lettered", "left" };
+    for (size_t i = 0; i < BERTH_FATES; i++)
+        berth_buffer_format(buffer, ",\"%s\":%llu", names[i],
+                            (unsigned long long)__atomic_load_n(&flow->fates[i], __ATOMIC_RELAXED));
+}
+
 static void print_flow(struct berth_buffer *buffer, const struct berth_flow_count *count)
 {
     const struct berth_flow *flow = count->flow;
@@ -158,7 +167,7 @@ static void print_flow(struct berth_buffer *buffer, const struct berth_flow_coun
     text(buffer, ",\"to\":", flow->to);
     number(buffer, flow->topic ? ",\"messages\":" : ",\"calls\":", count->calls);
     if (flow->topic)
-        number(buffer, ",\"dropped\":", __atomic_load_n(&flow->dropped, __ATOMIC_RELAXED));
+        print_fates(buffer, flow);
     else
         number(buffer, ",\"estimated\":", count->estimated);
     if (!flow->topic)

@@ -170,6 +170,26 @@ BERTH_PUBLIC int berth_host_new(const struct berth_host_options *options, berth_
 BERTH_PUBLIC int berth_host_free(berth_host *host);
 
 /*
+ * What has become of all messages. A message counts once for each receiver, or queue group, that it
+ * was published for; sent is the sum of all that follow.
+ */
+struct berth_shutdown_report {
+    size_t size; /* sizeof(struct berth_shutdown_report), set by the caller */
+    uint64_t sent;
+    uint64_t delivered;     /* a handler has dealt with it */
+    uint64_t rejected;      /* its sender was told that it could not be delivered */
+    uint64_t dropped;       /* from, or at, a mailbox that was full and may drop */
+    uint64_t expired;       /* its sender's deadline had passed before its turn */
+    uint64_t dead_lettered; /* its handler failed, as often as it may */
+    uint64_t left;          /* its receiver, or this host, has ended before its turn */
+};
+/*
+ * berth_host_free, which also tells that; report may be NULL. It is filled in unless the host stays
+ * as it is (failed_precondition); after deadline_exceeded it tells what is known.
+ */
+BERTH_PUBLIC int berth_host_end(berth_host *host, struct berth_shutdown_report *report);
+
+/*
  * How detailed the lines of a module may be that are passed on: an enum berth_log_level, or -1, as
  * those of module "", which is every module that has no level of its own; that one begins with
  * log_level. Module "host" is the host itself. A module need not be loaded yet, and its level stays

@@ -360,6 +360,7 @@ struct berth_module {
     struct berth_box boxes[BERTH_PRIORITIES];
     struct berth_list early; /* mails for generations that do not serve yet */
     struct berth_timer retry_timer;
+    uint64_t delivered;  /* messages; atomic, but written in its turns alone */
     uint32_t turn_chain; /* whose turn goes on; 0: none does; atomic */
     bool closed;         /* nothing is taken any more */
     pthread_cond_t turn_ended;
@@ -425,6 +426,10 @@ struct berth_host {
     struct berth_list queued_reloads; /* that wait for a chain: reload/queue.h; under lock */
     struct berth_idmap handles, alarms, app_subscriptions;
     int own_log_level; /* of the host's own lines, as berth_module.log_level; atomic */
+    /* what has become of messages: core/flow.h; atomic */
+    uint64_t fates[5];
+    uint64_t uncounted; /* messages that no flow counts, for want of memory */
+    uint64_t delivered; /* to those who have unsubscribed since */
     pthread_mutex_t room_lock;
     pthread_mutex_t calls_lock;
     struct berth_idmap pendings, kept; /* calls that were started, and that are kept */

@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
+_Static_assert(sizeof((struct berth_host *)0)->fates == BERTH_FATES * sizeof(uint64_t),
+               "core.h does not see the enum");
+
 /* ---- the flows of a host ---- */
 
 struct berth_flow *berth_flow_obtain(struct berth_host *host, const char *from, const char *topic,
@@ -251,10 +254,11 @@ void berth_flow_refused(struct berth_flow *flow, int code)
         __atomic_fetch_add(&flow->errors[code], 1, __ATOMIC_RELAXED);
 }
 
-void berth_flow_dropped(struct berth_flow *flow)
+void berth_flow_fate(struct berth_host *host, struct berth_flow *flow, enum berth_fate fate)
 {
+    __atomic_fetch_add(&host->fates[fate], 1, __ATOMIC_RELAXED);
     if (flow)
-        __atomic_fetch_add(&flow->dropped, 1, __ATOMIC_RELAXED);
+        __atomic_fetch_add(&flow->fates[fate], 1, __ATOMIC_RELAXED);
 }
 
 void berth_flow_late(struct berth_flow *flow)

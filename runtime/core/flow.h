@@ -24,6 +24,16 @@ enum berth_flow_state {
     BERTH_FLOW_WINDOW,  /* sampled: every call, for a moment */
 };
 
+/* What becomes of a message that is not delivered: exactly one of these, for each receiver. */
+enum berth_fate {
+    BERTH_FATE_REJECTED, /* it never came into the mailbox, and its sender knows */
+    BERTH_FATE_DROPPED,  /* by the policy of a full mailbox; or the host's own, which had no room */
+    BERTH_FATE_EXPIRED,  /* before its turn: its sender's deadline has passed */
+    BERTH_FATE_DEAD,     /* its handler has failed, as often as it may */
+    BERTH_FATE_LEFT,     /* its receiver has ended */
+    BERTH_FATES
+};
+
 struct berth_flow {
     const char *from;  /* a module; "": the application */
     const char *topic; /* NULL: calls */
@@ -34,8 +44,8 @@ struct berth_flow {
     /* atomic, all of them */
     uint64_t calls;     /* or messages; threads have the newest ones (struct berth_tally) */
     uint64_t estimated; /* and these come on top: under lock */
-    uint64_t dropped;   /* messages, by a mailbox that was full */
-    uint64_t late;      /* answers of calls that had been answered by their deadline */
+    uint64_t fates[BERTH_FATES]; /* of its messages that were not delivered */
+    uint64_t late;               /* answers of calls that had been answered by their deadline */
     uint64_t errors[BERTH_CODES];
     struct berth_histogram *times; /* NULL before the first one */
     /* while it is sampled; under lock, but for what is atomic */
@@ -123,10 +133,10 @@ void berth_flow_take_slot(berth_ctx *ctx, struct berth_flow *flow);
  * turn has a time and a code of its own.
  */
 void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow);
-/* A call or a message that never came there. */
+/* A call, or a message, that never came there. */
 void berth_flow_refused(struct berth_flow *flow, int code);
-/* A message that was there already, and has made room for a newer one. */
-void berth_flow_dropped(struct berth_flow *flow);
+/* A message of the host ends so, which was counted (berth_flow_message, berth_flow_refused). */
+void berth_flow_fate(struct berth_host *host, struct berth_flow *flow, enum berth_fate fate);
 /* The callee has answered a call that was over. */
 void berth_flow_late(struct berth_flow *flow);
 /* The turn of a handler: its time, of the first ones and then of one of many; and its code. */

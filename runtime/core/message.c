@@ -17,6 +17,8 @@ struct message {
     struct berth_parcel *parcel;
     struct berth_subscription *subscription;
     struct berth_flow *flow; /* or NULL */
+    unsigned tries;          /* turns that it has had */
+    bool counted;            /* what has become of it */
 };
 
 static struct message *message_of(struct berth_mail *mail)
@@ -52,26 +54,117 @@ static void tell_lost(const struct berth_generation *generation,
             subscription->pattern);
 }
 
+/* ---- what becomes of it ---- */
+
+static void count_fate(struct message *message, enum berth_fate fate)
+{
+    message->counted = true;
+    berth_flow_fate(message->subscription->module->host, message->flow, fate);
+}
+
+static void count_delivered(struct message *message)
+{
+    struct berth_module *module = message->subscription->module;
+    message->counted = true;
+    __atomic_store_n(&module->delivered, module->delivered + 1, __ATOMIC_RELAXED);
+}
+
+/* The fields as JSON, for those who read dead letters; to be freed. NULL: no memory. */
+static char *fields_of(const struct message *message, const struct berth_signature *signature)
+{
+    const struct berth_host *host = message->subscription->module->host;
+    struct berth_buffer buffer;
+    berth_buffer_init(&buffer, host->options.max_message);
+    if (message->parcel->json)
+        berth_buffer_text(&buffer, message->parcel->json);
+    else
+        berth_json_write_arguments(signature, message->parcel->arguments, &buffer, NULL);
+    char *text = berth_buffer_take(&buffer, NULL);
+    berth_buffer_deinit(&buffer);
+    return text;
+}
+
+/* signature: of its fields, if it has no JSON. A dead letter that fails does not become one. */
+static void publish_dead(const struct message *message, const struct berth_signature *signature,
+                         const struct berth_error *error)
+{
+    const struct berth_subscription *subscription = message->subscription;
+    const struct berth_parcel *parcel = message->parcel;
+    struct berth_host *host = subscription->module->host;
+    const char *receiver = subscription->module->name, *handler = subscription->handler;
+    const char *code = berth_code_name(error->code), *reason = error->text;
+    uint32_t tries = message->tries;
+    if (strcmp(parcel->topic, BERTH_DEAD_LETTER_TOPIC) == 0 || parcel->echo ||
+        !berth_topic_is_read(host, BERTH_DEAD_LETTER_TOPIC))
+        return;
+    char *text = fields_of(message, signature);
+    const char *fields = text ? text : "null";
+    const void *arguments[] = { &receiver, &handler, &parcel->sender, &parcel->topic,
+                                &code,     &reason,  &tries,          &fields };
+    berth_publish_own(host, BERTH_DEAD_LETTER_TOPIC, arguments);
+    berth_free(text);
+}
+
+static void log_failure(const struct message *message, const struct berth_generation *generation,
+                        const struct berth_error *error, int64_t again_ns)
+{
+    char when[64] = "";
+    if (!generation)
+        return;
+    if (again_ns)
+        snprintf(when, sizeof when, "; it is tried again in %lld ms",
+                 (long long)again_ns / 1000000);
+    berth_host_log(generation->host, generation, again_ns ? BERTH_LOG_WARNING : BERTH_LOG_ERROR,
+                   "a message to %s failed: %s: %s%s", message->parcel->topic,
+                   berth_code_name(error->code), error->text, when);
+}
+
+#define FIRST_WAIT_NS INT64_C(100000000)
+#define LAST_WAIT_NS  INT64_C(10000000000)
+
+/* ctx has failed, and is clear then. */
+static enum berth_mail_next failed(berth_ctx *ctx, struct message *message,
+                                   const struct berth_generation *generation,
+                                   const struct berth_signature *signature)
+{
+    struct berth_error error = { 0 };
+    int64_t wait = FIRST_WAIT_NS;
+    berth_fault_take(ctx, &error);
+    if (message->tries >= message->subscription->how.tries) {
+        count_fate(message, BERTH_FATE_DEAD);
+        log_failure(message, generation, &error, 0);
+        publish_dead(message, signature, &error);
+        return BERTH_MAIL_DONE;
+    }
+    for (unsigned i = 1; i < message->tries && wait < LAST_WAIT_NS; i++)
+        wait = 2 * wait < LAST_WAIT_NS ? 2 * wait : LAST_WAIT_NS;
+    message->mail.due = berth_now() + wait;
+    log_failure(message, generation, &error, wait);
+    return BERTH_MAIL_RETRY;
+}
+
+/* Its sender waits for nothing any more. */
+static void expired(struct message *message, const struct berth_signature *signature)
+{
+    struct berth_error error;
+    berth_error_set(&error, BERTH_DEADLINE_EXCEEDED,
+                    "the deadline of its sender had passed before its turn");
+    count_fate(message, BERTH_FATE_EXPIRED);
+    publish_dead(message, signature, &error);
+}
+
+/* ---- a turn ---- */
+
 /* By a handler of the module's. */
-static void handle(berth_ctx *ctx, struct berth_generation *generation, struct message *message)
+static void handle(berth_ctx *ctx, const struct message *message, struct berth_item *item)
 {
     const struct berth_parcel *parcel = message->parcel;
-    struct berth_item *item = find_handler(generation, message->subscription);
-    if (!item) /* the handler has gone with a reload */
-        return;
     const char *const any[] = { parcel->topic, parcel->json ? parcel->json : "{}" };
     const void *const texts[] = { &any[0], &any[1] };
-    bool takes_any = generation->image->manifest->subscribes[item->index].any;
-    berth_flow_turn_begin(ctx, message->flow);
+    bool takes_any = item->generation->image->manifest->subscribes[item->index].any;
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     berth_item_invoke(ctx, item, parcel->topic, takes_any ? texts : parcel->arguments, NULL);
     berth_frame_pop(ctx);
-    berth_flow_end(ctx, message->flow, berth_error_code(ctx));
-    if (berth_failed(ctx)) {
-        char what[300];
-        snprintf(what, sizeof what, "a message to %s", parcel->topic);
-        berth_log_fault(ctx, generation, what);
-    }
 }
 
 /* By the application, or who asked host.subscribe. */
@@ -87,58 +180,95 @@ static void call_back(berth_ctx *ctx, const struct message *message)
         .sender = parcel->sender,
         .dropped = __atomic_exchange_n(&subscription->dropped, 0, __ATOMIC_RELAXED),
     };
-    berth_flow_turn_begin(ctx, message->flow);
     module->app_fn(ctx, &given, module->app_user);
+}
+
+/* item: of the module's handler; NULL: the application's. */
+static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct berth_item *item)
+{
+    const struct berth_parcel *parcel = message->parcel;
+    struct berth_thread *thread = berth_thread_of(ctx);
+    message->tries++;
+    thread->topic = parcel->topic;
+    thread->echo = parcel->echo;
+    thread->deadline = parcel->deadline;
+    berth_flow_turn_begin(ctx, message->flow);
+    if (item)
+        handle(ctx, message, item);
+    else
+        call_back(ctx, message);
     berth_flow_end(ctx, message->flow, berth_error_code(ctx));
-    berth_fault_clear(ctx);
+    thread->deadline = BERTH_FOREVER;
+    enum berth_mail_next next = BERTH_MAIL_DONE;
+    if (BERTH_I_UNLIKELY(berth_failed(ctx)))
+        next = failed(ctx, message, item ? item->generation : NULL, item ? item->signature : NULL);
+    else
+        count_delivered(message);
+    thread->topic = "";
+    thread->echo = false;
+    return next;
 }
 
 static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation *generation,
                                         struct berth_mail *mail)
 {
-    struct berth_thread *thread = berth_thread_of(ctx);
     struct message *message = message_of(mail);
-    if (__atomic_load_n(&message->subscription->gone, __ATOMIC_ACQUIRE))
+    struct berth_subscription *subscription = message->subscription;
+    struct berth_item *item = generation ? find_handler(generation, subscription) : NULL;
+    int64_t deadline = message->parcel->deadline;
+    if (__atomic_load_n(&subscription->gone, __ATOMIC_ACQUIRE) || (generation && !item))
+        return BERTH_MAIL_DONE; /* the handler has gone, with a reload perhaps */
+    if (generation)             /* which is no echo of this message */
+        tell_lost(generation, subscription);
+    if (BERTH_I_UNLIKELY(deadline != BERTH_FOREVER) && berth_now() >= deadline) {
+        expired(message, item ? item->signature : NULL);
         return BERTH_MAIL_DONE;
-    if (generation) /* which is no echo of this message */
-        tell_lost(generation, message->subscription);
-    thread->topic = message->parcel->topic;
-    thread->echo = message->parcel->echo;
-    if (generation)
-        handle(ctx, generation, message);
-    else
-        call_back(ctx, message);
-    thread->topic = "";
-    thread->echo = false;
-    return BERTH_MAIL_DONE;
+    }
+    return turn(ctx, message, item);
+}
+
+static void message_free(struct message *message)
+{
+    berth_parcel_unref(message->parcel);
+    berth_subscription_unref(message->subscription);
+    berth_free(message);
 }
 
 static void message_end(struct berth_mail *mail, enum berth_mail_end how)
 {
     struct message *message = message_of(mail);
     if (how == BERTH_MAIL_DROPPED) {
-        berth_flow_dropped(message->flow);
+        count_fate(message, BERTH_FATE_DROPPED);
         __atomic_add_fetch(&message->subscription->dropped, 1, __ATOMIC_RELAXED);
     }
-    berth_parcel_unref(message->parcel);
-    berth_subscription_unref(message->subscription);
-    berth_free(message);
+    if (!message->counted)
+        count_fate(message, BERTH_FATE_LEFT);
+    message_free(message);
 }
 
 static const struct berth_mail_ops message_ops = { .run = message_run,
                                                    .end = message_end,
                                                    .counted = true };
 
+static void count_sent(struct berth_host *host, struct berth_thread *thread,
+                       struct berth_flow *flow)
+{
+    berth_flow_message(thread, flow);
+    if (!flow)
+        __atomic_add_fetch(&host->uncounted, 1, __ATOMIC_RELAXED);
+}
+
 int berth_message_post(struct berth_subscription *subscription, struct berth_parcel *parcel,
                        struct berth_flow *flow, const struct berth_delivery *how,
                        struct berth_message_ticket *ret_ticket)
 {
+    struct berth_host *host = subscription->module->host;
     struct message *message = berth_calloc(1, sizeof *message);
     if (!message)
         return BERTH_RESOURCE_EXHAUSTED;
     *message = (struct message){ .mail = { .ops = &message_ops,
                                            .sender = parcel->sender,
-                                           .size = parcel->size,
+                                           .size = sizeof *message + parcel->size,
                                            .priority = parcel->priority },
                                  .parcel = parcel,
                                  .subscription = subscription,
@@ -147,20 +277,33 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
     __atomic_add_fetch(&subscription->refs, 1, __ATOMIC_RELAXED);
     int code = berth_mailbox_post(subscription->module, &message->mail, how);
     if (code == BERTH_OK)
-        berth_flow_message(berth_thread_mine(&subscription->module->host->threads), flow);
+        count_sent(host, berth_thread_mine(&host->threads), flow);
     else if (code == BERTH_MAIL_WAITS)
         *ret_ticket = (struct berth_message_ticket){ &message->mail, flow };
     else
-        message_end(&message->mail, BERTH_MAIL_WITHDRAWN);
+        message_free(message);
     return code;
+}
+
+void berth_message_refused(struct berth_subscription *subscription, struct berth_flow *flow,
+                           int code, bool lost)
+{
+    struct berth_host *host = subscription->module->host;
+    berth_flow_refused(flow, code);
+    if (!flow)
+        __atomic_add_fetch(&host->uncounted, 1, __ATOMIC_RELAXED);
+    berth_flow_fate(host, flow, lost ? BERTH_FATE_DROPPED : BERTH_FATE_REJECTED);
+    if (lost)
+        __atomic_add_fetch(&subscription->dropped, 1, __ATOMIC_RELAXED);
 }
 
 void berth_message_waited(berth_ctx *ctx, const struct berth_message_ticket *ticket, int code)
 {
+    struct message *message = message_of(ticket->mail);
     if (code == BERTH_OK) { /* the mail may have been handled already */
-        berth_flow_message(berth_thread_of(ctx), ticket->flow);
+        count_sent(berth_host_of(ctx), berth_thread_of(ctx), ticket->flow);
         return;
     }
-    berth_flow_refused(ticket->flow, code);
-    message_end(ticket->mail, BERTH_MAIL_WITHDRAWN);
+    berth_message_refused(message->subscription, ticket->flow, code, false);
+    message_free(message);
 }

@@ -5,6 +5,12 @@
 
 #include "runtime/core/core.h"
 
+/*
+ * Where a message goes whose handler has failed as often as it may, or whose sender's deadline has
+ * passed before its turn: topic of the built-in module.
+ */
+#define BERTH_DEAD_LETTER_TOPIC "host.dead_letter"
+
 /* Stands for a message whose sender waits for room. */
 struct berth_message_ticket {
     struct berth_mail *mail;
@@ -18,6 +24,11 @@ struct berth_message_ticket {
 int berth_message_post(struct berth_subscription *subscription, struct berth_parcel *parcel,
                        struct berth_flow *flow, const struct berth_delivery *how,
                        struct berth_message_ticket *ret_ticket);
+/*
+ * One that did not get there is counted. lost: its sender does not know, so its receiver is told.
+ */
+void berth_message_refused(struct berth_subscription *subscription, struct berth_flow *flow,
+                           int code, bool lost);
 void berth_message_waited(berth_ctx *ctx, const struct berth_message_ticket *ticket, int code);
 
 #endif

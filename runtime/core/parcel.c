@@ -40,10 +40,11 @@ int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *s
         return berth_error_nomem(error);
     *parcel = (struct berth_parcel){
         .refs = 1,
-        .size = room,
+        .size = sizeof *parcel + room,
         .topic = setup->topic,
         .sender = setup->sender,
         .arguments = berth_arguments_place(setup->signature, arguments, parcel + 1),
+        .deadline = setup->deadline,
         .priority = (uint8_t)setup->priority,
         .echo = setup->echo,
     };

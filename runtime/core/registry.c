@@ -65,6 +65,7 @@ void berth_module_free(struct berth_module *module)
     berth_map_deinit(&module->handles_by_id);
     berth_gate_deinit(&module->gate);
     berth_timer_remove(&module->retry_timer);
+    __atomic_add_fetch(&module->host->delivered, module->delivered, __ATOMIC_RELAXED);
     pthread_cond_destroy(&module->turn_ended);
     pthread_mutex_destroy(&module->mail_lock);
     berth_pool_free(module);

@@ -683,9 +683,7 @@ static void post_to(struct berth_posting *posting, struct berth_match *match,
     int code = post(posting, match, parcel, subscription->how.full);
     if (code == BERTH_OK || code == BERTH_MAIL_WAITS)
         return;
-    berth_flow_refused(flow_of(match, posting->sender), code);
-    if (!posting->ctx)
-        __atomic_add_fetch(&subscription->dropped, 1, __ATOMIC_RELAXED);
+    berth_message_refused(subscription, flow_of(match, posting->sender), code, !posting->ctx);
     miss(posting, name_of(subscription));
     posting->code = code;
 }
@@ -730,18 +728,23 @@ static void send_current(struct berth_subscription *subscription)
             continue;
         struct berth_flow *flow = flow_of(match, parcel->sender);
         int code = berth_message_post(subscription, parcel, flow, &how, NULL);
-        if (code == BERTH_OK)
-            continue;
-        berth_flow_refused(flow, code);
-        __atomic_add_fetch(&subscription->dropped, 1, __ATOMIC_RELAXED);
+        if (code != BERTH_OK)
+            berth_message_refused(subscription, flow, code, true);
     }
 }
 
-static bool is_for_nobody(const struct berth_posting *posting)
+static bool is_read(const struct berth_topic *topic)
 {
-    const struct berth_topic *topic = posting->topic;
-    return berth_list_empty(&topic->matches) && berth_list_empty(&topic->groups) &&
-           !posting->declared->last;
+    return !berth_list_empty(&topic->matches) || !berth_list_empty(&topic->groups);
+}
+
+bool berth_topic_is_read(struct berth_host *host, const char *name)
+{
+    pthread_rwlock_rdlock(&host->topic_lock);
+    const struct berth_topic *topic = berth_map_get(&host->topics, name);
+    bool read = topic && is_read(topic);
+    pthread_rwlock_unlock(&host->topic_lock);
+    return read;
 }
 
 void berth_posting_begin(struct berth_posting *posting, const void *const *arguments,
@@ -753,6 +756,7 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
         .topic = topic->name,
         .sender = posting->sender,
         .signature = posting->declared->signature,
+        .deadline = posting->ctx ? berth_thread_of(posting->ctx)->deadline : BERTH_FOREVER,
         .priority = posting->declared->priority,
         .any = topic->untyped > 0 || posting->declared->last,
         .echo = strcmp(topic->name, BERTH_LOG_TOPIC) == 0 || berth_log_is_echo(posting->host),
@@ -760,7 +764,7 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
     berth_list_init(&posting->waits);
     posting->missed[0] = '\0';
     posting->code = BERTH_OK;
-    if (is_for_nobody(posting))
+    if (!is_read(topic) && !posting->declared->last)
         return;
     posting->code = berth_parcel_new(posting->host, &setup, arguments, &parcel, error);
     if (posting->code != BERTH_OK)

@@ -26,6 +26,8 @@ void berth_publish(berth_ctx *ctx, struct berth_publisher *publisher, const void
 /* Not in a worker. That it is denied is marked in ctx; every other failure is returned. */
 int berth_publisher_post(berth_ctx *ctx, struct berth_publisher *publisher,
                          const void *const *arguments, struct berth_error *error);
+/* Whether anybody would get a message to it now. */
+bool berth_topic_is_read(struct berth_host *host, const char *topic);
 /* The host's own; who has no room for it misses it, and is told so with the next one. */
 void berth_publish_own(struct berth_host *host, const char *topic, const void *const *arguments);
 

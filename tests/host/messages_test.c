@@ -1,0 +1,458 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a mailbox does when it is full, who comes first, who gets a message, and what has become of
+ * every one of them.
+ */
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runtime/core/core.h"
+#include "tests/support/hosting.h"
+
+static berth_host *host;
+static struct berth_error error;
+
+static void begin(int threads, size_t messages)
+{
+    struct berth_host_options options = berth_test_host_options();
+    options.threads = threads;
+    if (messages)
+        options.mailbox_messages = messages;
+    host = berth_test_host(&options);
+}
+
+/* Whatever a test does, each message has ended in one way. */
+static void end(void)
+{
+    struct berth_shutdown_report report = { .size = sizeof report };
+    CHECK_INT(berth_host_end(host, &report), BERTH_OK);
+    CHECK_INT(report.delivered + report.rejected + report.dropped + report.expired +
+                  report.dead_lettered + report.left,
+              report.sent);
+}
+
+static void dispatch(void)
+{
+    while (berth_host_dispatch(host, 0) > 0)
+        ;
+}
+
+/* What the application has heard: "number " for each message. */
+struct ear {
+    pthread_mutex_t lock;
+    char heard[4096];
+    size_t count;
+    uint64_t dropped;
+    const char *fail_at; /* fields that are refused */
+    int fails;           /* so often */
+};
+
+static void hear(berth_ctx *ctx, const struct berth_message *message, void *user)
+{
+    struct ear *ear = user;
+    pthread_mutex_lock(&ear->lock);
+    bool fails = ear->fail_at && strstr(message->fields, ear->fail_at) && ear->fails-- > 0;
+    size_t used = strlen(ear->heard);
+    const char *number = strrchr(message->fields, ':');
+    snprintf(ear->heard + used, sizeof ear->heard - used, "%s%.*s ", fails ? "!" : "",
+             (int)strcspn(number + 1, "}"), number + 1);
+    ear->count++;
+    ear->dropped += message->dropped;
+    pthread_mutex_unlock(&ear->lock);
+    if (fails)
+        berth_fail(ctx, BERTH_UNKNOWN, "told to");
+}
+
+static size_t count_of(struct ear *ear)
+{
+    pthread_mutex_lock(&ear->lock);
+    size_t count = ear->count;
+    pthread_mutex_unlock(&ear->lock);
+    return count;
+}
+
+static uint64_t listen_with(const char *pattern, struct ear *ear, enum berth_full full, int tries,
+                            const char *group)
+{
+    const struct berth_subscribe_options options = {
+        .size = sizeof options, .full = full, .tries = tries, .group = group
+    };
+    uint64_t id = 0;
+    memset(ear, 0, sizeof *ear);
+    pthread_mutex_init(&ear->lock, NULL);
+    CHECK_CODE(berth_host_subscribe_with(host, pattern, &options, hear, ear, &id, &error), BERTH_OK,
+               &error);
+    return id;
+}
+
+static void work(const char *what, int number)
+{
+    char arguments[64];
+    snprintf(arguments, sizeof arguments, "[\"%s\",%d]", what, number);
+    CHECK_CALL(host, "boss.work", arguments, "null");
+}
+
+/* Loads picky, and has it stay with its first job until the file is removed. */
+static const char *load_held(const char *placement)
+{
+    const char *path = berth_test_hold_path();
+    char options[512];
+    fclose(fopen(path, "w"));
+    snprintf(options, sizeof options, "{\"hold\":\"%s\"}", path);
+    LOAD(host, "boss", placement);
+    CHECK_CODE(berth_test_load(host, "picky", placement, options, &error), BERTH_OK, &error);
+    return path;
+}
+
+/* ---- full mailboxes ---- */
+
+static void *burst(void *argument)
+{
+    CHECK_CALL(host, "boss.burst", argument, "20");
+    return NULL;
+}
+
+static void block_waits_for_room(const char *placement)
+{
+    pthread_t senders[2];
+    begin(2, 4);
+    const char *path = load_held(placement);
+    berth_test_load_as(host, "boss", "boss2", placement);
+    work("hold", 0);
+    CHECK_CALL(host, "boss.burst", "[\"x\",3]", "3");
+    pthread_create(&senders[0], NULL, burst, (void *)"[\"y\",20]");
+    pthread_create(&senders[1], NULL, burst, (void *)"[\"z\",20]");
+    berth_test_pause(20); /* they wait now, or will */
+    remove(path);
+    pthread_join(senders[0], NULL);
+    pthread_join(senders[1], NULL);
+    EVENTUALLY(CALL_INT(host, "picky.jobs", "[]") == 44);
+    end();
+}
+
+static void a_sender_waits_for_room(void)
+{
+    block_waits_for_room("inline");
+}
+
+static void a_sender_in_a_process_waits_for_room(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    block_waits_for_room("process");
+}
+
+static void a_wait_ends_at_the_deadline(void)
+{
+    begin(2, 2);
+    const char *path = load_held("inline");
+    work("hold", 0);
+    work("x", 1);
+    CHECK_CODE(berth_test_try(host, "boss.work", "[\"x\",2]", 50000000, NULL, &error),
+               BERTH_DEADLINE_EXCEEDED, &error);
+    CHECK_CONTAINS(error.text, "the mailbox of picky was full until the deadline");
+    remove(path);
+    EVENTUALLY(CALL_INT(host, "picky.jobs", "[]") == 2);
+    end();
+}
+
+static void the_wait_for_itself_is_refused(void)
+{
+    begin(2, 1);
+    LOAD(host, "boss", "inline");
+    LOAD(host, "picky", "inline");
+    work("more", 1); /* its handler fills its own mailbox, which nobody else empties */
+    EVENTUALLY(strstr(berth_test_log(), "it would wait for itself"));
+    CHECK_CONTAINS(berth_test_log(), "picky (mailbox)");
+    end();
+}
+
+static void without_threads_nobody_waits(void)
+{
+    begin(0, 1);
+    LOAD(host, "boss", "inline");
+    LOAD(host, "picky", "inline");
+    work("x", 1);
+    CHECK_FAILS(host, "boss.work", "[\"x\",2]", BERTH_RESOURCE_EXHAUSTED, "picky");
+    dispatch();
+    end();
+}
+
+static void the_oldest_are_dropped(void)
+{
+    struct ear ear;
+    begin(0, 4);
+    LOAD(host, "boss", "inline");
+    listen_with("jobs.work", &ear, BERTH_FULL_DROP_OLDEST, 1, NULL);
+    CHECK_CALL(host, "boss.burst", "[\"x\",10]", "10");
+    dispatch();
+    CHECK_STR(ear.heard, "6 7 8 9 ");
+    CHECK_INT(ear.dropped, 6);
+    end();
+}
+
+static void control_comes_first(void)
+{
+    begin(0, 3);
+    LOAD(host, "boss", "inline");
+    LOAD(host, "picky", "inline");
+    CHECK_CALL(host, "boss.burst", "[\"x\",3]", "3");
+    CHECK_CALL(host, "boss.stop", "[\"now\"]", "null"); /* though the other mailbox is full */
+    dispatch();
+    CHECK_CALL(host, "picky.trail", "[]", "\"jobs.stop {\\\"why\\\":\\\"now\\\"} x x x \"");
+    end();
+}
+
+/* ---- who gets it ---- */
+
+static void one_of_a_group_gets_it(void)
+{
+    struct ear first, second, all;
+    begin(0, 0);
+    LOAD(host, "boss", "inline");
+    listen_with("jobs.*", &first, BERTH_FULL_REJECT, 1, "team");
+    uint64_t id = listen_with("jobs.work", &second, BERTH_FULL_REJECT, 1, "team");
+    listen_with("jobs.>", &all, BERTH_FULL_REJECT, 1, NULL);
+    CHECK_CALL(host, "boss.burst", "[\"x\",6]", "6");
+    dispatch();
+    CHECK_STR(first.heard, "0 2 4 ");
+    CHECK_STR(second.heard, "1 3 5 ");
+    CHECK_STR(all.heard, "0 1 2 3 4 5 ");
+    berth_host_unsubscribe(host, id);
+    work("x", 6);
+    work("x", 7);
+    dispatch();
+    CHECK_STR(first.heard, "0 2 4 6 7 ");
+    end();
+}
+
+static void members_in_modules_that_are_full_are_passed_by(void)
+{
+    struct ear ear;
+    begin(2, 2);
+    const char *path = load_held("inline");
+    work("hold", 0);
+    const struct berth_subscribe_options options = { .size = sizeof options, .group = "workers" };
+    memset(&ear, 0, sizeof ear);
+    pthread_mutex_init(&ear.lock, NULL);
+    CHECK_CODE(berth_host_subscribe_with(host, "jobs.work", &options, hear, &ear, NULL, &error),
+               BERTH_OK, &error);
+    for (int i = 1; i <= 9; i++) { /* picky has room for one more */
+        work("x", i);
+        EVENTUALLY(count_of(&ear) >= (size_t)i - 1);
+    }
+    CHECK_INT(count_of(&ear), 8);
+    remove(path);
+    EVENTUALLY(CALL_INT(host, "picky.jobs", "[]") == 2);
+    end();
+}
+
+static void a_current_value_comes_late(void)
+{
+    struct ear early, late;
+    begin(0, 0);
+    LOAD(host, "boss", "inline");
+    listen_with("jobs.now", &early, BERTH_FULL_REJECT, 1, NULL);
+    CHECK_CALL(host, "boss.now", "[1]", "null");
+    CHECK_CALL(host, "boss.now", "[2]", "null");
+    listen_with("jobs.>", &late, BERTH_FULL_REJECT, 1, NULL);
+    CHECK_CALL(host, "boss.now", "[3]", "null");
+    LOAD(host, "picky", "inline");
+    dispatch();
+    CHECK_STR(early.heard, "1 2 3 ");
+    CHECK_STR(late.heard, "2 3 ");
+    CHECK_CALL(host, "picky.now", "[]", "3");
+    CHECK_CODE(berth_host_unload(host, "boss", &error), BERTH_OK, &error);
+    CHECK_CODE(berth_host_reload(host, "picky", NULL, NULL, &error), BERTH_OK, &error);
+    dispatch();
+    CHECK_CALL(host, "picky.now", "[]", "3"); /* the new one's */
+    end();
+}
+
+/* ---- failures ---- */
+
+static void a_failure_is_tried_again_in_order(void)
+{
+    struct ear ear;
+    begin(2, 0);
+    LOAD(host, "boss", "inline");
+    berth_test_load_as(host, "boss", "other", "inline");
+    listen_with("jobs.work", &ear, BERTH_FULL_REJECT, 3, NULL);
+    ear.fail_at = ":1}";
+    ear.fails = 2;
+    work("x", 1);
+    EVENTUALLY(count_of(&ear) == 1);
+    work("x", 2);                                        /* waits for the one before */
+    CHECK_CALL(host, "other.work", "[\"x\",7]", "null"); /* waits for nobody */
+    EVENTUALLY(count_of(&ear) == 5);
+    CHECK(!strcmp(ear.heard, "!1 7 !1 1 2 ") || !strcmp(ear.heard, "!1 !1 7 1 2 ") ||
+          !strcmp(ear.heard, "!1 !1 1 2 7 "));
+    end();
+}
+
+struct dead {
+    pthread_mutex_t lock;
+    int count;
+    char fields[1024];
+};
+
+static void bury(berth_ctx *ctx, const struct berth_message *message, void *user)
+{
+    struct dead *dead = user;
+    (void)ctx;
+    pthread_mutex_lock(&dead->lock);
+    dead->count++;
+    snprintf(dead->fields, sizeof dead->fields, "%s", message->fields);
+    pthread_mutex_unlock(&dead->lock);
+}
+
+static int buried(struct dead *dead)
+{
+    pthread_mutex_lock(&dead->lock);
+    int count = dead->count;
+    pthread_mutex_unlock(&dead->lock);
+    return count;
+}
+
+static void listen_to_dead(struct dead *dead)
+{
+    memset(dead, 0, sizeof *dead);
+    pthread_mutex_init(&dead->lock, NULL);
+    CHECK_CODE(berth_host_subscribe(host, "host.dead_letter", bury, dead, NULL, &error), BERTH_OK,
+               &error);
+}
+
+static void what_fails_for_good_is_a_dead_letter(const char *placement)
+{
+    struct dead dead;
+    begin(2, 0);
+    listen_to_dead(&dead);
+    LOAD(host, "boss", "inline");
+    LOAD(host, "picky", placement);
+    work("fail", 5);
+    EVENTUALLY(buried(&dead) == 1);
+    CHECK_STR(dead.fields,
+              "{\"receiver\":\"picky\",\"handler\":\"on_work\",\"sender\":\"boss\",\"topic\":"
+              "\"jobs.work\",\"code\":\"unknown\",\"reason\":\"picky.on_work: no 5 is too hard\","
+              "\"tries\":3,\"fields\":{\"what\":\"fail\",\"number\":5}}");
+    work("x", 6);
+    EVENTUALLY(CALL_INT(host, "picky.jobs", "[]") == 4);
+    end();
+}
+
+static void a_dead_letter(void)
+{
+    what_fails_for_good_is_a_dead_letter("inline");
+}
+
+static void a_dead_letter_of_a_process(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    what_fails_for_good_is_a_dead_letter("process");
+}
+
+static void what_expires_is_not_handled(void)
+{
+    struct dead dead;
+    begin(2, 0);
+    listen_to_dead(&dead);
+    const char *path = load_held("inline");
+    work("hold", 0);
+    CHECK_CODE(berth_test_try(host, "boss.work", "[\"x\",2]", 50000000, NULL, &error), BERTH_OK,
+               &error);
+    berth_test_pause(60);
+    remove(path);
+    EVENTUALLY(buried(&dead) == 1);
+    CHECK_CONTAINS(dead.fields, "\"code\":\"deadline_exceeded\"");
+    CHECK_CONTAINS(dead.fields, "\"tries\":0,\"fields\":{\"what\":\"x\",\"number\":2}");
+    CHECK_INT(CALL_INT(host, "picky.jobs", "[]"), 1);
+    end();
+}
+
+/* ---- what has become of all ---- */
+
+static void the_report_accounts_for_all(void)
+{
+    struct berth_shutdown_report report = { .size = sizeof report };
+    struct ear rejects, drops, fails, keeps;
+    begin(0, 4);
+    LOAD(host, "boss", "inline");
+    listen_with("jobs.work", &rejects, BERTH_FULL_REJECT, 1, NULL);
+    listen_with("jobs.work", &drops, BERTH_FULL_DROP_OLDEST, 1, NULL);
+    listen_with("jobs.work", &fails, BERTH_FULL_REJECT, 1, NULL);
+    fails.fail_at = ":";
+    fails.fails = 3;
+    CHECK_CALL(host, "boss.burst", "[\"x\",10]", "4");
+    dispatch();
+    listen_with("jobs.work", &keeps, BERTH_FULL_REJECT, 1, NULL);
+    CHECK_CODE(berth_test_try(host, "boss.work", "[\"x\",2]", 10000000, NULL, &error), BERTH_OK,
+               &error);
+    CHECK_CALL(host, "boss.work", "[\"x\",3]", "null");
+    CHECK_INT(berth_host_end(host, &report), BERTH_OK);
+    /* 10 for three of them, and 2 for four */
+    CHECK_INT(report.sent, 10 * 3 + 2 * 4);
+    CHECK_INT(report.rejected, 6 + 6);
+    CHECK_INT(report.dropped, 6);
+    CHECK_INT(report.delivered, 4 + 4 + 1);
+    CHECK_INT(report.dead_lettered, 3);
+    CHECK_INT(report.left, 2 * 4);
+    CHECK_INT(report.expired, 0);
+}
+
+#define MANY 20000
+
+/* By visits to nodes of the trees: time says little on a busy machine. */
+static void subscriptions_that_do_not_match_cost_nothing(void)
+{
+    static uint64_t ids[MANY];
+    struct ear ear;
+    begin(0, 0);
+    LOAD(host, "boss", "inline");
+    uint64_t before = host->patterns.visited + host->topic_tree.visited;
+    for (int i = 0; i < MANY; i++) {
+        char pattern[64];
+        snprintf(pattern, sizeof pattern, "other%d.>", i);
+        REQUIRE(berth_host_subscribe(host, pattern, hear, &ear, &ids[i], &error) == BERTH_OK);
+    }
+    uint64_t added = host->patterns.visited + host->topic_tree.visited;
+    CHECK(added - before <= 5 * MANY);
+    listen_with("jobs.work", &ear, BERTH_FULL_REJECT, 1, NULL);
+    before = host->patterns.visited + host->topic_tree.visited;
+    work("x", 1);
+    CHECK_INT(host->patterns.visited + host->topic_tree.visited, before);
+    for (int i = 0; i < MANY; i++)
+        berth_host_unsubscribe(host, ids[i]);
+    CHECK_INT(host->patterns.visited + host->topic_tree.visited, before);
+    dispatch();
+    CHECK_STR(ear.heard, "1 ");
+    end();
+}
+
+static const struct berth_test tests[] = {
+    { "a_sender_waits_for_room", a_sender_waits_for_room },
+    { "a_sender_in_a_process_waits_for_room", a_sender_in_a_process_waits_for_room },
+    { "a_wait_ends_at_the_deadline", a_wait_ends_at_the_deadline },
+    { "the_wait_for_itself_is_refused", the_wait_for_itself_is_refused },
+    { "without_threads_nobody_waits", without_threads_nobody_waits },
+    { "the_oldest_are_dropped", the_oldest_are_dropped },
+    { "control_comes_first", control_comes_first },
+    { "one_of_a_group_gets_it", one_of_a_group_gets_it },
+    { "members_in_modules_that_are_full_are_passed_by",
+      members_in_modules_that_are_full_are_passed_by },
+    { "a_current_value_comes_late", a_current_value_comes_late },
+    { "a_failure_is_tried_again_in_order", a_failure_is_tried_again_in_order },
+    { "a_dead_letter", a_dead_letter },
+    { "a_dead_letter_of_a_process", a_dead_letter_of_a_process },
+    { "what_expires_is_not_handled", what_expires_is_not_handled },
+    { "the_report_accounts_for_all", the_report_accounts_for_all },
+    { "subscriptions_that_do_not_match_cost_nothing",
+      subscriptions_that_do_not_match_cost_nothing },
+};
+
+int main(int argc, char **argv)
+{
+    return berth_suite_main("messages", tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
