@@ -203,7 +203,7 @@ static void a_dry_run_changes_nothing(void)
     CHECK_CODE(reload_how(host, "counter", "no_such", BERTH_RELOAD_DRY_RUN, &report, &error),
                BERTH_NOT_FOUND, &error);
     CHECK_STR(report.step, "stage");
-    CHECK_CODE(reload_how(host, "counter", NULL, 2, &report, &error), BERTH_INVALID_ARGUMENT,
+    CHECK_CODE(reload_how(host, "counter", NULL, 64, &report, &error), BERTH_INVALID_ARGUMENT,
                &error);
     CHECK_CALL(host, "counter.get", "[]", "5");
     CHECK_STR(berth_test_module(host, "counter", "generation"), "1");

@@ -183,9 +183,9 @@ static void problems_say_where_and_what_to_do(void)
         { "{\"nam\": 1}", "1:2: unknown key \"nam\"; did you mean \"name\"?\n" },
         { "{\"é\":1,\n \"xyzzy\": 1}",
           "1:2: unknown key \"é\"; the keys here are $schema, name, threads, path, modules, "
-          "permissions, limits, log, after_crash\n"
+          "permissions, limits, log, after_crash, staging\n"
           "2:2: unknown key \"xyzzy\"; the keys here are $schema, name, threads, path, modules, "
-          "permissions, limits, log, after_crash\n" },
+          "permissions, limits, log, after_crash, staging\n" },
         { "{\"modules\": {\"m\": {\"plcement\": \"x\"}}}",
           "1:20: modules.m: unknown key \"plcement\"; did you mean \"placement\"?\n" },
         { "{\"modules\": {\"m\": {\"placement\": \"inlne\"}}}",
