@@ -403,6 +403,16 @@ size_t berth_threads_numbers(struct berth_threads *set, pid_t *numbers, size_t r
     return count;
 }
 
+bool berth_threads_know(struct berth_threads *set, pid_t number)
+{
+    bool found = false;
+    pthread_mutex_lock(&set->lock);
+    berth_list_each(&set->list, link)
+        found |= berth_container(link, struct berth_thread, link)->number == number;
+    pthread_mutex_unlock(&set->lock);
+    return found;
+}
+
 bool berth_threads_have(struct berth_threads *set, uint32_t chain)
 {
     bool found = false;

@@ -73,7 +73,7 @@ struct berth_thread {
     const bool *stopping; /* what berth_stopping asks besides the deadline, or NULL; atomic */
     struct berth_acting acting;
     const struct berth_serving *serving; /* the call that it runs (core/started.h), or NULL */
-    struct berth_fault spare; /* for when there is no memory */
+    struct berth_fault spare;            /* for when there is no memory */
 };
 
 int berth_threads_init(struct berth_threads *set, const struct berth_services *services);
@@ -156,6 +156,8 @@ uint32_t berth_frames_chain(struct berth_threads *set, bool (*inside)(void *user
  * are, which may be more.
  */
 size_t berth_threads_numbers(struct berth_threads *set, pid_t *numbers, size_t room);
+/* Whether a thread has a record by now. */
+bool berth_threads_know(struct berth_threads *set, pid_t number);
 /* Whether a chain is that of a thread that has not ended. */
 bool berth_threads_have(struct berth_threads *set, uint32_t chain);
 

@@ -246,7 +246,6 @@ static const char *const calls[BERTH_CALL_COUNT] = {
     [BERTH_CALL_PTHREAD_KEY_CREATE] = "pthread_key_create",
     [BERTH_CALL_PTHREAD_CREATE] = "pthread_create",
     [BERTH_CALL_THRD_CREATE] = "thrd_create",
-    [BERTH_CALL_ON_EXIT] = "on_exit",
     [BERTH_CALL_THREAD_ATEXIT] = "__cxa_thread_atexit",
     [BERTH_CALL_THREAD_ATEXIT_IMPL] = "__cxa_thread_atexit_impl",
 };

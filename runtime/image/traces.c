@@ -14,7 +14,6 @@
 
 typedef int (*create_fn)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 typedef int (*thrd_create_fn)(thrd_t *, thrd_start_t, void *);
-typedef int (*on_exit_fn)(void (*)(int, void *), void *);
 typedef int (*thread_atexit_fn)(void (*)(void *), void *, void *);
 
 struct berth_traces {
@@ -151,19 +150,6 @@ static int traced_thrd_create(thrd_t *thread, thrd_start_t run, void *argument)
 
 /* ---- Functions for later ---- */
 
-/* There is no way to take it back. */
-static int traced_on_exit(void (*run)(int, void *), void *argument)
-{
-    const uintptr_t addresses[] = { (uintptr_t)run, (uintptr_t)argument, CALLER };
-
-    pthread_mutex_lock(&lock);
-    struct berth_traces *traces = find(addresses, 3);
-    if (traces)
-        traces->left.on_exit = true;
-    pthread_mutex_unlock(&lock);
-    return ((on_exit_fn)real_of(BERTH_CALL_ON_EXIT))(run, argument);
-}
-
 static void destroy(void *argument)
 {
     struct begun *begun = argument;
@@ -204,7 +190,6 @@ static int traced_thread_atexit_impl(void (*run)(void *), void *argument, void *
 static void (*const traced[BERTH_CALL_COUNT])(void) = {
     [BERTH_CALL_PTHREAD_CREATE] = (void (*)(void))traced_pthread_create,
     [BERTH_CALL_THRD_CREATE] = (void (*)(void))traced_thrd_create,
-    [BERTH_CALL_ON_EXIT] = (void (*)(void))traced_on_exit,
     [BERTH_CALL_THREAD_ATEXIT] = (void (*)(void))traced_thread_atexit,
     [BERTH_CALL_THREAD_ATEXIT_IMPL] = (void (*)(void))traced_thread_atexit_impl,
 };
@@ -220,7 +205,7 @@ static bool protect(const struct berth_image *image, int protection)
 }
 
 /* One that leads elsewhere than all others', to a wrapper of its own or nowhere, is left alone. */
-static void redirect(struct berth_image *image, const struct berth_elf_slot *slot)
+static void redirect(const struct berth_image *image, const struct berth_elf_slot *slot)
 {
     void **word = (void **)(image->base + slot->address);
     void *first = NULL;
@@ -231,8 +216,6 @@ static void redirect(struct berth_image *image, const struct berth_elf_slot *slo
                                     __ATOMIC_RELAXED) ||
         first == *word)
         __atomic_store_n(word, (void *)traced[slot->call], __ATOMIC_RELEASE);
-    else if (slot->call == BERTH_CALL_ON_EXIT)
-        image->traces->left.on_exit = true;
 }
 
 int berth_traces_begin(struct berth_image *image, struct berth_error *error)
@@ -246,8 +229,6 @@ int berth_traces_begin(struct berth_image *image, struct berth_error *error)
         return berth_error_nomem(error);
     traces->low = image->low;
     traces->high = image->high;
-    traces->left.on_exit = (elf->calls & 1u << BERTH_CALL_ON_EXIT) &&
-                           elf->constructors > 1; /* every compiler adds one */
     pthread_mutex_lock(&lock);
     berth_list_append(&all, &traces->link);
     pthread_mutex_unlock(&lock);

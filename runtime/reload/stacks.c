@@ -22,8 +22,8 @@
 #define RED_ZONE    128                    /* below the stack pointer, and in use */
 #define STACK_MAX   ((uintptr_t)256 << 20) /* more is no stack, or none that is looked at */
 #define RECORD_SIZE 1024 /* behind the list of robust locks, of the record of a thread */
-#define TRIES       10
-#define PAUSE_NS    100000
+#define TRIES       8
+#define PAUSE_NS    50000L   /* and twice as long each time: 13 ms in all */
 #define ANSWER_NS   20000000 /* it may have to wait for its turn */
 
 /* ---- Words in memory ---- */
@@ -334,8 +334,7 @@ enum berth_stack berth_stack_look(int tasks, pid_t thread, const struct berth_st
             if (answered != BERTH_STACK_UNSEEN)
                 return answered;
         }
-        nanosleep(&(struct timespec){ 0, PAUSE_NS },
-                  NULL); /* it may be about to sleep, or to end */
+        nanosleep(&(struct timespec){ 0, PAUSE_NS << tries }, NULL); /* it may be about to end */
     }
     if (look == LOOK_AWAKE)
         *ret_why = __atomic_load_n(&asked.signal, __ATOMIC_RELAXED)

@@ -87,10 +87,6 @@ static bool traces_are_clear(const struct berth_image *image, struct berth_doubt
         return doubt(ret_doubt, BERTH_DOUBT_WHILE,
                      "%zu destructors of its thread-local data are to run when their threads end",
                      left.destructors);
-    if (left.on_exit)
-        return doubt(ret_doubt, BERTH_DOUBT_FOR_GOOD,
-                     "it has called on_exit, which cannot be taken back: use atexit, which runs "
-                     "when it is unloaded");
     return true;
 }
 
@@ -136,6 +132,7 @@ static bool numbers_of_host(struct berth_host *host, struct numbers *numbers)
 }
 
 struct walk {
+    struct berth_host *host;
     int tasks;
     struct berth_stack_range range;
     struct numbers seen;
@@ -148,11 +145,14 @@ static bool thread_is_clear(struct walk *walk, pid_t number)
     switch (berth_stack_look(walk->tasks, number, &walk->range, &why)) {
     case BERTH_STACK_CLEAR:
         break;
+    case BERTH_STACK_UNSEEN:
+        if (!berth_threads_know(&walk->host->threads, number)) /* since then it may have called */
+            return doubt(walk->doubt, BERTH_DOUBT_MOMENT, "not proved: thread %d %s", (int)number,
+                         why);
+        break;
     case BERTH_STACK_INSIDE:
         return doubt(walk->doubt, BERTH_DOUBT_WHILE, "the stack of thread %d leads into it",
                      (int)number);
-    default:
-        return doubt(walk->doubt, BERTH_DOUBT_MOMENT, "not proved: thread %d %s", (int)number, why);
     }
     if (walk->seen.count == walk->seen.room && !numbers_grow(&walk->seen, walk->seen.room + 64))
         return doubt(walk->doubt, BERTH_DOUBT_MOMENT,
@@ -193,7 +193,8 @@ static bool tasks_are_clear(struct walk *walk, bool *ret_new)
 /* Until no thread is new: one that is looked at may have begun another just before. */
 static bool threads_are_clear(struct berth_generation *generation, struct berth_doubt *ret_doubt)
 {
-    struct walk walk = { .range = { generation->image->low, generation->image->high },
+    struct walk walk = { .host = generation->host,
+                         .range = { generation->image->low, generation->image->high },
                          .doubt = ret_doubt };
     bool is_new = true, clear = true;
     walk.seen.list = walk.seen.few;

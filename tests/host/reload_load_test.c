@@ -416,7 +416,9 @@ static void reload_times(unsigned long times, const char *const files[2])
     for (unsigned long i = 0; i < times; i++) {
         report = (struct berth_reload_report){ .size = sizeof(report) };
         int code = berth_host_reload(load.host, "ledger", files[i % 2], &report, &error);
-        if (code != BERTH_OK || report.dropped || (report.quarantined[0] && !berth_test_instrumented())) {
+        /* a thread that has not come to its first call yet, for want of a processor, goes by */
+        bool stays = report.quarantined[0] && strncmp(report.quarantined, "not proved", 10) != 0;
+        if (code != BERTH_OK || report.dropped || (stays && !berth_test_instrumented())) {
             CHECK_CODE(code, BERTH_OK, &error);
             CHECK_INT(report.dropped, 0);
             CHECK_STR(report.quarantined, "");
