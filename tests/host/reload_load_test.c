@@ -246,6 +246,7 @@ enum { CALLERS = 3, PUBLISHERS = 1, SENDERS = CALLERS + PUBLISHERS };
 struct sender {
     pthread_t thread;
     uint32_t index;
+    bool entered; /* atomic */
     uint64_t calls, notes;
 };
 
@@ -295,6 +296,7 @@ static void *send(void *argument)
     CHECK_CODE(code, BERTH_OK, &error);
     while (code == BERTH_OK && !over()) {
         berth_ctx *ctx = berth_host_enter(load.host);
+        __atomic_store_n(&sender->entered, true, __ATOMIC_RELEASE);
         for (int i = 0; i < 50; i++) {
             if (sender->index < CALLERS)
                 book(sender, ctx, &bound);
@@ -390,7 +392,12 @@ static void start(struct sender *senders)
 {
     __atomic_store_n(&load.over, false, __ATOMIC_RELEASE);
     for (uint32_t i = 0; i < SENDERS; i++)
+        senders[i].entered = false;
+    for (uint32_t i = 0; i < SENDERS; i++)
         REQUIRE(pthread_create(&senders[i].thread, NULL, send, &senders[i]) == 0);
+    /* a thread that has not entered yet is one of which nobody can say what it reaches */
+    for (uint32_t i = 0; i < SENDERS; i++)
+        EVENTUALLY(__atomic_load_n(&senders[i].entered, __ATOMIC_ACQUIRE));
 }
 
 /* All that was sent has come, once, in order. */
