@@ -40,6 +40,11 @@ static void drop_handle(void *user, uint64_t id)
     (void)user, (void)id;
 }
 
+static void drop_restored(void *user, uint64_t old, uint64_t id)
+{
+    (void)user, (void)old, (void)id;
+}
+
 static int refuse_job(void *user, void (*run)(void *argument), void *argument)
 {
     (void)user, (void)run, (void)argument;
@@ -55,6 +60,7 @@ static const struct berth_upcalls upcalls = { .call = refuse_call,
                                               .publish = refuse_publish,
                                               .log = drop_log,
                                               .handle_ended = drop_handle,
+                                              .handle_restored = drop_restored,
                                               .submit = refuse_job,
                                               .died = drop_death };
 

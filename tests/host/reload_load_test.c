@@ -95,6 +95,7 @@ static const char *of_another_machine(void)
 struct bad {
     const char *what, *file, *step;
     const char *options, *placement;
+    unsigned flags;
     bool slow; /* a worker is started */
 };
 
@@ -140,9 +141,11 @@ static void *count(void *argument)
 static void try_bad(const struct bad *bad)
 {
     struct berth_reload_report report = { .size = sizeof(report) };
-    struct berth_reload_options how = {
-        .size = sizeof(how), .file = bad->file, .options = bad->options, .placement = bad->placement
-    };
+    struct berth_reload_options how = { .size = sizeof(how),
+                                        .file = bad->file,
+                                        .options = bad->options,
+                                        .placement = bad->placement,
+                                        .flags = bad->flags };
     struct berth_error error;
     int code = berth_host_reload_with(load.host, "counter", &how, &report, &error);
 
@@ -212,6 +215,16 @@ static void bad_ones_are_not_noticed(void)
           .file = berth_test_fixture("bad_restore"),
           .placement = "process",
           .step = "handover",
+          .slow = true },
+        { .what = "a constructor that crashes",
+          .file = berth_test_fixture("counter_crashes"),
+          .flags = BERTH_RELOAD_PROBE,
+          .step = "start",
+          .slow = true },
+        { .what = "a constructor that ends the process",
+          .file = berth_test_fixture("counter_exits"),
+          .flags = BERTH_RELOAD_PROBE,
+          .step = "start",
           .slow = true },
     };
     struct counting counting[2] = { { .by_name = false }, { .by_name = true } };
