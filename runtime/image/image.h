@@ -32,7 +32,7 @@ struct berth_image {
     size_t size;
     uint64_t digest; /* of the file's bytes */
     struct berth_manifest *manifest;
-    struct berth_elf *elf; /* without records and symbols; NULL for the application */
+    struct berth_elf *elf;         /* without records and symbols; NULL for the application */
     struct berth_staging *staging; /* where a copy with a name is mapped from; or NULL */
     /* while mapped */
     const char *path; /* of that copy; else NULL */
