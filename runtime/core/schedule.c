@@ -221,9 +221,12 @@ static void *job_main(void *argument)
 }
 
 /* In the place of a thread of the pool that waits: as long as there are modules, and it waits. */
+static _Thread_local const struct berth_host *spare_of __attribute__((tls_model("initial-exec")));
+
 static void *spare_main(void *argument)
 {
     struct berth_host *host = argument;
+    spare_of = host;
     pthread_mutex_lock(&host->run_lock);
     while (!host->ending && host->blocked >= host->spares && run_one(host))
         ;
@@ -294,9 +297,9 @@ bool berth_schedule_cancel(struct berth_module *module)
 void berth_schedule_blocks(struct berth_host *host)
 {
     struct berth_runner *own = berth_runner_own(host);
-    if (!own)
+    if (!own && spare_of != host)
         return;
-    struct berth_module *next = berth_runner_take(own);
+    struct berth_module *next = own ? berth_runner_take(own) : NULL;
     pthread_mutex_lock(&host->run_lock);
     host->blocked++;
     if (next) {
@@ -308,7 +311,7 @@ void berth_schedule_blocks(struct berth_host *host)
 
 void berth_schedule_goes_on(struct berth_host *host)
 {
-    if (!berth_runner_own(host))
+    if (!berth_runner_own(host) && spare_of != host)
         return;
     pthread_mutex_lock(&host->run_lock);
     host->blocked--;
