@@ -97,17 +97,17 @@ static int run_later(berth_ctx *ctx, struct berth_item *item, const char *topic,
         return berth_error_nomem(error);
     started->packed = true;
     started->user = later->user;
-    berth_started_ref(started); /* the user's, until end, or the answer */
-    later->begin(later->user, started);
     if (item->async)
         started->notify = later->notify;
+    berth_started_ref(started); /* the user's, until end, or the answer */
+    later->begin(later->user, started);
     int code = item->async ? berth_kept_run(ctx, item, started, values)
                            : berth_kept_serve(ctx, item, topic, started, values, value);
-    if (item->async && (code == BERTH_OK || started->kept_once)) {
-        if (code != BERTH_OK) {
-            code = berth_fault_take(ctx, error);
-            berth_started_fail(started, code, error->text);
-        }
+    if (item->async && code != BERTH_OK) {
+        code = berth_fault_take(ctx, error);
+        berth_started_fail(started, code, error->text);
+    }
+    if (item->async) {
         code = BERTH_SERVED_LATER;
     } else {
         later->end(later->user);

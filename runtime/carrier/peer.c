@@ -34,6 +34,7 @@ struct pending {
     enum pending_state state;
     berth_ctx *ctx;
     struct berth_peer_answer answer; /* STARTED */
+    bool telling;                    /* the reader tells it of one of several results */
     struct berth_received *reply;
     struct berth_outgoing *outgoing; /* while all of it is queued */
     struct berth_list inbox;         /* requests that were made under this one */
@@ -257,6 +258,8 @@ static void end_locked(struct berth_peer *peer, struct berth_list *started)
             pending->outgoing->request = NULL;
         if (pending->state == GIVEN_UP) {
             pending_free(pending);
+        } else if (pending->state == STARTED && pending->telling) {
+            pending->state = BROKEN_OFF; /* the reader sees to it */
         } else if (pending->state == STARTED) {
             berth_list_append(started, &pending->idle);
         } else {
@@ -653,19 +656,30 @@ static void tell_answer(struct pending *pending, struct berth_received *reply)
     berth_free(reply);
 }
 
-/* As long as the connection lives only the reader ends what was started. */
+static void tell_broken_off(struct pending *pending)
+{
+    pending->answer.came(pending->answer.user, false, BERTH_PEER_ENDED, NULL, NULL);
+    pending_free(pending);
+}
+
 static const char *take_more(struct berth_peer *peer, struct berth_received *more)
 {
-    struct berth_peer_answer answer = { NULL, NULL };
-
     pthread_mutex_lock(&peer->lock);
     struct pending *pending = berth_idmap_get(&peer->pendings, more->wire.id);
     bool sent = pending && !pending->outgoing;
-    if (sent && pending->state == STARTED)
-        answer = pending->answer;
+    bool tell = sent && pending->state == STARTED && !more->dropped;
+    if (tell)
+        pending->telling = true; /* whoever ends the connection leaves it */
     pthread_mutex_unlock(&peer->lock);
-    if (answer.came && !more->dropped)
-        answer.came(answer.user, true, BERTH_OK, more, NULL);
+    if (tell) {
+        pending->answer.came(pending->answer.user, true, BERTH_OK, more, NULL);
+        pthread_mutex_lock(&peer->lock);
+        pending->telling = false;
+        bool over = pending->state == BROKEN_OFF;
+        pthread_mutex_unlock(&peer->lock);
+        if (over)
+            tell_broken_off(pending);
+    }
     berth_free(more);
     return sent ? NULL : "more of nothing";
 }

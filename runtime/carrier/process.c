@@ -109,9 +109,10 @@ static void tell_ended(struct process_carrier *self)
         pthread_mutex_lock(&self->lock);
         struct berth_list *link = self->untold.next;
         bool any = link != &self->untold;
-        if (any)
+        if (any) {
             berth_list_remove(link);
-        error_ended(self, &error);
+            error_ended(self, &error);
+        }
         pthread_mutex_unlock(&self->lock);
         if (!any)
             return;
