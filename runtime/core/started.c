@@ -165,11 +165,19 @@ bool berth_started_fail(struct berth_started *started, int code, const char *tex
     return put_answer(started, code, code == BERTH_OK ? NULL : berth_strdup(text), NULL);
 }
 
-static bool expire(struct berth_started *started)
+static void tell_remote(const struct berth_started *started);
+
+/* Who has it elsewhere is told, or would keep it, and be waited for. */
+static void expire(struct berth_started *started)
 {
     char text[2 * BERTH_IDENTIFIER_MAX + 64];
     snprintf(text, sizeof text, "%s: not answered before the deadline", started->name);
-    return berth_started_fail(started, BERTH_DEADLINE_EXCEEDED, text);
+    if (!berth_started_fail(started, BERTH_DEADLINE_EXCEEDED, text))
+        return;
+    __atomic_store_n(&started->cancelled, true, __ATOMIC_RELEASE);
+    pthread_mutex_lock(&started->host->calls_lock);
+    tell_remote(started);
+    pthread_mutex_unlock(&started->host->calls_lock);
 }
 
 static bool is_late(const struct berth_started *started)
