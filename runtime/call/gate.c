@@ -125,10 +125,10 @@ static int pass_take_back(struct berth_gate *gate, int64_t deadline)
 /* ---- waiting ---- */
 
 /*
- * Who is inside. While a pass is given the owner is not, but has yet to take it back, and whoever
- * waits for the gate waits for the pass.
+ * While a pass is given the owner is not inside, but has yet to take it back, and whoever waits for
+ * the gate waits for the pass.
  */
-static uint32_t who_is_inside(const struct berth_gate *gate)
+uint32_t berth_gate_inside(const struct berth_gate *gate)
 {
     const struct berth_pass *pass = pass_given(gate);
     if (!pass)
@@ -138,7 +138,7 @@ static uint32_t who_is_inside(const struct berth_gate *gate)
 
 static uint32_t holder(const struct berth_wait *wait, size_t i)
 {
-    return i == 0 ? who_is_inside(wait->of) : 0;
+    return i == 0 ? berth_gate_inside(wait->of) : 0;
 }
 
 static int owner_wait(struct berth_gate *gate, uint32_t chain, int64_t deadline)

@@ -69,6 +69,8 @@ int berth_gate_lock(struct berth_gate *gate, const struct berth_gate_entry *entr
 /* The same without waiting for anything; false: there was something to wait for. */
 bool berth_gate_try(struct berth_gate *gate, const berth_ctx *ctx);
 void berth_gate_unlock(struct berth_gate *gate, const berth_ctx *ctx);
+/* The chain that is inside, or 0; what is sure is only that one who waits is (call/ring.h). */
+uint32_t berth_gate_inside(const struct berth_gate *gate);
 /* Whether the chain of ctx is inside. */
 bool berth_gate_owned(const struct berth_gate *gate, const berth_ctx *ctx);
 /*

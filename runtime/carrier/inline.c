@@ -148,7 +148,8 @@ static int inline_invoke(struct berth_carrier *carrier, const struct berth_place
                                self->name);
 
     uintptr_t pin = ctx[1].frame; /* the caller's: it still needs what this frame holds */
-    __atomic_store_n(&ctx[1].frame, (uintptr_t)item->code, __ATOMIC_RELEASE);
+    if (!item->async)             /* nobody knows the name of that code */
+        __atomic_store_n(&ctx[1].frame, (uintptr_t)item->code, __ATOMIC_RELEASE);
     berth_invoke_call(item->invoke, item->code, ctx + 1, arguments, item->async ? NULL : result);
     if (ctx[1].frame & BERTH_FRAME_FAILED) {
         if (result)

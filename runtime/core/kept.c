@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/core/kept.h"
 #include "runtime/base/memory.h"
+#include "runtime/call/ring.h"
 #include "runtime/core/call.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/log.h"
@@ -25,6 +26,7 @@ static void run_begin(berth_ctx *ctx, struct berth_started *started, bool may_ke
     *run = (struct run){ { thread->serving, started, ctx, may_keep ? ctx + 1 : NULL },
                          thread->deadline,
                          thread->echo };
+    __atomic_store_n(&started->chain, thread->block.chain, __ATOMIC_RELEASE);
     thread->serving = &run->serving;
     thread->deadline = started->deadline;
     thread->echo = started->echo;
@@ -33,6 +35,8 @@ static void run_begin(berth_ctx *ctx, struct berth_started *started, bool may_ke
 static void run_end(berth_ctx *ctx, const struct run *run)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
+    /* if it is not answered, it is kept */
+    __atomic_store_n(&run->serving.started->chain, BERTH_CHAIN_OTHER, __ATOMIC_RELEASE);
     thread->serving = run->serving.outer;
     thread->deadline = run->deadline;
     thread->echo = run->echo;
@@ -208,6 +212,7 @@ static void run_remote(berth_ctx *ctx, struct berth_started *started, struct ber
         berth_error_prefix(&error, "%s: ", started->name);
     started->item = item;
     started->callee = generation;
+    __atomic_store_n(&started->chain, BERTH_CHAIN_OTHER, __ATOMIC_RELEASE);
     berth_started_ref(started);
     __atomic_add_fetch(&generation->inside, 1, __ATOMIC_RELAXED);
     berth_flow_begin(ctx, started->flow);

@@ -240,7 +240,7 @@ int berth_mailbox_post(struct berth_module *receiver, struct berth_mail *mail,
 
 /* ---- room ---- */
 
-/* Whoever has a turn of the module makes room, sooner or later; none begins while it is replaced. */
+/* Whoever has a turn of the module makes room; none begins while it is replaced. */
 static uint32_t room_holder(const struct berth_wait *wait, size_t i)
 {
     struct berth_room *room = (struct berth_room *)wait->of;

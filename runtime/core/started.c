@@ -2,6 +2,7 @@
 #include "runtime/core/started.h"
 #include "runtime/base/memory.h"
 #include "runtime/call/park.h"
+#include "runtime/call/ring.h"
 #include "runtime/core/call.h"
 #include "runtime/core/kept.h"
 #include "runtime/core/log.h"
@@ -96,6 +97,12 @@ static _Thread_local struct berth_park own_park __attribute__((tls_model("initia
 struct waiting {
     struct berth_list link;
     struct berth_park *park;
+    struct berth_host *host;
+    const berth_pending *pendings;
+    size_t count;
+    bool all, some; /* of the pendings; for a reply that may not be the last */
+    bool begun;     /* the finder knows */
+    struct berth_wait wait;
 };
 
 void berth_started_wake(struct berth_host *host)
@@ -942,31 +949,109 @@ static void sleep_until(berth_ctx *ctx, struct berth_host *host, struct waiting 
     berth_schedule_goes_on(host);
 }
 
-/* As berth_started_wait, without saying who waits. */
-static int wait_for(berth_ctx *ctx, struct waiting *waiting, const berth_pending *pendings,
-                    size_t count, int64_t until, bool all, bool some)
+/* Who has to go on, that a call which is not answered may be. */
+static uint32_t runner_of(const struct berth_started *started)
 {
-    struct berth_host *host = berth_host_of(ctx);
+    uint32_t chain = __atomic_load_n(&started->chain, __ATOMIC_ACQUIRE);
+    if (chain || !started->cell)
+        return chain ? chain : BERTH_CHAIN_OTHER;
+    struct berth_module *module = started->cell->module; /* it waits for its turn */
+    chain = __atomic_load_n(&module->turn_chain, __ATOMIC_ACQUIRE);
+    if (!chain)
+        chain = berth_gate_inside(&module->gate);
+    if (!chain)
+        chain = berth_module_swapper(module);
+    return chain ? chain : BERTH_CHAIN_OTHER;
+}
+
+static uint32_t answer_holder(const struct berth_wait *wait, size_t i)
+{
+    const struct waiting *waiting = wait->of;
+    if (i == waiting->count)
+        return 0;
+    struct berth_started *started = berth_started_find(waiting->host, waiting->pendings[i].id);
+    if (!started)
+        return BERTH_CHAIN_OTHER;
+    pthread_mutex_lock(&started->lock);
+    bool done = started->answered || (waiting->some && started->first);
+    pthread_mutex_unlock(&started->lock);
+    uint32_t chain = done ? BERTH_CHAIN_OTHER : runner_of(started);
+    berth_started_unref(started);
+    return chain;
+}
+
+static void answer_refuse(struct berth_wait *wait)
+{
+    const struct waiting *waiting = wait->of;
+    berth_park_wake(waiting->park);
+    if (!waiting->host->pool_size)
+        berth_loop_wake(waiting->host->loop);
+}
+
+/* What is answered in no time is not worth the finder's while: it is told after this. */
+#define UNTOLD_NS INT64_C(20000)
+
+/* false: it could never be answered. */
+static bool tell_finder(berth_ctx *ctx, struct waiting *waiting)
+{
+    struct berth_started *first = berth_started_find(waiting->host, waiting->pendings[0].id);
+    waiting->wait = (struct berth_wait){ .ctx = ctx,
+                                         .of = waiting,
+                                         .holder = answer_holder,
+                                         .any = !waiting->all,
+                                         .target = first ? first->name : "",
+                                         .refuse = answer_refuse };
+    if (first)
+        berth_started_unref(first);
+    waiting->begun = berth_wait_begin(&waiting->wait);
+    return waiting->begun;
+}
+
+/*
+ * For an answer, however long that takes; who looks for a time goes on by himself. false: it is
+ * refused, and ctx is marked.
+ */
+static bool wait_once(berth_ctx *ctx, struct waiting *waiting, bool first, int64_t until)
+{
+    if (first)
+        until = earlier(until, berth_now() + UNTOLD_NS);
+    if (first ||
+        ((waiting->begun || tell_finder(ctx, waiting)) && !berth_wait_refused(&waiting->wait))) {
+        sleep_until(ctx, waiting->host, waiting, until);
+        return true;
+    }
+    berth_fault_raise_format(ctx, BERTH_ABORTED, "%s: %s", waiting->wait.target,
+                             waiting->wait.ring);
+    return false;
+}
+
+/* As berth_started_wait, without saying who waits. */
+static int wait_for(berth_ctx *ctx, struct waiting *waiting, int64_t until)
+{
     int64_t last = earlier(until, berth_thread_of(ctx)->deadline);
-    for (;;) {
+    bool all = waiting->all;
+    for (bool first = true;; first = false) {
         const char *over = wait_over(ctx);
         int64_t next = last;
         size_t done = 0;
-        for (size_t i = 0; i < count; i++) {
-            bool found = look(host, pendings[i].id, some, waiting, &next);
+        for (size_t i = 0; i < waiting->count; i++) {
+            bool found =
+                look(waiting->host, waiting->pendings[i].id, waiting->some, waiting, &next);
             if (found && !all)
                 return (int)i;
             done += found;
         }
-        if (all && done == count)
+        if (all && done == waiting->count)
             return 1;
         if (over) {
             berth_fault_raise_format(ctx, BERTH_CANCELLED, "%s", over);
             return all ? 0 : -1;
         }
-        if (berth_now() >= last)
+        bool forever = until == BERTH_FOREVER && waiting->count;
+        if (berth_now() >= last || (forever && !wait_once(ctx, waiting, first, next)))
             return all ? 0 : -1;
-        sleep_until(ctx, host, waiting, next);
+        if (!forever)
+            sleep_until(ctx, waiting->host, waiting, next);
     }
 }
 
@@ -975,7 +1060,14 @@ int berth_started_wait(berth_ctx *ctx, const berth_pending *pendings, size_t cou
 {
     struct berth_host *host = berth_host_of(ctx);
     const struct berth_thread *thread = berth_thread_of(ctx);
-    struct waiting waiting = { .park = &own_park };
+    struct waiting waiting;
+    waiting.park = &own_park;
+    waiting.host = host;
+    waiting.pendings = pendings;
+    waiting.count = count;
+    waiting.all = all;
+    waiting.some = some;
+    waiting.begun = false;
     bool listed = thread->serving || thread->stopping;
     berth_list_init(&waiting.link);
     if (listed) {
@@ -983,7 +1075,9 @@ int berth_started_wait(berth_ctx *ctx, const berth_pending *pendings, size_t cou
         berth_list_append(&host->call_waits, &waiting.link);
         pthread_mutex_unlock(&host->calls_lock);
     }
-    int answer = wait_for(ctx, &waiting, pendings, count, until, all, some);
+    int answer = wait_for(ctx, &waiting, until);
+    if (waiting.begun)
+        berth_wait_end(&waiting.wait);
     look_away(host, pendings, count, &waiting);
     if (listed) {
         pthread_mutex_lock(&host->calls_lock);

@@ -60,6 +60,7 @@ struct berth_started {
     size_t size;
 
     /* the callee's */
+    uint32_t chain; /* that runs it; 0: not yet; BERTH_CHAIN_OTHER: it is kept, or remote; atomic */
     const struct berth_item *item; /* while it runs, and as long as it is kept */
     bool kept_once;
     bool given_up;   /* by who had it elsewhere; under calls_lock, and so is the next one */

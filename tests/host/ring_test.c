@@ -409,6 +409,52 @@ static void a_module_cannot_wait_for_its_reload(void)
     berth_host_free(host);
 }
 
+/* ---- at calls that are started ---- */
+
+static void make_waiters(void)
+{
+    make_host();
+    on_holding = meet;
+    berth_test_load_as(host, "maze", "m0", "inline");
+    berth_test_load_as(host, "maze", "m1", "inline");
+    berth_test_load_as(host, "waiter", "m7", "inline");
+}
+
+/* m7 waits for a call of m1: for its turn, which does not come, or for what it calls. */
+static void a_started_call_that_waits_for_its_caller(void)
+{
+    struct berth_error error;
+
+    make_waiters();
+    CHECK_CALL(host, "m7.go", "[\"0\"]", "null");
+    CHECK_FAILS(host, "m1.go", "[\"7\"]", BERTH_ABORTED,
+                "m1.go → host.call → m7.go → m1.go; m1 (turn)");
+    CHECK_FAILS(host, "m0.go", "[\"70\"]", BERTH_ABORTED, "m1.go → host.call → m0.go");
+    /* the call that nobody waits for any more may still be on its way into m0 */
+    UNTIL(host, berth_test_try(host, "m0.go", "[\"7\"]", 0, NULL, &error) == BERTH_OK);
+    berth_host_free(host);
+}
+
+static void a_started_call_is_part_of_a_ring(void)
+{
+    struct call calls[2];
+
+    make_waiters();
+    for (int round = 0; round < 20; round++) {
+        begin(&calls[0], "m0.go", "[\"!7\"]");
+        begin(&calls[1], "m1.go", "[\"!0\"]");
+        UNTIL(host, waiting_to_meet() == 2);
+        let_go(2);
+        for (int i = 0; i < 2; i++)
+            pthread_join(calls[i].thread, NULL);
+        CHECK((calls[0].code == BERTH_OK) != (calls[1].code == BERTH_OK));
+        const struct call *refused = &calls[calls[0].code == BERTH_OK];
+        CHECK_CODE(refused->code, BERTH_ABORTED, &refused->error);
+        CHECK_CONTAINS(refused->error.text, "m7.go → m1.go");
+    }
+    berth_host_free(host);
+}
+
 /* ---- at mailboxes ---- */
 
 static void go_on(void)
@@ -539,6 +585,8 @@ static const struct berth_test tests[] = {
     { "a_reload_gives_way", a_reload_gives_way },
     { "a_chain_comes_back_in_spite_of_a_reload", a_chain_comes_back_in_spite_of_a_reload },
     { "a_module_cannot_wait_for_its_reload", a_module_cannot_wait_for_its_reload },
+    { "a_started_call_that_waits_for_its_caller", a_started_call_that_waits_for_its_caller },
+    { "a_started_call_is_part_of_a_ring", a_started_call_is_part_of_a_ring },
     { "a_full_mailbox_of_its_own", a_full_mailbox_of_its_own },
     { "a_full_mailbox_of_one_that_is_replaced", a_full_mailbox_of_one_that_is_replaced },
     { "two_flood_each_other", two_flood_each_other },
