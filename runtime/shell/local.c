@@ -18,6 +18,12 @@ void berth_local_init(struct berth_local *local)
     berth_search_init(&local->search);
 }
 
+void berth_local_end(struct berth_local *local, struct berth_shutdown_report *report)
+{
+    berth_host_end(local->host, report);
+    local->host = NULL;
+}
+
 void berth_local_deinit(struct berth_local *local)
 {
     berth_host_free(local->host);

@@ -36,6 +36,8 @@ struct berth_local {
 void berth_local_init(struct berth_local *local);
 /* Ends the host, which stops its modules in order. */
 void berth_local_deinit(struct berth_local *local);
+/* Ends the host; deinit is still due. report: its size is set; if there is no host, all is 0. */
+void berth_local_end(struct berth_local *local, struct berth_shutdown_report *report);
 
 /*
  * One FILE[=inline|process] or NAME[=inline|process], which is cut in place and kept. Only a

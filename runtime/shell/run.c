@@ -248,6 +248,22 @@ static int serve(struct run *run)
                       : BERTH_EXIT_OK;
 }
 
+/* Nothing is said of messages that have all been delivered. */
+static void end_host(struct berth_local *local)
+{
+    struct berth_shutdown_report report = { .size = sizeof(report) };
+
+    berth_local_end(local, &report);
+    if (report.sent == report.delivered)
+        return;
+    berth_log_info("of %llu messages %llu were delivered, %llu rejected, %llu dropped, %llu "
+                   "expired, %llu dead-lettered and %llu left",
+                   (unsigned long long)report.sent, (unsigned long long)report.delivered,
+                   (unsigned long long)report.rejected, (unsigned long long)report.dropped,
+                   (unsigned long long)report.expired, (unsigned long long)report.dead_lettered,
+                   (unsigned long long)report.left);
+}
+
 /* Prepares, and serves with the signals blocked that end it. */
 static int run_host(struct run *run)
 {
@@ -353,6 +369,7 @@ static int run(int argc, char **argv)
     read_words(&run, argc, argv);
     if (!berth_options_end(&run.options, &status))
         status = run_host(&run);
+    end_host(&run.local);
     berth_local_deinit(&run.local); /* modules' options lie in the configuration */
     berth_crash_close(&run.crash);
     berth_notify_deinit(&run.notify);

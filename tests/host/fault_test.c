@@ -292,6 +292,20 @@ static void hear(berth_ctx *ctx, const struct berth_message *message, void *user
     ++*(int *)user;
 }
 
+static int subscribe_in_group(void)
+{
+    static int count;
+    const struct berth_subscribe_options options = {
+        .size = sizeof(options), .full = BERTH_FULL_DROP_OLDEST, .tries = 2, .group = "ears"
+    };
+    uint64_t id = 0;
+    int code = berth_host_subscribe_with(host, "news.*", &options, hear, &count, &id, &error);
+    CHECK((id != 0) == (code == BERTH_OK));
+    if (id)
+        berth_host_unsubscribe(host, id);
+    return code;
+}
+
 static int subscribe(void)
 {
     static int count;
@@ -639,6 +653,7 @@ static void messages(void)
     static const struct operation operations[] = {
         { "publish", publish, NULL, NULL },
         { "subscribe", subscribe, NULL, NULL },
+        { "subscribe_in_group", subscribe_in_group, NULL, NULL },
         { "dispatch", dispatch, NULL, send_next },
     };
     try_operations(operations, COUNT(operations), false);
