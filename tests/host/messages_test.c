@@ -402,6 +402,79 @@ static void the_report_accounts_for_all(void)
     CHECK_INT(report.expired, 0);
 }
 
+/* ---- memory ---- */
+
+/* Bytes that the library holds, and the most that it has held. */
+static size_t held, most;
+
+static void count_bytes(size_t more)
+{
+    size_t now = __atomic_add_fetch(&held, more, __ATOMIC_RELAXED);
+    if (now > __atomic_load_n(&most, __ATOMIC_RELAXED) && now < SIZE_MAX / 2)
+        __atomic_store_n(&most, now, __ATOMIC_RELAXED);
+}
+
+static void *allocate(void *user, size_t size)
+{
+    size_t *block = malloc(size + 16);
+    (void)user;
+    if (!block)
+        return NULL;
+    *block = size;
+    count_bytes(size);
+    return (char *)block + 16;
+}
+
+static void release(void *user, void *memory)
+{
+    size_t *block = (void *)((char *)memory - 16);
+    (void)user;
+    count_bytes(-*block);
+    free(block);
+}
+
+static void *reallocate(void *user, void *memory, size_t size)
+{
+    size_t old = *(size_t *)(void *)((char *)memory - 16);
+    void *grown = allocate(user, size);
+    if (!grown)
+        return NULL;
+    memcpy(grown, memory, old < size ? old : size);
+    release(user, memory);
+    return grown;
+}
+
+#define EARS        6
+#define EAR_BYTES   ((size_t)64 << 10)
+#define OTHER_BYTES ((size_t)256 << 10) /* what calls take, and flows */
+
+/* Nobody fetches anything: what the host holds stays within what its mailboxes may. */
+static void a_flood_fills_no_more_than_mailboxes(void)
+{
+    static struct ear ears[EARS];
+    struct berth_host_options options = berth_test_host_options();
+    char arguments[2048];
+    options.threads = 0;
+    options.mailbox_bytes = EAR_BYTES;
+    host = berth_test_host(&options);
+    LOAD(host, "boss", "inline");
+    for (int i = 0; i < EARS; i++)
+        listen_with("jobs.>", &ears[i], i % 2 ? BERTH_FULL_DROP_OLDEST : BERTH_FULL_REJECT, 1,
+                    NULL);
+    __atomic_store_n(&most, held, __ATOMIC_RELAXED);
+    size_t before = held;
+    for (int i = 0; i < 40; i++) {
+        size_t length = 1 + berth_test_random_below(1500);
+        char *at = stpcpy(arguments, "[\"");
+        memset(at, 'x', length);
+        strcpy(at + length, "\",50]");
+        CALL(host, "boss.burst", arguments);
+    }
+    CHECK(most - before <= EARS * EAR_BYTES + OTHER_BYTES);
+    CHECK(most - before >= EAR_BYTES / 2); /* or nothing was counted */
+    end();
+}
+
 #define MANY 20000
 
 /* By visits to nodes of the trees: time says little on a busy machine. */
@@ -448,11 +521,17 @@ static const struct berth_test tests[] = {
     { "a_dead_letter_of_a_process", a_dead_letter_of_a_process },
     { "what_expires_is_not_handled", what_expires_is_not_handled },
     { "the_report_accounts_for_all", the_report_accounts_for_all },
+    { "a_flood_fills_no_more_than_mailboxes", a_flood_fills_no_more_than_mailboxes },
     { "subscriptions_that_do_not_match_cost_nothing",
       subscriptions_that_do_not_match_cost_nothing },
 };
 
 int main(int argc, char **argv)
 {
+    const struct berth_allocator allocator = {
+        .size = sizeof allocator, .allocate = allocate, .reallocate = reallocate, .release = release
+    };
+    if (berth_set_allocator(&allocator, NULL) != BERTH_OK)
+        return 1;
     return berth_suite_main("messages", tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }
