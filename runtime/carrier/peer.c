@@ -998,7 +998,8 @@ static int start_call(struct berth_peer *peer, struct pending *pending, struct b
     if (code != BERTH_OK)
         return code;
     wire.id = pending->id;
-    wire.under = innermost(peer);
+    /* one that is started may outlive the call that starts it, whose thread may end any time */
+    wire.under = pending->state == STARTED ? 0 : innermost(peer);
     write_head(outgoing, wire);
     outgoing->request = pending;
     pending->outgoing = outgoing;
