@@ -600,9 +600,9 @@ BERTH_PUBLIC int berth_call_json(berth_ctx *ctx, const char *name, const char *a
 
 /*
  * Starts a call and does not wait for it: *ret_pending is for berth_call_take_json, and for
- * berth_call_any, _all, _done, _then, _limit, _cancel and _drop of <berth/call.h>, on any thread. It
- * runs in the callee's turn, on a thread of the host; threads = 0: in berth_host_dispatch, or while
- * somebody waits for it. What fails later is the call; what fails here has started nothing.
+ * berth_call_any, _all, _done, _then, _limit, _cancel and _drop of <berth/call.h>, on any thread.
+ * It runs in the callee's turn, on a thread of the host; threads = 0: in berth_host_dispatch, or
+ * while somebody waits for it. What fails later is the call; what fails here has started nothing.
  */
 struct berth_call_options {
     size_t size;        /* sizeof(struct berth_call_options); zero the rest for the defaults */

@@ -6,8 +6,8 @@
  * other one a system call. So the waiter looks for about as long as that before it sleeps, provided
  * that whoever woke it last did that on another processor: on its own it would keep the processor
  * from just the thread that it waits for. There it yields, as long as a yield comes back at once:
- * one that does not has given a whole time slice to somebody who has nothing to do with it. What was
- * in vain is done less often afterwards, so that a thread that is seldom needed only sleeps.
+ * one that does not has given a whole time slice to somebody who has nothing to do with it. What
+ * was in vain is done less often afterwards, so that a thread that is seldom needed only sleeps.
  */
 #ifndef RUNTIME_CALL_PARK_H
 #define RUNTIME_CALL_PARK_H
@@ -26,7 +26,9 @@ struct berth_park {
 void berth_park_init(struct berth_park *park);
 /* Before the wait, or during it: that ends. Any thread; once is as good as several times. */
 void berth_park_wake(struct berth_park *park);
-/* false: the deadline (as berth_now, BERTH_FOREVER: none) has passed. One thread, always the same. */
+/*
+ * false: the deadline (as berth_now, BERTH_FOREVER: none) has passed. One thread, always the same.
+ */
 bool berth_park_wait(struct berth_park *park, int64_t deadline);
 /* The same, asleep at once: for who waits for nobody in particular. */
 bool berth_park_sleep(struct berth_park *park, int64_t deadline);

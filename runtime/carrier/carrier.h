@@ -25,9 +25,9 @@ struct berth_place {
 };
 
 /*
- * Who is told what comes of a call that nobody waits for. Once with more false: result is the value,
- * or code and error say why there is none; before that for each of several replies. No lock is held;
- * must not block.
+ * Who is told what comes of a call that nobody waits for. Once with more false: result is the
+ * value, or code and error say why there is none; before that for each of several replies. No lock
+ * is held; must not block.
  */
 struct berth_carrier_answer {
     void (*came)(void *user, bool more, int code, const void *result,
@@ -60,7 +60,8 @@ struct berth_upcalls {
                 struct berth_error *error);
     /*
      * The same, and reply tells what comes of it, once more after this has returned BERTH_OK; NULL:
-     * it is one way. A started call is kept by `hold`, which may be called under locks, for `cancel`.
+     * it is one way. A started call is kept by `hold`, which may be called under locks, for
+     * `cancel`.
      */
     int (*start)(void *user, size_t import, int64_t deadline, struct berth_reader *arguments,
                  const struct berth_carrier_reply *reply, struct berth_error *error);

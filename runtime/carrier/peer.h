@@ -37,7 +37,8 @@ struct berth_peer_ops {
     const char *(*check)(void *user, const struct berth_received *frame);
     /*
      * Serves a request: appends the result to the buffer, or fills *error and returns its code; or
-     * BERTH_PEER_LATER, after berth_peer_later_begin. May block. under: the ctx of the berth_peer_call that waits on this thread, or NULL.
+     * BERTH_PEER_LATER, after berth_peer_later_begin. May block. under: the ctx of the
+     * berth_peer_call that waits on this thread, or NULL.
      */
     int (*serve)(void *user, berth_ctx *under, struct berth_received *request,
                  struct berth_buffer *result, struct berth_error *error);

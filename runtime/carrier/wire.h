@@ -6,13 +6,13 @@
  *   offset  0 u32 magic   "bth1": the 1 is the protocol's version
  *           4 u32 size    of the data
  *           8 u16 type    enum berth_wire_type
- *          10 u16 kind    INVOKE: enum berth_item_kind; CALL: enum berth_wire_call; LOG, LEVEL: enum
- *                         berth_log_level; else 0
+ *          10 u16 kind    INVOKE: enum berth_item_kind; CALL: enum berth_wire_call; LOG, LEVEL:
+ *                         enum berth_log_level; else 0
  *          12 u32 code    REPLY: enum berth_code; else 0
- *          16 u64 id      of a request, chosen by its sender; REPLY, MORE, CANCEL: of the request; in
- *                         other notes 0
+ *          16 u64 id      of a request, chosen by its sender; REPLY, MORE, CANCEL: of the request;
+ *                         in other notes 0
  *          24 u64 under   of a request: the receiver's own request that this one was made inside,
- * or 0
+ *                         or 0
  *          32 i64 left    of a request: nanoseconds to its deadline; INT64_MAX: none
  *          40 u32 index   INVOKE: the item; CALL: the import; PUBLISH: the topic; OPEN: the image's
  *                         generation; else 0

@@ -614,8 +614,8 @@ static bool turn_end(struct berth_module *module, const struct turn *turn)
 }
 
 /*
- * After the last turn of a batch: in the run queue again if there is more to do. true: the module is
- * to be freed, without the lock. mail_lock held.
+ * After the last turn of a batch: in the run queue again if there is more to do. true: the module
+ * is to be freed, without the lock. mail_lock held.
  */
 static bool settle(struct berth_module *module)
 {
@@ -694,8 +694,8 @@ static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module, const 
 }
 
 /*
- * The clock takes as long as a small mail, so it is looked at after 2, 4, 8 … of them: a batch takes
- * at most twice as long as it may, unless a single mail does.
+ * The clock takes as long as a small mail, so it is looked at after 2, 4, 8 … of them: a batch
+ * takes at most twice as long as it may, unless a single mail does.
  */
 static bool batch_goes_on(int done, int64_t *began)
 {

@@ -2,11 +2,11 @@
 /*
  * The threads of a host's pool, and what each of them has next.
  *
- * A module that gets mail from a thread of the pool is put into that thread's own place, if there is
- * nothing older to do: its turn follows at once, on the same processor, and nobody is woken. Should
- * the thread be kept by what it is doing, another one takes it from there: as long as threads work,
- * an idle one watches them, first as often as it would take to be woken, then, while nothing is
- * found, seldom. With nobody at work nobody watches.
+ * A module that gets mail from a thread of the pool is put into that thread's own place, if there
+ * is nothing older to do: its turn follows at once, on the same processor, and nobody is woken.
+ * Should the thread be kept by what it is doing, another one takes it from there: as long as
+ * threads work, an idle one watches them, first as often as it would take to be woken, then, while
+ * nothing is found, seldom. With nobody at work nobody watches.
  *
  * Everything else waits in the host's run queue, and an idle thread is woken for it, if there is
  * one: who slept last comes first, as what it knows is still in its cache.

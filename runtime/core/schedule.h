@@ -17,8 +17,8 @@ void berth_schedule_module(struct berth_module *module);
 /* true: it was waiting in the run queue, and is not any more. */
 bool berth_schedule_cancel(struct berth_module *module);
 /*
- * The calling thread is about to wait for what somebody else does, and (goes_on) waits no more. If it
- * is one of the pool, another one works meanwhile in its place. No lock but admin is held.
+ * The calling thread is about to wait for what somebody else does, and (goes_on) waits no more. If
+ * it is one of the pool, another one works meanwhile in its place. No lock but admin is held.
  */
 void berth_schedule_blocks(struct berth_host *host);
 void berth_schedule_goes_on(struct berth_host *host);

@@ -20,7 +20,9 @@ int berth_staging_init(struct berth_staging *staging, const char *parent,
 /* Removes all of it: what is mapped stays so. */
 void berth_staging_deinit(struct berth_staging *staging);
 
-/* Copies size bytes of fd to DIRECTORY/LABEL.so, or a name like it that was never used: ret_path. */
+/*
+ * Copies size bytes of fd to DIRECTORY/LABEL.so, or a name like it that was never used: ret_path.
+ */
 int berth_staging_copy(struct berth_staging *staging, const char *label, int fd, size_t size,
                        char *ret_path, size_t room, struct berth_error *error);
 

@@ -53,8 +53,8 @@ int berth_client_connect(struct berth_client *client, struct berth_error *error)
 int berth_client_ask(struct berth_client *client, const char *method, struct berth_buffer *params,
                      struct berth_piece *ret_result, struct berth_error *error);
 /*
- * After ask was cancelled because of `stop`, which is not looked at any more: has the host cancel it,
- * and waits a moment for what it says.
+ * After ask was cancelled because of `stop`, which is not looked at any more: has the host cancel
+ * it, and waits a moment for what it says.
  */
 int berth_client_cancel(struct berth_client *client, struct berth_piece *ret_result,
                         struct berth_error *error);

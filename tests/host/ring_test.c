@@ -73,8 +73,8 @@ static int holder_of(const struct walk *walks, int module)
 }
 
 /*
- * Each is inside of modules of its own before anyone calls the one that it wants. Who waits for whom
- * inside of a worker is not seen.
+ * Each is inside of modules of its own before anyone calls the one that it wants. Who waits for
+ * whom inside of a worker is not seen.
  */
 static void draw_walks(struct walk *walks)
 {

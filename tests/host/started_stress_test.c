@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Calls that are started by several threads at once, by a seed: taken, waited for, cancelled, dropped,
- * given deadlines, kept and answered or never, while their modules are reloaded and their workers die.
- * Each is answered exactly once, with its own result or a failure that has a reason.
+ * Calls that are started by several threads at once, by a seed: taken, waited for, cancelled,
+ * dropped, given deadlines, kept and answered or never, while their modules are reloaded and their
+ * workers die. Each is answered exactly once, with its own result or a failure that has a reason.
  */
 #include "tests/support/hosting.h"
 
