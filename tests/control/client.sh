@@ -12,7 +12,7 @@ mkfifo "$work/in" "$work/out"
 
 "$BERTH_TOP_BUILDDIR/tests/control/serve" "$work/socket" \
     "$BERTH_TOP_BUILDDIR/modules/control/control.so" "$modules/math.so" "$modules/publisher.so" \
-    "$modules/sleeper.so" <"$work/in" >"$work/out" 3>&- &
+    "$modules/sleeper.so" "$modules/later.so" <"$work/in" >"$work/out" 3>&- &
 exec 3>"$work/in"
 read -r said <"$work/out"
 tap_run "the host is ready" [ "$said" = ready ]
