@@ -57,8 +57,8 @@
         "use berth_thread, which the host ends and joins"
 
 static const struct berth_risk risks[] = {
-    { "on_exit", BERTH_FINDING_WARNING,
-      "its function runs when the process ends, so the image that it lies in is quarantined",
+    { "on_exit", BERTH_FINDING_ERROR,
+      "its function runs when the process ends, also when the module is unloaded: a crash then",
       "use atexit, whose functions run when the module is unloaded; or BERTH_STOP" },
     { "exit", ENDS },
     { "_exit", ENDS },

@@ -12,7 +12,7 @@
 
 struct berth_risk {
     const char *name;
-    enum berth_finding_level level;
+    enum berth_finding_level level; /* error: no module is loaded inline that imports it */
     const char *why, *cure;
 };
 

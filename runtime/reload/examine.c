@@ -5,6 +5,7 @@
 #include "runtime/core/log.h"
 #include "runtime/core/registry.h"
 #include "runtime/image/doctor.h"
+#include "runtime/image/risk.h"
 #include "runtime/reload/lifecycle.h"
 
 #include <string.h>
@@ -39,6 +40,11 @@ int berth_generation_examine(const struct berth_generation *next,
 
     if (!elf || !is_inline(next) || next->host->upstream) /* a worker has only this one to lose */
         return BERTH_OK;
+    for (size_t i = 0; i < elf->risk_count; i++)
+        if (elf->risks[i]->level == BERTH_FINDING_ERROR)
+            return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                                   "it calls %s: %s: %s; or have it run in a process",
+                                   elf->risks[i]->name, elf->risks[i]->why, elf->risks[i]->cure);
     if (elf->static_tls && old && is_inline(old))
         return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                                "its thread-local data take of a small supply that the process has "

@@ -249,7 +249,7 @@ BERTH_EXPORT(void, run, "Does it not.") { }
 END
 C
 }
-calls on_exit warning 0 '#include <stdlib.h>' 'on_exit(0, 0)'
+calls on_exit error 1 '#include <stdlib.h>' 'on_exit(0, 0)'
 calls exit warning 0 '#include <stdlib.h>' 'exit(1)'
 calls _exit warning 0 '#include <unistd.h>' '_exit(1)'
 calls abort warning 0 '#include <stdlib.h>' 'abort()'
@@ -307,8 +307,7 @@ TEXT
 echo '#include <unistd.h>
 #include <pthread.h>
 #include <stdlib.h>
-void nowhere(void);
-BERTH_EXPORT(void, run, "Much.") { pthread_create(0, 0, 0, 0); (void)!fork(); nowhere(); }' | compile bad
+BERTH_EXPORT(void, run, "Much.") { pthread_create(0, 0, 0, 0); on_exit(0, 0); (void)!fork(); }' | compile bad
 berth doctor bad.so
 tap_run "the gravest comes first" test "$(sed -n 's/^  \([a-z]*\):.*/\1/p' out | tr '\n' ' ')" = "error warning note "
 tap_run "each with its cure" test "$(grep -c '^      ' out)" = 3
@@ -320,6 +319,12 @@ if command -v python3 >/dev/null; then
 fi
 # ---- What a host makes of it ----
 
+echo '#include <stdlib.h>
+static void nothing(int status, void *user) { (void)status; (void)user; }
+BERTH_EXPORT(i64, one, "1") { return 1 + on_exit(nothing, 0); }' | compile bad
+fails "a host refuses inline what would crash it at its end" 1 \
+    'berth: failed_precondition: */bad.so: it calls on_exit: *: use atexit*' call --with ./bad.so patient.one
+ok "in a process it may" $'1\n' call --with ./bad.so=process patient.one
 echo 'static _Thread_local int64_t mine __attribute__((tls_model("initial-exec")));
 BERTH_EXPORT(i64, next, "Counts.") { return ++mine; }' | compile bad
 XDG_RUNTIME_DIR=$work begin ./bad.so
