@@ -23,6 +23,10 @@ static int check(berth_ctx *ctx, const char *name, const char *arguments,
                         "berth_call_options.size is %zu: set it to sizeof(struct "
                         "berth_call_options)",
                         options->size);
+    else if (options && options->full != BERTH_FULL_REJECT && options->full != BERTH_FULL_BLOCK)
+        berth_error_set(&error, BERTH_INVALID_ARGUMENT,
+                        "berth_call_options.full is %u: a call is rejected or blocks",
+                        (unsigned)options->full);
     else if (size > limit)
         berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED,
                         "%s: the arguments have %zu bytes; max_message is %zu", name, size, limit);
@@ -31,26 +35,46 @@ static int check(berth_ctx *ctx, const char *name, const char *arguments,
     return error.code;
 }
 
-int berth_call_start_json(berth_ctx *ctx, const char *name, const char *arguments,
-                          const struct berth_call_options *options, berth_pending *ret_pending)
+/* NULL: ctx is marked. */
+static struct berth_started *start_call(berth_ctx *ctx, const char *name, const char *arguments,
+                                        const struct berth_call_options *options, bool one_way)
 {
     int64_t now = berth_now(), timeout = options ? options->timeout_ns : 0;
-    struct berth_start start = { .json = arguments ? arguments : "", .deadline = BERTH_FOREVER };
-    int code = check(ctx, name, arguments, options);
-    if (code != BERTH_OK)
-        return code;
+    struct berth_start start = { .json = arguments ? arguments : "",
+                                 .deadline = BERTH_FOREVER,
+                                 .full = options ? options->full : BERTH_FULL_REJECT,
+                                 .one_way = one_way };
+    if (check(ctx, name, arguments, options) != BERTH_OK)
+        return NULL;
     start.cell = berth_call_find(ctx, name);
     if (!start.cell)
-        return berth_fault_get(ctx, NULL);
+        return NULL;
     start.flow = berth_flow_of("", start.cell);
     if (timeout > 0 && timeout < BERTH_FOREVER - now)
         start.deadline = now + timeout;
     struct berth_started *started = berth_started_new(ctx, &start);
+    if (!started)
+        berth_fault_raise_static(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
+    return started;
+}
+
+int berth_call_start_json(berth_ctx *ctx, const char *name, const char *arguments,
+                          const struct berth_call_options *options, berth_pending *ret_pending)
+{
+    struct berth_started *started = start_call(ctx, name, arguments, options, false);
     ret_pending->id = started ? berth_started_give(started) : 0;
-    if (ret_pending->id)
-        return BERTH_OK;
-    berth_fault_raise_static(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
-    return BERTH_RESOURCE_EXHAUSTED;
+    if (started && !ret_pending->id)
+        berth_fault_raise_static(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
+    return ret_pending->id ? BERTH_OK : berth_fault_get(ctx, NULL);
+}
+
+int berth_send_json(berth_ctx *ctx, const char *name, const char *arguments,
+                    const struct berth_call_options *options)
+{
+    struct berth_started *started = start_call(ctx, name, arguments, options, true);
+    if (started)
+        berth_started_send(ctx, started);
+    return berth_failed(ctx) ? berth_fault_get(ctx, NULL) : BERTH_OK;
 }
 
 /* A reply's text becomes the caller's. */

@@ -607,6 +607,11 @@ BERTH_PUBLIC int berth_call_json(berth_ctx *ctx, const char *name, const char *a
 struct berth_call_options {
     size_t size;        /* sizeof(struct berth_call_options); zero the rest for the defaults */
     int64_t timeout_ns; /* 0, the default: as of any call */
+    /*
+     * What happens when the callee's mailbox is full: BERTH_FULL_REJECT, the default, fails;
+     * BERTH_FULL_BLOCK waits for room, at most until the deadline (threads = 0: fails).
+     */
+    enum berth_full full;
 };
 /* options may be NULL. */
 BERTH_PUBLIC int berth_call_start_json(berth_ctx *ctx, const char *name, const char *arguments,
@@ -623,6 +628,13 @@ BERTH_PUBLIC int berth_call_take_json(berth_ctx *ctx, berth_pending pending, cha
  * the pending call has ended.
  */
 BERTH_PUBLIC int berth_call_next_json(berth_ctx *ctx, berth_pending pending, char **ret_value);
+/*
+ * A call that nobody waits for: in the callee's mailbox when this returns, else it has failed. The
+ * arguments are read in the callee's turn; that they do not fit, or that the function fails, is
+ * logged. The timeout limits the wait for room as well as the call.
+ */
+BERTH_PUBLIC int berth_send_json(berth_ctx *ctx, const char *name, const char *arguments,
+                                 const struct berth_call_options *options);
 
 /*
  * Arguments as people type them, one word each: a word is itself for a string or bytes, and JSON

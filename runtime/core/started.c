@@ -549,9 +549,31 @@ static int upstream_begin(struct berth_started *started, const struct berth_star
 
 static void set_timer_and_unlock(struct berth_started *started);
 
+/* Into the callee's mailbox, which may be waited for. */
+static int started_post(berth_ctx *ctx, struct berth_started *started, enum berth_full full,
+                        struct berth_error *error)
+{
+    struct berth_module *callee = started->cell->module;
+    struct berth_room room;
+    const struct berth_delivery how = { .full = full, .room = &room };
+    int code = berth_mailbox_post(callee, &started->mail, &how);
+    if (code == BERTH_OK)
+        return BERTH_OK;
+    if (code == BERTH_MAIL_WAITS) {
+        code = berth_room_wait(ctx, &room, started->deadline, error);
+        return code == BERTH_OK ? BERTH_OK : berth_error_prefix(error, "%s: ", started->name);
+    }
+    if (code == BERTH_UNAVAILABLE)
+        return berth_error_set(error, code, "%s: module %s is not loaded", started->name,
+                               callee->name);
+    return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                           "%s: the mailbox of %s is full: call more slowly, or raise the limit",
+                           started->name, callee->name);
+}
+
 /* Its arguments, and into the mailbox. */
-static int started_begin(struct berth_started *started, const struct berth_start *start,
-                         struct berth_error *error)
+static int started_begin(berth_ctx *ctx, struct berth_started *started,
+                         const struct berth_start *start, struct berth_error *error)
 {
     if (!start->cell)
         return upstream_begin(started, start, error);
@@ -561,21 +583,14 @@ static int started_begin(struct berth_started *started, const struct berth_start
         code = pack(started, start, error);
     if (code != BERTH_OK)
         return code;
-    static const struct berth_delivery how = { .full = BERTH_FULL_REJECT };
     started->mail.ops = &berth_kept_ops;
     started->mail.size = sizeof *started + started->size;
     started->mail.sender = start->owner ? start->owner->module : NULL;
     berth_started_ref(started); /* the mail's */
-    code = berth_mailbox_post(start->cell->module, &started->mail, &how);
-    if (code == BERTH_OK)
-        return BERTH_OK;
-    berth_started_unref(started);
-    if (code == BERTH_UNAVAILABLE)
-        return berth_error_set(error, code, "%s: module %s is not loaded", started->name,
-                               start->cell->module->name);
-    return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
-                           "%s: the mailbox of %s is full: call more slowly, or raise the limit",
-                           started->name, start->cell->module->name);
+    code = started_post(ctx, started, start->full, error);
+    if (code != BERTH_OK)
+        berth_started_unref(started);
+    return code;
 }
 
 struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start *start)
@@ -608,7 +623,7 @@ struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start
     set_cause(started, thread);
     if (start->begin)
         start->begin(start->user, started);
-    int code = started_begin(started, start, &error);
+    int code = started_begin(ctx, started, start, &error);
     if (code != BERTH_OK) {
         berth_flow_refused(started->flow, code);
         berth_started_fail(started, code, error.text);

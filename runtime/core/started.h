@@ -97,6 +97,7 @@ struct berth_start {
     const char *json;
     int64_t deadline;                /* besides those of ctx, or BERTH_FOREVER */
     const struct berth_edge *denied; /* that the policy does not allow, or NULL */
+    enum berth_full full;            /* reject, or block: of the callee's mailbox */
     bool one_way;
     bool packed;
     size_t import; /* instead of a cell: of the host that this one serves */

@@ -158,6 +158,57 @@ static void a_wait_ends_at_the_deadline(void)
     end();
 }
 
+static int send(const char *what, enum berth_full full, int64_t timeout, char *ret_text)
+{
+    const struct berth_call_options options = { sizeof options, timeout, full };
+    char arguments[64];
+    snprintf(arguments, sizeof arguments, "[\"%s\"]", what);
+    berth_ctx *ctx = berth_host_enter(host);
+    int code = berth_send_json(ctx, "picky.say", arguments, &options);
+    strcpy(ret_text, code ? berth_error_text(ctx) : "");
+    berth_leave(ctx);
+    return code;
+}
+
+static void *send_patiently(void *ret_text)
+{
+    CHECK_INT(send("c", BERTH_FULL_BLOCK, berth_test_patience(), ret_text), BERTH_OK);
+    return NULL;
+}
+
+static void the_application_sends_calls(const char *placement)
+{
+    char text[sizeof error.text], theirs[sizeof error.text];
+    pthread_t sender;
+    begin(2, 2);
+    const char *path = load_held(placement);
+    work("hold", 0);
+    CHECK_INT(send("a", BERTH_FULL_REJECT, 0, text), BERTH_OK);
+    CHECK_INT(send("b", BERTH_FULL_REJECT, 0, text), BERTH_RESOURCE_EXHAUSTED);
+    CHECK_CONTAINS(text, "picky.say: the mailbox of picky is full");
+    CHECK_INT(send("b", BERTH_FULL_BLOCK, 20000000, text), BERTH_DEADLINE_EXCEEDED);
+    CHECK_CONTAINS(text, "picky.say: the mailbox of picky was full until the deadline");
+    CHECK_INT(send("b", BERTH_FULL_DROP_OLDEST, 0, text), BERTH_INVALID_ARGUMENT);
+    pthread_create(&sender, NULL, send_patiently, theirs);
+    berth_test_pause(20); /* it waits now, or will */
+    remove(path);
+    pthread_join(sender, NULL);
+    EVENTUALLY(strcmp(CALL(host, "picky.trail", "[]"), "\"hold a c \"") == 0);
+    end();
+}
+
+static void the_application_sends_calls_inline(void)
+{
+    the_application_sends_calls("inline");
+}
+
+static void the_application_sends_calls_to_a_process(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    the_application_sends_calls("process");
+}
+
 static void the_wait_for_itself_is_refused(void)
 {
     begin(2, 1);
@@ -508,6 +559,8 @@ static const struct berth_test tests[] = {
     { "a_sender_waits_for_room", a_sender_waits_for_room },
     { "a_sender_in_a_process_waits_for_room", a_sender_in_a_process_waits_for_room },
     { "a_wait_ends_at_the_deadline", a_wait_ends_at_the_deadline },
+    { "the application sends calls", the_application_sends_calls_inline },
+    { "the application sends calls to a process", the_application_sends_calls_to_a_process },
     { "the_wait_for_itself_is_refused", the_wait_for_itself_is_refused },
     { "without_threads_nobody_waits", without_threads_nobody_waits },
     { "the_oldest_are_dropped", the_oldest_are_dropped },

@@ -45,7 +45,7 @@ static bool start(struct starter *starter, berth_ctx *ctx, struct call *call)
 {
     static const char *const functions[KINDS] = { "math.divide", "later.count", "later.half",
                                                   "later.hold", "ahead.divide" };
-    struct berth_call_options options = { sizeof options, 0 };
+    struct berth_call_options options = { .size = sizeof options };
     char arguments[64];
 
     *call = (struct call){ .kind = (int)draw(starter, KINDS), .value = (long)draw(starter, 50) };

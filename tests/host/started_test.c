@@ -11,7 +11,7 @@ static const int64_t ms = 1000000;
 static berth_pending start(berth_ctx *ctx, const char *function, const char *arguments,
                            int64_t timeout)
 {
-    const struct berth_call_options options = { sizeof options, timeout };
+    const struct berth_call_options options = { .size = sizeof options, .timeout_ns = timeout };
     berth_pending pending = { 0 };
     int code = berth_call_start_json(ctx, function, arguments, &options, &pending);
     CHECK_CODE(code, BERTH_OK, NULL);
