@@ -309,9 +309,10 @@ void berth_started_came(struct berth_started *started, const struct berth_type *
 static void tell_remote(const struct berth_started *started)
 {
     const struct berth_upstream *upstream = started->host->upstream;
-    struct berth_carrier *carrier = started->callee ? started->callee->carrier : NULL;
     if (!started->remote || !__atomic_load_n(&started->cancelled, __ATOMIC_RELAXED))
         return;
+    /* who has it is known before its number is */
+    struct berth_carrier *carrier = started->callee ? started->callee->carrier : NULL;
     if (carrier)
         carrier->ops->cancel(carrier, started->remote);
     else if (upstream)

@@ -5,6 +5,8 @@
 . "$(dirname "$0")/../support/tap.sh"
 . "$BERTH_TOP_SRCDIR/tests/support/examples.sh"
 
+[ -z "${BERTH_TEST_SANITIZER:-}" ] || tap_skip_all "the plain build compares texts"
+
 berth=$BERTH_TOP_BUILDDIR/berth
 fixtures=$BERTH_TOP_BUILDDIR/tests/fixtures
 [ -x "$berth" ] || tap_skip_all "no $berth"
