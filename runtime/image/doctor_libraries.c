@@ -145,7 +145,7 @@ static unsigned check_glibc(struct look *look)
 
 /* Where what is missing is mostly found: the library, and what links with it. */
 static const struct guess {
-    const char *library, *option;
+    const char *soname, *option;
 } guesses[] = {
     { "libm.so.6", "-lm" },         { "libstdc++.so.6", "-lstdc++" },
     { "libgcc_s.so.1", "-lgcc_s" }, { "libresolv.so.2", "-lresolv" },
@@ -168,12 +168,12 @@ static const struct guess *guess_at(struct look *look, const char *name)
                                   NULL) != BERTH_OK)
             return NULL;
         for (size_t i = 0; i < sizeof(guesses) / sizeof(guesses[0]); i++)
-            berth_libraries_need(&look->guesses, look->guesses.first, guesses[i].library, &found,
+            berth_libraries_need(&look->guesses, look->guesses.first, guesses[i].soname, &found,
                                  NULL);
     }
     const struct berth_library *has = berth_libraries_lookup(&look->guesses, name, NULL);
     for (size_t i = 0; has && i < sizeof(guesses) / sizeof(guesses[0]); i++)
-        if (berth_text_equal(guesses[i].library, has->name))
+        if (berth_text_equal(guesses[i].soname, has->name))
             return &guesses[i];
     return NULL;
 }
@@ -196,7 +196,7 @@ static void tell_missing(struct look *look, const struct berth_library *library,
         berth_findings_add(look->findings, BERTH_FINDING_ERROR, "missing_symbol",
                            "link it with the library that defines it",
                            "it needs the symbol %s, which is in %s: it was linked without %s", name,
-                           guess->library, guess->option);
+                           guess->soname, guess->option);
     else
         berth_findings_add(look->findings, BERTH_FINDING_ERROR, "missing_symbol",
                            "link it with the library that defines it, or with the missing file",
