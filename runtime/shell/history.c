@@ -62,17 +62,13 @@ static int run(int argc, char **argv)
 
     while (berth_remote_next(&remote, argc, argv) != -1)
         ;
-    if (argc - optind != 1)
-        berth_options_problem(&remote.options,
-                              optind == argc ? "NAME is missing" : "one module at a time");
-    else
-        berth_remote_check_text(&remote, "NAME", argv[optind]);
+    const char *name = berth_remote_name(&remote, argc, argv);
     if (berth_options_end(&remote.options, &status) || !berth_remote_open(&remote, &status))
         return status;
     berth_params_begin(&params);
-    berth_params_text(&params, "module", argv[optind]);
+    berth_params_text(&params, "module", name);
     berth_params_end(&params);
-    status = berth_remote_ask_of(&remote, "host.history", argv[optind], &params, &list);
+    status = berth_remote_ask_of(&remote, "host.history", name, &params, &list);
     if (status == BERTH_EXIT_OK)
         status = remote.options.json ? berth_remote_print(&remote, list) : print(&remote, list);
     berth_remote_close(&remote);

@@ -175,3 +175,13 @@ void berth_remote_check_text(struct berth_remote *remote, const char *what, cons
     if (!berth_utf8_valid(text, strlen(text), NULL))
         berth_options_problem(&remote->options, "%s %s is not UTF-8", what, text);
 }
+
+const char *berth_remote_name(struct berth_remote *remote, int argc, char **argv)
+{
+    if (argc - optind != 1)
+        berth_options_problem(&remote->options,
+                              optind == argc ? "NAME is missing" : "one module at a time");
+    else
+        berth_remote_check_text(remote, "NAME", argv[optind]);
+    return argv[optind];
+}

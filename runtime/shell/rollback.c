@@ -37,14 +37,10 @@ static int run(int argc, char **argv)
             berth_options_problem(&remote.options, "--to %s: write a generation's number",
                                   generation);
     }
-    if (argc - optind != 1)
-        berth_options_problem(&remote.options,
-                              optind == argc ? "NAME is missing" : "one module at a time");
-    else
-        berth_remote_check_text(&remote, "NAME", argv[optind]);
+    const char *name = berth_remote_name(&remote, argc, argv);
     if (berth_options_end(&remote.options, &status) || !berth_remote_open(&remote, &status))
         return status;
-    status = ask(&remote, argv[optind], generation);
+    status = ask(&remote, name, generation);
     berth_remote_close(&remote);
     return status;
 }

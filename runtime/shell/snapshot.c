@@ -107,18 +107,13 @@ static int restore(struct snapshot *snapshot)
 
 static void read_words(struct snapshot *snapshot, int argc, char **argv)
 {
-    struct berth_options *options = &snapshot->remote.options;
     int option;
 
     while ((option = berth_remote_next(&snapshot->remote, argc, argv)) != -1)
         *(option == 's' ? &snapshot->save : &snapshot->restore) = optarg;
-    snapshot->module = argv[optind];
-    if (argc - optind != 1)
-        berth_options_problem(options, optind == argc ? "NAME is missing" : "one module at a time");
-    else
-        berth_remote_check_text(&snapshot->remote, "NAME", snapshot->module);
+    snapshot->module = berth_remote_name(&snapshot->remote, argc, argv);
     if (snapshot->save && snapshot->restore)
-        berth_options_problem(options, "either --save or --restore");
+        berth_options_problem(&snapshot->remote.options, "either --save or --restore");
 }
 
 static int run(int argc, char **argv)

@@ -33,14 +33,10 @@ static int run(int argc, char **argv)
 
     while (berth_remote_next(&remote, argc, argv) != -1) /* --force is the only one */
         force = true;
-    if (argc - optind != 1)
-        berth_options_problem(&remote.options,
-                              optind == argc ? "NAME is missing" : "one module at a time");
-    else
-        berth_remote_check_text(&remote, "NAME", argv[optind]);
+    const char *name = berth_remote_name(&remote, argc, argv);
     if (berth_options_end(&remote.options, &status) || !berth_remote_open(&remote, &status))
         return status;
-    status = ask(&remote, argv[optind], force);
+    status = ask(&remote, name, force);
     berth_remote_close(&remote);
     return status;
 }
