@@ -6,10 +6,12 @@
  *
  * The main thread maps the image and then reads the connection while no other thread waits for it.
  * Calls run on threads of the served host, one each, so that a call that waits upstream holds up
- * nobody. What comes back under a call that this worker made runs on the thread that made it.
+ * nobody; those of a serial module one after the other, in the order in which they have come. What
+ * comes back under a call that this worker made runs on the thread that made it.
  */
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,6 +38,10 @@ struct worker {
     bool stopping, ended;
     void (*job)(void *argument); /* the host's first request, for the main thread */
     void *argument;
+    bool serial; /* the module is: what comes for it has turns */
+    pthread_mutex_t turn_lock;
+    struct berth_list turns; /* that wait */
+    bool turning;            /* a thread takes them */
 };
 
 /* ---- what the module wants of the host ---- */
@@ -251,8 +257,10 @@ static int serve_open(struct worker *worker, struct berth_received *request,
         return code;
     code = berth_image_stage_fd(worker->image, file, request->wire.index, &image, error);
     worker->image = -1;
-    return code == BERTH_OK ? berth_served_open(worker->host, image, name, options_json, error)
-                            : code;
+    if (code != BERTH_OK)
+        return code;
+    worker->serial = !image->manifest->parallel;
+    return berth_served_open(worker->host, image, name, options_json, error);
 }
 
 static const char *on_check(void *user, const struct berth_received *frame)
@@ -372,12 +380,64 @@ static void on_note(void *user, struct berth_received *note)
         berth_served_serve(worker->host);
 }
 
+/* ---- turns, of a serial module ---- */
+
+struct turn {
+    struct berth_list link;
+    void (*run)(void *argument);
+    void *argument;
+};
+
+static void take_turns(void *argument)
+{
+    struct worker *worker = argument;
+
+    pthread_mutex_lock(&worker->turn_lock);
+    while (!berth_list_empty(&worker->turns)) {
+        struct turn *turn = berth_container(worker->turns.next, struct turn, link);
+        berth_list_remove(&turn->link);
+        pthread_mutex_unlock(&worker->turn_lock);
+        turn->run(turn->argument);
+        berth_free(turn);
+        pthread_mutex_lock(&worker->turn_lock);
+    }
+    worker->turning = false;
+    pthread_mutex_unlock(&worker->turn_lock);
+}
+
+/*
+ * The gate lets in whoever comes to it first; what the host has sent is to run in that order, as
+ * two calls that were started one after the other. Called by the thread that reads.
+ */
+static int queue_turn(struct worker *worker, void (*run)(void *argument), void *argument)
+{
+    struct turn *turn = berth_malloc(sizeof(*turn));
+    int code = BERTH_OK;
+
+    if (!turn)
+        return BERTH_RESOURCE_EXHAUSTED;
+    *turn = (struct turn){ .run = run, .argument = argument };
+    pthread_mutex_lock(&worker->turn_lock);
+    berth_list_append(&worker->turns, &turn->link);
+    if (!worker->turning) {
+        code = berth_served_submit(worker->host, take_turns, worker);
+        worker->turning = code == BERTH_OK;
+        if (code != BERTH_OK)
+            berth_list_remove(&turn->link);
+    }
+    pthread_mutex_unlock(&worker->turn_lock);
+    if (code != BERTH_OK)
+        berth_free(turn);
+    return code;
+}
+
 static int on_submit(void *user, void (*run)(void *argument), void *argument)
 {
     struct worker *worker = user;
 
     if (worker->host)
-        return berth_served_submit(worker->host, run, argument);
+        return worker->serial ? queue_turn(worker, run, argument)
+                              : berth_served_submit(worker->host, run, argument);
     if (worker->job)
         return BERTH_FAILED_PRECONDITION;
     worker->job = run;
@@ -429,6 +489,8 @@ static int serve(const struct berth_newborn *newborn)
                       .handle_restored = handle_restored_upstream,
                       .user = &worker },
         .image = newborn->image,
+        .turn_lock = PTHREAD_MUTEX_INITIALIZER,
+        .turns = { &worker.turns, &worker.turns },
     };
     struct berth_peer_setup setup = {
         .life = -1,
