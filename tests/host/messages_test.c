@@ -194,6 +194,10 @@ static void the_application_sends_calls(const char *placement)
     remove(path);
     pthread_join(sender, NULL);
     EVENTUALLY(strcmp(CALL(host, "picky.trail", "[]"), "\"hold a c \"") == 0);
+    for (const char *each = "0123456789"; *each; each++)
+        CHECK_INT(send((char[2]){ *each }, BERTH_FULL_BLOCK, berth_test_patience(), text),
+                  BERTH_OK);
+    EVENTUALLY(strcmp(CALL(host, "picky.trail", "[]"), "\"hold a c 0 1 2 3 4 5 6 7 8 9 \"") == 0);
     end();
 }
 
