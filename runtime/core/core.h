@@ -203,7 +203,7 @@ struct berth_mail_ops {
     /* Once for each time that it was posted, whatever has become of it. No lock is held. */
     void (*end)(struct berth_mail *mail, enum berth_mail_end how);
     bool counted; /* the mailbox's bounds hold for it */
-    bool beside;  /* unless the module is serial, others have their turn meanwhile */
+    bool beside;  /* in a parallel module inline others have their turn meanwhile */
 };
 
 /*

@@ -709,12 +709,15 @@ static bool batch_goes_on(int done, int64_t *began)
     return now - *began <= BATCH_NS;
 }
 
-/* The turn of a mail that others need not wait for: somebody else goes on with the mailbox. */
+/*
+ * The turn of a mail that others need not wait for: somebody else goes on with the mailbox. What
+ * goes to a worker is only sent in its turn, and is to be sent in order.
+ */
 static bool step_aside(struct berth_module *module, const struct turn *turn)
 {
     const struct berth_generation *generation = turn->generation;
-    if (!turn->mail->ops->beside || !generation ||
-        (!generation->image->manifest->parallel && generation->placement == &berth_carrier_inline))
+    if (!turn->mail->ops->beside || !generation || !generation->image->manifest->parallel ||
+        generation->placement != &berth_carrier_inline)
         return false;
     pthread_mutex_lock(&module->mail_lock);
     settle(module);
