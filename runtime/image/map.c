@@ -12,7 +12,7 @@
 #include "runtime/image/traces.h"
 
 #include <dlfcn.h>
-#include <gnu/lib-names.h>
+#include <gnu/libc-version.h>
 #include <limits.h>
 #include <link.h>
 #include <stdio.h>
@@ -162,10 +162,13 @@ int berth_loader_directories(struct berth_arena *arena, const char ***ret_direct
 {
     Dl_serinfo head, *info = NULL;
     const char **directories = NULL;
-    void *libc = dlopen(LIBC_SO, RTLD_LAZY | RTLD_LOCAL | RTLD_NOLOAD);
+    void *libc = NULL; /* not by dlopen, which keeps memory for a library that is not its own */
+    Dl_info found;
     size_t count = 0;
-    bool known = libc && dlinfo(libc, RTLD_DI_SERINFOSIZE, &head) == 0 &&
-                 (info = berth_malloc(head.dls_size)) != NULL;
+    bool known =
+        dladdr1((const void *)(uintptr_t)gnu_get_libc_version, &found, &libc, RTLD_DL_LINKMAP) &&
+        dlinfo(libc, RTLD_DI_SERINFOSIZE, &head) == 0 &&
+        (info = berth_malloc(head.dls_size)) != NULL;
 
     if (known) {
         *info = head;
@@ -178,8 +181,6 @@ int berth_loader_directories(struct berth_arena *arena, const char ***ret_direct
         count += directories[count] != NULL;
     }
     berth_free(info);
-    if (libc)
-        dlclose(libc);
     if (!directories)
         return berth_error_set(error, BERTH_UNKNOWN, "the loader does not say where it looks");
     *ret_directories = directories;
