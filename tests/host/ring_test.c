@@ -361,16 +361,13 @@ static void a_reload_gives_way(void)
         CHECK_CODE(calls[i].code, BERTH_OK, &calls[i].error);
 }
 
-/* It comes back into a reentrant module that is being replaced, and that it is inside of. */
-static void a_chain_comes_back_in_spite_of_a_reload(void)
+/* m0 is replaced while a call is inside of it; both end well. The host goes. */
+static void call_and_reload(const char *arguments)
 {
     struct call call;
     struct reload reload;
 
-    make_host();
-    on_holding = meet;
-    berth_test_load_as(host, "maze_reentrant", "m0", "inline");
-    begin(&call, "m0.go", "[\"!00\"]");
+    begin(&call, "m0.go", arguments);
     UNTIL(host, waiting_to_meet() == 1);
     begin_reload(&reload, "m0", "m0.go", "[\"\"]");
     let_go(1);
@@ -379,6 +376,15 @@ static void a_chain_comes_back_in_spite_of_a_reload(void)
     CHECK_CODE(call.code, BERTH_OK, &call.error);
     CHECK_CODE(reload.code, BERTH_OK, &reload.error);
     berth_host_free(host);
+}
+
+/* It comes back into a reentrant module that is being replaced, and that it is inside of. */
+static void a_chain_comes_back_in_spite_of_a_reload(void)
+{
+    make_host();
+    on_holding = meet;
+    berth_test_load_as(host, "maze_reentrant", "m0", "inline");
+    call_and_reload("[\"!00\"]");
 }
 
 static void meet_and_unload(void)
@@ -391,22 +397,11 @@ static void meet_and_unload(void)
 
 static void a_module_cannot_wait_for_its_reload(void)
 {
-    struct call call;
-    struct reload reload;
-
     make_host();
     on_holding = meet_and_unload;
     berth_test_load_as(host, "maze", "m0", "inline");
     berth_test_load_as(host, "maze", "m1", "inline");
-    begin(&call, "m0.go", "[\"!\"]");
-    UNTIL(host, waiting_to_meet() == 1);
-    begin_reload(&reload, "m0", "m0.go", "[\"\"]");
-    let_go(1);
-    pthread_join(call.thread, NULL);
-    pthread_join(reload.thread, NULL);
-    CHECK_CODE(call.code, BERTH_OK, &call.error);
-    CHECK_CODE(reload.code, BERTH_OK, &reload.error);
-    berth_host_free(host);
+    call_and_reload("[\"!\"]");
 }
 
 /* ---- at calls that are started ---- */
