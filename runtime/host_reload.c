@@ -296,7 +296,19 @@ static struct request *request_copy(const struct request *from)
     return NULL;
 }
 
-/* What was queued: nobody waits for it, so the log tells. */
+/* Of what was queued: nobody waits for it. */
+static void log_later(const struct request *request, int code, const struct berth_error *error)
+{
+    if (code != BERTH_OK)
+        berth_host_log(request->host, NULL, BERTH_LOG_ERROR, "the reload of %s that was queued: %s",
+                       request->targets[0].name, error->text);
+    for (size_t i = 0; code == BERTH_OK && i < request->count; i++)
+        berth_host_log(request->host, NULL, BERTH_LOG_INFO,
+                       "the reload of %s that was queued: %s is replaced by %s",
+                       request->targets[i].name, request->targets[i].report.from,
+                       request->targets[i].report.to);
+}
+
 static void run_later(void *argument)
 {
     struct request *request = argument;
@@ -306,9 +318,7 @@ static void run_later(void *argument)
         report_begin(&request->targets[i]);
     int code = run(request, &error);
     tell(request, code, &error);
-    if (code != BERTH_OK)
-        berth_host_log(request->host, NULL, BERTH_LOG_ERROR, "the reload of %s that was queued: %s",
-                       request->targets[0].name, error.text);
+    log_later(request, code, &error);
     request_free(request);
 }
 
