@@ -377,17 +377,11 @@ int berth_cell_call(berth_ctx *ctx, struct berth_cell *cell, struct berth_flow *
     if (!item)
         return berth_fault_get(ctx, NULL);
     const void *room[BERTH_PARAMETERS_MAX];
-    int code = BERTH_OK;
-    switch (berth_signature_fit(expected->identity, item->signature)) {
-    case BERTH_FIT_ADAPTED:
+    enum berth_fit fit = berth_signature_fit(expected->identity, item->signature);
+    if (fit == BERTH_FIT_ADAPTED)
         arguments = berth_arguments_extend(item->signature, arguments, expected->count, room);
-        /* fall through */
-    case BERTH_FIT_SAME:
-        code = berth_item_invoke(ctx, item, "", arguments, result);
-        break;
-    case BERTH_FIT_NOT:
-        code = berth_cell_mismatch(ctx, cell, expected, item);
-    }
+    int code = fit == BERTH_FIT_NOT ? berth_cell_mismatch(ctx, cell, expected, item)
+                                    : berth_item_invoke(ctx, item, "", arguments, result);
     return berth_visit_leave(ctx, &visit, code, result);
 }
 
