@@ -347,8 +347,8 @@ void berth_mailbox_serve(struct berth_generation *generation)
 static bool turn_becomes(struct berth_mail *mail, enum berth_mail_turn from,
                          enum berth_mail_turn to)
 {
-    int expected = from;
-    return __atomic_compare_exchange_n(&mail->turn, &expected, to, false, __ATOMIC_ACQ_REL,
+    int expected = (int)from;
+    return __atomic_compare_exchange_n(&mail->turn, &expected, (int)to, false, __ATOMIC_ACQ_REL,
                                        __ATOMIC_RELAXED);
 }
 
