@@ -47,10 +47,14 @@ AC_DEFUN([BERTH_CHECK_CXX], [
 	AC_LINK_IFELSE([AC_LANG_PROGRAM([[#include <exception>]], [[static_assert(__cplusplus >= 201703L);]])],
 		[berth_have_cxx=yes berth_cxx_summary="$CXX"],
 		[berth_have_cxx=no berth_cxx_summary="none: the C++ tests are skipped (Debian: g++)" CXX=])
-	CXXFLAGS=$berth_saved_CXXFLAGS
 	AC_MSG_RESULT([$berth_have_cxx])
+	# Who cannot be told not to makes no symbols that are unique in the process.
+	CXXFLAGS="$berth_saved_CXXFLAGS -fno-gnu-unique"
+	AC_COMPILE_IFELSE([AC_LANG_PROGRAM()], [berth_have_unique=$berth_have_cxx], [berth_have_unique=no])
+	CXXFLAGS=$berth_saved_CXXFLAGS
 	AC_LANG_POP([C++])
 	AM_CONDITIONAL([HAVE_CXX], [test "$berth_have_cxx" = yes])
+	AM_CONDITIONAL([HAVE_GNU_UNIQUE], [test "$berth_have_unique" = yes])
 ])
 
 # BERTH_CHECK_HOST: the call path is written for these machines.

@@ -36,7 +36,7 @@ verdict()
 
 exists()
 {
-    [ -e "$left/$1.so" ] || { tap_skip "$1" "not built, for want of a C++ compiler"; return 1; }
+    [ -e "$left/$1.so" ] || { tap_skip "$1" "not built, for want of a C++ compiler that makes it"; return 1; }
 }
 
 # Under a sanitizer nothing goes, and nothing is waited for.

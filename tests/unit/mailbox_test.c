@@ -292,10 +292,10 @@ static void does_as_the_model(void)
             have_turn();
         else
             pass_time();
-        if (!agree(made)) {
-            CHECK(!"they agree");
+        bool agrees = agree(made);
+        CHECK(agrees);
+        if (!agrees)
             break;
-        }
     }
     finish();
 }
