@@ -178,6 +178,8 @@ static void inline_stress(void)
 
 static void worker_stress(void)
 {
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
     stress("process");
 }
 

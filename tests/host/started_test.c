@@ -47,6 +47,8 @@ static void wait_until_held(berth_host *host, const char *key)
 
 static berth_host *host_with(const char *placement)
 {
+    if (berth_test_valgrind() && strcmp(placement, "process") == 0)
+        berth_skip("valgrind cannot follow workers");
     berth_host *host = berth_test_host(NULL);
     LOAD(host, "math", placement);
     LOAD(host, "counter", placement);
