@@ -4,6 +4,7 @@
 # line, and compiles without a warning; each command prints what stands below it.
 . "$(dirname "$0")/support/tap.sh"
 . "$BERTH_TOP_SRCDIR/tests/support/examples.sh"
+tap_once
 
 [ -z "${BERTH_TEST_SANITIZER:-}" ] || tap_skip_all "the plain build compares texts"
 

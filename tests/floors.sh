@@ -3,6 +3,7 @@
 # The floors hold: a file of the runtime includes only its own floor and lower ones, each third-party
 # header enters through one file, and a module sees nothing of the runtime but its public header.
 . "$(dirname "$0")/support/tap.sh"
+tap_once
 
 # floor_of FILE: the number of the floor that a file below runtime/ is on.
 floor_of()

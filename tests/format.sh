@@ -3,6 +3,7 @@
 # The C sources are as clang-format 14 writes them (`make format`); other versions write differently.
 # It leaves comments alone, so the length of lines is checked here.
 . "$(dirname "$0")/support/tap.sh"
+tap_once
 
 formatter=${CLANG_FORMAT:-}
 [ -n "$formatter" ] || formatter=$(command -v clang-format-14 || command -v clang-format) ||

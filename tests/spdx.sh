@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Every source file says its licence in its first two lines, and it is the project's.
 . "$(dirname "$0")/support/tap.sh"
+tap_once
 
 missing=$(tap_sources '*.[ch]' '*.cc' '*.h.in' '*.sh' '*.ac' '*.am' '*.inc' '*.m4' '*.map' '*.py' 'demo/*' |
     grep -vE '^(aclocal\.m4|m4/(libtool|lt.*)\.m4|config\.h\.in|build-aux/.*|demo/.*\.(md|txt|log))$' |

@@ -3,6 +3,7 @@
 # The headers for modules compile without a warning in every dialect, with both compilers, and what comes out is the
 # same module: one exported symbol, all records, all links.
 . "$(dirname "$0")/../support/tap.sh"
+tap_once
 
 here=$BERTH_TOP_SRCDIR/tests/abi
 work=$(mktemp -d) || exit

@@ -6,6 +6,7 @@
 #     /* show: WORDS */                       it compiles, and `berth show` refuses it with a message that holds them
 # NAME_more.c is a second file of the module NAME.c.
 . "$(dirname "$0")/../support/tap.sh"
+tap_once
 
 here=$BERTH_TOP_SRCDIR/tests/abi/wrong
 work=$(mktemp -d) || exit

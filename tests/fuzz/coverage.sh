@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # The seeds alone reach at least 90 % of the reader's lines. Prints how many of each file.
 . "$(dirname "$0")/../support/tap.sh"
+tap_once
 
 [ -z "${BERTH_TEST_SANITIZER:-}" ] || tap_skip_all "the plain build does this"
 [ "$(uname -m)" = x86_64 ] || tap_skip_all "the seeds are for x86-64"

@@ -16,6 +16,13 @@ tap_skip_all()
     exit 0
 }
 
+# tap_once: skips the script where BERTH_TEST_AGAIN says that another build of the same sources has
+# run it: what it looks at depends neither on the compiler that made Berth nor on where that lies.
+tap_once()
+{
+    [ -z "${BERTH_TEST_AGAIN:-}" ] || tap_skip_all "another build of these sources has run it"
+}
+
 # tap_result STATUS NAME: one result; each line of standard input explains a failure.
 tap_result()
 {
