@@ -16,6 +16,7 @@
 #include "runtime/core/sample.h"
 #include "runtime/core/schedule.h"
 #include "runtime/core/services.h"
+#include "runtime/core/timeout.h"
 #include "runtime/core/topic.h"
 #include "runtime/host.h"
 #include "runtime/host_message.h"
@@ -33,7 +34,6 @@
 #define DEFAULT_STOP_TIMEOUT      5000000000
 #define DEFAULT_QUARANTINE_IMAGES 64
 #define DEFAULT_QUARANTINE_BYTES  ((size_t)256 << 20)
-#define LONGEST_TIMEOUT           (INT64_MAX / 4) /* added to now it stays a time */
 #define READY_TIMEOUT             30000000000 /* longer, and a worker counts as one that hangs */
 #define LARGEST_MESSAGE           ((size_t)UINT32_MAX - BERTH_WIRE_EXTRA) /* a frame has 32 bits */
 
@@ -82,9 +82,9 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
                                host->options.flags);
     if (host->options.stop_timeout_ns <= 0)
         host->options.stop_timeout_ns = DEFAULT_STOP_TIMEOUT;
-    if (host->options.stop_timeout_ns > LONGEST_TIMEOUT)
-        host->options.stop_timeout_ns = LONGEST_TIMEOUT;
-    if (host->options.call_timeout_ns > LONGEST_TIMEOUT)
+    if (host->options.stop_timeout_ns > BERTH_TIMEOUT_MAX)
+        host->options.stop_timeout_ns = BERTH_TIMEOUT_MAX;
+    if (host->options.call_timeout_ns > BERTH_TIMEOUT_MAX)
         host->options.call_timeout_ns = 0; /* none */
     if (!host->options.quarantine_images)
         host->options.quarantine_images = DEFAULT_QUARANTINE_IMAGES;
@@ -485,6 +485,13 @@ int berth_host_set_log_level(berth_host *host, const char *name, int level,
     }
     pthread_mutex_unlock(&host->lock);
     return code;
+}
+
+int berth_host_set_call_timeout(berth_host *host, const char *of, int64_t ns,
+                                struct berth_error *error)
+{
+    return berth_process_is_forked() ? berth_process_refuse(error)
+                                     : berth_timeout_set(host, of, ns, error);
 }
 
 int berth_host_check(berth_host *host, int timeout_ms, struct berth_error *error)

@@ -7,6 +7,7 @@
 #include "runtime/core/call.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
+#include "runtime/core/timeout.h"
 #include "runtime/core/topic.h"
 #include "runtime/host_message.h"
 #include "runtime/reload/quarantine.h"
@@ -192,6 +193,7 @@ static void print_module(struct berth_module *module, struct berth_buffer *buffe
     const struct berth_mailbox_count waiting = berth_mailbox_count(module);
     berth_buffer_format(buffer, ",\"mailbox\":{\"messages\":%zu,\"bytes\":%zu}", waiting.messages,
                         waiting.bytes);
+    berth_timeouts_print(module, buffer);
     berth_buffer_format(buffer, ",\"handles\":%zu}", module->handles);
 }
 

@@ -690,6 +690,27 @@ FUNCTION(string, log_level,
     return berth_log_level_name(berth_log_level_of(berth_host_of(ctx), found));
 }
 
+FUNCTION(i64, call_timeout,
+         "How long calls of a function or module may take, in ms; sets it first if one is given.",
+         (string, of, "module.function, or a module; \"\": what has no timeout and no deadline"),
+         (optional(i64), timeout_ms, "0: as if it had never been set"))
+{
+    struct berth_host *host = berth_host_of(ctx);
+    struct berth_error error;
+    int64_t ns = timeout_ms.present ? timeout_ms.value : 0;
+    if (ns < 0 || ns > INT64_MAX / 1000000) {
+        berth_fail(ctx, BERTH_INVALID_ARGUMENT, "%lld ms are no time for a call", (long long)ns);
+        return 0;
+    }
+    if (berth_timeout_name_check(of, &error) != BERTH_OK ||
+        (timeout_ms.present &&
+         berth_host_set_call_timeout(host, of, ns * 1000000, &error) != BERTH_OK)) {
+        fail(ctx, &error);
+        return 0;
+    }
+    return berth_timeout_get(host, of) / 1000000;
+}
+
 /* ---- JSON ---- */
 
 typedef struct berth_member {
@@ -910,45 +931,26 @@ static const char record_topic_log[] =
     }
 
 static const struct berth_image_part parts[] = {
-    RECORD(module),
-    RECORD(unit),
-    RECORD(parallel),
-    RECORD(member),
-    RECORD(renewal),
-    RECORD(parsed),
-    EXPORT(list),
-    EXPORT(show),
-    EXPORT(read),
-    EXPORT(load),
-    EXPORT(unload),
-    EXPORT(reload),
-    EXPORT(reload_all),
-    EXPORT(rollback),
-    EXPORT(history),
-    EXPORT(snapshot),
-    EXPORT(restore),
-    EXPORT(permit),
-    EXPORT(move),
-    EXPORT(permissions),
-    EXPORT(call),
-    EXPORT(publish),
-    EXPORT(subscribe),
-    EXPORT(unsubscribe),
-    EXPORT(stats),
-    EXPORT(count_all),
-    EXPORT(events),
-    EXPORT(log_level),
-    EXPORT(parse),
-    TOPIC_RECORD(loaded),
-    TOPIC_RECORD(unloaded),
-    TOPIC_RECORD(reloaded),
-    TOPIC_RECORD(refused),
-    TOPIC_RECORD(died),
-    TOPIC_RECORD(restarted),
-    TOPIC_RECORD(failed),
-    TOPIC_RECORD(quarantined),
-    TOPIC_RECORD(log),
-    TOPIC_RECORD(dead_letter),
+    RECORD(module),         RECORD(unit),
+    RECORD(parallel),       RECORD(member),
+    RECORD(renewal),        RECORD(parsed),
+    EXPORT(list),           EXPORT(show),
+    EXPORT(read),           EXPORT(load),
+    EXPORT(unload),         EXPORT(reload),
+    EXPORT(reload_all),     EXPORT(rollback),
+    EXPORT(history),        EXPORT(snapshot),
+    EXPORT(restore),        EXPORT(permit),
+    EXPORT(move),           EXPORT(permissions),
+    EXPORT(call),           EXPORT(publish),
+    EXPORT(subscribe),      EXPORT(unsubscribe),
+    EXPORT(stats),          EXPORT(count_all),
+    EXPORT(events),         EXPORT(log_level),
+    EXPORT(call_timeout),   EXPORT(parse),
+    TOPIC_RECORD(loaded),   TOPIC_RECORD(unloaded),
+    TOPIC_RECORD(reloaded), TOPIC_RECORD(refused),
+    TOPIC_RECORD(died),     TOPIC_RECORD(restarted),
+    TOPIC_RECORD(failed),   TOPIC_RECORD(quarantined),
+    TOPIC_RECORD(log),      TOPIC_RECORD(dead_letter),
 };
 
 static void module_free(struct berth_host_module *own)

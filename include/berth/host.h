@@ -199,6 +199,18 @@ BERTH_PUBLIC int berth_host_set_log_level(berth_host *host, const char *module, 
                                           struct berth_error *error);
 
 /*
+ * How long calls may take: of a function ("math.divide"), or of all functions of a module ("math")
+ * that have no timeout of their own. No such call that goes through the host, or is bound, takes
+ * longer, whatever deadline its caller has: of the two the earlier one holds. Of "" it is
+ * call_timeout_ns, which is only for calls of chains without a deadline, where neither function nor
+ * module has a timeout. 0: as if it had never been set; INT64_MAX: no end, whatever the module's
+ * is. Nothing needs to be loaded yet, and a timeout stays when a module is replaced. Bound calls of
+ * a function with a timeout go through the host, and cost what a call by handle does.   since 0.1
+ */
+BERTH_PUBLIC int berth_host_set_call_timeout(berth_host *host, const char *of, int64_t ns,
+                                             struct berth_error *error);
+
+/*
  * Whether the host's threads still answer, within timeout_ms: the loop's, and one of those that run
  * messages, timers and watches. Else unavailable, which says what does not: for a watchdog. Without
  * threads nothing is asked.

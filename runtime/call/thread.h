@@ -65,7 +65,6 @@ struct berth_thread {
     struct berth_scope *scope;   /* of the newest enter */
     const berth_ctx *chain_from; /* errors name the frames from here on; NULL: all */
     int64_t deadline;            /* berth_now() based, INT64_MAX: none */
-    const berth_ctx *timed;      /* whose call the host's own timeout is of, or NULL */
     const char *topic;           /* of the message that is being handled, or "" */
     bool echo;                   /* what it does comes of a line of the log (core/log.h) */
     void **names;                /* cache of looked-up names, or NULL */

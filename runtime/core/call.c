@@ -21,14 +21,6 @@ int berth_call_refuse_forked(berth_ctx *ctx)
     return BERTH_FAILED_PRECONDITION;
 }
 
-int64_t berth_deadline(const berth_ctx *ctx, const struct berth_host *host)
-{
-    int64_t deadline = berth_thread_of(ctx)->deadline;
-    if (deadline != BERTH_FOREVER || host->options.call_timeout_ns <= 0)
-        return deadline;
-    return berth_now() + host->options.call_timeout_ns;
-}
-
 /*
  * Without a state to hand over, a replacement keeps callers out for about 2 us; being woken takes
  * 20 times as long. So look again for a few before sleeping.
@@ -230,24 +222,22 @@ static void pass_on(berth_ctx *ctx, const struct berth_item *item, int code, con
     berth_fault_pass_on(ctx, code, text);
 }
 
-static void timeout_end(struct berth_thread *thread)
+static void timeout_begin(struct berth_thread *thread, struct berth_visit *visit)
 {
-    thread->timed = NULL;
-    thread->deadline = BERTH_FOREVER;
+    const struct berth_cell *cell = visit->cell;
+    int64_t deadline = berth_call_deadline(thread->deadline, cell->module->host, cell);
+    visit->outer = thread->deadline;
+    visit->timed = deadline < visit->outer;
+    thread->deadline = deadline;
 }
 
 struct berth_item *berth_visit_begin_slowly(berth_ctx *ctx, struct berth_visit *visit)
 {
-    const struct berth_host *host = visit->cell->module->host;
     struct berth_thread *thread = berth_thread_of(ctx);
-    if (BERTH_I_UNLIKELY(host->options.call_timeout_ns > 0) && thread->deadline == BERTH_FOREVER) {
-        thread->timed = ctx;
-        thread->deadline = berth_deadline(ctx, host);
-    }
+    timeout_begin(thread, visit);
     visit->item = berth_cell_enter(ctx, visit->cell, &visit->gated);
     if (BERTH_I_UNLIKELY(!visit->item)) {
-        if (thread->timed == ctx)
-            timeout_end(thread);
+        thread->deadline = visit->outer;
         berth_flow_end(ctx, visit->flow, berth_fault_get(ctx, NULL));
     }
     return visit->item;
@@ -334,20 +324,30 @@ int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic
     return BERTH_OK;
 }
 
+/* Inline, the thread is the callee: it is answered when it returns, and then too late. */
+static int answered_late(berth_ctx *ctx, const struct berth_visit *visit, void *result)
+{
+    char timeout[64] = "";
+    int64_t had = berth_cell_timeout(visit->cell);
+    if (visit->timed && had)
+        snprintf(timeout, sizeof timeout, " that its timeout of %lld ms makes",
+                 (long long)had / 1000000);
+    berth_fault_raise_format(ctx, BERTH_DEADLINE_EXCEEDED, "%s: answered after the deadline%s",
+                             visit->cell->name, timeout);
+    if (result)
+        berth_value_zero(visit->item->signature->result, result);
+    return BERTH_DEADLINE_EXCEEDED;
+}
+
 int berth_visit_leave_slowly(berth_ctx *ctx, const struct berth_visit *visit, int code,
                              void *result)
 {
-    int64_t deadline = berth_thread_of(ctx)->deadline;
-    if (BERTH_I_UNLIKELY(deadline != BERTH_FOREVER) && code == BERTH_OK && berth_now() > deadline) {
-        code =
-            /* inline, the thread is the callee: it is answered when it returns */
-            BERTH_DEADLINE_EXCEEDED;
-        berth_fault_raise_format(ctx, code, "%s: answered after the deadline", visit->cell->name);
-        if (result)
-            berth_value_zero(visit->item->signature->result, result);
-    }
-    if (BERTH_I_UNLIKELY(berth_thread_of(ctx)->timed == ctx))
-        timeout_end(berth_thread_of(ctx));
+    struct berth_thread *thread = berth_thread_of(ctx);
+    int64_t deadline = thread->deadline;
+    if (BERTH_I_UNLIKELY(deadline != BERTH_FOREVER) && code == BERTH_OK && berth_now() > deadline)
+        code = answered_late(ctx, visit, result);
+    if (BERTH_I_UNLIKELY(visit->timed))
+        thread->deadline = visit->outer;
     berth_frame_pop(ctx);
     if (visit->gated && (!visit->item->async || berth_gate_owned(&visit->cell->module->gate, ctx)))
         berth_gate_unlock(&visit->cell->module->gate, ctx);

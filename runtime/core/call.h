@@ -8,6 +8,7 @@
 
 #include "runtime/core/core.h"
 #include "runtime/core/flow.h"
+#include "runtime/core/timeout.h"
 
 /*
  * The gate of a serial module, on the way into the generation. *ret_taken: leaving gives it back;
@@ -23,15 +24,17 @@ int berth_generation_lock(struct berth_generation *generation, const struct bert
 struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, bool *ret_gated);
 
 /*
- * A call from its begin to its end: enters the cell, with the host's own timeout from now on if
- * there is no deadline, and counts. NULL: ctx is marked, and the call is over. Then invoke, and
+ * A call from its begin to its end: enters the cell, with the timeout that it has from now on, and
+ * counts. NULL: ctx is marked, and the call is over. Then invoke, and
  * leave with what that returned; it returns the call's code.
  */
 struct berth_visit {
     struct berth_cell *cell;
     struct berth_flow *flow; /* NULL: it is not counted */
-    struct berth_item *item; /* begin's, and gated */
+    struct berth_item *item; /* begin's, and what follows */
     bool gated;
+    bool timed; /* it has a timeout of its own; `outer` is what the thread's deadline was */
+    int64_t outer;
 };
 /* When there is something to wait for, to give up at, to tell or to time. */
 struct berth_item *berth_visit_begin_slowly(berth_ctx *ctx, struct berth_visit *visit);
@@ -47,7 +50,7 @@ static inline struct berth_item *berth_visit_begin(berth_ctx *ctx, struct berth_
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     if (BERTH_I_UNLIKELY(__atomic_load_n(&visit->cell->item, __ATOMIC_ACQUIRE) != item) ||
         BERTH_I_UNLIKELY(__atomic_load_n(&item->asks, __ATOMIC_RELAXED)) ||
-        BERTH_I_UNLIKELY(visit->cell->module->host->options.call_timeout_ns > 0)) {
+        BERTH_I_UNLIKELY(berth_host_timeout(visit->cell->module->host) > 0)) {
         berth_frame_pop(ctx);
         return berth_visit_begin_slowly(ctx, visit);
     }
@@ -86,9 +89,6 @@ int berth_item_begin(berth_ctx *ctx, struct berth_item *item, const void *const 
 /* A hook, if the module has it; its failure goes to *error, and ctx is clear. */
 int berth_hook_invoke(berth_ctx *ctx, struct berth_generation *generation, enum berth_hook hook,
                       const void *const *arguments, void *result, struct berth_error *error);
-
-/* The thread's, or else what the host's timeout makes of now. */
-int64_t berth_deadline(const berth_ctx *ctx, const struct berth_host *host);
 
 static inline struct berth_host *berth_host_of(const berth_ctx *ctx)
 {

@@ -63,8 +63,8 @@ struct berth_item {
     const struct berth_signature *signature;
     void (*code)(void); /* inline; else NULL */
     bool gated;         /* code of a serial module */
-    bool asks;          /* whoever comes must ask: it is gated, or the module has elders; atomic */
-    bool async;         /* answers later: see kept.h */
+    bool asks;  /* whoever comes must ask: it is gated or timed, or the module has elders; atomic */
+    bool async; /* answers later: see kept.h */
     /*
      * When a call is no more than that, without a copy of anything: how; else NULL: the carrier's.
      */
@@ -81,6 +81,7 @@ struct berth_cell {
     struct berth_list of_module;
     const char *function;    /* in its name */
     struct berth_item *item; /* atomic; NULL: nothing to call now (absent, or being replaced) */
+    int64_t timeout;         /* its own: core/timeout.h; atomic */
     struct berth_list edges;
     struct berth_flow *from_application; /* atomic; NULL before its first call */
     struct berth_list functions;         /* berth_function handles */
@@ -345,6 +346,7 @@ struct berth_module {
     size_t elders;                 /* generations before it that are; atomic */
     unsigned generations;          /* made so far */
     int log_level;                 /* enum berth_log_level + 1; 0: the host's. Atomic */
+    int64_t call_timeout;          /* of functions without one: core/timeout.h; atomic */
     struct berth_gate gate;
     bool swapping;       /* callers wait for host->changed */
     uint32_t swap_chain; /* who swaps */

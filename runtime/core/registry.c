@@ -4,6 +4,7 @@
 #include "runtime/base/pool.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/mailbox.h"
+#include "runtime/core/timeout.h"
 
 #include "runtime/base/memory.h"
 
@@ -107,7 +108,7 @@ void berth_edge_set(struct berth_edge *edge)
     uintptr_t check = BERTH_CHECK_SLOW;
     void (*code)(void) = NULL;
     if (item && item->code && !item->async && edge->fit == BERTH_FIT_SAME && !edge->denied &&
-        !edge->upstream && edge->cell->module->elders == 0 &&
+        !edge->upstream && edge->cell->module->elders == 0 && !berth_cell_timeout(edge->cell) &&
         !(host->options.flags & BERTH_HOST_CHECK_OWNERSHIP)) {
         code = item->code;
         bool gated = !item->generation->image->manifest->parallel;
@@ -139,8 +140,17 @@ void berth_cell_shut(struct berth_cell *cell)
         berth_edge_shut(berth_container(link, struct berth_edge, of_cell));
 }
 
+/* Whoever comes to an item must ask, or need not. */
+static void item_ask(const struct berth_cell *cell, struct berth_item *item)
+{
+    bool asks = item->gated || cell->module->elders > 0 || berth_cell_timeout(cell);
+    __atomic_store_n(&item->asks, asks, __ATOMIC_RELEASE);
+}
+
 void berth_cell_open(struct berth_cell *cell, struct berth_item *item)
 {
+    if (item)
+        item_ask(cell, item);
     berth_list_each(&cell->edges, link) {
         struct berth_edge *edge = berth_container(link, struct berth_edge, of_cell);
         enum berth_fit fit =
@@ -207,15 +217,12 @@ void berth_module_open(struct berth_module *module, struct berth_generation *gen
 
 /* ---- elders ---- */
 
-/* Who comes to the current generation must ask, or need not. host->lock held. */
-static void ask(struct berth_module *module, bool asks)
+void berth_module_ask(struct berth_module *module)
 {
-    struct berth_generation *current = module->current;
-    for (size_t i = 0; current && i < current->export_count; i++)
-        __atomic_store_n(&current->exports[i].asks, asks || current->exports[i].gated,
-                         __ATOMIC_RELEASE);
     berth_list_each(&module->cells, of_module) {
         struct berth_cell *cell = berth_container(of_module, struct berth_cell, of_module);
+        if (cell->item)
+            item_ask(cell, cell->item);
         berth_list_each(&cell->edges, link)
             berth_edge_set(berth_container(link, struct berth_edge, of_cell));
     }
@@ -225,7 +232,7 @@ void berth_elder_begin(struct berth_generation *old)
 {
     old->elder = true;
     __atomic_add_fetch(&old->module->elders, 1, __ATOMIC_RELEASE);
-    ask(old->module, true);
+    berth_module_ask(old->module);
 }
 
 void berth_elder_end(struct berth_generation *old)
@@ -235,7 +242,7 @@ void berth_elder_end(struct berth_generation *old)
     if (old->elder) {
         old->elder = false;
         if (__atomic_sub_fetch(&module->elders, 1, __ATOMIC_RELEASE) == 0)
-            ask(module, false);
+            berth_module_ask(module);
     }
     pthread_mutex_unlock(&module->host->lock);
 }

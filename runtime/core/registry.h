@@ -21,6 +21,9 @@ void berth_module_shut(struct berth_module *module);
 /* Opens the cells of all exports of the generation; each edge is told how it fits. */
 void berth_module_open(struct berth_module *module, struct berth_generation *generation);
 
+/* What is behind its cells may be asked for in another way: elders, timeouts. */
+void berth_module_ask(struct berth_module *module);
+
 /* What the module says of itself, or is going to say when it is being replaced. */
 static inline const struct berth_manifest *berth_module_coming(const struct berth_module *module)
 {

@@ -51,7 +51,8 @@ static int enter(berth_ctx *ctx, struct berth_link *link, void (**ret_code)(void
         return BERTH_ENTER_REFUSED;
     }
     berth_flow_begin_bound(ctx, edge); /* leave, call, or a refusal ends it */
-    if (edge->upstream || (berth_host_of(ctx)->options.flags & BERTH_HOST_CHECK_OWNERSHIP))
+    if (edge->upstream || (berth_host_of(ctx)->options.flags & BERTH_HOST_CHECK_OWNERSHIP) ||
+        BERTH_I_UNLIKELY(berth_cell_timeout(edge->cell)))
         return BERTH_ENTER_GENERAL;
     bool gated;
     struct berth_item *item = berth_cell_enter(ctx, edge->cell, &gated);

@@ -618,7 +618,8 @@ struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start
     started->notify = start->notify;
     started->user = start->user;
     started->echo = thread->echo;
-    started->deadline = earlier(berth_deadline(ctx, host), start->deadline);
+    started->deadline =
+        berth_call_deadline(earlier(thread->deadline, start->deadline), host, start->cell);
     if (start->signature)
         fill(started, start, &layout);
     set_cause(started, thread);

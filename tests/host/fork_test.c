@@ -73,6 +73,7 @@ static void use_host(const char *file, add_bound *bound, berth_function *functio
     REFUSED(berth_host_permit(host, NULL, &error));
     REFUSED(berth_host_permissions(host, &text, &error));
     REFUSED(berth_host_set_log_level(host, "", BERTH_LOG_DEBUG, &error));
+    REFUSED(berth_host_set_call_timeout(host, "", 1, &error));
     REFUSED(berth_host_check(host, 1000, &error));
     REFUSED(berth_host_subscribe(host, ">", nothing, NULL, &id, &error));
     REFUSED(berth_host_bind(host, "counter.add", "", 0, &unused, &error));
