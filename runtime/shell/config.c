@@ -93,6 +93,7 @@ const char *berth_config_takes(const struct berth_config_key *key,
         return strcpy(text, "an array of topics, in which * is one token and > the rest");
     case BERTH_CONFIG_OPTIONS:
     case BERTH_CONFIG_WORDS:
+    case BERTH_CONFIG_TIMES:
     case BERTH_CONFIG_OBJECT:
     case BERTH_CONFIG_ENTRIES:
     case BERTH_CONFIG_CALLERS:
@@ -402,6 +403,41 @@ static int read_words(struct berth_config *config, const struct path *path,
     return BERTH_OK;
 }
 
+/* What it takes is one of its values. */
+static struct berth_config_key time_of(const struct berth_config_key *key)
+{
+    struct berth_config_key time = *key;
+
+    time.kind = BERTH_CONFIG_DURATION;
+    return time;
+}
+
+static int read_times(struct berth_config *config, const struct path *path,
+                      const struct berth_config_key *key, const struct berth_node *node, void *into)
+{
+    struct berth_config_list *list = into;
+    const struct berth_config_key time = time_of(key);
+
+    if (node->kind != BERTH_NODE_OBJECT)
+        return refuse(config, path, key, node);
+    struct berth_config_time *items =
+        berth_arena_alloc(&config->arena, node->count * sizeof(*items));
+    if (!items)
+        return BERTH_RESOURCE_EXHAUSTED;
+    list->items = items;
+    list->count = 0;
+    berth_node_each(node, member)
+    {
+        struct berth_config_time item = { { member->key, member }, 0 };
+        if (!berth_function_name_valid(member->key) && !check_name(config, member, false))
+            continue;
+        read_number(config, &(struct path){ path, member->key }, &time, member, &item.ns);
+        if (item.ns)
+            items[list->count++] = item;
+    }
+    return BERTH_OK;
+}
+
 static int read_entries(struct berth_config *config, const struct path *path,
                         const struct berth_config_key *key, const struct berth_node *node,
                         void *into)
@@ -465,6 +501,8 @@ static int read_value(struct berth_config *config, const struct path *path,
         return read_target(config, path, key, node, into);
     case BERTH_CONFIG_WORDS:
         return read_words(config, path, key, node, into);
+    case BERTH_CONFIG_TIMES:
+        return read_times(config, path, key, node, into);
     case BERTH_CONFIG_OBJECT:
         break;
     }

@@ -52,6 +52,12 @@ struct berth_config_word {
     int word; /* an index of the key's words */
 };
 
+/* An entry whose value is a time; its name may be a function's. */
+struct berth_config_time {
+    struct berth_config_entry entry;
+    int64_t ns;
+};
+
 /* Lists of texts and of entries. */
 struct berth_config_list {
     void *items;
@@ -72,14 +78,15 @@ struct berth_config_permissions {
 };
 
 struct berth_config {
-    struct berth_host_options host;   /* what is not configured keeps its default */
-    struct berth_config_list path;    /* const char *: directories */
-    struct berth_config_list modules; /* struct berth_config_module */
-    const char *log_target;           /* NULL: none is said. A file: from where the text is */
-    int log_format;                   /* an index of berth_log_formats */
-    struct berth_config_list levels;  /* struct berth_config_word of berth_log_levels */
-    int after_crash;                  /* enum berth_after_crash */
-    int staging;                      /* an index of berth_stagings */
+    struct berth_host_options host;    /* what is not configured keeps its default */
+    struct berth_config_list path;     /* const char *: directories */
+    struct berth_config_list modules;  /* struct berth_config_module */
+    const char *log_target;            /* NULL: none is said. A file: from where the text is */
+    int log_format;                    /* an index of berth_log_formats */
+    struct berth_config_list levels;   /* struct berth_config_word of berth_log_levels */
+    struct berth_config_list timeouts; /* struct berth_config_time, of modules and functions */
+    int after_crash;                   /* enum berth_after_crash */
+    int staging;                       /* an index of berth_stagings */
     struct berth_config_permissions permissions;
     const char *schema;
     const struct berth_node *root; /* of the text, or NULL */
@@ -120,6 +127,7 @@ enum berth_config_kind {
     BERTH_CONFIG_OPTIONS,     /* const struct berth_node *: an object, with references in it */
     BERTH_CONFIG_TARGET,      /* const char *: one of words, or a file */
     BERTH_CONFIG_WORDS,       /* struct berth_config_list of struct berth_config_word */
+    BERTH_CONFIG_TIMES,       /* the same of struct berth_config_time, from min to max */
     BERTH_CONFIG_OBJECT,      /* the struct that its object describes */
     BERTH_CONFIG_CHOICE,      /* the same, which begins with an int: an index of words instead */
     BERTH_CONFIG_ENTRIES,     /* struct berth_config_list of such structs, each with a name */

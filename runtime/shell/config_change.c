@@ -45,6 +45,18 @@ static bool same_words(const struct berth_config_list *a, const struct berth_con
     return true;
 }
 
+static bool same_times(const struct berth_config_list *a, const struct berth_config_list *b)
+{
+    const struct berth_config_time *left = a->items, *right = b->items;
+
+    if (a->count != b->count)
+        return false;
+    for (size_t i = 0; i < a->count; i++)
+        if (left[i].ns != right[i].ns || !same_text(left[i].entry.key, right[i].entry.key))
+            return false;
+    return true;
+}
+
 static bool same_grants(const struct berth_config_list *a, const struct berth_config_list *b)
 {
     const struct berth_config_grantee *left = a->items, *right = b->items;
@@ -88,6 +100,8 @@ static bool same_value(const struct berth_config_key *key, const void *a, const 
         return same_grants(a, b);
     case BERTH_CONFIG_WORDS:
         return same_words(a, b);
+    case BERTH_CONFIG_TIMES:
+        return same_times(a, b);
     case BERTH_CONFIG_OPTIONS:
     case BERTH_CONFIG_CHOICE:
     case BERTH_CONFIG_OBJECT:
@@ -102,6 +116,8 @@ static const char *meanwhile(const char *where, const struct berth_config_key *k
 {
     if (berth_text_equal(where, "log") && strncmp(key->name, "level", strlen("level")) == 0)
         return "; meanwhile there is berth log --set";
+    if (berth_text_equal(where, "limits") && strncmp(key->name, "call_", strlen("call_")) == 0)
+        return "; meanwhile there is berth call host.call_timeout";
     if (berth_text_equal(where, "permissions"))
         return "; meanwhile there is berth call host.permit";
     return "";

@@ -283,6 +283,42 @@ static void check_levels(struct berth_config *config)
     }
 }
 
+/* ---- timeouts ---- */
+
+static const struct berth_summary *provider(const struct check *check, const char *name);
+
+/* Of a function that its module does not have; a module may come by hand. */
+static void check_timeout(const struct check *check, const struct berth_config_entry *entry)
+{
+    char module[BERTH_IDENTIFIER_MAX + 1], where[2 * BERTH_IDENTIFIER_MAX + 32];
+    const char *dot = strchr(entry->key, '.');
+    int length = dot ? (int)(dot - entry->key) : (int)strlen(entry->key);
+
+    snprintf(module, sizeof(module), "%.*s", length, entry->key);
+    snprintf(where, sizeof(where), "limits.call_timeouts.%s", entry->key);
+    const struct berth_summary *summary = provider(check, module);
+    if (!summary) {
+        if (!is_known(check->config, module))
+            berth_config_warn_module(check->config, where, entry->node->key_at, module);
+        return;
+    }
+    if (!summary->version || !dot || berth_node_find(summary->functions, dot + 1))
+        return;
+    const char *nearest = berth_summary_nearest(summary->functions, dot + 1);
+    berth_problems_add(&check->config->problems, true, entry->node->key_at,
+                       "%s: %s %s has no function \"%s\"%s%s%s", where, module, summary->version,
+                       dot + 1, nearest ? "; did you mean \"" : "", nearest ? nearest : "",
+                       nearest ? "\"?" : "");
+}
+
+static void check_timeouts(const struct check *check)
+{
+    const struct berth_config_time *timeouts = check->config->timeouts.items;
+
+    for (size_t i = 0; i < check->config->timeouts.count; i++)
+        check_timeout(check, &timeouts[i].entry);
+}
+
 /* ---- requirements ---- */
 
 static const struct berth_summary *provider(const struct check *check, const char *name)
@@ -345,6 +381,7 @@ int berth_config_check(struct berth_config *config, struct berth_search *search,
     if (code == BERTH_OK && !start) {
         check_target(config, berth_node_find(config->root, "log"));
         check_levels(config);
+        check_timeouts(&check);
     }
     for (size_t i = 0; i < count && code == BERTH_OK && !start; i++) {
         check.module = module_at(config, i);

@@ -25,6 +25,8 @@
 #define RANGE      "^ *" COMPARATOR "(?: +" COMPARATOR ")* *$"
 
 #define MODULE_NAME "{\"pattern\": \"^" NAME "$\"}"
+#define CALLEE_NAME "{\"pattern\": \"^" NAME "(?:\\\\." NAME ")?$\"}"
+#define DURATION    "^[0-9]+(?:ms|s|m|h)$"
 
 struct writer {
     struct berth_buffer *buffer;
@@ -164,6 +166,16 @@ static void put_named_words(struct writer *writer, const struct berth_config_key
     close_object(writer);
 }
 
+static void put_times(struct writer *writer, const struct berth_config_key *key)
+{
+    (void)key;
+    put_json(writer, "propertyNames", CALLEE_NAME);
+    open_object(writer, "additionalProperties");
+    put_json(writer, "type", "\"string\"");
+    put_member(writer, "pattern", DURATION);
+    close_object(writer);
+}
+
 /* A pattern speaks of strings only, and keys of objects. */
 static void put_choice(struct writer *writer, const struct berth_config_key *key)
 {
@@ -191,7 +203,7 @@ static const struct form {
     [BERTH_CONFIG_COUNT] = { "\"integer\"", .bounded = true },
     [BERTH_CONFIG_SIZE] = { "[\"integer\", \"string\"]", .bounded = true,
                             .pattern = "^[0-9]+(?:[KMG]iB)?$" },
-    [BERTH_CONFIG_DURATION] = { "\"string\"", .pattern = "^[0-9]+(?:ms|s|m|h)$" },
+    [BERTH_CONFIG_DURATION] = { "\"string\"", .pattern = DURATION },
     [BERTH_CONFIG_RANGE] = { "\"string\"", .pattern = RANGE },
     [BERTH_CONFIG_DIRECTORIES] = { "\"array\"",
                                    .more = { "items",
@@ -203,6 +215,7 @@ static const struct form {
     [BERTH_CONFIG_ENTRIES] = { "\"object\"", .put = put_entries },
     [BERTH_CONFIG_CALLERS] = { "\"object\"", .put = put_entries },
     [BERTH_CONFIG_WORDS] = { "\"object\"", .put = put_named_words },
+    [BERTH_CONFIG_TIMES] = { "\"object\"", .put = put_times },
     [BERTH_CONFIG_OBJECT] = { "\"object\"", .put = put_object },
     [BERTH_CONFIG_CHOICE] = { "[\"string\", \"object\"]", .put = put_choice },
 };

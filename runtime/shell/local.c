@@ -74,6 +74,7 @@ int berth_local_add_config(struct berth_local *local, const struct berth_config 
     int code = BERTH_OK;
 
     local->levels = &config->levels;
+    local->timeouts = &config->timeouts;
     for (size_t i = 0; i < config->modules.count && code == BERTH_OK; i++)
         if (modules[i].found)
             code = add(local,
@@ -234,6 +235,18 @@ static int set_levels(struct berth_local *local, struct berth_error *error)
     return code;
 }
 
+static int set_timeouts(struct berth_local *local, struct berth_error *error)
+{
+    size_t count = local->timeouts ? local->timeouts->count : 0;
+    int code = BERTH_OK;
+
+    for (size_t i = 0; i < count && code == BERTH_OK; i++) {
+        const struct berth_config_time *timeout = local->timeouts->items;
+        code = berth_host_set_call_timeout(local->host, timeout[i].entry.key, timeout[i].ns, error);
+    }
+    return code;
+}
+
 int berth_local_open(struct berth_local *local, struct berth_host_options options,
                      struct berth_error *error)
 {
@@ -243,7 +256,7 @@ int berth_local_open(struct berth_local *local, struct berth_host_options option
 
     if (berth_host_new(&options, &local->host, error) != BERTH_OK)
         return BERTH_EXIT_NO_HOST;
-    if (set_levels(local, error) != BERTH_OK)
+    if (set_levels(local, error) != BERTH_OK || set_timeouts(local, error) != BERTH_OK)
         return BERTH_EXIT_FAILED;
     if (local->offer && berth_offer_provide(local->offer, local->host, error) != BERTH_OK)
         return BERTH_EXIT_FAILED;

@@ -24,8 +24,9 @@ struct berth_local_module {
 struct berth_local {
     berth_host *host;
     struct berth_search search;
-    struct berth_local_module *modules;     /* all texts are borrowed */
-    const struct berth_config_list *levels; /* of the log, struct berth_config_word; or NULL */
+    struct berth_local_module *modules;       /* all texts are borrowed */
+    const struct berth_config_list *levels;   /* of the log, struct berth_config_word; or NULL */
+    const struct berth_config_list *timeouts; /* of calls, struct berth_config_time; or NULL */
     size_t count, room, loaded;
     /* Set these after init. */
     const char *socket;        /* the host listens there; NULL: it does not */

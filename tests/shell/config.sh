@@ -51,7 +51,7 @@ cat >bad.conf <<'CONF'
         "options": {"file": "./lib/options.so", "options": {"limt": 5, "level": {"$env": "X"}, "note": {"$file": "no"}}},
         "requirer": {"file": "lib/requirer.so"}
     },
-    "limits": {"call_timeout": 5},
+    "limits": {"call_timeout": 5, "call_timeouts": {"math.sum": "soon", "Math": "1s"}},
     "permission": {}
 }
 CONF
@@ -66,12 +66,14 @@ bad.conf:6:61: modules.options: options 1.0.0 has no option "limt"; did you mean
 bad.conf:6:81: modules.options: option level is of type u8, and a reference stands for a string
 bad.conf:6:114: modules.options: option note: $file ./no: No such file or directory
 bad.conf:9:32: limits.call_timeout: 5 is not a time like "200ms", "5s" or "1m", from 1ms to 8760h
+bad.conf:9:65: limits.call_timeouts.math.sum: "soon" is not a time like "200ms", "5s" or "1m", from 1ms to 8760h
+bad.conf:9:73: "Math" cannot be a module'\''s name: write [a-z][a-z0-9_]*, at most 64 characters
 bad.conf:10:5: unknown key "permission"; did you mean "permissions"?
-berth: invalid_argument: bad.conf: 10 errors
+berth: invalid_argument: bad.conf: 12 errors
 '
 berth check bad.conf --json
 tap_run "the same as JSON, on standard output" test "$status" = 1 -a ! -s err -a \
-    "$(grep -o '"level":"error"' out | wc -l)" = 10
+    "$(grep -o '"level":"error"' out | wc -l)" = 12
 echo '{"modules": {"requirer": {"file": "lib/requirer.so"}}}' >alone.conf
 fails "what is required has to be there" 1 \
     'alone.conf:1:14: modules.requirer requires math *, which is not among the modules: add it*' check alone.conf
@@ -87,14 +89,17 @@ berth: invalid_argument: cut.conf: 3 errors
 '
 cat >names.conf <<'CONF'
 {"modules": {"math": {"file": "lib/math.so"}, "run": {"file": "lib/math.so"}, "host": {"file": "lib/math.so"}},
- "log": {"target": "none/x.log", "levels": {"host": "info", "control": "info", "math": "info", "mth": "debug"}}}
+ "log": {"target": "none/x.log", "levels": {"host": "info", "control": "info", "math": "info", "mth": "debug"}},
+ "limits": {"call_timeouts": {"control.x": "1s", "math": "1s", "math.sum": "1s", "math.dvide": "1s", "mth.sum": "1s"}}}
 CONF
 berth check names.conf
-said "names that are taken; a log that has no place, and levels of nobody" 1 \
+said "names that are taken; a log that has no place, levels and timeouts of nobody" 1 \
     'names.conf:1:47: modules.run: this name has what berth run offers: choose another one
 names.conf:1:79: modules.host: this name has the host itself: choose another one
 names.conf:2:20: warning: log.target: there is no directory none/: make it
 names.conf:2:96: warning: log.levels.mth: no module "mth" is configured; did you mean "math"?
+names.conf:3:82: warning: limits.call_timeouts.math.dvide: math 1.2.0 has no function "dvide"; did you mean "divide"?
+names.conf:3:102: warning: limits.call_timeouts.mth.sum: no module "mth" is configured; did you mean "math"?
 berth: invalid_argument: names.conf: 2 errors
 '
 head -c 1048577 /dev/zero | tr '\0' ' ' >large.conf
@@ -223,7 +228,7 @@ sed 's,secrets/title,secrets/bad,' run.conf >secret.conf
 berth run --config secret.conf
 tap_run "what a reference stands for is never told" \
     test "$status" = 1 -a "$(grep -c 'secrets/bad: it is not a text' err)" = 1 -a "$(grep -c garbage err)" = 0
-fails "all errors before anything is loaded" 1 "*unknown key*bad.conf: 10 errors" run --config bad.conf
+fails "all errors before anything is loaded" 1 "*unknown key*bad.conf: 12 errors" run --config bad.conf
 echo '{"modules": {"math": {"file": "lib/math.so"}, "no": {"file": "./bad_start.so"}}}' >needed.conf
 fails "one that is not optional has to start" 1 "*berth: *START failed*" run --config needed.conf
 fails "two configurations" 2 "berth: invalid_argument: run: --config: one configuration at a time*" \

@@ -74,7 +74,8 @@ static void every_key_goes_where_it_belongs(void)
               " \"last\": \"2s\"}}},"
               "\"limits\": {\"max_message\": \"2MiB\", \"mailbox_messages\": 7,"
               " \"mailbox_bytes\": 2048, \"call_timeout\": \"3s\", \"stop_timeout\": \"4ms\","
-              " \"quarantine_images\": 9, \"quarantine_bytes\": \"3GiB\"},"
+              " \"quarantine_images\": 9, \"quarantine_bytes\": \"3GiB\","
+              " \"call_timeouts\": {\"one\": \"2s\", \"two.slow\": \"1h\"}},"
               "\"log\": {\"level\": \"debug\", \"levels\": {\"one\": \"error\", \"two\": \"info\"},"
               " \"target\": \"host.log\", \"format\": \"json\"}}");
     CHECK_STR(problems_of(&config), "");
@@ -92,6 +93,11 @@ static void every_key_goes_where_it_belongs(void)
     CHECK_INT(config.host.log_level, BERTH_LOG_DEBUG);
     CHECK_STR(config.log_target, "/etc/x/host.log");
     CHECK_STR(berth_log_formats[config.log_format], "json");
+    REQUIRE(config.timeouts.count == 2);
+    const struct berth_config_time *timeouts = config.timeouts.items;
+    CHECK_STR(timeouts[1].entry.key, "two.slow");
+    CHECK_INT(timeouts[0].ns, INT64_C(2000000000));
+    CHECK_INT(timeouts[1].ns, INT64_C(3600000000000));
     REQUIRE(config.levels.count == 2);
     const struct berth_config_word *levels = config.levels.items;
     CHECK_STR(levels[1].entry.key, "two");
@@ -635,6 +641,12 @@ static void what_is_the_hosts_for_life_cannot_change(void)
                    "anew; meanwhile there is berth call host.permit\n");
     CHECK_CONTAINS(changes(all, "{}"), "1:1: threads, left out now, cannot be changed");
     CHECK_CONTAINS(changes("{}", all), "limits.call_timeout cannot be changed");
+    CHECK_STR(changes("{\"limits\": {\"call_timeouts\": {\"m.f\": \"1s\"}}}",
+                      "{\"limits\": {\"call_timeouts\": {\"m.f\": \"1000ms\"}}}"),
+              "");
+    CHECK_CONTAINS(changes("{\"limits\": {\"call_timeouts\": {\"m.f\": \"1s\"}}}",
+                           "{\"limits\": {\"call_timeouts\": {\"m.f\": \"2s\"}}}"),
+                   "anew; meanwhile there is berth call host.call_timeout\n");
     CHECK_STR(changes(all, "{"), "1:2: expected a key in quotes, not the end of the text\n");
 }
 
