@@ -210,18 +210,29 @@ static int unload_killed(berth_ctx *admin, struct berth_module *module, struct b
     return berth_module_unload(admin, module, true, error);
 }
 
-/* How much module needs other: 2 requires it, 1 imports it, 0 not at all. */
-static int need_of(const struct berth_module *module, const struct berth_module *other)
+/* More, or SIZE_MAX: one less. It counts with those that it needs. */
+static void count_needs(struct berth_module *module, size_t more)
 {
+    struct berth_host *host = module->host;
     const struct berth_manifest *manifest = module->current->image->manifest;
-    int need = 0;
-    for (size_t i = 0; i < manifest->import_count; i++)
-        if (strcmp(manifest->imports[i].module, other->name) == 0)
-            need = 1;
-    for (size_t i = 0; i < manifest->require_count; i++)
-        if (strcmp(manifest->requires[i].module, other->name) == 0)
-            need = 2;
-    return need;
+    pthread_mutex_lock(&host->lock);
+    for (size_t i = 0; i < manifest->import_count; i++) {
+        struct berth_module *other = berth_module_find(host, manifest->imports[i].module);
+        if (other && other != module)
+            other->importers += more;
+    }
+    for (size_t i = 0; i < manifest->require_count; i++) {
+        struct berth_module *other = berth_module_find(host, manifest->requires[i].module);
+        if (other && other != module)
+            other->requirers += more;
+    }
+    pthread_mutex_unlock(&host->lock);
+}
+
+static void count_all_needs(struct berth_host *host)
+{
+    berth_list_each(&host->order, link)
+        count_needs(berth_container(link, struct berth_module, link), 1);
 }
 
 /*
@@ -235,12 +246,7 @@ static struct berth_module *next_to_end(const struct berth_host *host)
     for (const struct berth_list *at = host->order.previous; at != &host->order && least > 0;
          at = at->previous) {
         struct berth_module *module = berth_container(at, struct berth_module, link);
-        int need = 0;
-        berth_list_each(&host->order, link) {
-            const struct berth_module *other = berth_container(link, struct berth_module, link);
-            int its = other == module ? 0 : need_of(other, module);
-            need = its > need ? its : need;
-        }
+        int need = module->requirers ? 2 : module->importers ? 1 : 0;
         if (need < least) {
             least = need;
             best = module;
@@ -261,7 +267,9 @@ static bool unload_all(struct berth_host *host)
     if (!admin)
         return error.code == BERTH_RESOURCE_EXHAUSTED && berth_list_empty(&host->order);
     host->end_deadline = deadline;
+    count_all_needs(host);
     for (struct berth_module *module; (module = next_to_end(host));) {
+        count_needs(module, SIZE_MAX);
         if (berth_module_unload(admin, module, true, &error) == BERTH_OK)
             continue;
         berth_host_log(host, NULL, BERTH_LOG_ERROR, "at the end: %s", error.text);
