@@ -205,13 +205,3 @@ bool berth_topic_tree_topics(struct berth_topic_tree *tree, const char *pattern,
     struct walk walk = { tree, visit, user };
     return !tree->root || topics_below(&walk, tree->root, pattern);
 }
-
-bool berth_topic_tree_same(struct berth_topic_tree *tree, const char *name, berth_topic_visit visit,
-                           void *user)
-{
-    struct walk walk = { tree, visit, user };
-    struct berth_topic_node *node = tree->root;
-    for (; node && name; name = rest_of(name))
-        node = child_of(&walk, node, name, token_length(name));
-    return !node || visit_entries(&walk, node);
-}

@@ -38,8 +38,5 @@ bool berth_topic_tree_patterns(struct berth_topic_tree *tree, const char *topic,
 /* Of topics: those that the pattern stands for. */
 bool berth_topic_tree_topics(struct berth_topic_tree *tree, const char *pattern,
                              berth_topic_visit visit, void *user);
-/* Those of exactly this name. */
-bool berth_topic_tree_same(struct berth_topic_tree *tree, const char *name, berth_topic_visit visit,
-                           void *user);
 
 #endif

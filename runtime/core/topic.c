@@ -309,6 +309,21 @@ static bool check_subscription(void *user, struct berth_topic_entry *entry)
 }
 
 /*
+ * Whoever publishes to it, and stays: all of these have the same type, and so have the subscriptions
+ * of modules that stay. NULL: nobody.
+ */
+static const struct berth_publisher *publisher_that_stays(const struct check *check,
+                                                          const struct berth_topic *topic)
+{
+    berth_list_each(&topic->publishers, link) {
+        const struct berth_publisher *publisher = publisher_of(link);
+        if (publisher->generation != check->old && !publisher->generation->module->next)
+            return publisher;
+    }
+    return NULL;
+}
+
+/*
  * A topic that next declares, against its other publishers, and against the subscriptions of other
  * modules.
  */
@@ -322,16 +337,12 @@ static int check_publisher(struct check *check)
         return berth_error_set(check->error, BERTH_PERMISSION_DENIED,
                                "topic %s: topics below host. are the host's own; choose another",
                                declared->topic);
-    if (topic) {
-        berth_list_each(&topic->publishers, link) {
-            const struct berth_publisher *other = publisher_of(link);
-            if (other->generation != check->old && !other->generation->module->next &&
-                strcmp(other->signature->identity, identity) != 0)
-                return disagree(check->error, declared->topic, check->next->module->name, identity,
-                                other->generation->module->name, other->signature->identity);
-        }
-    }
-    berth_topic_tree_patterns(&host->patterns, declared->topic, check_subscription, check);
+    const struct berth_publisher *other = topic ? publisher_that_stays(check, topic) : NULL;
+    if (other && strcmp(other->signature->identity, identity) != 0)
+        return disagree(check->error, declared->topic, check->next->module->name, identity,
+                        other->generation->module->name, other->signature->identity);
+    if (!other)
+        berth_topic_tree_patterns(&host->patterns, declared->topic, check_subscription, check);
     return check->code;
 }
 
@@ -340,13 +351,10 @@ static bool check_topic(void *user, struct berth_topic_entry *entry)
     struct check *check = user;
     const struct berth_topic *topic = topic_of(entry);
     const char *identity = check->handler->signature->identity;
-    berth_list_each(&topic->publishers, link) {
-        const struct berth_publisher *other = publisher_of(link);
-        if (other->generation != check->old && !other->generation->module->next &&
-            strcmp(other->signature->identity, identity) != 0)
-            check->code = disagree(check->error, topic->name, other->generation->module->name,
-                                   other->signature->identity, check->next->module->name, identity);
-    }
+    const struct berth_publisher *other = publisher_that_stays(check, topic);
+    if (other && strcmp(other->signature->identity, identity) != 0)
+        check->code = disagree(check->error, topic->name, other->generation->module->name,
+                               other->signature->identity, check->next->module->name, identity);
     return check->code == BERTH_OK;
 }
 
@@ -462,36 +470,33 @@ static bool same_group(const char *one, const char *other)
     return one && other ? strcmp(one, other) == 0 : one == other;
 }
 
-struct search {
-    const struct berth_module *module;
-    const struct berth_manifest_subscribe *handler;
-    struct berth_subscription *found;
-};
-
-static bool is_same(void *user, struct berth_topic_entry *entry)
+/* Of the module's own, the one for a handler. NULL: there is none. */
+static struct berth_subscription *subscription_find(const struct berth_module *module,
+                                                    const struct berth_manifest_subscribe *handler)
 {
-    struct search *search = user;
-    struct berth_subscription *subscription = subscription_of(entry);
-    if (subscription->active && subscription->module == search->module &&
-        strcmp(subscription->handler, search->handler->handler) == 0 &&
-        same_group(subscription->how.group, search->handler->group))
-        search->found = subscription;
-    return !search->found;
+    berth_list_each(&module->subscriptions, link) {
+        struct berth_subscription *subscription =
+            berth_container(link, struct berth_subscription, of_module);
+        if (strcmp(subscription->handler, handler->handler) == 0 &&
+            strcmp(subscription->pattern, handler->pattern) == 0 &&
+            same_group(subscription->how.group, handler->group))
+            return subscription;
+    }
+    return NULL;
 }
 
 /* The module's own for a handler: the one that is there, or a new one. NULL: no memory. */
 static struct berth_subscription *subscription_obtain(
     struct berth_module *module, const struct berth_manifest_subscribe *handler)
 {
-    struct search search = { module, handler, NULL };
+    struct berth_subscription *found = subscription_find(module, handler);
     const struct berth_subscription_setup setup = { .module = module,
                                                     .pattern = handler->pattern,
                                                     .function = handler->handler,
                                                     .how = receipt_of(handler) };
-    berth_topic_tree_same(&module->host->patterns, handler->pattern, is_same, &search);
-    if (search.found) {
-        __atomic_add_fetch(&search.found->refs, 1, __ATOMIC_RELAXED);
-        return search.found;
+    if (found) {
+        __atomic_add_fetch(&found->refs, 1, __ATOMIC_RELAXED);
+        return found;
     }
     struct berth_subscription *made =
         subscription_make(&setup, handler->any ? NULL : handler->signature->identity);

@@ -105,23 +105,6 @@ static void topics_as_one_by_one(void)
     compare(false);
 }
 
-static void finds_the_same_name(void)
-{
-    struct berth_topic_tree tree = { NULL, 0 };
-    struct thing one = { .found = 0 }, other = { .found = 0 }, wild = { .found = 0 };
-    int count = 0;
-    CHECK(add(&tree, &one, "a.b") && add(&tree, &other, "a.b") && add(&tree, &wild, "a.*"));
-    berth_topic_tree_same(&tree, "a.b", find, &count);
-    CHECK_INT(count, 2);
-    berth_topic_tree_same(&tree, "a.*", find, &count);
-    CHECK_INT(wild.found, 1);
-    berth_topic_tree_same(&tree, "a", find, &count);
-    berth_topic_tree_same(&tree, "a.c", find, &count);
-    CHECK_INT(count, 3);
-    berth_topic_tree_deinit(&tree);
-    CHECK(tree.root == NULL);
-}
-
 #define MANY 100000
 
 /* What it costs is counted in nodes: by what matches, and not by what there is. */
@@ -155,7 +138,6 @@ static void costs_by_what_matches(void)
 static const struct berth_test tests[] = {
     { "patterns_as_one_by_one", patterns_as_one_by_one },
     { "topics_as_one_by_one", topics_as_one_by_one },
-    { "finds_the_same_name", finds_the_same_name },
     { "costs_by_what_matches", costs_by_what_matches },
 };
 
