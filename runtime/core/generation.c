@@ -520,7 +520,7 @@ static int sites_new(struct berth_generation *generation, size_t edges, size_t p
         memset(generation->edges, 0, size);
     }
     if (publishers) {
-        generation->publishers = berth_calloc(publishers, sizeof *generation->publishers);
+        generation->publishers = berth_pool_alloc(publishers * sizeof *generation->publishers);
         if (!generation->publishers)
             return berth_error_nomem(error);
     }
@@ -788,7 +788,7 @@ static void generation_free(struct berth_generation *generation)
     berth_topics_release(generation);
     berth_image_free(generation->image);
     berth_aligned_free(generation->edges);
-    berth_free(generation->publishers);
+    berth_pool_free(generation->publishers);
     if (generation->stopping_fd >= 0)
         close(generation->stopping_fd);
     berth_arena_deinit(&generation->arena);

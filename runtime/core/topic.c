@@ -5,6 +5,7 @@
  */
 #include "runtime/core/topic.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/pool.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
@@ -148,44 +149,45 @@ void berth_subscription_unref(struct berth_subscription *subscription)
 {
     if (!subscription || __atomic_sub_fetch(&subscription->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
-    berth_free(subscription->pattern);
-    berth_free(subscription->handler);
-    berth_free(subscription->identity);
-    berth_free(subscription->holder);
-    berth_free((char *)subscription->how.group);
-    berth_free(subscription);
+    berth_pool_free(subscription);
 }
 
-/* NULL or a copy; *ok becomes false without memory. */
-static char *copy_text(const char *text, bool *ok)
+static size_t size_of(const char *text)
 {
-    char *copy = text ? berth_strdup(text) : NULL;
-    *ok = *ok && (copy || !text);
+    return text ? strlen(text) + 1 : 0;
+}
+
+/* NULL, or a copy at *at, which goes on behind it. */
+static char *place_text(char **at, const char *text)
+{
+    char *copy = text ? *at : NULL;
+    if (text)
+        *at = stpcpy(*at, text) + 1;
     return copy;
 }
 
+/* One block with its texts behind it: there may be very many. */
 static struct berth_subscription *subscription_make(const struct berth_subscription_setup *setup,
                                                     const char *identity)
 {
-    struct berth_subscription *subscription = berth_calloc(1, sizeof *subscription);
-    bool ok = true;
+    struct berth_subscription *subscription = berth_pool_alloc(
+        sizeof *subscription + size_of(setup->pattern) + size_of(setup->function) +
+        size_of(setup->holder) + size_of(setup->how.group) + size_of(identity));
     if (!subscription)
         return NULL;
+    char *at = (char *)(subscription + 1);
     subscription->refs = 1;
     subscription->module = setup->module;
     subscription->how = setup->how;
-    subscription->pattern = copy_text(setup->pattern, &ok);
-    subscription->handler = copy_text(setup->function, &ok);
-    subscription->holder = copy_text(setup->holder, &ok);
-    subscription->identity = copy_text(identity, &ok);
-    subscription->how.group = copy_text(setup->how.group, &ok);
+    subscription->pattern = place_text(&at, setup->pattern);
+    subscription->handler = place_text(&at, setup->function);
+    subscription->holder = place_text(&at, setup->holder);
+    subscription->how.group = place_text(&at, setup->how.group);
+    subscription->identity = place_text(&at, identity);
     berth_list_init(&subscription->link);
     berth_list_init(&subscription->of_module);
     berth_list_init(&subscription->matches);
-    if (ok)
-        return subscription;
-    berth_subscription_unref(subscription);
-    return NULL;
+    return subscription;
 }
 
 static bool add_match(void *user, struct berth_topic_entry *entry)

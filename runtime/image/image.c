@@ -20,7 +20,7 @@
 #endif
 
 #define SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK)
-#define ROOM  ((size_t)512) /* for what is kept of the ELF file; mostly enough */
+#define ROOM  ((size_t)1024) /* for what is kept of the ELF file; mostly enough */
 
 /* The directory of a relative path is asked for now: it may change. */
 static int set_path(struct berth_image *image, const char *file, struct berth_error *error)
