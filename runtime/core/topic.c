@@ -170,9 +170,9 @@ static char *place_text(char **at, const char *text)
 static struct berth_subscription *subscription_make(const struct berth_subscription_setup *setup,
                                                     const char *identity)
 {
-    struct berth_subscription *subscription = berth_pool_alloc(
-        sizeof *subscription + size_of(setup->pattern) + size_of(setup->function) +
-        size_of(setup->holder) + size_of(setup->how.group) + size_of(identity));
+    struct berth_subscription *subscription =
+        berth_pool_alloc(sizeof *subscription + size_of(setup->pattern) + size_of(setup->function) +
+                         size_of(setup->holder) + size_of(setup->how.group) + size_of(identity));
     if (!subscription)
         return NULL;
     char *at = (char *)(subscription + 1);
@@ -311,8 +311,8 @@ static bool check_subscription(void *user, struct berth_topic_entry *entry)
 }
 
 /*
- * Whoever publishes to it, and stays: all of these have the same type, and so have the subscriptions
- * of modules that stay. NULL: nobody.
+ * Whoever publishes to it, and stays: all of these have the same type, and so have the
+ * subscriptions of modules that stay. NULL: nobody.
  */
 static const struct berth_publisher *publisher_that_stays(const struct check *check,
                                                           const struct berth_topic *topic)
