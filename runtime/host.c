@@ -166,10 +166,10 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     pthread_mutex_init(&host->last_lock, NULL);
     pthread_cond_init(&host->changed, &host->cond_clock);
     pthread_cond_init(&host->idle, &host->cond_clock);
-    struct berth_list *lists[] = { &host->order,        &host->subscriptions, &host->bound,
-                                   &host->run_queue,    &host->jobs,          &host->generations,
-                                   &host->sampled,      &host->history,       &host->queued_reloads,
-                                   &host->idle_runners, &host->call_waits };
+    struct berth_list *lists[] = { &host->order,       &host->subscriptions, &host->bound,
+                                   &host->run_queue,   &host->jobs,          &host->generations,
+                                   &host->sampled,     &host->history,       &host->queued_reloads,
+                                   &host->idle_runners };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         berth_list_init(lists[i]);
     berth_map_init_borrowing(&host->modules);

@@ -64,6 +64,8 @@ static int ask(struct worker *worker, const struct berth_wire *wire, berth_ctx *
         return berth_error_set(error, BERTH_UNAVAILABLE, "the host has gone");
     if (code == BERTH_PEER_EXPIRED)
         return berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "the host did not answer in time");
+    if (code == BERTH_PEER_CANCELLED)
+        return berth_error_set(error, BERTH_CANCELLED, "the call that waits was cancelled");
     return code;
 }
 
@@ -167,7 +169,8 @@ static int publish_upstream(void *user, berth_ctx *ctx, size_t topic,
     const struct berth_wire wire = { .type = BERTH_WIRE_PUBLISH, .index = (uint32_t)topic };
     struct berth_received *reply;
 
-    int code = ask(user, &wire, ctx, BERTH_FOREVER, signature, arguments, &reply, error);
+    int code =
+        ask(user, &wire, ctx, berth_thread_of(ctx)->deadline, signature, arguments, &reply, error);
     if (code == BERTH_OK)
         berth_free(reply);
     return code;

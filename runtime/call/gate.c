@@ -3,23 +3,14 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/memory.h"
+#include "runtime/call/interrupt.h"
 #include "runtime/call/ring.h"
 #include "runtime/call/thread.h"
 
-#include <errno.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
-
-static int futex_wait(uint32_t *word, uint32_t value, int64_t deadline)
-{
-    struct timespec at = { deadline / 1000000000, deadline % 1000000000 };
-    long r = syscall(SYS_futex, word, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG, value,
-                     deadline == INT64_MAX ? NULL : &at, NULL, FUTEX_BITSET_MATCH_ANY);
-    return r == 0 ? 0 : errno;
-}
 
 static void futex_wake(uint32_t *word)
 {
@@ -107,17 +98,35 @@ static void pass_give(struct berth_gate *gate, const berth_ctx *ctx)
     __atomic_store_n(&gate->pass, pass, __ATOMIC_RELEASE);
 }
 
+/* The wait of a chain that may be cancelled meanwhile. */
+struct patience {
+    const struct berth_thread *thread;
+    struct berth_interrupt interrupt;
+    int64_t deadline;
+};
+
+/* While the word has the value, perhaps; a code: not any more. */
+static int wait_for_change(const struct patience *patience, uint32_t *word, uint32_t value)
+{
+    if (berth_thread_cancelled(patience->thread))
+        return BERTH_CANCELLED;
+    struct berth_park *park = patience->interrupt.set ? patience->interrupt.park : NULL;
+    return berth_park_sleep_at(park, word, value, patience->deadline) ? BERTH_OK
+                                                                      : BERTH_DEADLINE_EXCEEDED;
+}
+
 /* For the owner, which is among the waiting. */
-static int pass_take_back(struct berth_gate *gate, int64_t deadline)
+static int pass_take_back(struct berth_gate *gate, const struct patience *patience)
 {
     struct berth_pass *pass = pass_given(gate);
+    int code = BERTH_OK;
     if (!pass)
         return BERTH_OK;
     __atomic_store_n(&pass->chain, pass_chain(pass) | 1, __ATOMIC_RELEASE);
     berth_frames_barrier();
     while (__atomic_load_n(&pass->inside, __ATOMIC_ACQUIRE))
-        if (futex_wait(&pass->inside, 1, deadline) == ETIMEDOUT)
-            return BERTH_DEADLINE_EXCEEDED; /* the next owner goes on with it */
+        if ((code = wait_for_change(patience, &pass->inside, 1)) != BERTH_OK)
+            return code; /* the next owner goes on with it */
     __atomic_store_n(&gate->pass, &gate->nobodys, __ATOMIC_RELEASE);
     return BERTH_OK;
 }
@@ -141,8 +150,9 @@ static uint32_t holder(const struct berth_wait *wait, size_t i)
     return i == 0 ? berth_gate_inside(wait->of) : 0;
 }
 
-static int owner_wait(struct berth_gate *gate, uint32_t chain, int64_t deadline)
+static int owner_wait(struct berth_gate *gate, uint32_t chain, const struct patience *patience)
 {
+    int code;
     uint32_t seen = __atomic_load_n(&gate->owner, __ATOMIC_RELAXED);
     for (;;) {
         if (seen == 0) {
@@ -155,8 +165,8 @@ static int owner_wait(struct berth_gate *gate, uint32_t chain, int64_t deadline)
         if (!(seen & 1) && !__atomic_compare_exchange_n(&gate->owner, &seen, seen | 1, 0,
                                                         __ATOMIC_RELAXED, __ATOMIC_RELAXED))
             continue;
-        if (futex_wait(&gate->owner, seen | 1, deadline) == ETIMEDOUT)
-            return BERTH_DEADLINE_EXCEEDED;
+        if ((code = wait_for_change(patience, &gate->owner, seen | 1)) != BERTH_OK)
+            return code;
         seen = __atomic_load_n(&gate->owner, __ATOMIC_RELAXED);
     }
 }
@@ -171,23 +181,27 @@ static void owner_leave(struct berth_gate *gate)
 static int wait_inside(struct berth_gate *gate, struct berth_wait *wait, bool owner,
                        int64_t deadline, struct berth_error *error)
 {
+    struct patience patience = { .thread = berth_thread_of(wait->ctx), .deadline = deadline };
     int code = BERTH_OK;
     if (!berth_wait_begin(wait)) {
         if (owner)
             owner_leave(gate);
         return berth_error_set(error, BERTH_ABORTED, "%s", wait->ring);
     }
+    berth_interrupt_begin(&patience.interrupt, wait->ctx, berth_park_own(), NULL);
     if (!owner)
-        code = owner_wait(gate, wait->chain, deadline);
+        code = owner_wait(gate, wait->chain, &patience);
     owner = code == BERTH_OK;
     if (owner)
-        code = pass_take_back(gate, deadline);
+        code = pass_take_back(gate, &patience);
+    berth_interrupt_end(&patience.interrupt);
     berth_wait_end(wait);
     if (code == BERTH_OK)
         return BERTH_OK;
     if (owner)
         owner_leave(gate);
-    return berth_error_set(error, code, "the serial module was busy until the deadline");
+    return berth_error_set(error, code, "the serial module was busy until the %s",
+                           code == BERTH_CANCELLED ? "call that waits was cancelled" : "deadline");
 }
 
 /* ---- the gate ---- */

@@ -62,7 +62,8 @@ struct berth_gate_entry {
 };
 /*
  * For the chain of ctx. BERTH_OK; BERTH_ABORTED when it is inside already, or who is inside waits
- * for something of the chain's, perhaps over others; BERTH_DEADLINE_EXCEEDED.
+ * for something of the chain's, perhaps over others; BERTH_DEADLINE_EXCEEDED; BERTH_CANCELLED, when
+ * the call that ctx runs is.
  */
 int berth_gate_lock(struct berth_gate *gate, const struct berth_gate_entry *entry,
                     struct berth_error *error);

@@ -106,6 +106,52 @@ bool berth_park_sleep(struct berth_park *park, int64_t deadline)
     }
 }
 
+/* Where the kernel cannot wait for two words the park is looked at now and then. */
+#define PEEK_NS INT64_C(5000000)
+
+static int futex_wait(uint32_t *word, uint32_t value, int64_t deadline)
+{
+    const struct timespec until = { deadline / 1000000000, deadline % 1000000000 };
+    long result = syscall(SYS_futex, word, FUTEX_WAIT_BITSET_PRIVATE, value,
+                          deadline == BERTH_FOREVER ? NULL : &until, NULL, FUTEX_BITSET_MATCH_ANY);
+    return result < 0 ? errno : 0;
+}
+
+static int futex_wait_two(struct berth_park *park, uint32_t *word, uint32_t value, int64_t deadline)
+{
+    const struct timespec until = { deadline / 1000000000, deadline % 1000000000 };
+    struct futex_waitv words[] = {
+        { .val = value, .uaddr = (uintptr_t)word, .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG },
+        { .val = ASLEEP, .uaddr = (uintptr_t)&park->state, .flags = FUTEX_32 | FUTEX_PRIVATE_FLAG },
+    };
+    long result = syscall(SYS_futex_waitv, words, 2, 0, deadline == BERTH_FOREVER ? NULL : &until,
+                          CLOCK_MONOTONIC);
+    if (result >= 0 || (errno != ENOSYS && errno != EPERM))
+        return result < 0 ? errno : 0;
+    int64_t peek = berth_now() + PEEK_NS;
+    int number = futex_wait(word, value, peek < deadline ? peek : deadline);
+    return number == ETIMEDOUT && peek < deadline ? 0 : number;
+}
+
+bool berth_park_sleep_at(struct berth_park *park, uint32_t *word, uint32_t value, int64_t deadline)
+{
+    uint32_t expected = NOTHING;
+    if (!park)
+        return futex_wait(word, value, deadline) != ETIMEDOUT;
+    if (!__atomic_compare_exchange_n(&park->state, &expected, ASLEEP, false, __ATOMIC_SEQ_CST,
+                                     __ATOMIC_RELAXED))
+        return take(park);
+    int number = futex_wait_two(park, word, value, deadline);
+    return __atomic_exchange_n(&park->state, NOTHING, __ATOMIC_ACQ_REL) == WOKEN ||
+           number != ETIMEDOUT;
+}
+
+struct berth_park *berth_park_own(void)
+{
+    static _Thread_local struct berth_park own __attribute__((tls_model("initial-exec")));
+    return &own;
+}
+
 bool berth_park_wait(struct berth_park *park, int64_t deadline)
 {
     return take(park) || look(park, deadline) || berth_park_sleep(park, deadline);

@@ -32,5 +32,12 @@ void berth_park_wake(struct berth_park *park);
 bool berth_park_wait(struct berth_park *park, int64_t deadline);
 /* The same, asleep at once: for who waits for nobody in particular. */
 bool berth_park_sleep(struct berth_park *park, int64_t deadline);
+/*
+ * The same, and it is woken at another futex, too, if that has this value; or for no reason. NULL:
+ * at that alone.
+ */
+bool berth_park_sleep_at(struct berth_park *park, uint32_t *word, uint32_t value, int64_t deadline);
+/* The calling thread's: for any wait that looks again each time that it is woken. */
+struct berth_park *berth_park_own(void);
 
 #endif

@@ -75,7 +75,9 @@ int berth_threads_init(struct berth_threads *set, const struct berth_services *s
     if (!have_membarrier)
         return BERTH_UNIMPLEMENTED;
     pthread_mutex_init(&set->lock, NULL);
+    pthread_mutex_init(&set->waits_lock, NULL);
     berth_list_init(&set->list);
+    berth_list_init(&set->waits);
     set->services = services;
     return BERTH_OK;
 }
@@ -142,6 +144,7 @@ void berth_threads_deinit(struct berth_threads *set)
         __atomic_store_n(&thread->set, NULL, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&orphan_lock);
+    pthread_mutex_destroy(&set->waits_lock);
     pthread_mutex_destroy(&set->lock);
 }
 

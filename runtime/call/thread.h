@@ -40,6 +40,8 @@ struct berth_threads {
     /* One of the threads ends, or the set does; or NULL. Called with the lock. */
     void (*ends)(void *user, struct berth_thread *thread);
     void *user;
+    pthread_mutex_t waits_lock; /* nothing but locks of carriers is taken after it */
+    struct berth_list waits;    /* that may be interrupted: call/interrupt.h */
 };
 
 /*
@@ -69,7 +71,8 @@ struct berth_thread {
     bool echo;                   /* what it does comes of a line of the log (core/log.h) */
     void **names;                /* cache of looked-up names, or NULL */
     struct berth_tally *tally;   /* what it has counted, or NULL; changed under the set's lock */
-    const bool *stopping; /* what berth_stopping asks besides the deadline, or NULL; atomic */
+    const bool *stopping;  /* what berth_stopping asks besides the deadline, or NULL; atomic */
+    const bool *cancelled; /* of the call that it runs, or NULL */
     struct berth_acting acting;
     const struct berth_serving *serving; /* the call that it runs (core/started.h), or NULL */
     struct berth_fault spare;            /* for when there is no memory */

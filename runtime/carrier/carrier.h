@@ -44,6 +44,13 @@ struct berth_carrier_reply {
     void *user;
 };
 
+/* Who is told of a call that may be cancelled, from begin to end. */
+struct berth_carrier_running {
+    void (*begin)(void *user, void *started);
+    void (*end)(void *user);
+    void *user;
+};
+
 /*
  * What a carrier asks of the host. All of it may be called on any thread; none is called after fini
  * has begun, nor with a lock of the carrier held. `under` is the ctx of the berth_place that the
@@ -53,11 +60,11 @@ struct berth_carrier_reply {
 struct berth_upcalls {
     /*
      * The module calls its import number `import`. Unpacks the arguments, packs the result. On
-     * failure error tells.
+     * failure error tells. running: NULL under a call that waits, with which this one is cancelled.
      */
     int (*call)(void *user, berth_ctx *under, size_t import, int64_t deadline,
-                struct berth_reader *arguments, struct berth_buffer *result,
-                struct berth_error *error);
+                const struct berth_carrier_running *running, struct berth_reader *arguments,
+                struct berth_buffer *result, struct berth_error *error);
     /*
      * The same, and reply tells what comes of it, once more after this has returned BERTH_OK; NULL:
      * it is one way. A started call is kept by `hold`, which may be called under locks, for
@@ -67,8 +74,8 @@ struct berth_upcalls {
                  const struct berth_carrier_reply *reply, struct berth_error *error);
     void (*hold)(void *started);
     void (*cancel)(void *started);
-    int (*publish)(void *user, berth_ctx *under, size_t topic, struct berth_reader *fields,
-                   struct berth_error *error);
+    int (*publish)(void *user, berth_ctx *under, size_t topic, int64_t deadline,
+                   struct berth_reader *fields, struct berth_error *error);
     /* echo: as in struct berth_place. */
     void (*log)(void *user, int level, const char *chain, const char *text, bool echo);
     void (*handle_ended)(void *user, uint64_t id); /* the module has ended this handle of its own */

@@ -14,6 +14,7 @@
 #include "runtime/base/idmap.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/text.h"
+#include "runtime/call/interrupt.h"
 #include "runtime/carrier/stream.h"
 
 #define FRAMES_QUEUED 8  /* of the largest size: what one end may have under way */
@@ -40,6 +41,7 @@ struct pending {
     struct berth_list inbox;         /* requests that were made under this one */
     struct berth_list idle;          /* in peer->idle while its thread waits for somebody else */
     pthread_cond_t changed;
+    bool reads; /* its thread waits for the socket now */
 };
 
 /* A request of the other end's that a thread is serving now. */
@@ -880,13 +882,14 @@ static void on_ready(struct berth_source *source, uint32_t events)
 }
 
 /* As the one that reads: waits for the socket, and reads once. With the lock held. */
-static void read_turn(struct berth_peer *peer, int64_t deadline)
+static void read_turn(struct berth_peer *peer, struct pending *pending, int64_t deadline)
 {
     if (peer->armed) {
         peer->armed = false;
         berth_source_modify(&peer->source, EPOLLONESHOT);
     }
     begin_reading(peer);
+    pending->reads = true;
     pthread_mutex_unlock(&peer->lock);
 
     uint32_t ready = berth_stream_wait(&peer->stream, berth_milliseconds_until(deadline));
@@ -894,6 +897,7 @@ static void read_turn(struct berth_peer *peer, int64_t deadline)
         read_once(peer);
 
     pthread_mutex_lock(&peer->lock);
+    pending->reads = false;
     if (ready & EPOLLOUT && !peer->ended)
         flush_locked(peer);
     end_reading(peer);
@@ -944,20 +948,48 @@ static bool give_up(struct berth_peer *peer, struct pending *pending)
     return true;
 }
 
-/* Until the state is another one. With the lock held. Returns whether the deadline came first. */
-static bool wait_for_reply(struct berth_peer *peer, struct pending *pending, int64_t deadline)
+/* A thread waits; the request may outlive that. */
+struct waiter {
+    struct berth_interrupt interrupt;
+    struct berth_peer *peer;
+    struct pending *pending; /* NULL: it does not wait any more; with the lock */
+};
+
+/* It is to look whether it still should. */
+static void interrupt(struct berth_interrupt *interrupt)
+{
+    struct waiter *waiter = berth_container(interrupt, struct waiter, interrupt);
+    struct berth_peer *peer = waiter->peer;
+
+    pthread_mutex_lock(&peer->lock);
+    if (waiter->pending)
+        pthread_cond_signal(&waiter->pending->changed);
+    if (waiter->pending && waiter->pending->reads)
+        berth_stream_poke(&peer->stream);
+    pthread_mutex_unlock(&peer->lock);
+}
+
+static bool is_cancelled(const struct pending *pending)
+{
+    return pending->ctx && berth_thread_cancelled(berth_thread_of(pending->ctx));
+}
+
+/* Until the state is another one. With the lock held. Returns why it has not waited for that. */
+static int wait_for_reply(struct berth_peer *peer, struct pending *pending, int64_t deadline)
 {
     while (pending->state == WAITING) {
         if (!berth_list_empty(&pending->inbox))
             serve_inbox(peer, pending);
+        else if (is_cancelled(pending))
+            return BERTH_PEER_CANCELLED;
         else if (berth_now() >= deadline)
-            return true;
+            return BERTH_PEER_EXPIRED;
         else if (peer->reading)
             idle_turn(peer, pending, deadline);
         else
-            read_turn(peer, deadline);
+            read_turn(peer, pending, deadline);
     }
-    return false;
+    return BERTH_OK;
 }
 
 /* Requests that came under one whose thread has left. */
@@ -1030,11 +1062,12 @@ static int take_answer(struct pending *pending, struct berth_received **ret_repl
  * The whole of a call but its memory. Returns whether *pending must stay, for a reply that may
  * still come.
  */
-static bool run_call(struct berth_peer *peer, struct pending *pending,
-                     const struct berth_wire *wire, struct berth_outgoing *outgoing,
-                     int64_t deadline, struct berth_received **ret_reply, int *ret_code,
-                     struct berth_error *error)
+static bool run_call(struct waiter *waiter, const struct berth_wire *wire,
+                     struct berth_outgoing *outgoing, int64_t deadline,
+                     struct berth_received **ret_reply, int *ret_code, struct berth_error *error)
 {
+    struct berth_peer *peer = waiter->peer;
+    struct pending *pending = waiter->pending;
     struct berth_list inbox;
     bool stays = false;
 
@@ -1045,12 +1078,14 @@ static bool run_call(struct berth_peer *peer, struct pending *pending,
         berth_outgoing_free(outgoing);
         return false;
     }
-    if (wait_for_reply(peer, pending, deadline)) {
-        *ret_code = BERTH_PEER_EXPIRED;
-        stays = give_up(peer, pending);
-    } else {
+    uint64_t id = pending->id;
+    *ret_code = wait_for_reply(peer, pending, deadline);
+    waiter->pending = NULL;
+    if (*ret_code == BERTH_OK)
         *ret_code = take_answer(pending, ret_reply, error);
-    }
+    else
+        stays = give_up(peer, pending);
+    bool tell = stays && *ret_code == BERTH_PEER_CANCELLED;
     hand_over(peer);
     berth_list_init(&inbox);
     berth_list_each_safe(&pending->inbox, link) {
@@ -1058,6 +1093,8 @@ static bool run_call(struct berth_peer *peer, struct pending *pending,
         berth_list_append(&inbox, link);
     }
     pthread_mutex_unlock(&peer->lock);
+    if (tell)
+        berth_peer_cancel(peer, id);
     refuse_inbox(peer, &inbox);
     return stays;
 }
@@ -1076,7 +1113,11 @@ int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
         return berth_error_nomem(error);
     }
     peer_ref(peer);
-    if (!run_call(peer, pending, wire, outgoing, deadline, ret_reply, &code, error))
+    struct waiter waiter = { .peer = peer, .pending = pending };
+    berth_interrupt_begin(&waiter.interrupt, ctx, NULL, interrupt);
+    bool stays = run_call(&waiter, wire, outgoing, deadline, ret_reply, &code, error);
+    berth_interrupt_end(&waiter.interrupt);
+    if (!stays)
         pending_free(pending);
     berth_peer_unref(peer);
     return code;

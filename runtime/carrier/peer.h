@@ -135,6 +135,8 @@ void berth_peer_later_end(struct berth_peer_later *later);
 #define BERTH_PEER_LATER   (-3) /* of ops->serve */
 #define BERTH_PEER_ENDED   (-1) /* no reply: the connection has ended. *error is untouched */
 #define BERTH_PEER_EXPIRED (-2) /* no reply before the deadline. *error is untouched */
+/* The call that ctx runs was cancelled; the other end is told. *error is untouched. */
+#define BERTH_PEER_CANCELLED (-4)
 
 /*
  * Queues a note (the buffer is taken). False: there is no memory, or the other end does not fetch.

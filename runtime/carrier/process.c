@@ -233,6 +233,12 @@ static void started_begin(void *user, void *call)
     berth_peer_later_begin(started->self->peer, &started->later, started->request);
 }
 
+static void started_end(void *user)
+{
+    struct started *started = user;
+    berth_peer_later_end(&started->later);
+}
+
 static void started_came(void *user, bool more, int code, const char *packed, size_t size,
                          const struct berth_error *error)
 {
@@ -269,6 +275,19 @@ static int serve_started(struct process_carrier *self, struct berth_received *re
     return code;
 }
 
+static int serve_call(struct process_carrier *self, berth_ctx *under,
+                      struct berth_received *request, struct berth_buffer *result,
+                      struct berth_error *error)
+{
+    const struct berth_upcalls *upcalls = self->upcalls;
+    struct berth_reader arguments = berth_received_reader(request);
+    struct started started = { .self = self, .request = request };
+    const struct berth_carrier_running running = { started_begin, started_end, &started };
+
+    return upcalls->call(upcalls->user, under, request->wire.index, request->deadline,
+                         under ? NULL : &running, &arguments, result, error);
+}
+
 static int on_serve(void *user, berth_ctx *under, struct berth_received *request,
                     struct berth_buffer *result, struct berth_error *error)
 {
@@ -277,14 +296,14 @@ static int on_serve(void *user, berth_ctx *under, struct berth_received *request
     struct berth_reader arguments = berth_received_reader(request);
 
     if (request->wire.type == BERTH_WIRE_PUBLISH)
-        return upcalls->publish(upcalls->user, under, request->wire.index, &arguments, error);
+        return upcalls->publish(upcalls->user, under, request->wire.index, request->deadline,
+                                &arguments, error);
     if (request->wire.kind == BERTH_WIRE_STARTED)
         return serve_started(self, request, error);
     if (request->wire.kind == BERTH_WIRE_SENT)
         return upcalls->start(upcalls->user, request->wire.index, request->deadline, &arguments,
                               NULL, error);
-    return upcalls->call(upcalls->user, under, request->wire.index, request->deadline, &arguments,
-                         result, error);
+    return serve_call(self, under, request, result, error);
 }
 
 static void pass_line_on(struct process_carrier *self, struct berth_received *note)
@@ -610,6 +629,9 @@ static int call_worker(struct process_carrier *self, const struct berth_place *p
         code = berth_error_set(
             error, BERTH_DEADLINE_EXCEEDED, "%s%s: its worker (process %d) did not answer in time",
             self->name, function_name(self, wire, function), (int)berth_worker_pid(self->worker));
+    if (code == BERTH_PEER_CANCELLED)
+        code = berth_error_set(error, BERTH_CANCELLED, "%s%s: the call that waits was cancelled",
+                               self->name, function_name(self, wire, function));
     return code;
 }
 

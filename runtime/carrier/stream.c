@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -32,6 +33,7 @@ int berth_stream_init(struct berth_stream *stream, int socket, int life, unsigne
     }
     stream->socket = socket;
     stream->life = life;
+    stream->poke = -1;
     stream->accepts = accepts;
     stream->max_size = max_size;
     berth_list_init(&stream->queue);
@@ -40,14 +42,17 @@ int berth_stream_init(struct berth_stream *stream, int socket, int life, unsigne
 
 uint32_t berth_stream_wait(struct berth_stream *stream, int timeout_ms)
 {
-    struct epoll_event events[2];
-    int count = epoll_wait(stream->epoll, events, 2, timeout_ms);
+    struct epoll_event events[3];
+    int count = epoll_wait(stream->epoll, events, 3, timeout_ms);
     uint32_t ready = 0;
+    eventfd_t pokes;
 
     for (int i = 0; i < count; i++)
         if (events[i].data.fd == stream->socket) {
             ready |= events[i].events & EPOLLOUT;
             ready |= events[i].events & ~(uint32_t)EPOLLOUT ? EPOLLIN : 0;
+        } else if (events[i].data.fd != stream->life) {
+            eventfd_read(events[i].data.fd, &pokes);
         } else {
             epoll_ctl(stream->epoll, EPOLL_CTL_DEL, stream->life, NULL);
             shutdown(stream->socket, SHUT_RDWR);
@@ -67,6 +72,8 @@ void berth_stream_deinit(struct berth_stream *stream)
 {
     drop_queue(stream);
     berth_free(stream->incoming);
+    if (stream->poke >= 0)
+        close(stream->poke);
     close(stream->epoll);
     close(stream->socket);
 }
@@ -89,6 +96,22 @@ static void watch_out(struct berth_stream *stream, bool watch)
         return;
     stream->watches_out = watch;
     epoll_ctl(stream->epoll, EPOLL_CTL_MOD, stream->socket, &event);
+}
+
+/* Without a descriptor to spare it takes room in the socket, which there nearly always is. */
+void berth_stream_poke(struct berth_stream *stream)
+{
+    if (stream->poke < 0) {
+        stream->poke = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (stream->poke >= 0 && watch(stream, stream->poke) != 0) {
+            close(stream->poke);
+            stream->poke = -1;
+        }
+    }
+    if (stream->poke >= 0)
+        eventfd_write(stream->poke, 1);
+    else
+        watch_out(stream, true);
 }
 
 static ssize_t write_some(struct berth_stream *stream)

@@ -6,6 +6,7 @@
 #include "runtime/core/call.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/process.h"
+#include "runtime/call/interrupt.h"
 #include "runtime/call/ring.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/kept.h"

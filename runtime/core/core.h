@@ -17,6 +17,7 @@
  *   run_lock    the run queue and the jobs
  *   calls_lock  ids of calls that were started or are kept; after it a call's own
  *   event_lock  the newest events
+ *   waits       who waits and may be interrupted (runtime/call/interrupt.h)
  *   threads     the list of threads, and what each has counted; nothing is taken after it
  *
  * Module code runs with none of them held but admin (hooks). A frame (runtime/call/thread.h) is
@@ -436,7 +437,6 @@ struct berth_host {
     pthread_mutex_t room_lock;
     pthread_mutex_t calls_lock;
     struct berth_idmap pendings, kept; /* calls that were started, and that are kept */
-    struct berth_list call_waits;      /* who is to look again when a call is cancelled */
     pthread_mutex_t event_lock;
     struct berth_buffer events;    /* JSON, a line each, the newest last */
     struct berth_host_module *own; /* what the built-in module holds; NULL in a worker */

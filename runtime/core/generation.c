@@ -10,6 +10,7 @@
 #include "runtime/core/crash.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/handle.h"
+#include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/option.h"
@@ -37,6 +38,7 @@ struct upcall {
     berth_ctx *ctx;
     const berth_ctx *under, *outer_chain;
     struct berth_acting outer_acting;
+    int64_t outer_deadline;
     uint64_t mark; /* whoever waits for the worker may wait long: nothing is left in its arena */
 };
 
@@ -44,7 +46,7 @@ struct upcall {
  * The ctx is of the activation that waits for the worker (its own frame is the item's), or of a
  * thread that has nothing to do with it.
  */
-static bool upcall_enter(struct berth_generation *generation, berth_ctx *under,
+static bool upcall_enter(struct berth_generation *generation, berth_ctx *under, int64_t deadline,
                          struct upcall *ret_upcall, struct berth_error *error)
 {
     berth_ctx *ctx = under ? under + 1 : berth_thread_enter(&generation->host->threads);
@@ -55,9 +57,14 @@ static bool upcall_enter(struct berth_generation *generation, berth_ctx *under,
         return false;
     }
     struct berth_thread *thread = berth_thread_of(ctx);
-    *ret_upcall =
-        (struct upcall){ ctx, under, thread->chain_from, berth_permit_act(ctx, generation),
-                         berth_arena_mark(&thread->arena) };
+    *ret_upcall = (struct upcall){ ctx,
+                                   under,
+                                   thread->chain_from,
+                                   berth_permit_act(ctx, generation),
+                                   thread->deadline,
+                                   berth_arena_mark(&thread->arena) };
+    if (deadline < thread->deadline)
+        thread->deadline = deadline;
     /* what is in front of this activation, the worker and its callers add on the way back */
     thread->chain_from = ctx + 1;
     if (!under) /* it stands for a thread of the worker's */
@@ -73,6 +80,7 @@ static int upcall_leave(const struct upcall *upcall, int code, struct berth_erro
         code = berth_fault_take(ctx, error);
     thread->chain_from = upcall->outer_chain;
     thread->acting = upcall->outer_acting;
+    thread->deadline = upcall->outer_deadline;
     berth_arena_rewind(&thread->arena, upcall->mark);
     if (!upcall->under) {
         __atomic_store_n(&thread->stopping, NULL, __ATOMIC_RELAXED);
@@ -81,9 +89,29 @@ static int upcall_leave(const struct upcall *upcall, int code, struct berth_erro
     return code;
 }
 
+/* The cell's call, which may be cancelled in the meantime if it is told that it runs. */
+static int call_cell(berth_ctx *ctx, struct berth_cell *cell, const struct berth_edge *edge,
+                     const struct berth_carrier_running *running, const void *const *values,
+                     void *value)
+{
+    struct berth_started *started = running ? berth_started_cell(ctx, cell) : NULL;
+    struct berth_run run;
+    if (started) {
+        running->begin(running->user, started);
+        berth_run_begin(ctx, started, false, &run);
+    }
+    int code = berth_cell_call(ctx, cell, edge->flow, edge->signature, values, value);
+    if (started) {
+        berth_run_end(ctx, &run);
+        running->end(running->user);
+        berth_started_unref(started);
+    }
+    return code;
+}
+
 static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t deadline,
-                       struct berth_reader *arguments, struct berth_buffer *result,
-                       struct berth_error *error)
+                       const struct berth_carrier_running *running, struct berth_reader *arguments,
+                       struct berth_buffer *result, struct berth_error *error)
 {
     struct berth_generation *generation = user;
     if (import >= generation->edge_count)
@@ -91,12 +119,9 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
                                generation->module->name, import);
     struct berth_edge *edge = &generation->edges[import];
     struct upcall upcall;
-    if (!upcall_enter(generation, under, &upcall, error))
+    if (!upcall_enter(generation, under, deadline, &upcall, error))
         return BERTH_RESOURCE_EXHAUSTED;
     struct berth_thread *thread = berth_thread_of(upcall.ctx);
-    int64_t outer = thread->deadline;
-    if (deadline < thread->deadline)
-        thread->deadline = deadline;
     const struct berth_type *type = edge->signature->result;
     const void **values;
     void *value = NULL;
@@ -112,12 +137,11 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
     if (code == BERTH_OK && __atomic_load_n(&edge->denied, __ATOMIC_RELAXED))
         code = berth_permit_refuse_edge(upcall.ctx, edge);
     if (code == BERTH_OK)
-        code = berth_cell_call(upcall.ctx, cell, edge->flow, edge->signature, values, value);
+        code = call_cell(upcall.ctx, cell, edge, running, values, value);
     if (code == BERTH_OK && value) {
         berth_handles_hold(edge, value);
         code = berth_value_pack(type, value, result, NULL, error);
     }
-    thread->deadline = outer;
     return upcall_leave(&upcall, code, error);
 }
 
@@ -196,7 +220,7 @@ static int upcall_start(void *user, size_t import, int64_t deadline, struct bert
                    ? berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no import %zu",
                                      generation->module->name, import)
                    : BERTH_OK;
-    if (code == BERTH_OK && !upcall_enter(generation, NULL, &upcall, error))
+    if (code == BERTH_OK && !upcall_enter(generation, NULL, BERTH_FOREVER, &upcall, error))
         code = BERTH_RESOURCE_EXHAUSTED;
     if (code != BERTH_OK) {
         berth_free(asker);
@@ -223,8 +247,8 @@ static void upcall_cancel(void *started)
     berth_started_unref(started);
 }
 
-static int upcall_publish(void *user, berth_ctx *under, size_t index, struct berth_reader *fields,
-                          struct berth_error *error)
+static int upcall_publish(void *user, berth_ctx *under, size_t index, int64_t deadline,
+                          struct berth_reader *fields, struct berth_error *error)
 {
     struct berth_generation *generation = user;
     if (index >= generation->image->manifest->topic_count)
@@ -232,7 +256,7 @@ static int upcall_publish(void *user, berth_ctx *under, size_t index, struct ber
                                generation->module->name, index);
     const struct berth_manifest_topic *declared = &generation->image->manifest->topics[index];
     struct upcall upcall;
-    if (!upcall_enter(generation, under, &upcall, error))
+    if (!upcall_enter(generation, under, deadline, &upcall, error))
         return BERTH_RESOURCE_EXHAUSTED;
     const void **values;
     int code = berth_arguments_unpack(declared->signature, fields,

@@ -13,31 +13,28 @@
 
 /* ---- running ---- */
 
-/* Everything that the call brings to the thread that runs it. */
-struct run {
-    struct berth_serving serving;
-    int64_t deadline;
-    bool echo;
-};
-
-static void run_begin(berth_ctx *ctx, struct berth_started *started, bool may_keep, struct run *run)
+void berth_run_begin(berth_ctx *ctx, struct berth_started *started, bool may_keep,
+                     struct berth_run *run)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
-    *run = (struct run){ { thread->serving, started, ctx, may_keep ? ctx + 1 : NULL },
-                         thread->deadline,
-                         thread->echo };
+    *run = (struct berth_run){ { thread->serving, started, ctx, may_keep ? ctx + 1 : NULL },
+                               thread->cancelled,
+                               thread->deadline,
+                               thread->echo };
     __atomic_store_n(&started->chain, thread->block.chain, __ATOMIC_RELEASE);
     thread->serving = &run->serving;
+    thread->cancelled = &started->cancelled;
     thread->deadline = started->deadline;
     thread->echo = started->echo;
 }
 
-static void run_end(berth_ctx *ctx, const struct run *run)
+void berth_run_end(berth_ctx *ctx, const struct berth_run *run)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     /* if it is not answered, it is kept */
     __atomic_store_n(&run->serving.started->chain, BERTH_CHAIN_OTHER, __ATOMIC_RELEASE);
     thread->serving = run->serving.outer;
+    thread->cancelled = run->cancelled;
     thread->deadline = run->deadline;
     thread->echo = run->echo;
 }
@@ -59,20 +56,20 @@ static int invoke_async(berth_ctx *ctx, struct berth_item *item, struct berth_st
 int berth_kept_run(berth_ctx *ctx, struct berth_item *item, struct berth_started *started,
                    const void *const *arguments)
 {
-    struct run run;
-    run_begin(ctx, started, true, &run);
+    struct berth_run run;
+    berth_run_begin(ctx, started, true, &run);
     int code = invoke_async(ctx, item, started, arguments);
-    run_end(ctx, &run);
+    berth_run_end(ctx, &run);
     return code;
 }
 
 int berth_kept_serve(berth_ctx *ctx, struct berth_item *item, const char *topic,
                      struct berth_started *started, const void *const *arguments, void *result)
 {
-    struct run run;
-    run_begin(ctx, started, false, &run);
+    struct berth_run run;
+    berth_run_begin(ctx, started, false, &run);
     int code = berth_item_invoke(ctx, item, topic, arguments, result);
-    run_end(ctx, &run);
+    berth_run_end(ctx, &run);
     return code;
 }
 
@@ -157,9 +154,9 @@ static int call_function(berth_ctx *ctx, struct berth_started *started, struct b
 
 static void run_item(berth_ctx *ctx, struct berth_started *started, struct berth_item *item)
 {
-    struct run run;
+    struct berth_run run;
     void *result = NULL;
-    run_begin(ctx, started, item->async, &run);
+    berth_run_begin(ctx, started, item->async, &run);
     berth_flow_begin(ctx, started->flow);
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     int code = call_function(ctx, started, item, &result);
@@ -169,7 +166,7 @@ static void run_item(berth_ctx *ctx, struct berth_started *started, struct berth
     berth_flow_end(ctx, started->flow, berth_failed(ctx) ? berth_error_code(ctx) : code);
     if (berth_failed(ctx))
         answer_failure(ctx, started);
-    run_end(ctx, &run);
+    berth_run_end(ctx, &run);
 }
 
 /* ---- in a worker ---- */

@@ -8,6 +8,17 @@
 
 #include "runtime/core/started.h"
 
+/* Everything that a call brings to the thread that runs it, and what was there before. */
+struct berth_run {
+    struct berth_serving serving;
+    const bool *cancelled;
+    int64_t deadline;
+    bool echo;
+};
+void berth_run_begin(berth_ctx *ctx, struct berth_started *started, bool may_keep,
+                     struct berth_run *run);
+void berth_run_end(berth_ctx *ctx, const struct berth_run *run);
+
 /* Of the mail of a started call. */
 extern const struct berth_mail_ops berth_kept_ops;
 /*

@@ -6,6 +6,7 @@
  * turn holds up what its sender has sent after it, and nobody else's.
  */
 #include "runtime/core/mailbox.h"
+#include "runtime/call/interrupt.h"
 #include "runtime/call/ring.h"
 #include "runtime/core/call.h"
 #include "runtime/core/registry.h"
@@ -114,7 +115,7 @@ static void room_begin(struct berth_room *room, struct berth_module *module,
     room->mail = mail;
     room->name = *module->name ? module->name : "the application"; /* for the host's life */
     room->state = BERTH_ROOM_WAITED;
-    pthread_cond_init(&room->changed, &module->host->cond_clock);
+    room->park = berth_park_own();
     pthread_mutex_lock(&module->host->room_lock);
     berth_list_append(&box->rooms, &room->link);
     __atomic_add_fetch(&box->room_count, 1, __ATOMIC_RELAXED);
@@ -127,7 +128,7 @@ static void room_end(struct berth_room *room, enum berth_room_state state)
     berth_list_remove(&room->link);
     __atomic_sub_fetch(&box_of(room->module, room->mail)->room_count, 1, __ATOMIC_RELAXED);
     room->state = state;
-    pthread_cond_signal(&room->changed);
+    berth_park_wake(room->park);
 }
 
 /* Senders who wait get what is free, as long as the first of them does. */
@@ -259,31 +260,24 @@ static uint32_t room_holder(const struct berth_wait *wait, size_t i)
 
 static void room_refuse(struct berth_wait *wait)
 {
-    struct berth_room *room = (struct berth_room *)wait->of;
-    pthread_mutex_lock(&room->host->room_lock);
-    pthread_cond_signal(&room->changed);
-    pthread_mutex_unlock(&room->host->room_lock);
+    const struct berth_room *room = wait->of;
+    berth_park_wake(room->park);
 }
 
-#define LOOK_NS \
-    INT64_C(20000000) /* how often a thread that may be told to stop looks whether it is */
-
 /* Until the room's state changes, or there is a reason to give up: its code. room_lock held. */
-static int room_sleep(struct berth_room *room, const bool *stopping, const struct berth_wait *wait,
-                      int64_t deadline)
+static int room_sleep(const struct berth_thread *thread, struct berth_room *room,
+                      const struct berth_wait *wait, int64_t deadline)
 {
     while (room->state == BERTH_ROOM_WAITED) {
-        int64_t now = berth_now(), until = deadline;
         if (berth_wait_refused(wait))
             return BERTH_ABORTED;
-        if (stopping && __atomic_load_n(stopping, __ATOMIC_RELAXED))
+        if (berth_interrupted(thread))
             return BERTH_CANCELLED;
-        if (now >= deadline)
+        if (berth_now() >= deadline)
             return BERTH_DEADLINE_EXCEEDED;
-        if (stopping && until - now > LOOK_NS)
-            until = now + LOOK_NS;
-        const struct timespec at = { until / 1000000000, until % 1000000000 };
-        pthread_cond_timedwait(&room->changed, &room->host->room_lock, &at);
+        pthread_mutex_unlock(&room->host->room_lock);
+        berth_park_wait(room->park, deadline);
+        pthread_mutex_lock(&room->host->room_lock);
     }
     return room->state == BERTH_ROOM_GOT ? BERTH_OK : BERTH_UNAVAILABLE;
 }
@@ -291,7 +285,8 @@ static int room_sleep(struct berth_room *room, const bool *stopping, const struc
 int berth_room_wait(berth_ctx *ctx, struct berth_room *room, int64_t deadline,
                     struct berth_error *error)
 {
-    const bool *stopping = berth_thread_of(ctx)->stopping;
+    const struct berth_thread *thread = berth_thread_of(ctx);
+    struct berth_interrupt interrupt;
     char target[BERTH_FRAME_NAME];
     struct berth_wait wait = {
         .ctx = ctx, .of = room, .holder = room_holder, .target = target, .refuse = room_refuse
@@ -300,25 +295,27 @@ int berth_room_wait(berth_ctx *ctx, struct berth_room *room, int64_t deadline,
     bool waits = berth_wait_begin(&wait);
     if (waits)
         berth_schedule_blocks(room->host);
+    berth_interrupt_begin(&interrupt, ctx, room->park, NULL);
     pthread_mutex_lock(&room->host->room_lock);
-    int code = room_sleep(room, stopping, &wait, waits ? deadline : 0);
+    int code = room_sleep(thread, room, &wait, waits ? deadline : 0);
     if (!waits && room->state == BERTH_ROOM_WAITED)
         code = BERTH_ABORTED;
     if (room->state == BERTH_ROOM_WAITED)
         room_end(room, BERTH_ROOM_NONE);
     pthread_mutex_unlock(&room->host->room_lock);
+    berth_interrupt_end(&interrupt);
     if (waits) {
         berth_schedule_goes_on(room->host);
         berth_wait_end(&wait);
     }
-    pthread_cond_destroy(&room->changed);
     switch (code) {
     case BERTH_OK:
         return BERTH_OK;
     case BERTH_ABORTED:
         return berth_error_set(error, code, "%s", wait.ring);
     case BERTH_CANCELLED:
-        return berth_error_set(error, code, "the calling module is being stopped");
+        return berth_error_set(error, code, "the mailbox of %s was full, and %s", room->name,
+                               berth_interrupted(thread));
     case BERTH_DEADLINE_EXCEEDED:
         return berth_error_set(error, code, "the mailbox of %s was full until the deadline",
                                room->name);

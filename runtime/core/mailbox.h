@@ -36,14 +36,14 @@ struct berth_room {
     struct berth_host *host;
     struct berth_module *module; /* while it waits */
     struct berth_mail *mail;
-    const char *name; /* of the module */
-    pthread_cond_t changed;
+    const char *name;        /* of the module */
+    struct berth_park *park; /* of who waits */
     enum berth_room_state { BERTH_ROOM_WAITED, BERTH_ROOM_GOT, BERTH_ROOM_NONE } state;
 };
 /*
  * Waits until the mail is in the mailbox. Else it is the caller's: deadline_exceeded, aborted (who
  * would make room waits for this chain; the error names the ring), cancelled (the calling module is
- * being stopped), unavailable (the receiver has ended). No lock is held.
+ * being stopped, or its call was cancelled), unavailable (the receiver has ended). No lock is held.
  */
 int berth_room_wait(berth_ctx *ctx, struct berth_room *room, int64_t deadline,
                     struct berth_error *error);

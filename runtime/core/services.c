@@ -2,6 +2,7 @@
 /* What a module reaches through its ctx: the table of <berth/call.h>. */
 #include "runtime/core/services.h"
 #include "runtime/base/process.h"
+#include "runtime/call/interrupt.h"
 #include "runtime/core/alarm.h"
 #include "runtime/core/call.h"
 #include "runtime/core/flow.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/core/started.h"
 #include "runtime/base/memory.h"
-#include "runtime/call/park.h"
+#include "runtime/call/interrupt.h"
 #include "runtime/call/ring.h"
 #include "runtime/core/call.h"
 #include "runtime/core/kept.h"
@@ -90,12 +90,8 @@ int berth_reply_read(berth_ctx *ctx, struct berth_reply *reply, const struct ber
 
 /* ---- waking ---- */
 
-/* Of this thread, whatever it waits for: it learns where it is woken from. */
-static _Thread_local struct berth_park own_park __attribute__((tls_model("initial-exec")));
-
-/* One that is to look again when a call is cancelled, or a module stopped. */
 struct waiting {
-    struct berth_list link;
+    struct berth_interrupt interrupt;
     struct berth_park *park;
     struct berth_host *host;
     const berth_pending *pendings;
@@ -107,14 +103,7 @@ struct waiting {
 
 void berth_started_wake(struct berth_host *host)
 {
-    pthread_mutex_lock(&host->calls_lock);
-    berth_list_each(&host->call_waits, link) {
-        struct waiting *waiting = berth_container(link, struct waiting, link);
-        berth_park_wake(waiting->park);
-    }
-    bool any = !berth_list_empty(&host->call_waits);
-    pthread_mutex_unlock(&host->calls_lock);
-    if (any && !host->pool_size)
+    if (berth_interrupt_all(&host->threads) && !host->pool_size)
         berth_loop_wake(host->loop);
 }
 
@@ -241,12 +230,6 @@ bool berth_started_answer(struct berth_started *started, const struct berth_type
     if (!more)
         return put_answer(started, BERTH_OK, NULL, reply);
     return reply && put_more(started, reply, error);
-}
-
-bool berth_thread_cancelled(const struct berth_thread *thread)
-{
-    return thread->serving &&
-           __atomic_load_n(&thread->serving->started->cancelled, __ATOMIC_RELAXED);
 }
 
 bool berth_started_over(struct berth_started *started)
@@ -458,20 +441,32 @@ static struct berth_started *started_alloc(struct berth_host *host, size_t room)
     return started;
 }
 
-struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item)
+/* name: as long as the call, or NULL: it lies in that many bytes of room. */
+static struct berth_started *started_here(berth_ctx *ctx, const char *name, size_t room)
 {
-    struct berth_thread *thread = berth_thread_of(ctx);
-    struct berth_host *host = berth_host_of(ctx);
-    const char *module = item->generation->module->name, *function = berth_item_name(item);
-    struct berth_started *started = started_alloc(host, strlen(module) + strlen(function) + 2);
+    const struct berth_thread *thread = berth_thread_of(ctx);
+    struct berth_started *started = started_alloc(berth_host_of(ctx), room);
     if (!started)
         return NULL;
-    stpcpy(stpcpy(stpcpy(started->room, module), "."), function);
-    started->name = started->room;
-    started->deadline = berth_deadline(ctx, host);
+    started->name = name ? name : started->room;
+    started->deadline = thread->deadline;
     started->echo = thread->echo;
     set_cause(started, thread);
     return started;
+}
+
+struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item)
+{
+    const char *module = item->generation->module->name, *function = berth_item_name(item);
+    struct berth_started *started = started_here(ctx, NULL, strlen(module) + strlen(function) + 2);
+    if (started)
+        stpcpy(stpcpy(stpcpy(started->room, module), "."), function);
+    return started;
+}
+
+struct berth_started *berth_started_cell(berth_ctx *ctx, const struct berth_cell *cell)
+{
+    return started_here(ctx, cell->name, 0);
 }
 
 /*
@@ -929,29 +924,20 @@ static void do_work(berth_ctx *ctx, struct berth_host *host, int64_t until)
     struct berth_thread *thread = berth_thread_of(ctx);
     const struct berth_serving *serving = thread->serving;
     int64_t deadline = thread->deadline, left = until - berth_now();
-    const bool *stopping = thread->stopping;
+    const bool *stopping = thread->stopping, *cancelled = thread->cancelled;
     const char *topic = thread->topic;
     bool echo = thread->echo;
     thread->serving = NULL;
+    thread->cancelled = NULL;
     thread->deadline = BERTH_FOREVER;
     thread->stopping = NULL;
     berth_schedule_run(host, left > 0 ? left : 0);
     thread->serving = serving;
+    thread->cancelled = cancelled;
     thread->deadline = deadline;
     thread->stopping = stopping;
     thread->topic = topic;
     thread->echo = echo;
-}
-
-/* Why a wait of this thread is over; NULL: it is not. */
-static const char *wait_over(const berth_ctx *ctx)
-{
-    const struct berth_thread *thread = berth_thread_of(ctx);
-    if (berth_thread_cancelled(thread))
-        return "the call that waits for it was cancelled";
-    if (thread->stopping && __atomic_load_n(thread->stopping, __ATOMIC_RELAXED))
-        return "the module that waits for it stops";
-    return NULL;
 }
 
 static void sleep_until(berth_ctx *ctx, struct berth_host *host, struct waiting *waiting,
@@ -1048,7 +1034,7 @@ static int wait_for(berth_ctx *ctx, struct waiting *waiting, int64_t until)
     int64_t last = earlier(until, berth_thread_of(ctx)->deadline);
     bool all = waiting->all;
     for (bool first = true;; first = false) {
-        const char *over = wait_over(ctx);
+        const char *over = berth_interrupted(berth_thread_of(ctx));
         int64_t next = last;
         size_t done = 0;
         for (size_t i = 0; i < waiting->count; i++) {
@@ -1076,31 +1062,20 @@ int berth_started_wait(berth_ctx *ctx, const berth_pending *pendings, size_t cou
                        bool all, bool some)
 {
     struct berth_host *host = berth_host_of(ctx);
-    const struct berth_thread *thread = berth_thread_of(ctx);
     struct waiting waiting;
-    waiting.park = &own_park;
+    waiting.park = berth_park_own();
     waiting.host = host;
     waiting.pendings = pendings;
     waiting.count = count;
     waiting.all = all;
     waiting.some = some;
     waiting.begun = false;
-    bool listed = thread->serving || thread->stopping;
-    berth_list_init(&waiting.link);
-    if (listed) {
-        pthread_mutex_lock(&host->calls_lock);
-        berth_list_append(&host->call_waits, &waiting.link);
-        pthread_mutex_unlock(&host->calls_lock);
-    }
+    berth_interrupt_begin(&waiting.interrupt, ctx, waiting.park, NULL);
     int answer = wait_for(ctx, &waiting, until);
     if (waiting.begun)
         berth_wait_end(&waiting.wait);
     look_away(host, pendings, count, &waiting);
-    if (listed) {
-        pthread_mutex_lock(&host->calls_lock);
-        berth_list_remove(&waiting.link);
-        pthread_mutex_unlock(&host->calls_lock);
-    }
+    berth_interrupt_end(&waiting.interrupt);
     return answer;
 }
 

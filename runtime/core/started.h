@@ -115,6 +115,7 @@ struct berth_start {
 struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start *start);
 /* One that runs on this thread, and has no mail. NULL: no memory. */
 struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item);
+struct berth_started *berth_started_cell(berth_ctx *ctx, const struct berth_cell *cell);
 void berth_started_ref(struct berth_started *started);
 void berth_started_unref(struct berth_started *started);
 /* One that is one way: a failure of its beginning is marked in ctx. Takes the reference. */
@@ -172,9 +173,7 @@ void berth_started_came(struct berth_started *started, const struct berth_type *
 void berth_started_set_remote(struct berth_started *started, uint64_t remote);
 /* Whether it is not wanted any more. */
 bool berth_started_over(struct berth_started *started);
-/* Whether the call that this thread runs, or one that it was started under, is cancelled. */
-bool berth_thread_cancelled(const struct berth_thread *thread);
-/* Those who wait look again. */
+/* Those who wait, whatever for, look whether that is over. */
 void berth_started_wake(struct berth_host *host);
 
 #endif

@@ -16,17 +16,18 @@
 /* Nothing that the module asks for: it is not loaded. */
 
 static int refuse_call(void *user, berth_ctx *under, size_t import, int64_t deadline,
-                       struct berth_reader *arguments, struct berth_buffer *result,
-                       struct berth_error *error)
+                       const struct berth_carrier_running *running, struct berth_reader *arguments,
+                       struct berth_buffer *result, struct berth_error *error)
 {
-    (void)user, (void)under, (void)import, (void)deadline, (void)arguments, (void)result;
+    (void)user, (void)under, (void)import, (void)deadline, (void)running, (void)arguments;
+    (void)result;
     return berth_error_set(error, BERTH_UNAVAILABLE, "the module is only being probed");
 }
 
-static int refuse_publish(void *user, berth_ctx *under, size_t topic, struct berth_reader *fields,
-                          struct berth_error *error)
+static int refuse_publish(void *user, berth_ctx *under, size_t topic, int64_t deadline,
+                          struct berth_reader *fields, struct berth_error *error)
 {
-    (void)user, (void)under, (void)topic, (void)fields;
+    (void)user, (void)under, (void)topic, (void)deadline, (void)fields;
     return berth_error_set(error, BERTH_UNAVAILABLE, "the module is only being probed");
 }
 

@@ -179,12 +179,7 @@ static void cancelling_travels(const char *placement)
     berth_call_cancel(ctx, call);
     check_fails(ctx, call, BERTH_CANCELLED, "ahead.ask: cancelled");
     UNTIL(host, strcmp(CALL(host, "later.stopping", "[\"a\"]"), "true") == 0);
-    if (strcmp(placement, "inline") != 0) { /* an ordinary call to a worker ends by itself */
-        berth_leave(ctx);
-        berth_host_free(host);
-        return;
-    }
-    call = start(ctx, "ahead.ask_at_once", "[\"b\"]", 0);
+    call = start(ctx, "ahead.ask_at_once", "[\"b\"]", 0); /* by an ordinary call */
     wait_until_held(host, "b");
     berth_call_drop(ctx, call);
     UNTIL(host, strcmp(CALL(host, "later.stopping", "[\"b\"]"), "true") == 0);

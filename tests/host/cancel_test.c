@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* Cancelling a call ends whatever it waits for: at once, though nothing else happens. */
+#include "tests/support/hosting.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static berth_host *host_with(const char *sleeper, const char *hurry)
+{
+    struct berth_host_options options = berth_test_host_options();
+    if (berth_test_valgrind() && (strcmp(sleeper, "process") == 0 || strcmp(hurry, "process") == 0))
+        berth_skip("valgrind cannot follow workers");
+    options.mailbox_messages = 1;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "sleeper", sleeper);
+    LOAD(host, "hurry", hurry);
+    return host;
+}
+
+/* A call of hurry's that waits, or is about to. */
+static berth_pending start(berth_host *host, berth_ctx *ctx, const char *function,
+                           const char *arguments)
+{
+    berth_pending call = { 0 };
+    int64_t before = CALL_INT(host, "hurry.begun", "[]");
+    CHECK_INT(berth_call_start_json(ctx, function, arguments, NULL, &call), BERTH_OK);
+    UNTIL(host, CALL_INT(host, "hurry.begun", "[]") > before);
+    return call;
+}
+
+/* It is answered, and its function goes on, too. */
+static void check_cancelled(berth_host *host, berth_ctx *ctx, berth_pending call)
+{
+    berth_call_cancel(ctx, call);
+    CHECK_INT(berth_call_take_json(ctx, call, NULL), BERTH_CANCELLED);
+    berth_clear(ctx);
+    UNTIL(host, CALL_INT(host, "hurry.last", "[]") == BERTH_CANCELLED);
+}
+
+/* The callee looks at nothing, and stays inside. */
+static void a_call_to_a_worker(const char *hurry)
+{
+    berth_host *host = host_with("process", hurry);
+    berth_ctx *ctx = berth_host_enter(host);
+    const char *path = berth_test_hold_path();
+
+    berth_pending call = start(host, ctx, "hurry.hold", berth_test_format("[\"%s\"]", path));
+    UNTIL(host, berth_test_exists(path));
+    check_cancelled(host, ctx, call);
+    CHECK(berth_test_exists(path));
+    unlink(path);
+    CHECK_CALL(host, "sleeper.nap", "[1]", "1"); /* its late reply harms nobody */
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+/* The worker is told, over a caller in another worker, too. */
+static void a_worker_is_told(const char *hurry)
+{
+    berth_host *host = host_with("process", hurry);
+    berth_ctx *ctx = berth_host_enter(host);
+    berth_pending call = start(host, ctx, "hurry.wait", "[4000000]");
+
+    berth_test_pause(10); /* it is there now, or comes in vain */
+    check_cancelled(host, ctx, call);
+    CHECK_CALL(host, "sleeper.nap", "[1]", "1"); /* once the other has left */
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+static void a_serial_module(const char *hurry)
+{
+    berth_host *host = host_with("inline", hurry);
+    berth_ctx *ctx = berth_host_enter(host);
+    struct berth_test_held held;
+
+    berth_test_hold(&held, host, "sleeper.hold");
+    check_cancelled(host, ctx, start(host, ctx, "hurry.enter", "[]"));
+    berth_test_release(&held);
+    berth_test_join(&held);
+    CHECK_INT(held.code, BERTH_OK);
+    CHECK_CALL(host, "hurry.left", "[]", "9223372036854775807");
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+static void stay(berth_ctx *ctx, const struct berth_message *message, void *user)
+{
+    (void)ctx, (void)message;
+    while (!__atomic_load_n((bool *)user, __ATOMIC_ACQUIRE))
+        berth_test_pause(1);
+}
+
+static void a_full_mailbox(const char *hurry)
+{
+    berth_host *host = host_with("inline", hurry);
+    const struct berth_subscribe_options options = { .size = sizeof options,
+                                                     .full = BERTH_FULL_BLOCK };
+    berth_ctx *ctx = berth_host_enter(host);
+    bool free = false;
+    uint64_t id;
+
+    CHECK_INT(berth_host_subscribe_with(host, "hurry.jobs", &options, stay, &free, &id, NULL),
+              BERTH_OK);
+    CHECK_CALL(host, "hurry.tell", "[1]", "null");
+    check_cancelled(host, ctx, start(host, ctx, "hurry.tell", "[2]"));
+    __atomic_store_n(&free, true, __ATOMIC_RELEASE);
+    CHECK_CALL(host, "hurry.tell", "[3]", "null");
+    berth_host_unsubscribe(host, id);
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+#define BOTH(function)                   \
+    static void inline_##function(void)  \
+    {                                    \
+        function("inline");              \
+    }                                    \
+    static void process_##function(void) \
+    {                                    \
+        function("process");             \
+    }
+BOTH(a_call_to_a_worker)
+BOTH(a_worker_is_told)
+BOTH(a_serial_module)
+BOTH(a_full_mailbox)
+#define ROWS(text, function)                          \
+    { text, inline_##function },                      \
+    {                                                 \
+        text ", from another one", process_##function \
+    }
+
+static const struct berth_test tests[] = {
+    ROWS("a call to a worker", a_call_to_a_worker),
+    ROWS("a worker is told", a_worker_is_told),
+    ROWS("a serial module", a_serial_module),
+    ROWS("a full mailbox", a_full_mailbox),
+};
+
+int main(int argc, char **argv)
+{
+    return berth_suite_main("cancel", tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
+}
