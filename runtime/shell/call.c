@@ -135,7 +135,7 @@ static int call_remote(struct call *call, const struct berth_words_call *words)
     int status =
         code == BERTH_OK ? print_result(call, &result) : print_failure(call, code, error.text);
     free(result.data);
-    return status;
+    return code == BERTH_CANCELLED ? berth_watch_die(status) : status;
 }
 
 static int open_local(struct call *call, struct berth_host_options options)
@@ -233,7 +233,8 @@ const struct berth_command berth_command_call = {
             "in the file, - is standard input, and @@x is @x.\n"
             "\n"
             "Of a function that sends several replies each is printed when it comes, on a\n"
-            "line of its own, and then its result. Ctrl-C cancels a call of a running host.\n"
+            "line of its own, and then its result. Ctrl-C cancels a call of a running host;\n"
+            "a second one does not wait until the host has said so.\n"
             "\n"
             "A string or bytes is printed as it is, any other result as JSON. With --json\n"
             "all are JSON, bytes in base64.\n"

@@ -2,17 +2,17 @@
 #include "runtime/shell/watch.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "runtime/shell/output.h"
 
-static volatile sig_atomic_t stop;
+static volatile sig_atomic_t stop; /* the first signal */
 
 static void on_signal(int number)
 {
-    (void)number;
-    stop = 1;
+    stop = number;
 }
 
 void berth_watch_begin(struct berth_remote *remote)
@@ -31,6 +31,15 @@ void berth_watch_begin(struct berth_remote *remote)
     remote->client.stop = &stop;
     remote->client.signals = &signals;
     remote->client.output = STDOUT_FILENO;
+}
+
+int berth_watch_die(int status)
+{
+    if (!stop)
+        return status;
+    fflush(stdout);
+    raise(stop); /* whose action is the default one again */
+    return status;
 }
 
 int berth_watch_follow(struct berth_remote *remote,

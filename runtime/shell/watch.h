@@ -11,6 +11,11 @@
  */
 void berth_watch_begin(struct berth_remote *remote);
 /*
+ * After one of these signals, and when all is said: ends the program by it, so that who has started
+ * it knows, as a shell, which ends its loop, too. Else returns the status.
+ */
+int berth_watch_die(int status);
+/*
  * Gives each message to print, for as long as that returns true. A code that is not BERTH_OK is a
  * failure of the client's.
  */

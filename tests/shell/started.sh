@@ -19,8 +19,17 @@ until [ "$("$berth" call later.holds b)" = true ]; do sleep 0.02; done
 kill -INT $call
 wait $call
 status=$?
-check "Ctrl-C cancels, and says so" 1 "" "berth: cancelled: later.hold: cancelled"
+check "Ctrl-C cancels, says so, and is what it ends by" 130 "" "berth: cancelled: later.hold: cancelled"
 ok "which the function sees" $'true\n' call later.stopping b
+
+"$berth" call --json later.hold d >out 2>err &
+call=$!
+until [ "$("$berth" call later.holds d)" = true ]; do sleep 0.02; done
+kill -TERM $call
+wait $call 2>/dev/null
+status=$?
+check "so does SIGTERM" 143 "" '{"error":{"code":"cancelled","text":"later.hold: cancelled"}}*'
+ok "which the function sees, too" $'true\n' call later.stopping d
 
 "$berth" call later.hold c >out 2>err &
 call=$!
