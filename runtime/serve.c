@@ -204,3 +204,11 @@ int berth_served_submit(berth_host *host, void (*fn)(void *argument), void *argu
 {
     return berth_schedule_job(host, fn, argument);
 }
+
+void berth_served_waits(berth_host *host, bool waits)
+{
+    if (waits)
+        berth_schedule_blocks(host);
+    else
+        berth_schedule_goes_on(host);
+}

@@ -448,6 +448,14 @@ static int on_submit(void *user, void (*run)(void *argument), void *argument)
     return BERTH_OK;
 }
 
+static void on_waits(void *user, bool waits)
+{
+    struct worker *worker = user;
+
+    if (worker->host)
+        berth_served_waits(worker->host, waits);
+}
+
 static void on_ended(void *user, const char *wrong)
 {
     struct worker *worker = user;
@@ -462,6 +470,7 @@ static const struct berth_peer_ops peer_ops = {
     .serve = on_serve,
     .note = on_note,
     .submit = on_submit,
+    .waits = on_waits,
     .ended = on_ended,
 };
 

@@ -17,7 +17,8 @@
 #include "runtime/call/interrupt.h"
 #include "runtime/carrier/stream.h"
 
-#define FRAMES_QUEUED 8  /* of the largest size: what one end may have under way */
+#define FRAMES_QUEUED 8               /* of the largest size: what one end may have under way */
+#define PATIENCE      INT64_C(500000) /* ns of a wait, before it is told that a thread waits */
 #define TURNS         16 /* reads in one callback of the loop, which has others to serve */
 
 enum pending_state {
@@ -953,6 +954,8 @@ struct waiter {
     struct berth_interrupt interrupt;
     struct berth_peer *peer;
     struct pending *pending; /* NULL: it does not wait any more; with the lock */
+    int64_t patience;        /* until then */
+    bool told;
 };
 
 /* It is to look whether it still should. */
@@ -974,22 +977,65 @@ static bool is_cancelled(const struct pending *pending)
     return pending->ctx && berth_thread_cancelled(berth_thread_of(pending->ctx));
 }
 
-/* Until the state is another one. With the lock held. Returns why it has not waited for that. */
-static int wait_for_reply(struct berth_peer *peer, struct pending *pending, int64_t deadline)
+/* With the lock held, and again afterwards. */
+static void tell_waits(struct waiter *waiter, bool waits)
 {
-    while (pending->state == WAITING) {
-        if (!berth_list_empty(&pending->inbox))
-            serve_inbox(peer, pending);
-        else if (is_cancelled(pending))
-            return BERTH_PEER_CANCELLED;
-        else if (berth_now() >= deadline)
-            return BERTH_PEER_EXPIRED;
-        else if (peer->reading)
-            idle_turn(peer, pending, deadline);
-        else
-            read_turn(peer, pending, deadline);
+    struct berth_peer *peer = waiter->peer;
+
+    if (waiter->told == waits)
+        return;
+    waiter->told = waits;
+    pthread_mutex_unlock(&peer->lock);
+    peer->ops->waits(peer->user, waits);
+    pthread_mutex_lock(&peer->lock);
+}
+
+static void lose_patience_later(struct waiter *waiter)
+{
+    waiter->patience = waiter->peer->ops->waits ? berth_now() + PATIENCE : BERTH_FOREVER;
+}
+
+/* One step of it; a code: the wait is over. With the lock held. */
+static int wait_on(struct waiter *waiter, struct pending *pending, int64_t deadline)
+{
+    struct berth_peer *peer = waiter->peer;
+    int64_t now = berth_now();
+
+    if (!berth_list_empty(&pending->inbox)) {
+        tell_waits(waiter, false);
+        serve_inbox(peer, pending);
+        lose_patience_later(waiter);
+        return BERTH_OK;
     }
+    if (is_cancelled(pending))
+        return BERTH_PEER_CANCELLED;
+    if (now >= deadline)
+        return BERTH_PEER_EXPIRED;
+    if (now >= waiter->patience) {
+        waiter->patience = BERTH_FOREVER;
+        tell_waits(waiter, true);
+        return BERTH_OK;
+    }
+    if (waiter->patience < deadline)
+        deadline = waiter->patience;
+    if (peer->reading)
+        idle_turn(peer, pending, deadline);
+    else
+        read_turn(peer, pending, deadline);
     return BERTH_OK;
+}
+
+/* Until the state is another one. With the lock held. Returns why it has not waited for that. */
+static int wait_for_reply(struct waiter *waiter, int64_t deadline)
+{
+    struct pending *pending = waiter->pending;
+    int code = BERTH_OK;
+
+    lose_patience_later(waiter);
+    while (pending->state == WAITING && code == BERTH_OK)
+        code = wait_on(waiter, pending, deadline);
+    tell_waits(waiter, false);
+    return pending->state == WAITING ? code : BERTH_OK; /* it may have come just now */
 }
 
 /* Requests that came under one whose thread has left. */
@@ -1079,7 +1125,7 @@ static bool run_call(struct waiter *waiter, const struct berth_wire *wire,
         return false;
     }
     uint64_t id = pending->id;
-    *ret_code = wait_for_reply(peer, pending, deadline);
+    *ret_code = wait_for_reply(waiter, deadline);
     waiter->pending = NULL;
     if (*ret_code == BERTH_OK)
         *ret_code = take_answer(pending, ret_reply, error);

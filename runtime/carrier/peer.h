@@ -47,6 +47,11 @@ struct berth_peer_ops {
     /* Runs run(argument) once on a thread that may block; or fails, and does not. */
     int (*submit)(void *user, void (*run)(void *argument), void *argument);
     /*
+     * The calling thread waits for a reply, and has done so for a while; then, that it waits no
+     * more. NULL: nobody wants to know.
+     */
+    void (*waits)(void *user, bool waits);
+    /*
      * The connection has ended, and all calls with it. Once, unless berth_peer_close was first.
      * Must not block. wrong: what the other end did ("sent a malformed frame: an unknown type"), or
      * NULL: it is only gone.

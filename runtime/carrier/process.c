@@ -343,11 +343,19 @@ static int on_submit(void *user, void (*run)(void *argument), void *argument)
     return self->upcalls->submit(self->upcalls->user, run, argument);
 }
 
+static void on_waits(void *user, bool waits)
+{
+    struct process_carrier *self = user;
+
+    self->upcalls->waits(self->upcalls->user, waits);
+}
+
 static const struct berth_peer_ops peer_ops = {
     .check = on_check,
     .serve = on_serve,
     .note = on_note,
     .submit = on_submit,
+    .waits = on_waits,
     .ended = on_peer_ended,
 };
 

@@ -287,6 +287,15 @@ static int upcall_submit(void *user, void (*run)(void *argument), void *argument
     return berth_schedule_job(generation->host, run, argument);
 }
 
+static void upcall_waits(void *user, bool waits)
+{
+    struct berth_generation *generation = user;
+    if (waits)
+        berth_schedule_blocks(generation->host);
+    else
+        berth_schedule_goes_on(generation->host);
+}
+
 static void upcall_died(void *user, const char *how)
 {
     struct berth_generation *generation = user;
@@ -378,6 +387,7 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
                                                   .to_module = berth_handles_to(generation),
                                                   .from_module = berth_handles_from(generation),
                                                   .submit = upcall_submit,
+                                                  .waits = upcall_waits,
                                                   .died = upcall_died,
                                                   .user = generation };
     berth_list_init(&generation->all);

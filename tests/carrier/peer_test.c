@@ -224,7 +224,11 @@ static const char *wrong_of(struct end *end)
     return wrong;
 }
 
-static const struct berth_peer_ops ops = { on_check, on_serve, on_note, on_submit, on_ended };
+static const struct berth_peer_ops ops = { .check = on_check,
+                                           .serve = on_serve,
+                                           .note = on_note,
+                                           .submit = on_submit,
+                                           .ended = on_ended };
 
 /* ---- ends ---- */
 

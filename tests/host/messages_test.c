@@ -144,6 +144,41 @@ static void a_sender_in_a_process_waits_for_room(void)
     block_waits_for_room("process");
 }
 
+/* All of them stay inside of their workers, and there is one thread for their turns. */
+static void slow_workers_hold_up_nobody(void)
+{
+    enum { WORKERS = 5 };
+    const char *path = berth_test_hold_path();
+    struct ear ear;
+    char options[512], name[16];
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    begin(1, 0);
+    fclose(fopen(path, "w"));
+    snprintf(options, sizeof options, "{\"hold\":\"%s\"}", path);
+    LOAD(host, "boss", NULL);
+    for (int i = 0; i < WORKERS; i++) {
+        snprintf(name, sizeof name, "picky%d", i);
+        const struct berth_load_options load = {
+            .size = sizeof load, .name = name, .placement = "process", .options = options
+        };
+        CHECK_CODE(berth_host_load(host, berth_test_fixture("picky"), &load, &error), BERTH_OK,
+                   &error);
+    }
+    for (int i = 0; i < WORKERS; i++)
+        work("hold", 0); /* one for each, in turns */
+    listen_with("jobs.now", &ear, BERTH_FULL_REJECT, 1, NULL);
+    CHECK_CALL(host, "boss.now", "[7]", "null");
+    EVENTUALLY(count_of(&ear) == 1);
+    CHECK(berth_test_exists(path));
+    remove(path);
+    for (int i = 0; i < WORKERS; i++) {
+        snprintf(name, sizeof name, "picky%d.jobs", i);
+        EVENTUALLY(CALL_INT(host, name, "[]") == 1);
+    }
+    end();
+}
+
 static void a_wait_ends_at_the_deadline(void)
 {
     begin(2, 2);
@@ -562,6 +597,7 @@ static void subscriptions_that_do_not_match_cost_nothing(void)
 static const struct berth_test tests[] = {
     { "a_sender_waits_for_room", a_sender_waits_for_room },
     { "a_sender_in_a_process_waits_for_room", a_sender_in_a_process_waits_for_room },
+    { "slow_workers_hold_up_nobody", slow_workers_hold_up_nobody },
     { "a_wait_ends_at_the_deadline", a_wait_ends_at_the_deadline },
     { "the application sends calls", the_application_sends_calls_inline },
     { "the application sends calls to a process", the_application_sends_calls_to_a_process },
