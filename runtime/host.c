@@ -166,10 +166,10 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     pthread_mutex_init(&host->last_lock, NULL);
     pthread_cond_init(&host->changed, &host->cond_clock);
     pthread_cond_init(&host->idle, &host->cond_clock);
-    struct berth_list *lists[] = { &host->order,       &host->subscriptions, &host->bound,
-                                   &host->run_queue,   &host->jobs,          &host->generations,
-                                   &host->sampled,     &host->history,       &host->queued_reloads,
-                                   &host->idle_runners };
+    struct berth_list *lists[] = { &host->order,        &host->subscriptions, &host->bound,
+                                   &host->run_queue,    &host->jobs,          &host->generations,
+                                   &host->sampled,      &host->history,       &host->queued_reloads,
+                                   &host->idle_runners, &host->kept_out };
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         berth_list_init(lists[i]);
     berth_map_init_borrowing(&host->modules);
@@ -523,6 +523,7 @@ int berth_host_dispatch(berth_host *host, int timeout_ms)
 {
     if (berth_process_is_forked() || berth_thread_is_inside(&host->threads))
         return -1;
+    berth_schedule_let_in(host);
     return berth_schedule_run(host, timeout_ms < 0 ? BERTH_FOREVER : (int64_t)timeout_ms * 1000000);
 }
 

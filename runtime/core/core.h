@@ -369,6 +369,7 @@ struct berth_module {
     pthread_cond_t turn_ended;
     pthread_t runner;    /* of the current turn, while queued */
     bool retired;        /* freed after its turn */
+    bool kept_out;       /* its last turn could not begin: who would do it is inside */
     bool paused, queued; /* paused: no turns now; queued: in the run queue or having its turn */
     struct berth_list run_link;
     /* an application's subscription is a module of its own, without a name or a generation */
@@ -455,7 +456,8 @@ struct berth_host {
     pthread_mutex_t run_lock;
     pthread_cond_t idle; /* a thread for jobs has ended, or given its sign of life */
     struct berth_list run_queue, jobs;
-    size_t queued;                  /* in both; changed under run_lock, atomic */
+    struct berth_list kept_out; /* without threads: modules that a wait's work cannot be about */
+    size_t queued;              /* in both; changed under run_lock, atomic */
     struct berth_list idle_runners; /* of the pool, who slept last first */
     size_t idle_threads;            /* how many; atomic */
     struct berth_runner *watcher;   /* of them, who watches those that work, or NULL; atomic */

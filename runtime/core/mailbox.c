@@ -561,9 +561,11 @@ static void retry(struct berth_module *module, struct berth_mail *mail)
 /* What has become of a turn. */
 enum outcome {
     HANDLED,
-    LATER, /* it is to have another turn */
-    OVER,  /* it was withdrawn meanwhile, or the generation that it was for has been replaced */
-    AGAIN  /* it was not handled, and stays first */
+    OVER, /* it was withdrawn meanwhile, or the generation that it was for has been replaced */
+    /* these stay in the mailbox */
+    LATER,    /* it is to have another turn */
+    AGAIN,    /* it was not handled, and stays first */
+    KEPT_OUT, /* the same, since who should do it is inside of the module, and waits */
 };
 
 /* The turn that a mail has. generation: whose it is (kept alive by ->turns), or the application. */
@@ -597,7 +599,8 @@ static bool turn_end(struct berth_module *module, const struct turn *turn)
         turn->generation->turns--;
     __atomic_store_n(&mail->turn, BERTH_TURN_NONE, __ATOMIC_RELEASE);
     pthread_cond_broadcast(&module->turn_ended);
-    bool again = turn->outcome == AGAIN || turn->outcome == LATER;
+    bool again = turn->outcome >= LATER;
+    module->kept_out = turn->outcome == KEPT_OUT;
     if (again && !mail->withdrawn && !module->closed) {
         if (turn->outcome == LATER)
             retry(module, mail);
@@ -675,7 +678,7 @@ static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module, const 
     enum outcome outcome = AGAIN;
     bool gated;
     if (!turn_gate(ctx, generation, &gated))
-        return AGAIN;
+        return KEPT_OUT;
     if (mail->generation && __atomic_load_n(&generation->stopping, __ATOMIC_ACQUIRE)) {
         outcome = OVER;
     } else if (mail->generation ||

@@ -274,9 +274,26 @@ void berth_schedule_module(struct berth_module *module)
     if (own && !__atomic_load_n(&host->queued, __ATOMIC_RELAXED) && berth_runner_put(own, module))
         return;
     pthread_mutex_lock(&host->run_lock);
-    berth_list_append(&host->run_queue, &module->run_link);
+    bool waits = module->kept_out && !host->pool_size; /* it would be tried without a pause */
+    berth_list_append(waits ? &host->kept_out : &host->run_queue, &module->run_link);
     set_queued(host, host->queued + 1);
-    wake_one(host);
+    if (waits)
+        pthread_mutex_unlock(&host->run_lock);
+    else
+        wake_one(host);
+}
+
+void berth_schedule_let_in(struct berth_host *host)
+{
+    pthread_mutex_lock(&host->run_lock);
+    bool any = !berth_list_empty(&host->kept_out);
+    berth_list_each_safe(&host->kept_out, link) {
+        berth_list_remove(link);
+        berth_list_append(&host->run_queue, link);
+    }
+    pthread_mutex_unlock(&host->run_lock);
+    if (any)
+        berth_loop_wake(host->loop);
 }
 
 bool berth_schedule_cancel(struct berth_module *module)

@@ -14,6 +14,11 @@ void berth_schedule_stop(struct berth_host *host);
 void berth_schedule_leave(struct berth_host *host);
 /* The module has mail. Its mail_lock is held. */
 void berth_schedule_module(struct berth_module *module);
+/*
+ * Without threads: who waits does the work, but not of modules that it is inside of. It waits no
+ * more: they have turns again.
+ */
+void berth_schedule_let_in(struct berth_host *host);
 /* true: it was waiting in the run queue, and is not any more. */
 bool berth_schedule_cancel(struct berth_module *module);
 /*

@@ -1076,6 +1076,8 @@ int berth_started_wait(berth_ctx *ctx, const berth_pending *pendings, size_t cou
         berth_wait_end(&waiting.wait);
     look_away(host, pendings, count, &waiting);
     berth_interrupt_end(&waiting.interrupt);
+    if (!host->pool_size)
+        berth_schedule_let_in(host);
     return answer;
 }
 

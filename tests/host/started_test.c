@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const int64_t ms = 1000000;
 
@@ -255,6 +256,30 @@ static void a_host_without_threads(void)
     berth_host_free(host);
 }
 
+/* Of this thread, in ns. */
+static int64_t time_worked(void)
+{
+    struct timespec at;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &at);
+    return at.tv_sec * 1000 * ms + at.tv_nsec;
+}
+
+/* Who is inside of a serial module and waits does all the work but that module's. */
+static void a_wait_sleeps(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    options.threads = 0;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "later", NULL);
+    LOAD(host, "patient", NULL);
+
+    int64_t before = time_worked();
+    CHECK_CALL(host, "patient.wait", "[600]", "0");
+    CHECK(berth_test_instrumented() || time_worked() - before < 100 * ms);
+    UNTIL(host, CALL_INT(host, "patient.bells", "[]") == 1); /* it is not forgotten */
+    berth_host_free(host);
+}
+
 #define BOTH(function)                   \
     static void inline_##function(void)  \
     {                                    \
@@ -289,6 +314,7 @@ static const struct berth_test tests[] = {
     ROWS("any of several", any_of_several),
     { "an unload ends kept calls", an_unload_ends_kept_calls },
     { "a host without threads", a_host_without_threads },
+    { "a wait sleeps", a_wait_sleeps },
 };
 
 int main(int argc, char **argv)
