@@ -176,10 +176,11 @@ BERTH_PUBLIC int berth_host_free(berth_host *host);
 struct berth_shutdown_report {
     size_t size; /* sizeof(struct berth_shutdown_report), set by the caller */
     uint64_t sent;
-    uint64_t delivered;     /* a handler has dealt with it */
-    uint64_t rejected;      /* its sender was told that it could not be delivered */
-    uint64_t dropped;       /* from, or at, a mailbox that was full and may drop */
-    uint64_t expired;       /* its sender's deadline had passed before its turn */
+    uint64_t delivered; /* a handler has dealt with it */
+    uint64_t rejected;  /* its sender was told that it could not be delivered */
+    uint64_t dropped;   /* from, or at, a mailbox that was full and may drop */
+    uint64_t expired;   /* before its turn its sender's deadline had passed, or its sender's call
+                               been cancelled */
     uint64_t dead_lettered; /* its handler failed, as often as it may */
     uint64_t left;          /* its receiver, or this host, has ended before its turn */
 };

@@ -74,6 +74,7 @@ struct berth_thread {
     const bool *stopping;  /* what berth_stopping asks besides the deadline, or NULL; atomic */
     const bool *cancelled; /* of the call that it runs, or NULL */
     struct berth_acting acting;
+    struct berth_started *cause;         /* of the message that it handles, or NULL */
     const struct berth_serving *serving; /* the call that it runs (core/started.h), or NULL */
     struct berth_fault spare;            /* for when there is no memory */
 };

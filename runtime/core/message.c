@@ -6,6 +6,7 @@
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/parcel.h"
+#include "runtime/core/started.h"
 #include "runtime/core/topic.h"
 
 #include <stdio.h>
@@ -143,14 +144,25 @@ static enum berth_mail_next failed(berth_ctx *ctx, struct message *message,
     return BERTH_MAIL_RETRY;
 }
 
-/* Its sender waits for nothing any more. */
-static void expired(struct message *message, const struct berth_signature *signature)
+/* Before its turn: its sender waits for nothing any more. */
+static bool is_over(const struct berth_parcel *parcel, struct berth_error *ret_error)
 {
-    struct berth_error error;
-    berth_error_set(&error, BERTH_DEADLINE_EXCEEDED,
-                    "the deadline of its sender had passed before its turn");
+    if (BERTH_I_UNLIKELY(parcel->deadline != BERTH_FOREVER) && berth_now() >= parcel->deadline)
+        berth_error_set(ret_error, BERTH_DEADLINE_EXCEEDED,
+                        "the deadline of its sender had passed before its turn");
+    else if (parcel->cause && __atomic_load_n(&parcel->cause->recalled, __ATOMIC_ACQUIRE))
+        berth_error_set(ret_error, BERTH_CANCELLED,
+                        "the call of its sender was cancelled before its turn");
+    else
+        return false;
+    return true;
+}
+
+static void expired(struct message *message, const struct berth_signature *signature,
+                    const struct berth_error *why)
+{
     count_fate(message, BERTH_FATE_EXPIRED);
-    publish_dead(message, signature, &error);
+    publish_dead(message, signature, why);
 }
 
 /* ---- a turn ---- */
@@ -192,6 +204,8 @@ static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct
     thread->topic = parcel->topic;
     thread->echo = parcel->echo;
     thread->deadline = parcel->deadline;
+    thread->cause = parcel->cause;
+    thread->cancelled = parcel->cause ? &parcel->cause->recalled : NULL;
     berth_flow_turn_begin(ctx, message->flow);
     if (item)
         handle(ctx, message, item);
@@ -199,6 +213,8 @@ static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct
         call_back(ctx, message);
     berth_flow_end(ctx, message->flow, berth_error_code(ctx));
     thread->deadline = BERTH_FOREVER;
+    thread->cause = NULL;
+    thread->cancelled = NULL;
     enum berth_mail_next next = BERTH_MAIL_DONE;
     if (BERTH_I_UNLIKELY(berth_failed(ctx)))
         next = failed(ctx, message, item ? item->generation : NULL, item ? item->signature : NULL);
@@ -215,13 +231,13 @@ static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation 
     struct message *message = message_of(mail);
     struct berth_subscription *subscription = message->subscription;
     struct berth_item *item = generation ? find_handler(generation, subscription) : NULL;
-    int64_t deadline = message->parcel->deadline;
+    struct berth_error why;
     if (__atomic_load_n(&subscription->gone, __ATOMIC_ACQUIRE) || (generation && !item))
         return BERTH_MAIL_DONE; /* the handler has gone, with a reload perhaps */
     if (generation)             /* which is no echo of this message */
         tell_lost(generation, subscription);
-    if (BERTH_I_UNLIKELY(deadline != BERTH_FOREVER) && berth_now() >= deadline) {
-        expired(message, item ? item->signature : NULL);
+    if (is_over(message->parcel, &why)) {
+        expired(message, item ? item->signature : NULL, &why);
         return BERTH_MAIL_DONE;
     }
     return turn(ctx, message, item);

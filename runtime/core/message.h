@@ -7,7 +7,7 @@
 
 /*
  * Where a message goes whose handler has failed as often as it may, or whose sender's deadline has
- * passed before its turn: topic of the built-in module.
+ * passed, or its call been cancelled, before its turn: topic of the built-in module.
  */
 #define BERTH_DEAD_LETTER_TOPIC "host.dead_letter"
 

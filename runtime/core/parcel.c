@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/core/parcel.h"
 #include "runtime/base/memory.h"
+#include "runtime/core/started.h"
 
 void berth_parcel_unref(struct berth_parcel *parcel)
 {
     if (!parcel || __atomic_sub_fetch(&parcel->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
+    if (parcel->cause)
+        berth_started_unref(parcel->cause);
     berth_free(parcel->json);
     berth_free(parcel);
 }
@@ -45,9 +48,12 @@ int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *s
         .sender = setup->sender,
         .arguments = berth_arguments_place(setup->signature, arguments, parcel + 1),
         .deadline = setup->deadline,
+        .cause = setup->cause,
         .priority = (uint8_t)setup->priority,
         .echo = setup->echo,
     };
+    if (parcel->cause)
+        berth_started_ref(parcel->cause);
     if (setup->any)
         code = add_json(parcel, host, setup->signature, error);
     if (code == BERTH_OK)

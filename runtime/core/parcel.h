@@ -13,6 +13,7 @@ struct berth_parcel {
     const void *const *arguments; /* the fields, by the topic's type, behind this struct */
     char *json;                   /* for handlers of any topic, or NULL */
     int64_t deadline;             /* of its sender, as berth_now() */
+    struct berth_started *cause;  /* the call that has published it; or NULL */
     uint8_t priority;             /* enum berth_priority */
     bool echo;                    /* what its handlers do comes of a line of the log (log.h) */
 } __attribute__((aligned(16)));
@@ -21,8 +22,9 @@ struct berth_parcel_setup {
     const char *topic, *sender; /* for the host's life */
     const struct berth_signature *signature;
     int64_t deadline;
-    unsigned priority; /* enum berth_priority */
-    bool any;          /* there are handlers of any topic */
+    struct berth_started *cause; /* or NULL */
+    unsigned priority;           /* enum berth_priority */
+    bool any;                    /* there are handlers of any topic */
     bool echo;
 };
 /* With one reference. Checks the arguments. */

@@ -413,7 +413,7 @@ static int pack(struct berth_started *started, const struct berth_start *start,
 /* Belongs to the call that the thread runs, if it runs one. */
 static void set_cause(struct berth_started *started, const struct berth_thread *thread)
 {
-    struct berth_started *cause = thread->serving ? thread->serving->started : NULL;
+    struct berth_started *cause = berth_cause_of(thread);
     if (!cause)
         return;
     berth_started_ref(cause);
@@ -737,7 +737,8 @@ static void cancel(struct berth_started *started)
     if (__atomic_exchange_n(&started->cancelled, true, __ATOMIC_ACQ_REL))
         return;
     snprintf(text, sizeof text, "%s: cancelled", started->name);
-    berth_started_fail(started, BERTH_CANCELLED, text);
+    if (berth_started_fail(started, BERTH_CANCELLED, text))
+        __atomic_store_n(&started->recalled, true, __ATOMIC_RELEASE);
     pthread_mutex_lock(&started->host->calls_lock);
     tell_remote(started);
     pthread_mutex_unlock(&started->host->calls_lock);
@@ -923,16 +924,19 @@ static void do_work(berth_ctx *ctx, struct berth_host *host, int64_t until)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     const struct berth_serving *serving = thread->serving;
+    struct berth_started *cause = thread->cause;
     int64_t deadline = thread->deadline, left = until - berth_now();
     const bool *stopping = thread->stopping, *cancelled = thread->cancelled;
     const char *topic = thread->topic;
     bool echo = thread->echo;
     thread->serving = NULL;
+    thread->cause = NULL;
     thread->cancelled = NULL;
     thread->deadline = BERTH_FOREVER;
     thread->stopping = NULL;
     berth_schedule_run(host, left > 0 ? left : 0);
     thread->serving = serving;
+    thread->cause = cause;
     thread->cancelled = cancelled;
     thread->deadline = deadline;
     thread->stopping = stopping;

@@ -50,6 +50,7 @@ struct berth_started {
     uint64_t pending, kept;              /* ids; 0: none */
     int64_t deadline;                    /* atomic */
     bool cancelled;                      /* atomic */
+    bool recalled;                       /* cancelled before it was answered; atomic */
     bool json,
         packed;  /* what replies are kept as; neither: as they lie in memory, if they can be */
     bool single; /* nobody takes more replies than one */
@@ -171,6 +172,11 @@ void berth_started_came(struct berth_started *started, const struct berth_type *
                         int code, const void *result, const struct berth_error *error);
 /* It runs elsewhere, under this number; 0: no more. */
 void berth_started_set_remote(struct berth_started *started, uint64_t remote);
+/* The call that this thread works for; NULL: none that could be cancelled. */
+static inline struct berth_started *berth_cause_of(const struct berth_thread *thread)
+{
+    return thread->serving ? thread->serving->started : thread->cause;
+}
 /* Whether it is not wanted any more. */
 bool berth_started_over(struct berth_started *started);
 /* Those who wait, whatever for, look whether that is over. */

@@ -12,6 +12,7 @@
 #include "runtime/core/message.h"
 #include "runtime/core/parcel.h"
 #include "runtime/core/permit.h"
+#include "runtime/core/started.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -759,11 +760,15 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
 {
     struct berth_topic *topic = posting->topic;
     struct berth_parcel *parcel = NULL;
+    /* a current value is none of its sender's call, and outlives that */
+    const struct berth_thread *thread =
+        posting->ctx && !posting->declared->last ? berth_thread_of(posting->ctx) : NULL;
     const struct berth_parcel_setup setup = {
         .topic = topic->name,
         .sender = posting->sender,
         .signature = posting->declared->signature,
-        .deadline = posting->ctx ? berth_thread_of(posting->ctx)->deadline : BERTH_FOREVER,
+        .deadline = thread ? thread->deadline : BERTH_FOREVER,
+        .cause = thread ? berth_cause_of(thread) : NULL,
         .priority = posting->declared->priority,
         .any = topic->untyped > 0 || posting->declared->last,
         .echo = strcmp(topic->name, BERTH_LOG_TOPIC) == 0 || berth_log_is_echo(posting->host),

@@ -6,16 +6,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static berth_host *host_with(const char *sleeper, const char *hurry)
+static berth_host *host_of(const char *sleeper, const char *hurry, size_t messages)
 {
     struct berth_host_options options = berth_test_host_options();
     if (berth_test_valgrind() && (strcmp(sleeper, "process") == 0 || strcmp(hurry, "process") == 0))
         berth_skip("valgrind cannot follow workers");
-    options.mailbox_messages = 1;
+    options.mailbox_messages = messages;
     berth_host *host = berth_test_host(&options);
     LOAD(host, "sleeper", sleeper);
     LOAD(host, "hurry", hurry);
     return host;
+}
+
+static berth_host *host_with(const char *sleeper, const char *hurry)
+{
+    return host_of(sleeper, hurry, 1);
 }
 
 /* A call of hurry's that waits, or is about to. */
@@ -85,11 +90,14 @@ static void a_serial_module(const char *hurry)
     berth_host_free(host);
 }
 
+static unsigned heard;
+
 static void stay(berth_ctx *ctx, const struct berth_message *message, void *user)
 {
     (void)ctx, (void)message;
     while (!__atomic_load_n((bool *)user, __ATOMIC_ACQUIRE))
         berth_test_pause(1);
+    __atomic_add_fetch(&heard, 1, __ATOMIC_RELEASE);
 }
 
 static void a_full_mailbox(const char *hurry)
@@ -112,6 +120,45 @@ static void a_full_mailbox(const char *hurry)
     berth_host_free(host);
 }
 
+static uint64_t expired(berth_host *host)
+{
+    const char *stats = CALL(host, "host.stats", "[]"), *found = strstr(stats, "\"expired\":");
+    uint64_t sum = 0;
+    for (; found; found = strstr(found + 1, "\"expired\":"))
+        sum += strtoull(strchr(found, ':') + 1, NULL, 10);
+    return sum;
+}
+
+/* What a call has published, and nobody has handled yet. */
+static void messages_of_a_call(void)
+{
+    berth_host *host = host_of("inline", "inline", 100);
+    berth_ctx *ctx = berth_host_enter(host);
+    const char *path = berth_test_hold_path();
+    bool free = false;
+    uint64_t id;
+
+    heard = 0;
+    CHECK_INT(berth_host_subscribe(host, "hurry.jobs", stay, &free, &id, NULL), BERTH_OK);
+    CHECK_CALL(host, "hurry.tell", "[1]", "null"); /* stays there */
+    berth_pending call =
+        start(host, ctx, "hurry.tell_and_hold", berth_test_format("[2, \"%s\"]", path));
+    UNTIL(host, berth_test_exists(path));
+    berth_call_cancel(ctx, call); /* its message is not wanted any more */
+    berth_call_drop(ctx, call);
+    unlink(path);
+    call = start(host, ctx, "hurry.tell", "[3]");
+    CHECK_INT(berth_call_any(ctx, &call, 1, INT64_MAX), 0);
+    berth_call_drop(ctx, call); /* this one's is: it had been answered */
+    __atomic_store_n(&free, true, __ATOMIC_RELEASE);
+    UNTIL(host, __atomic_load_n(&heard, __ATOMIC_ACQUIRE) == 2);
+    CHECK_INT(expired(host), 1);
+    berth_host_unsubscribe(host, id);
+    berth_leave(ctx);
+    berth_host_free(host);
+    CHECK_INT(heard, 2);
+}
+
 #define BOTH(function)                   \
     static void inline_##function(void)  \
     {                                    \
@@ -132,10 +179,9 @@ BOTH(a_full_mailbox)
     }
 
 static const struct berth_test tests[] = {
-    ROWS("a call to a worker", a_call_to_a_worker),
-    ROWS("a worker is told", a_worker_is_told),
-    ROWS("a serial module", a_serial_module),
-    ROWS("a full mailbox", a_full_mailbox),
+    ROWS("a call to a worker", a_call_to_a_worker), ROWS("a worker is told", a_worker_is_told),
+    ROWS("a serial module", a_serial_module),       ROWS("a full mailbox", a_full_mailbox),
+    { "messages of a call", messages_of_a_call },
 };
 
 int main(int argc, char **argv)

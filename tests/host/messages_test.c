@@ -339,6 +339,21 @@ static void members_in_modules_that_are_full_are_passed_by(void)
     end();
 }
 
+/* The call that has published it had less time than that. */
+static void a_current_value_outlives_its_call(void)
+{
+    struct ear ear;
+    begin(2, 0);
+    LOAD(host, "boss", NULL);
+    int64_t published = berth_test_now(), timeout = INT64_C(100000000);
+    int code = berth_test_try(host, "boss.now", "[7]", timeout, NULL, &error);
+    CHECK(code == BERTH_OK || code == BERTH_DEADLINE_EXCEEDED);
+    EVENTUALLY(berth_test_now() > published + 2 * timeout);
+    listen_with("jobs.now", &ear, BERTH_FULL_REJECT, 1, NULL);
+    EVENTUALLY(count_of(&ear) == 1);
+    end();
+}
+
 static void a_current_value_comes_late(void)
 {
     struct ear early, late;
@@ -609,6 +624,7 @@ static const struct berth_test tests[] = {
     { "members_in_modules_that_are_full_are_passed_by",
       members_in_modules_that_are_full_are_passed_by },
     { "a_current_value_comes_late", a_current_value_comes_late },
+    { "a_current_value_outlives_its_call", a_current_value_outlives_its_call },
     { "a_failure_is_tried_again_in_order", a_failure_is_tried_again_in_order },
     { "a_dead_letter", a_dead_letter },
     { "a_dead_letter_of_a_process", a_dead_letter_of_a_process },
