@@ -26,7 +26,7 @@ void berth_interrupt_begin(struct berth_interrupt *interrupt, const berth_ctx *c
                            struct berth_park *park,
                            void (*wake)(struct berth_interrupt *interrupt));
 void berth_interrupt_end(struct berth_interrupt *interrupt);
-/* After something of these has changed: all of the set look again. Returns whether there are any. */
+/* After something of these has changed: all of the set look again. Whether there are any. */
 bool berth_interrupt_all(struct berth_threads *set);
 
 /* Whether the call that this thread runs, or one that it was started under, is cancelled. */

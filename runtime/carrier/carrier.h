@@ -91,7 +91,10 @@ struct berth_upcalls {
      * (then it is not run).
      */
     int (*submit)(void *user, void (*run)(void *argument), void *argument);
-    /* This thread has waited in invoke for a while, and goes on to; then, that it does no more. */
+    /*
+     * This thread has waited in invoke for a while, and goes on to; then, that it does no more.
+     * NULL: nobody wants to know.
+     */
     void (*waits)(void *user, bool waits);
     /*
      * The module cannot be invoked any more. Once; how: "was killed by signal 9 (Killed)". Not

@@ -347,7 +347,8 @@ static void on_waits(void *user, bool waits)
 {
     struct process_carrier *self = user;
 
-    self->upcalls->waits(self->upcalls->user, waits);
+    if (self->upcalls->waits)
+        self->upcalls->waits(self->upcalls->user, waits);
 }
 
 static const struct berth_peer_ops peer_ops = {

@@ -52,11 +52,6 @@ static int refuse_job(void *user, void (*run)(void *argument), void *argument)
     return BERTH_UNAVAILABLE;
 }
 
-static void drop_waits(void *user, bool waits)
-{
-    (void)user, (void)waits;
-}
-
 static void drop_death(void *user, const char *how)
 {
     (void)user, (void)how;
@@ -68,7 +63,6 @@ static const struct berth_upcalls upcalls = { .call = refuse_call,
                                               .handle_ended = drop_handle,
                                               .handle_restored = drop_restored,
                                               .submit = refuse_job,
-                                              .waits = drop_waits,
                                               .died = drop_death };
 
 static int map_elsewhere(const struct berth_generation *next, struct berth_error *error)

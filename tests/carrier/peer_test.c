@@ -41,6 +41,12 @@ struct end {
 
 static const char large[65536];
 
+/* A thread's block, in which its only ctx tells which thread it is. */
+union block {
+    char whole[4096];
+    pthread_t self;
+} __attribute__((aligned(4096)));
+
 /* ---- the ops of both ends ---- */
 
 static int ask(struct end *end, enum berth_wire_type type, enum item item, const void *data,
@@ -78,7 +84,8 @@ static int bounce(struct end *end, berth_ctx *under, struct berth_received *requ
                   struct berth_buffer *result, struct berth_error *error)
 {
     unsigned char depth = request->data[0];
-    pthread_t self = pthread_self();
+    union block block = { .whole = "" };
+    pthread_t self = block.self = pthread_self();
     enum berth_wire_type type =
         request->wire.type == BERTH_WIRE_INVOKE ? BERTH_WIRE_CALL : BERTH_WIRE_INVOKE;
     struct berth_received *reply;
@@ -90,7 +97,7 @@ static int bounce(struct end *end, berth_ctx *under, struct berth_received *requ
         return BERTH_OK;
     }
     depth--;
-    int code = ask(end, type, BOUNCE, &depth, 1, BERTH_FOREVER, &self, &reply, error);
+    int code = ask(end, type, BOUNCE, &depth, 1, BERTH_FOREVER, &block.self, &reply, error);
     if (code == BERTH_OK) {
         unsigned char up = (unsigned char)(reply->data[0] + 1);
         berth_buffer_append(result, &up, 1);
@@ -224,11 +231,9 @@ static const char *wrong_of(struct end *end)
     return wrong;
 }
 
-static const struct berth_peer_ops ops = { .check = on_check,
-                                           .serve = on_serve,
-                                           .note = on_note,
-                                           .submit = on_submit,
-                                           .ended = on_ended };
+static const struct berth_peer_ops ops = {
+    .check = on_check, .serve = on_serve, .note = on_note, .submit = on_submit, .ended = on_ended
+};
 
 /* ---- ends ---- */
 
@@ -376,12 +381,13 @@ static void nested(bool host_runs)
     struct end *host, *worker;
     struct berth_received *reply = NULL;
     struct berth_error error = { 0 };
-    pthread_t self = pthread_self();
+    union block block = { .whole = "" };
 
+    block.self = pthread_self();
     pair(&host, &worker, host_runs);
     for (unsigned char depth = 0; depth < 30; depth++) {
-        int code =
-            ask(host, BERTH_WIRE_INVOKE, BOUNCE, &depth, 1, BERTH_FOREVER, &self, &reply, &error);
+        int code = ask(host, BERTH_WIRE_INVOKE, BOUNCE, &depth, 1, BERTH_FOREVER, &block.self,
+                       &reply, &error);
         CHECK_CODE(code, BERTH_OK, &error);
         if (code != BERTH_OK)
             break;
@@ -420,9 +426,10 @@ static void *crowd_main(void *argument)
     unsigned char *data = malloc(room);
     struct berth_error error;
     struct berth_received *reply;
-    pthread_t self = pthread_self();
+    union block block = { .whole = "" };
     int rounds = berth_test_instrumented() ? 60 : 300;
 
+    block.self = pthread_self();
     memset(data, (int)crowd->seed, room);
     for (int i = 0; i < rounds; i++) {
         unsigned what = (unsigned)rand_r(&crowd->seed) % 20;
@@ -431,7 +438,7 @@ static void *crowd_main(void *argument)
             echo(crowd->end, crowd->type, data, (size_t)rand_r(&crowd->seed) % room);
         else if (what < 12)
             echo(crowd->end, crowd->type, data, (size_t)rand_r(&crowd->seed) % 200);
-        else if (ask(crowd->end, crowd->type, BOUNCE, &depth, 1, BERTH_FOREVER, &self, &reply,
+        else if (ask(crowd->end, crowd->type, BOUNCE, &depth, 1, BERTH_FOREVER, &block.self, &reply,
                      &error) == BERTH_OK) {
             CHECK_INT(reply->data[0], depth);
             free(reply);
