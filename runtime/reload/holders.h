@@ -9,7 +9,10 @@
 
 #include "runtime/image/image.h"
 
-/* Whether somebody does: text says who, in words. Any thread. */
-bool berth_holders_find(const struct berth_image *image, char *text, size_t size);
+/*
+ * Whether somebody does: text says who, in words. caught: the signals that have a handler, as in
+ * struct berth_status. Any thread.
+ */
+bool berth_holders_find(const struct berth_image *image, uint64_t caught, char *text, size_t size);
 
 #endif

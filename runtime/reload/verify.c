@@ -6,8 +6,10 @@
 #include "runtime/image/traces.h"
 #include "runtime/reload/holders.h"
 #include "runtime/reload/stacks.h"
+#include "runtime/reload/status.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -191,28 +193,39 @@ static bool tasks_are_clear(struct walk *walk, bool *ret_new)
 }
 
 /* Until no thread is new: one that is looked at may have begun another just before. */
-static bool threads_are_clear(struct berth_generation *generation, struct berth_doubt *ret_doubt)
+static bool unknown_are_clear(struct walk *walk)
 {
-    struct walk walk = { .host = generation->host,
-                         .range = { generation->image->low, generation->image->high },
-                         .doubt = ret_doubt };
     bool is_new = true, clear = true;
-    walk.seen.list = walk.seen.few;
-    walk.seen.room = sizeof walk.seen.few / sizeof *walk.seen.few;
-    walk.tasks = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (walk.tasks < 0)
-        return doubt(ret_doubt, BERTH_DOUBT_MOMENT, "not proved: /proc/self/task cannot be opened");
-    if (!numbers_of_host(generation->host, &walk.seen))
-        clear =
-            doubt(ret_doubt, BERTH_DOUBT_MOMENT, "not proved: no memory to look at all threads");
+    walk->tasks = open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (walk->tasks < 0)
+        return doubt(walk->doubt, BERTH_DOUBT_MOMENT,
+                     "not proved: /proc/self/task cannot be opened");
     while (clear && is_new) {
         is_new = false;
-        clear = tasks_are_clear(&walk, &is_new);
+        clear = tasks_are_clear(walk, &is_new);
     }
-    close(walk.tasks);
-    if (walk.seen.list != walk.seen.few)
-        berth_free(walk.seen.list);
+    close(walk->tasks);
     return clear;
+}
+
+/* They were there before the kernel counted as many, and still are: then there was nobody else. */
+static bool are_all(const struct numbers *numbers, size_t threads)
+{
+    bool all = numbers->count == threads;
+    for (size_t i = 0; i < numbers->count && all; i++)
+        all = tgkill(getpid(), numbers->list[i], 0) == 0;
+    return all;
+}
+
+static bool is_clear(struct walk *walk, const struct berth_image *image)
+{
+    struct berth_doubt *found = walk->doubt;
+    if (!numbers_of_host(walk->host, &walk->seen))
+        return doubt(found, BERTH_DOUBT_MOMENT, "not proved: no memory to look at all threads");
+    struct berth_status status = berth_status_read();
+    if (berth_holders_find(image, status.caught, found->text, sizeof found->text))
+        return false;
+    return are_all(&walk->seen, status.threads) || unknown_are_clear(walk);
 }
 
 bool berth_unload_verify(struct berth_generation *generation, struct berth_doubt *ret_doubt)
@@ -223,7 +236,13 @@ bool berth_unload_verify(struct berth_generation *generation, struct berth_doubt
         return true;
     if (!tables_are_clear(generation, ret_doubt) || !traces_are_clear(image, ret_doubt))
         return false;
-    if (berth_holders_find(image, ret_doubt->text, sizeof ret_doubt->text))
-        return false;
-    return threads_are_clear(generation, ret_doubt);
+    struct walk walk = { .host = generation->host,
+                         .range = { image->low, image->high },
+                         .doubt = ret_doubt };
+    walk.seen.list = walk.seen.few;
+    walk.seen.room = sizeof walk.seen.few / sizeof *walk.seen.few;
+    bool clear = is_clear(&walk, image);
+    if (walk.seen.list != walk.seen.few)
+        berth_free(walk.seen.list);
+    return clear;
 }

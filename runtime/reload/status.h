@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* What the kernel says of this process, in one look. */
+#ifndef RUNTIME_RELOAD_STATUS_H
+#define RUNTIME_RELOAD_STATUS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct berth_status {
+    uint64_t caught; /* signals with a handler, number n as bit n - 1; all of them: not known */
+    size_t threads;  /* 0: not known */
+};
+
+struct berth_status berth_status_read(void);
+
+#endif
