@@ -723,7 +723,7 @@ int berth_host_load_as(berth_host *host, const char *file, const struct berth_lo
     bool done = false;
     int code = load_fields(options, 0, &load, &why);
     if (code == BERTH_OK)
-        code = berth_image_stage(file, 1, &load.image, &why);
+        code = berth_image_stage(file, 1, NULL, &load.image, &why);
     if (code == BERTH_OK) {
         snprintf(ret_name, BERTH_IDENTIFIER_MAX + 1, "%s", load_name(&load));
         code = load_staged(host, &load, &done, 1, &why);
@@ -750,7 +750,7 @@ int berth_host_load_all(berth_host *host, const char *const *files,
     for (size_t i = 0; i < count && code == BERTH_OK; i++) {
         code = load_fields(options, i, &loads[i], &why);
         if (code == BERTH_OK)
-            code = berth_image_stage(files[i], 1, &loads[i].image, &why);
+            code = berth_image_stage(files[i], 1, NULL, &loads[i].image, &why);
     }
     if (code == BERTH_OK)
         code = load_staged(host, loads, done, count, &why);

@@ -123,16 +123,17 @@ static int stage(struct target *target, struct berth_reload *reload, struct bert
     unsigned number = module->generations + 1;
     const struct berth_image *current = module->current->image;
     if (target->snapshot) /* the very same code */
-        return berth_image_stage_copy(current->fd, current->file, number, &reload->image, error);
+        return berth_image_stage_copy(current->fd, current->file, number, current, &reload->image,
+                                      error);
     if (!target->rollback)
-        return berth_image_stage(file, number, &reload->image, error);
+        return berth_image_stage(file, number, current, &reload->image, error);
     const struct berth_past *past;
     int fd;
     int code = berth_history_find(module, target->generation, &past, &fd, error);
     if (code != BERTH_OK)
         return code;
     reload->options = past->options ? past->options : "{}";
-    return berth_image_stage_copy(fd, past->file, number, &reload->image, error);
+    return berth_image_stage_copy(fd, past->file, number, NULL, &reload->image, error);
 }
 
 static int prepare(berth_ctx *admin, struct target *target, struct berth_reload *reload,

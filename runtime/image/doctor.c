@@ -138,7 +138,7 @@ static void diagnose_manifest(struct berth_diagnosis *diagnosis, const struct be
     diagnosis->module = berth_arena_string(&findings->arena, manifest->name);
     diagnosis->version = berth_arena_string(&findings->arena, manifest->version);
     findings->failed |= !diagnosis->module || !diagnosis->version;
-    berth_manifest_free(manifest);
+    berth_manifest_unref(manifest);
 }
 
 /* What is refused for these has a finding of its own; the check shall see what else is wrong. */

@@ -259,9 +259,26 @@ static int make_copy(struct berth_image *image, const unsigned char *bytes,
     return check_copy(image->fd, bytes, image->size, error);
 }
 
-/* fd: what is read instead of the file; -1: the file itself. */
-static int read_image(const char *file, int fd, unsigned generation, bool copy,
-                      struct berth_image **ret_image, struct berth_error *error)
+/* What is known of these bytes, as they are those of another image. */
+static int take_over(struct berth_image *image, const struct berth_image *like,
+                     struct berth_error *error)
+{
+    int code = keep_elf(image, like->elf, error);
+
+    if (code)
+        return code;
+    image->manifest = berth_manifest_ref(like->manifest);
+    image->size = like->size;
+    image->digest = like->digest;
+    return BERTH_OK;
+}
+
+/*
+ * fd: what is read instead of the file; -1: the file itself. like: an image whose bytes it may well
+ * have; or NULL.
+ */
+static int read_image(const char *file, int fd, unsigned generation, const struct berth_image *like,
+                      bool copy, struct berth_image **ret_image, struct berth_error *error)
 {
     struct berth_image *image;
     unsigned char *bytes = NULL;
@@ -274,7 +291,9 @@ static int read_image(const char *file, int fd, unsigned generation, bool copy,
         return code;
     code = fd < 0 ? berth_image_read_bytes(image->file, &bytes, &size, error)
                   : read_open_file(fd, &bytes, &size, error);
-    if (!code)
+    if (!code && like && like->size == size && check_copy(like->fd, bytes, size, NULL) == BERTH_OK)
+        code = take_over(image, like, error);
+    else if (!code)
         code = examine(image, bytes, size, error);
     if (!code)
         code = make_label(image, generation, error);
@@ -290,21 +309,22 @@ static int read_image(const char *file, int fd, unsigned generation, bool copy,
     return BERTH_OK;
 }
 
-int berth_image_stage(const char *file, unsigned generation, struct berth_image **ret_image,
-                      struct berth_error *error)
+int berth_image_stage(const char *file, unsigned generation, const struct berth_image *like,
+                      struct berth_image **ret_image, struct berth_error *error)
 {
-    return read_image(file, -1, generation, true, ret_image, error);
+    return read_image(file, -1, generation, like, true, ret_image, error);
 }
 
 int berth_image_stage_copy(int fd, const char *file, unsigned generation,
-                           struct berth_image **ret_image, struct berth_error *error)
+                           const struct berth_image *like, struct berth_image **ret_image,
+                           struct berth_error *error)
 {
-    return read_image(file, fd, generation, true, ret_image, error);
+    return read_image(file, fd, generation, like, true, ret_image, error);
 }
 
 int berth_image_read(const char *file, struct berth_image **ret_image, struct berth_error *error)
 {
-    return read_image(file, -1, 1, false, ret_image, error);
+    return read_image(file, -1, 1, NULL, false, ret_image, error);
 }
 
 static int check_seals(int fd, struct berth_error *error)

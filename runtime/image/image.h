@@ -54,10 +54,11 @@ struct berth_image {
  * Copies, seals, reads and checks. No code of the file runs. generation is for the label. An error
  * when it is not a regular file, unreadable, larger than BERTH_IMAGE_SIZE_MAX, changed while it
  * was copied, not a shared object for this machine, damaged, or without a manifest or a table. May
- * block as long as reading the file does.
+ * block as long as reading the file does. like: a staged image that it may well be equal to, byte
+ * for byte, and from which then is taken what is known of these bytes; or NULL.
  */
-int berth_image_stage(const char *file, unsigned generation, struct berth_image **ret_image,
-                      struct berth_error *error);
+int berth_image_stage(const char *file, unsigned generation, const struct berth_image *like,
+                      struct berth_image **ret_image, struct berth_error *error);
 /* The same, but only to look at it: there is no copy, and nothing to map. */
 int berth_image_read(const char *file, struct berth_image **ret_image, struct berth_error *error);
 /*
@@ -65,7 +66,8 @@ int berth_image_read(const char *file, struct berth_image **ret_image, struct be
  * came from.
  */
 int berth_image_stage_copy(int fd, const char *file, unsigned generation,
-                           struct berth_image **ret_image, struct berth_error *error);
+                           const struct berth_image *like, struct berth_image **ret_image,
+                           struct berth_error *error);
 /* From a memfd that is sealed already: checks the seals. Takes the descriptor, also on failure. */
 int berth_image_stage_fd(int fd, const char *file, unsigned generation,
                          struct berth_image **ret_image, struct berth_error *error);

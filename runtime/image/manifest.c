@@ -1043,6 +1043,7 @@ static int allocate(struct parse *parse)
     CARVE(items, parse->count);
     parse->spare = memory;
     parse->manifest = manifest;
+    manifest->refs = 1;
     manifest->types = berth_types_new();
     return manifest->types ? BERTH_OK : berth_error_nomem(parse->error);
 }
@@ -1092,15 +1093,21 @@ int berth_manifest_new(const struct berth_record *records, size_t count,
         code = take_all(&parse);
     berth_free(parse.entries);
     if (code)
-        berth_manifest_free(parse.manifest);
+        berth_manifest_unref(parse.manifest);
     else
         *ret_manifest = parse.manifest;
     return code;
 }
 
-void berth_manifest_free(struct berth_manifest *manifest)
+struct berth_manifest *berth_manifest_ref(struct berth_manifest *manifest)
 {
-    if (!manifest)
+    __atomic_add_fetch(&manifest->refs, 1, __ATOMIC_RELAXED);
+    return manifest;
+}
+
+void berth_manifest_unref(struct berth_manifest *manifest)
+{
+    if (!manifest || __atomic_sub_fetch(&manifest->refs, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     for (size_t i = 0; i < manifest->other_count; i++)
         berth_free(manifest->others[i].text);

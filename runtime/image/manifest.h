@@ -108,7 +108,8 @@ struct berth_manifest {
     size_t restore_count;                  /* 0: RESTORE does not say which versions it reads */
     unsigned restores[BERTH_RESTORES_MAX]; /* besides that of SAVE */
     struct berth_types *types;
-    char *memory; /* most texts lie in it */
+    char *memory;  /* most texts lie in it */
+    unsigned refs; /* atomic */
 };
 
 /*
@@ -119,7 +120,9 @@ struct berth_manifest {
  */
 int berth_manifest_new(const struct berth_record *records, size_t count,
                        struct berth_manifest **ret_manifest, struct berth_error *error);
-void berth_manifest_free(struct berth_manifest *manifest);
+/* Images of the same bytes share one, which nobody changes. */
+struct berth_manifest *berth_manifest_ref(struct berth_manifest *manifest);
+void berth_manifest_unref(struct berth_manifest *manifest); /* may be NULL */
 
 /* NULL: none. */
 const struct berth_manifest_export *berth_manifest_find_export(

@@ -408,7 +408,7 @@ void berth_image_free(struct berth_image *image)
     }
     berth_aligned_free(image->own_links);
     berth_free(image->dependencies); /* those of an image that is stuck stay open */
-    berth_manifest_free(image->manifest);
+    berth_manifest_unref(image->manifest);
     berth_arena_deinit(&image->arena);
     berth_pool_free(image);
 }

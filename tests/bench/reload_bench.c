@@ -25,7 +25,9 @@
 BERTH_BOUND(u64, add, (u64, n));
 
 static berth_host *host;
-static char stateless_file[4096], state_file[4096];
+static char stateless_file[1024], state_file[1024];
+/* Of RELOADS. On the heap, as each reload looks through the application's static data. */
+static double *values, *seen;
 
 /* ---- The whole ---- */
 
@@ -134,16 +136,15 @@ static int compare(const void *a, const void *b)
     return (left > right) - (left < right);
 }
 
-static double tail(double *values, size_t count)
+static double tail(double *of, size_t count)
 {
-    qsort(values, count, sizeof(*values), compare);
-    return values[count * 999 / 1000];
+    qsort(of, count, sizeof(*of), compare);
+    return of[count * 999 / 1000];
 }
 
 /* As the reports tell it; a note has what the caller saw, with interrupts and all. */
 static double waits(const char *module, const char *file, const char *function, char note[64])
 {
-    static double values[RELOADS], seen[RELOADS];
     struct berth_error error;
     const double none = 0;
 
@@ -180,8 +181,6 @@ static double wait_state(void *user, long n)
 /* While another thread of this process is busy there. */
 static double time_barrier(void *user, long n)
 {
-    static double values[RELOADS];
-
     (void)user;
     caller_start(NULL);
     for (size_t i = 0; i < RELOADS; i++) {
@@ -221,11 +220,11 @@ static struct bench_row rows[4] = {
       .two_cores = true },
 };
 
-static void load(const char *name, char file[4096])
+static void load(const char *name, char file[1024])
 {
     struct berth_error error;
 
-    snprintf(file, 4096, "%s", bench_module(name));
+    snprintf(file, 1024, "%s", bench_module(name));
     if (berth_host_load(host, file, NULL, &error) != BERTH_OK)
         bench_die("%s", error.text);
 }
@@ -236,6 +235,10 @@ int main(int argc, char **argv)
     struct berth_error error;
 
     bench_pin(0);
+    values = calloc(RELOADS, sizeof(*values));
+    seen = calloc(RELOADS, sizeof(*seen));
+    if (!values || !seen)
+        bench_die("no memory");
     berth_host_options_init(&options);
     options.threads = 0;
     if (berth_host_new(&options, &host, &error) != BERTH_OK)

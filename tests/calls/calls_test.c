@@ -154,7 +154,7 @@ static void agree(const char *callee, const char *caller, const char *direct, co
     options.flags = owned ? BERTH_HOST_CHECK_OWNERSHIP : 0;
     ways.host = berth_test_host(&options);
     berth_arena_init(&ways.arena);
-    REQUIRE(berth_image_stage(callee, 1, &image, &error) == BERTH_OK);
+    REQUIRE(berth_image_stage(callee, 1, NULL, &image, &error) == BERTH_OK);
     ways.manifest = image->manifest;
     struct berth_load_options load = { .size = sizeof(load), .placement = placement };
     CHECK_CODE(berth_host_load(ways.host, callee, &load, &error), BERTH_OK, &error);

@@ -102,7 +102,7 @@ static void silence_at_loading_ends_at_the_deadline(void)
 
     if (berth_test_valgrind())
         berth_skip("valgrind knows no clone with a pidfd");
-    REQUIRE(berth_image_stage(berth_test_fixture("math"), 1, &setup.image, NULL) == BERTH_OK);
+    REQUIRE(berth_image_stage(berth_test_fixture("math"), 1, NULL, &setup.image, NULL) == BERTH_OK);
     REQUIRE(berth_loop_new(&setup.loop, NULL) == BERTH_OK);
     REQUIRE(berth_zygote_new(setup.loop, berth_test_built("tests/carrier/fake_worker"),
                              &setup.zygote, NULL) == BERTH_OK);

@@ -71,7 +71,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         berth_elf_check(data, size, elf, &error);
         if (berth_manifest_new(elf->records, elf->record_count, &manifest, &error) == BERTH_OK) {
             print(manifest);
-            berth_manifest_free(manifest);
+            berth_manifest_unref(manifest);
         }
     }
     berth_arena_deinit(&arena);

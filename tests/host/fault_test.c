@@ -100,8 +100,12 @@ static int reload(void)
 
 static int reload_next(void)
 {
-    static unsigned turn;
-    return berth_host_reload(host, "counter", turn++ % 2 ? counter_file : next_file, NULL, &error);
+    return berth_host_reload(host, "counter", next_file, NULL, &error);
+}
+
+static void reload_back(void)
+{
+    CHECK_CODE(berth_host_reload(host, "counter", counter_file, NULL, &error), BERTH_OK, &error);
 }
 
 /* Two of them, the second with a state. */
@@ -663,7 +667,7 @@ static void reloading(void)
 {
     static const struct operation operations[] = {
         { "reload", reload, NULL, NULL },
-        { "reload by the other image", reload_next, NULL, NULL },
+        { "reload by another image", reload_next, reload_back, NULL },
         { "look back", look_back, NULL, NULL },
         { "roll back", roll_back, NULL, NULL },
         { "reload two", reload_both, NULL, NULL },

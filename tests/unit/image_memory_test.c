@@ -20,7 +20,7 @@ static void stage_map_and_free(const char *file)
     struct berth_image *image = NULL;
     struct berth_error error;
 
-    CHECK_CODE(berth_image_stage(file, 1, &image, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_image_stage(file, 1, NULL, &image, &error), BERTH_OK, &error);
     REQUIRE(image != NULL);
     CHECK_CODE(berth_image_map(image, &error), BERTH_OK, &error);
     berth_image_free(image);
@@ -62,7 +62,7 @@ static void running_out_of_memory_is_an_error(void)
         struct berth_image *image = NULL;
         struct berth_error error = { .text = "" };
         berth_fault_arm(k, false);
-        int code = berth_image_stage(file, 1, &image, &error);
+        int code = berth_image_stage(file, 1, NULL, &image, &error);
         if (!code)
             code = berth_image_map(image, &error);
         failed = berth_fault_disarm();

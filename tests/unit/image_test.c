@@ -37,7 +37,7 @@ static struct berth_image *stage(const char *file)
 {
     struct berth_image *image = NULL;
     struct berth_error error;
-    CHECK_CODE(berth_image_stage(file, 3, &image, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_image_stage(file, 3, NULL, &image, &error), BERTH_OK, &error);
     REQUIRE(image != NULL);
     return image;
 }
@@ -145,7 +145,7 @@ static void check_refused(const char *file, int expected, const char *words)
     struct berth_error error = { .text = "" };
     size_t descriptors = berth_test_descriptors();
 
-    CHECK_CODE(berth_image_stage(file, 1, &image, &error), expected, &error);
+    CHECK_CODE(berth_image_stage(file, 1, NULL, &image, &error), expected, &error);
     CHECK_CONTAINS(error.text, file);
     CHECK_CONTAINS(error.text, words);
     CHECK(image == NULL);
@@ -622,9 +622,9 @@ static void running_out_of_descriptors_is_an_error(void)
 
     while ((fd = dup(0)) >= 0)
         last = fd;
-    CHECK_CODE(berth_image_stage(file, 1, &image, &error), BERTH_RESOURCE_EXHAUSTED, &error);
+    CHECK_CODE(berth_image_stage(file, 1, NULL, &image, &error), BERTH_RESOURCE_EXHAUSTED, &error);
     close(last--); /* the file, then the copy */
-    CHECK_CODE(berth_image_stage(file, 1, &image, &error), BERTH_OK, &error);
+    CHECK_CODE(berth_image_stage(file, 1, NULL, &image, &error), BERTH_OK, &error);
     CHECK_CODE(berth_image_map(image, &error), BERTH_FAILED_PRECONDITION, &error);
     for (; last > 10; last--)
         close(last);
@@ -710,7 +710,7 @@ static struct tally mutate_many(const char *file, size_t low, size_t high, unsig
         memcpy(bytes, whole, size);
         mutate(bytes, low, high);
         berth_test_write(path, bytes, size);
-        if (berth_image_stage(path, 1, &image, &error)) {
+        if (berth_image_stage(path, 1, NULL, &image, &error)) {
             tally.refused++;
             continue;
         }

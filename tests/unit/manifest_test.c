@@ -137,7 +137,7 @@ static void all_kinds_are_read(void)
     CHECK_STR(m->others[0].text, "{\"export\":\"later\",\"since\":\"2.0\"}");
     CHECK_STR(m->others[1].kind, "colour");
     CHECK_STR(m->others[1].text, "{\"colour\":\"blue\",\"shade\":\"\\\"dark\\\"\"}");
-    berth_manifest_free(m);
+    berth_manifest_unref(m);
 }
 
 static void records_are_found_by_address(void)
@@ -173,7 +173,7 @@ static void records_are_found_by_address(void)
     /* One import in two files. */
     CHECK_INT(berth_manifest_find_item(m, 0x1000 + 16 * 16)->index, 1);
     CHECK_INT(berth_manifest_find_item(m, 0x1000 + 16 * 17)->index, 1);
-    berth_manifest_free(m);
+    berth_manifest_unref(m);
 }
 
 static void the_order_of_records_is_nothing(void)
@@ -182,7 +182,7 @@ static void the_order_of_records_is_nothing(void)
     struct berth_manifest *m = read_all(whole, COUNT(whole));
     const char *json = printed(m, true);
 
-    berth_manifest_free(m);
+    berth_manifest_unref(m);
     for (int round = 0; round < 50; round++) {
         for (size_t i = COUNT(whole) - 1; i > 0; i--) {
             size_t j = (size_t)berth_test_random_below(i + 1);
@@ -193,7 +193,7 @@ static void the_order_of_records_is_nothing(void)
         struct berth_error error;
         CHECK_CODE(berth_manifest_new(records, COUNT(whole), &m, &error), BERTH_OK, &error);
         CHECK_STR(printed(m, true), json);
-        berth_manifest_free(m);
+        berth_manifest_unref(m);
     }
 }
 
@@ -287,7 +287,7 @@ static void it_is_printed(void)
     struct berth_manifest *m = read_all(whole, COUNT(whole));
     CHECK_STR(printed(m, false), words);
     CHECK_STR(printed(m, true), json);
-    berth_manifest_free(m);
+    berth_manifest_unref(m);
 }
 
 static void a_small_one_is_printed(void)
@@ -301,7 +301,7 @@ static void a_small_one_is_printed(void)
                                  "  serial, made with berth 0.1.0 (ABI 1, API 1)\n");
     CHECK_CONTAINS(printed(m, true), "\"options\":{},\"types\":{},\"functions\":{},\"imports\":[]");
     CHECK_CONTAINS(printed(m, true), "\"hooks\":[],\"state\":null,\"other\":[]}");
-    berth_manifest_free(m);
+    berth_manifest_unref(m);
 }
 
 static void printing_stops_at_a_limit(void)
@@ -313,7 +313,7 @@ static void printing_stops_at_a_limit(void)
     berth_buffer_init(&buffer, 100);
     CHECK_CODE(berth_manifest_json(m, &buffer, &error), BERTH_RESOURCE_EXHAUSTED, &error);
     berth_buffer_deinit(&buffer);
-    berth_manifest_free(m);
+    berth_manifest_unref(m);
 }
 
 /* ---- What is refused: a unit and a module, and up to four records more ---- */
@@ -500,7 +500,7 @@ static void equal_records_of_two_files_are_one(void)
     CHECK_INT(m->topic_count, 1);
     CHECK_INT(m->item_count, 4);
     CHECK(!m->parallel);
-    berth_manifest_free(m);
+    berth_manifest_unref(m);
 }
 
 /* s0 has s1, which has s2…: in no order that a compiler would choose. */
@@ -527,7 +527,7 @@ static void structs_may_nest_to_a_depth(void)
             CHECK_CODE(code, BERTH_OK, &error);
         if (code)
             CHECK_CODE(code, BERTH_INVALID_ARGUMENT, &error);
-        berth_manifest_free(manifest);
+        berth_manifest_unref(manifest);
     }
 }
 
@@ -561,14 +561,14 @@ static void running_out_of_memory_is_an_error(void)
         bool failed = berth_fault_disarm();
         if (!failed) {
             CHECK_CODE(code, BERTH_OK, &error);
-            berth_manifest_free(manifest);
+            berth_manifest_unref(manifest);
             CHECK(k > 10);
             break;
         }
         if (code) /* sorting does without its memory */
             CHECK_CODE(code, BERTH_RESOURCE_EXHAUSTED, &error);
         else
-            berth_manifest_free(manifest);
+            berth_manifest_unref(manifest);
     }
     CHECK_INT(berth_fault_live(), live);
 }
