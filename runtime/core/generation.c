@@ -460,18 +460,25 @@ static int edge_init(struct berth_generation *generation, struct berth_edge *edg
     return BERTH_OK;
 }
 
+static const struct berth_invoke *find_direct(const struct berth_generation *generation,
+                                              enum berth_item_kind kind, size_t index)
+{
+    struct berth_carrier *carrier = generation->carrier;
+    return generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP
+               ? NULL
+               : carrier->ops->direct(carrier, kind, index);
+}
+
 static void export_bind(struct berth_generation *generation, struct berth_item *item,
                         struct berth_link *link)
 {
-    struct berth_carrier *carrier = generation->carrier;
-
     item->async = generation->image->manifest->exports[item->index].async;
     item->code = link->code;
     link->edge = item;
     item->gated = !generation->image->manifest->parallel;
     item->asks = item->gated;
-    if (!item->async && !(generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP))
-        item->direct = carrier->ops->direct(carrier, BERTH_ITEM_EXPORT, item->index);
+    if (!item->async)
+        item->direct = find_direct(generation, BERTH_ITEM_EXPORT, item->index);
 }
 
 /* Inline: every link of the table gets its place. host->lock held. */
@@ -493,6 +500,8 @@ static int links_bind(struct berth_generation *generation, struct berth_error *e
             break;
         case BERTH_ITEM_SUBSCRIBE:
             generation->handlers[index].code = link->code;
+            generation->handlers[index].direct =
+                find_direct(generation, BERTH_ITEM_SUBSCRIBE, index);
             break;
         case BERTH_ITEM_HOOK:
             generation->hooks[index].code = link->code;
