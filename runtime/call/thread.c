@@ -78,6 +78,7 @@ int berth_threads_init(struct berth_threads *set, const struct berth_services *s
     pthread_mutex_init(&set->waits_lock, NULL);
     berth_list_init(&set->list);
     berth_list_init(&set->waits);
+    set->marks = NULL;
     set->services = services;
     return BERTH_OK;
 }
@@ -102,6 +103,7 @@ static void thread_ends(struct berth_threads *set, struct berth_thread *thread)
 {
     if (set->ends)
         set->ends(set->user, thread);
+    thread->mark->taken = false;
     berth_list_remove(&thread->link);
 }
 
@@ -143,6 +145,7 @@ void berth_threads_deinit(struct berth_threads *set)
         thread_clear(thread);
         __atomic_store_n(&thread->set, NULL, __ATOMIC_RELEASE);
     }
+    berth_marks_free(set);
     pthread_mutex_unlock(&orphan_lock);
     pthread_mutex_destroy(&set->waits_lock);
     pthread_mutex_destroy(&set->lock);
@@ -155,6 +158,16 @@ static uint32_t own_chain(void)
     while (chain == 0)
         chain = __atomic_add_fetch(&next_chain, 2, __ATOMIC_RELAXED);
     return chain;
+}
+
+static bool thread_joins(struct berth_threads *set, struct berth_thread *thread)
+{
+    pthread_mutex_lock(&set->lock);
+    thread->mark = berth_mark_take(set);
+    if (thread->mark)
+        berth_list_append(&set->list, &thread->link);
+    pthread_mutex_unlock(&set->lock);
+    return thread->mark;
 }
 
 static struct berth_thread *thread_new(struct berth_threads *set)
@@ -170,15 +183,12 @@ static struct berth_thread *thread_new(struct berth_threads *set)
     thread->deadline = INT64_MAX;
     thread->topic = "";
     berth_arena_init(&thread->arena);
-    if (pthread_setspecific(exit_key, thread) != 0) {
+    if (pthread_setspecific(exit_key, thread) != 0 || !thread_joins(set, thread)) {
         berth_aligned_free(thread);
         return NULL;
     }
     thread->sibling = own_threads;
     own_threads = thread;
-    pthread_mutex_lock(&set->lock);
-    berth_list_append(&set->list, &thread->link);
-    pthread_mutex_unlock(&set->lock);
     return thread;
 }
 

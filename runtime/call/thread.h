@@ -9,6 +9,7 @@
 
 #include "runtime/base/arena.h"
 #include "runtime/base/list.h"
+#include "runtime/call/mark.h"
 #include <berth/call.h>
 #include <pthread.h>
 
@@ -31,6 +32,7 @@ struct berth_fault {
 struct berth_threads {
     pthread_mutex_t lock;
     struct berth_list list;
+    struct berth_mark *marks; /* of all threads that have been; changed under the lock, atomic */
     const struct berth_services *services;
     /*
      * A frame's word in words ("math.divide"), or NULL for one that is nobody's. Called without the
@@ -61,6 +63,7 @@ struct berth_thread {
     struct berth_threads *set;    /* NULL: its host is gone */
     struct berth_thread *sibling; /* the same thread's record in another host */
     struct berth_list link;
+    struct berth_mark *mark;
     pid_t number; /* the kernel's */
     struct berth_arena arena;
     struct berth_fault *faults;  /* newest first */

@@ -8,7 +8,8 @@
  *
  * Locks, in the order in which they may be taken:
  *   admin       one load, unload, reload or restart at a time; held while modules' hooks run
- *   topic_lock  topics and subscriptions; publishers read
+ *   topic_lock  topics and subscriptions; who publishes reads them, as a rule with a mark instead
+ *               (runtime/core/topic.h)
  *   last_lock   current values of topics
  *   ring_lock   who waits for whom, in all hosts (runtime/call/ring.h)
  *   lock        the registry: modules, cells, edges, handles, threads and alarms
@@ -137,6 +138,7 @@ struct berth_group {
 struct berth_topic {
     struct berth_topic_entry entry; /* in host->topic_tree */
     char *name;
+    bool of_log; /* its messages are lines of the log */
     struct berth_list
         publishers; /* that declare it now; its type is theirs, and the same for all */
     struct berth_list matches, groups; /* subscriptions, in order of subscribing */
@@ -414,6 +416,7 @@ struct berth_host {
     int64_t end_deadline; /* of the host's end, which all modules share; 0 before. Under admin */
     uint32_t admin_chain; /* who holds it, 0: nobody; atomic */
     pthread_rwlock_t topic_lock;
+    bool topics_change; /* who reads them takes topic_lock; atomic */
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct berth_map modules, cells, topics;

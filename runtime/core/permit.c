@@ -4,6 +4,7 @@
 #include "runtime/core/log.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/started.h"
+#include "runtime/core/topic.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -163,14 +164,14 @@ void berth_permit_change(struct berth_host *host, struct berth_policy *policy)
 {
     struct berth_grants missing = { 0 };
     struct berth_policy old;
-    pthread_rwlock_wrlock(&host->topic_lock);
+    berth_topics_lock(host);
     pthread_mutex_lock(&host->lock);
     old = host->policy;
     host->policy = *policy;
     rebind_all(host);
     gather(host, NULL, &missing); /* without memory the log has less to tell */
     pthread_mutex_unlock(&host->lock);
-    pthread_rwlock_unlock(&host->topic_lock);
+    berth_topics_unlock(host);
     berth_policy_deinit(&old);
     for (size_t i = 0; i < missing.count; i++)
         log_rules(host, &missing.items[i]);

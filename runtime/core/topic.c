@@ -43,6 +43,28 @@ static struct berth_subscription *subscription_of(struct berth_topic_entry *entr
     return berth_container(entry, struct berth_subscription, entry);
 }
 
+/* ---- who changes topics, and who reads them ---- */
+
+void berth_topics_lock(struct berth_host *host)
+{
+    pthread_rwlock_wrlock(&host->topic_lock);
+    __atomic_store_n(&host->topics_change, true, __ATOMIC_RELAXED);
+    berth_marks_wait(&host->threads, BERTH_MARK_READS);
+}
+
+void berth_topics_unlock(struct berth_host *host)
+{
+    __atomic_store_n(&host->topics_change, false, __ATOMIC_RELEASE);
+    pthread_rwlock_unlock(&host->topic_lock);
+}
+
+bool berth_topics_enter_slowly(struct berth_host *host, struct berth_thread *thread)
+{
+    berth_mark_end(thread->mark, 0);
+    pthread_rwlock_rdlock(&host->topic_lock);
+    return false;
+}
+
 /* ---- matches: what follows is under topic_lock, for writing ---- */
 
 static struct berth_group *group_find(struct berth_topic *topic, const char *name)
@@ -257,14 +279,14 @@ int berth_subscription_new(struct berth_host *host, const struct berth_subscript
     struct berth_subscription *subscription = subscription_make(setup, NULL);
     if (!subscription)
         return berth_error_nomem(error);
-    pthread_rwlock_wrlock(&host->topic_lock);
+    berth_topics_lock(host);
     subscription->denied = setup->holder && berth_permit_denies(host, subscription);
     bool placed = subscription_place(host, subscription);
     if (placed) {
         subscription_activate(host, subscription);
         send_current(subscription);
     }
-    pthread_rwlock_unlock(&host->topic_lock);
+    berth_topics_unlock(host);
     if (!placed) {
         berth_subscription_unref(subscription);
         return berth_error_nomem(error);
@@ -275,9 +297,9 @@ int berth_subscription_new(struct berth_host *host, const struct berth_subscript
 
 void berth_subscription_end(struct berth_host *host, struct berth_subscription *subscription)
 {
-    pthread_rwlock_wrlock(&host->topic_lock);
+    berth_topics_lock(host);
     subscription_remove(host, subscription);
-    pthread_rwlock_unlock(&host->topic_lock);
+    berth_topics_unlock(host);
 }
 
 /* ---- a generation's topics ---- */
@@ -454,6 +476,7 @@ static struct berth_topic *topic_obtain(struct berth_host *host, const char *nam
     berth_list_init(&topic->matches);
     berth_list_init(&topic->groups);
     topic->name = berth_strdup(name);
+    topic->of_log = strcmp(name, BERTH_LOG_TOPIC) == 0;
     if (topic->name && berth_topic_tree_add(&host->topic_tree, name, &topic->entry) &&
         berth_topic_tree_patterns(&host->patterns, name, add_subscription, topic) &&
         berth_map_set(&host->topics, name, topic))
@@ -514,14 +537,16 @@ int berth_topics_prepare(struct berth_generation *next, struct berth_error *erro
     const struct berth_manifest *manifest = next->image->manifest;
     struct berth_host *host = next->host;
     bool ok = true;
-    pthread_rwlock_wrlock(&host->topic_lock);
+    if (!manifest->topic_count && !manifest->subscribe_count)
+        return BERTH_OK;
+    berth_topics_lock(host);
     for (size_t i = 0; i < manifest->topic_count && ok; i++)
         ok = topic_obtain(host, manifest->topics[i].topic) != NULL;
     for (size_t i = 0; i < manifest->subscribe_count && ok; i++) {
         next->subscriptions[i] = subscription_obtain(next->module, &manifest->subscribes[i]);
         ok = next->subscriptions[i] != NULL;
     }
-    pthread_rwlock_unlock(&host->topic_lock);
+    berth_topics_unlock(host);
     return ok ? BERTH_OK : berth_error_nomem(error);
 }
 
@@ -530,14 +555,14 @@ void berth_topics_release(struct berth_generation *generation)
     struct berth_host *host = generation->host;
     if (!generation->subscriptions || !generation->handler_count)
         return;
-    pthread_rwlock_wrlock(&host->topic_lock);
+    berth_topics_lock(host);
     for (size_t i = 0; i < generation->handler_count; i++) {
         struct berth_subscription *subscription = generation->subscriptions[i];
         if (subscription && !subscription->active)
             subscription_displace(host, subscription);
         berth_subscription_unref(subscription);
     }
-    pthread_rwlock_unlock(&host->topic_lock);
+    berth_topics_unlock(host);
 }
 
 static void publishers_leave(struct berth_generation *generation)
@@ -595,22 +620,22 @@ static void subscriptions_come(struct berth_generation *next)
 void berth_topics_switch(struct berth_generation *next, struct berth_generation *old)
 {
     struct berth_host *host = next->host;
-    pthread_rwlock_wrlock(&host->topic_lock);
+    berth_topics_lock(host);
     if (old)
         publishers_leave(old);
     publishers_come(next);
     subscriptions_leave(next->module, next);
     subscriptions_come(next);
-    pthread_rwlock_unlock(&host->topic_lock);
+    berth_topics_unlock(host);
 }
 
-void berth_topics_leave(struct berth_generation *generation)
+void berth_topics_retire(struct berth_generation *generation)
 {
     struct berth_host *host = generation->host;
-    pthread_rwlock_wrlock(&host->topic_lock);
+    berth_topics_lock(host);
     publishers_leave(generation);
     subscriptions_leave(generation->module, NULL);
-    pthread_rwlock_unlock(&host->topic_lock);
+    berth_topics_unlock(host);
 }
 
 /* ---- publishing ---- */
@@ -759,19 +784,19 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
                          struct berth_error *error)
 {
     struct berth_topic *topic = posting->topic;
+    const struct berth_thread *thread = posting->ctx ? berth_thread_of(posting->ctx) : NULL;
     struct berth_parcel *parcel = NULL;
     /* a current value is none of its sender's call, and outlives that */
-    const struct berth_thread *thread =
-        posting->ctx && !posting->declared->last ? berth_thread_of(posting->ctx) : NULL;
+    const struct berth_thread *call = posting->declared->last ? NULL : thread;
     const struct berth_parcel_setup setup = {
         .topic = topic->name,
         .sender = posting->sender,
         .signature = posting->declared->signature,
-        .deadline = thread ? thread->deadline : BERTH_FOREVER,
-        .cause = thread ? berth_cause_of(thread) : NULL,
+        .deadline = call ? call->deadline : BERTH_FOREVER,
+        .cause = call ? berth_cause_of(call) : NULL,
         .priority = posting->declared->priority,
         .any = topic->untyped > 0 || posting->declared->last,
-        .echo = strcmp(topic->name, BERTH_LOG_TOPIC) == 0 || berth_log_is_echo(posting->host),
+        .echo = topic->of_log || (thread ? thread->echo : berth_log_is_echo(posting->host)),
     };
     berth_list_init(&posting->waits);
     posting->missed[0] = '\0';
@@ -823,27 +848,36 @@ int berth_posting_finish(struct berth_posting *posting, struct berth_error *erro
         posting->topic->name, posting->missed, options->mailbox_messages, options->mailbox_bytes);
 }
 
+/*
+ * Before the switch of a START that publishes its generation has not come to it yet, and there may
+ * be none: NULL.
+ */
+static struct berth_topic *topic_of_publisher(const struct berth_publisher *publisher)
+{
+    return publisher->topic
+               ? publisher->topic
+               : berth_map_get(&publisher->generation->host->topics, declared_by(publisher)->topic);
+}
+
 int berth_publisher_post(berth_ctx *ctx, struct berth_publisher *publisher,
                          const void *const *arguments, struct berth_error *error)
 {
     struct berth_generation *generation = publisher->generation;
     struct berth_host *host = generation->host;
-    const struct berth_manifest_topic *declared = declared_by(publisher);
-    struct berth_posting posting = {
-        .host = host, .ctx = ctx, .sender = generation->module->name, .declared = declared
-    };
-    pthread_rwlock_rdlock(&host->topic_lock);
-    /*
-     * before the switch of a START that publishes there is no topic yet, and after its module has
-     * gone none any more
-     */
-    posting.topic = berth_map_get(&host->topics, declared->topic);
+    struct berth_thread *thread = berth_thread_of(ctx);
+    struct berth_posting posting; /* most of it is room */
+    posting.host = host;
+    posting.ctx = ctx;
+    posting.sender = generation->module->name;
+    posting.declared = declared_by(publisher);
+    bool marked = berth_topics_enter(host, thread);
+    posting.topic = topic_of_publisher(publisher);
     bool denied = publisher->denied, posted = posting.topic && !denied;
     if (posted)
         berth_posting_begin(&posting, arguments, error);
-    pthread_rwlock_unlock(&host->topic_lock);
+    berth_topics_leave(host, thread, marked);
     if (denied)
-        berth_permit_refuse(ctx, generation->module->name, BERTH_RIGHT_PUBLISH, declared->topic);
+        berth_permit_refuse(ctx, posting.sender, BERTH_RIGHT_PUBLISH, posting.declared->topic);
     return posted ? berth_posting_finish(&posting, error) : BERTH_OK;
 }
 

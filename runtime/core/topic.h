@@ -8,6 +8,34 @@
 #include "runtime/core/core.h"
 
 /*
+ * For who changes topics, subscriptions, or what they may: topic_lock, for writing, and nobody reads
+ * by a mark. Under no mark, and with no lock but admin.
+ */
+void berth_topics_lock(struct berth_host *host);
+void berth_topics_unlock(struct berth_host *host);
+
+bool berth_topics_enter_slowly(struct berth_host *host, struct berth_thread *thread);
+/*
+ * For who publishes: they stay as they are until leave, by the thread's mark, which is not set yet,
+ * or (false) by topic_lock.
+ */
+static inline bool berth_topics_enter(struct berth_host *host, struct berth_thread *thread)
+{
+    berth_mark_set(thread->mark, BERTH_MARK_READS);
+    return BERTH_I_UNLIKELY(__atomic_load_n(&host->topics_change, __ATOMIC_ACQUIRE))
+               ? berth_topics_enter_slowly(host, thread)
+               : true;
+}
+static inline void berth_topics_leave(struct berth_host *host, struct berth_thread *thread,
+                                      bool marked)
+{
+    if (marked)
+        berth_mark_end(thread->mark, 0);
+    else
+        pthread_rwlock_unlock(&host->topic_lock);
+}
+
+/*
  * next's publishers and subscriptions take the place of old's (NULL: none). check says whether the
  * types agree with everybody else's, but for modules that are being replaced as well; prepare takes
  * the memory that it needs, into next; switch cannot fail.
@@ -16,7 +44,7 @@ int berth_topics_check(struct berth_generation *next, const struct berth_generat
                        struct berth_error *error);
 int berth_topics_prepare(struct berth_generation *next, struct berth_error *error);
 void berth_topics_switch(struct berth_generation *next, struct berth_generation *old);
-void berth_topics_leave(struct berth_generation *generation);
+void berth_topics_retire(struct berth_generation *generation);
 
 /* Subscriptions that prepare has made and no switch has taken, and the references of all. */
 void berth_topics_release(struct berth_generation *generation);
@@ -33,7 +61,7 @@ void berth_publish_own(struct berth_host *host, const char *topic, const void *c
 
 /*
  * One message on its way to those who subscribe: first to all that do not have to be waited for,
- * under topic_lock, then to the others, without.
+ * topics staying as they are, then to the others, without.
  */
 struct berth_posting {
     struct berth_host *host;
@@ -41,13 +69,13 @@ struct berth_posting {
     const char *sender; /* a module's name, for the host's life; "" for the application */
     struct berth_topic *topic;
     const struct berth_manifest_topic *declared;
-    /* the rest is zero at the beginning */
+    /* the rest is begin's */
     struct berth_list waits;
     int code;
     char missed[256]; /* who has not got it: names */
 };
 /*
- * topic_lock is held for reading; finish must follow without it. In a host's own messages (ctx
+ * Between enter and leave, or with topic_lock; finish must follow outside. In a host's own messages (ctx
  * NULL) nothing fails: who misses one is told with the next.
  */
 void berth_posting_begin(struct berth_posting *posting, const void *const *arguments,

@@ -522,7 +522,7 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
                                host->end_deadline ? "" : "; it goes on");
     }
     if (!host->upstream)
-        berth_topics_leave(generation);
+        berth_topics_retire(generation);
     pthread_mutex_lock(&host->lock);
     berth_list_remove(&module->link);
     __atomic_store_n(&module->current, NULL, __ATOMIC_RELEASE);

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/call/mark.h"
+
+#include "runtime/base/memory.h"
+#include "runtime/call/thread.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+struct berth_mark *berth_mark_take(struct berth_threads *set)
+{
+    struct berth_mark *mark = set->marks;
+    while (mark && mark->taken)
+        mark = mark->next;
+    if (!mark) {
+        mark = berth_aligned_alloc(_Alignof(struct berth_mark), sizeof *mark);
+        if (!mark)
+            return NULL;
+        *mark = (struct berth_mark){ .next = set->marks };
+        __atomic_store_n(&set->marks, mark, __ATOMIC_RELEASE); /* who waits takes no lock */
+    }
+    mark->taken = true;
+    return mark;
+}
+
+void berth_marks_free(struct berth_threads *set)
+{
+    while (set->marks) {
+        struct berth_mark *next = set->marks->next;
+        berth_aligned_free(set->marks);
+        set->marks = next;
+    }
+}
+
+void berth_mark_wake(struct berth_mark *mark)
+{
+    syscall(SYS_futex, &mark->word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
+}
+
+static bool is_used(const struct berth_mark *mark, enum berth_mark_use use)
+{
+    return (__atomic_load_n(&mark->word, __ATOMIC_ACQUIRE) & use) != 0;
+}
+
+/* The barrier is behind us. Another one, so that who ends its use sees that it is waited for. */
+static void wait_for(struct berth_mark *mark, enum berth_mark_use use)
+{
+    if (!is_used(mark, use))
+        return;
+    __atomic_add_fetch(&mark->waited, 1, __ATOMIC_SEQ_CST);
+    berth_frames_barrier();
+    for (;;) {
+        uint32_t word = __atomic_load_n(&mark->word, __ATOMIC_ACQUIRE);
+        if (!(word & use))
+            break;
+        syscall(SYS_futex, &mark->word, FUTEX_WAIT_PRIVATE, word, NULL, NULL, 0);
+    }
+    __atomic_sub_fetch(&mark->waited, 1, __ATOMIC_RELAXED);
+}
+
+void berth_mark_wait(struct berth_mark *mark, enum berth_mark_use use)
+{
+    berth_frames_barrier();
+    wait_for(mark, use);
+}
+
+void berth_marks_wait(struct berth_threads *set, enum berth_mark_use use)
+{
+    berth_frames_barrier();
+    for (struct berth_mark *mark = __atomic_load_n(&set->marks, __ATOMIC_ACQUIRE); mark;
+         mark = mark->next)
+        wait_for(mark, use);
+}
