@@ -6,6 +6,7 @@
 #include "runtime/base/process.h"
 #include "runtime/base/text.h"
 #include "runtime/carrier/wire.h"
+#include "runtime/core/blob.h"
 #include "runtime/core/event.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/generation.h"
@@ -164,6 +165,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     pthread_mutex_init(&host->event_lock, NULL);
     pthread_mutex_init(&host->room_lock, NULL);
     pthread_mutex_init(&host->last_lock, NULL);
+    berth_blobs_init(&host->blobs);
     pthread_cond_init(&host->changed, &host->cond_clock);
     pthread_cond_init(&host->idle, &host->cond_clock);
     struct berth_list *lists[] = { &host->order,        &host->subscriptions, &host->bound,
@@ -431,6 +433,7 @@ int berth_host_end(berth_host *host, struct berth_shutdown_report *report)
     registry_free(host);
     berth_loop_free(host->loop);
     berth_threads_deinit(&host->threads);
+    berth_blobs_deinit(&host->blobs);
     berth_flows_free(host);
     berth_events_deinit(host);
     berth_staging_deinit(&host->staging);

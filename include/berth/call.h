@@ -332,6 +332,11 @@ struct berth_services {
     int (*kept_stopping)(berth_ctx *ctx, berth_kept kept);
     uint64_t (*handle_restore)(berth_ctx *ctx, struct berth_link *unit, const char *kind,
                                uint64_t id, void *object);
+    /* blobs: unit is a link of the calling image */
+    void *(*blob_new)(berth_ctx *ctx, struct berth_link *unit, size_t size);
+    const void *(*blob_keep)(berth_ctx *ctx, struct berth_link *unit, const void *data,
+                             size_t size);
+    void (*blob_release)(berth_ctx *ctx, struct berth_link *unit, const void *data);
 };
 
 BERTH_I_UNUSED static inline struct berth_block *berth_block(const berth_ctx *ctx)
@@ -468,7 +473,7 @@ BERTH_I_UNUSED static inline void berth_leave(berth_ctx *ctx)
 BERTH_I_UNUSED __attribute__((cold, noinline)) static bool berth_i_lacks(berth_ctx *ctx)
 {
     berth_fail(ctx, BERTH_UNIMPLEMENTED,
-               "the host is older than this code, and does not start or keep calls");
+               "the host is older than this code, and cannot do what it asks for");
     return false;
 }
 

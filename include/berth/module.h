@@ -176,6 +176,56 @@ BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
     return BERTH_I_SERVICES(ctx)->module_name(ctx, &berth_link_unit);
 }
 
+/* ---- blobs ---------------------------------------------------------------------------------- */
+
+/*
+ * A blob is memory of the host's that values are passed on in without a copy: bytes, or what a
+ * string, json or array of numbers points at, 4 KiB or more and at least half of its blob, published
+ * from one. Its receivers see the very memory, so nobody writes there once it has been passed to
+ * anybody. It lives until the last message that it is in has been handled, and the last module that
+ * has it has released it, or is gone: its maker's reload or unload changes nothing.
+ *
+ *     char *pixels = berth_blob_new(ctx, size);
+ *     …
+ *     publish_frame(ctx, (berth_bytes){ pixels, size });
+ *     berth_blob_release(ctx, pixels);
+ *
+ * Not zeroed, and aligned to 4096; a size of 0 gives an address, too. NULL, with the call failed
+ * (resource_exhausted), without memory. What a generation has not released goes with it.
+ */
+BERTH_I_UNUSED __attribute__((malloc, alloc_size(2))) static inline void *berth_blob_new(
+    berth_ctx *ctx, size_t size)
+{
+    return BERTH_I_HAS(ctx, blob_new) ? BERTH_I_SERVICES(ctx)->blob_new(ctx, &berth_link_unit, size)
+                                      : (void *)0;
+}
+
+/*
+ * Bytes to have after this function has returned, until berth_blob_release of their data: the same
+ * that are given if they lie in a blob, as large ones do that came with a message, wherever they
+ * came from; else a copy, in a new one. They may be any part of a blob. Each keep needs a release of
+ * its own. No data, with the call failed (resource_exhausted), without memory.
+ */
+BERTH_I_UNUSED static inline berth_bytes berth_blob_keep(berth_ctx *ctx, berth_bytes bytes)
+{
+    berth_bytes kept = { (void *)0, 0 };
+    if (BERTH_I_HAS(ctx, blob_keep))
+        kept.data = BERTH_I_SERVICES(ctx)->blob_keep(ctx, &berth_link_unit, bytes.data, bytes.size);
+    if (kept.data)
+        kept.size = bytes.size;
+    return kept;
+}
+
+/*
+ * This module needs what is at that address no more, as often as it has made or kept it. NULL does
+ * nothing; what it does not have fails the call (failed_precondition), and nothing changes.
+ */
+BERTH_I_UNUSED static inline void berth_blob_release(berth_ctx *ctx, const void *data)
+{
+    if (data && BERTH_I_HAS(ctx, blob_release))
+        BERTH_I_SERVICES(ctx)->blob_release(ctx, &berth_link_unit, data);
+}
+
 /* ---- the module ----------------------------------------------------------------------------- */
 
 /* BERTH_MODULE("name", "1.2.3", "What it does."): once in a module; a semantic version. */

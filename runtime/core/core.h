@@ -19,6 +19,7 @@
  *   calls_lock  ids of calls that were started or are kept; after it a call's own
  *   event_lock  the newest events
  *   waits       who waits and may be interrupted (runtime/call/interrupt.h)
+ *   blobs.lock  which blobs there are, and who holds them
  *   threads     the list of threads, and what each has counted; nothing is taken after it
  *
  * Module code runs with none of them held but admin (hooks). A frame (runtime/call/thread.h) is
@@ -32,6 +33,7 @@
 #include "runtime/base/idmap.h"
 #include "runtime/base/list.h"
 #include "runtime/base/map.h"
+#include "runtime/base/pages.h"
 #include "runtime/base/topic_tree.h"
 #include "runtime/call/gate.h"
 #include "runtime/call/thread.h"
@@ -310,6 +312,7 @@ struct berth_generation {
     char *options_json;  /* values for all of them */
     char *options_given; /* what the operator gave, for the next generation; or NULL */
     struct berth_list alarms, threads;
+    struct berth_list blobs; /* that it holds; under blobs.lock */
     bool stopping;
     int stopping_fd; /* an eventfd, once somebody has asked for it; else -1 */
     bool probe;      /* its image is mapped in a worker before */
@@ -394,6 +397,13 @@ struct berth_handle {
     char *holder; /* the module that got it last, or NULL */
 };
 
+/* Memory that values are passed on in (blob.h). */
+struct berth_blobs {
+    pthread_mutex_t lock;
+    struct berth_pages pages; /* to the blobs; read without the lock */
+    size_t count, bytes;
+};
+
 struct berth_job {
     struct berth_list link;
     void (*run)(void *argument);
@@ -440,6 +450,7 @@ struct berth_host {
     uint64_t delivered; /* to those who have unsubscribed since */
     pthread_mutex_t room_lock;
     pthread_mutex_t calls_lock;
+    struct berth_blobs blobs;
     struct berth_idmap pendings, kept; /* calls that were started, and that are kept */
     pthread_mutex_t event_lock;
     struct berth_buffer events;    /* JSON, a line each, the newest last */

@@ -6,6 +6,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/pool.h"
 #include "runtime/core/alarm.h"
+#include "runtime/core/blob.h"
 #include "runtime/core/call.h"
 #include "runtime/core/crash.h"
 #include "runtime/core/flow.h"
@@ -374,6 +375,7 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
     generation->stopping_fd = -1;
     berth_list_init(&generation->alarms);
     berth_list_init(&generation->threads);
+    berth_list_init(&generation->blobs);
     berth_arena_init(&generation->arena);
     berth_arena_lend(&generation->arena, generation + 1, ARENA_ROOM);
     generation->upcalls = (struct berth_upcalls){ .call = upcall_call,
@@ -829,6 +831,7 @@ static void generation_free(struct berth_generation *generation)
     berth_list_remove(&generation->all);
     pthread_mutex_unlock(&generation->host->lock);
     berth_topics_release(generation);
+    berth_blobs_leave(generation);
     berth_image_free(generation->image);
     berth_aligned_free(generation->edges);
     berth_pool_free(generation->publishers);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/core/parcel.h"
 #include "runtime/base/memory.h"
+#include "runtime/core/blob.h"
 #include "runtime/core/started.h"
+
+#include <string.h>
 
 void berth_parcel_unref(struct berth_parcel *parcel)
 {
@@ -9,8 +12,41 @@ void berth_parcel_unref(struct berth_parcel *parcel)
         return;
     if (parcel->cause)
         berth_started_unref(parcel->cause);
+    for (size_t i = 0; i < parcel->blob_count; i++)
+        berth_blob_unref(parcel->blobs[i]);
     berth_free(parcel->json);
     berth_free(parcel);
+}
+
+/* Blobs on their way into a parcel. */
+struct load {
+    struct berth_host *host;
+    struct berth_blob *blobs[BERTH_PLAN_TAKEN];
+    size_t count, bytes;
+};
+
+static void unload(struct load *load)
+{
+    while (load->count)
+        berth_blob_unref(load->blobs[--load->count]);
+}
+
+static int take(void *user, const void *data, size_t size, const void **ret_data,
+                struct berth_error *error)
+{
+    struct load *load = user;
+    size_t most = load->host->options.max_message;
+    size_t left = load->bytes < most ? most - load->bytes : 0;
+    struct berth_blob *blob = berth_blob_share(load->host, data, size);
+    if (blob)
+        *ret_data = data;
+    else if (size < BERTH_BLOB_COPIED || size > left) /* or too large: that is said later */
+        return BERTH_OK;
+    else if (!(blob = berth_blob_copy(load->host, data, size, ret_data)))
+        return berth_error_nomem(error);
+    load->blobs[load->count++] = blob;
+    load->bytes += size;
+    return BERTH_OK;
 }
 
 static int add_json(struct berth_parcel *parcel, const struct berth_host *host,
@@ -27,26 +63,24 @@ static int add_json(struct berth_parcel *parcel, const struct berth_host *host,
     return code;
 }
 
-int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *setup,
-                     const void *const *arguments, struct berth_parcel **ret_parcel,
-                     struct berth_error *error)
+/* With the arguments, as they are planned. NULL: no memory. */
+static struct berth_parcel *parcel_make(const struct berth_parcel_setup *setup,
+                                        const void *const *arguments, struct berth_plan *plan,
+                                        const struct load *load)
 {
-    size_t room, most = host->options.max_message;
-    int code = berth_arguments_room(setup->signature, arguments, &room, error);
-    if (code != BERTH_OK)
-        return code;
-    if (room > most)
-        return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
-                               "larger than the limit of %zu bytes", most);
-    struct berth_parcel *parcel = berth_malloc(sizeof *parcel + room);
+    size_t blobs = load->count * sizeof(struct berth_blob *);
+    struct berth_parcel *parcel = berth_malloc(sizeof *parcel + plan->room + blobs);
     if (!parcel)
-        return berth_error_nomem(error);
+        return NULL;
+    char *behind = (char *)(parcel + 1) + plan->room;
     *parcel = (struct berth_parcel){
         .refs = 1,
-        .size = sizeof *parcel + room,
+        .size = sizeof *parcel + plan->room + blobs + load->bytes,
         .topic = setup->topic,
         .sender = setup->sender,
-        .arguments = berth_arguments_place(setup->signature, arguments, parcel + 1),
+        .arguments = berth_arguments_place(setup->signature, arguments, plan, parcel + 1),
+        .blobs = (struct berth_blob **)(void *)behind,
+        .blob_count = load->count,
         .deadline = setup->deadline,
         .cause = setup->cause,
         .priority = (uint8_t)setup->priority,
@@ -54,6 +88,28 @@ int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *s
     };
     if (parcel->cause)
         berth_started_ref(parcel->cause);
+    memcpy(behind, load->blobs, blobs);
+    return parcel;
+}
+
+int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *setup,
+                     const void *const *arguments, struct berth_parcel **ret_parcel,
+                     struct berth_error *error)
+{
+    size_t most = host->options.max_message;
+    struct load load = { .host = host };
+    struct berth_plan plan = { .least = BERTH_BLOB_SHARED, .take = take, .user = &load };
+    struct berth_parcel *parcel = NULL;
+    int code = berth_arguments_plan(setup->signature, arguments, &plan, error);
+    if (code == BERTH_OK && (load.bytes > most || plan.room > most - load.bytes))
+        code = berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                               "larger than the limit of %zu bytes", most);
+    if (code == BERTH_OK && !(parcel = parcel_make(setup, arguments, &plan, &load)))
+        code = berth_error_nomem(error);
+    if (!parcel) {
+        unload(&load);
+        return code;
+    }
     if (setup->any)
         code = add_json(parcel, host, setup->signature, error);
     if (code == BERTH_OK)

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What is published: values that are shared by all mailboxes that they are in. */
+/*
+ * What is published: values that are shared by all mailboxes that they are in. What they point at
+ * and is large lies in blobs, not in the parcel: those that its sender has it in, or new ones.
+ */
 #ifndef RUNTIME_CORE_PARCEL_H
 #define RUNTIME_CORE_PARCEL_H
 
@@ -8,14 +11,16 @@
 /* An immutable message. Handlers in this process get the very values that lie in it. */
 struct berth_parcel {
     size_t refs;                  /* atomic */
-    size_t size;                  /* that mailboxes count */
+    size_t size;                  /* that mailboxes count, with what lies in blobs */
     const char *topic, *sender;   /* for the host's life */
     const void *const *arguments; /* the fields, by the topic's type, behind this struct */
-    char *json;                   /* for handlers of any topic, or NULL */
-    int64_t deadline;             /* of its sender, as berth_now() */
-    struct berth_started *cause;  /* the call that has published it; or NULL */
-    uint8_t priority;             /* enum berth_priority */
-    bool echo;                    /* what its handlers do comes of a line of the log (log.h) */
+    struct berth_blob **blobs;    /* that they point into, behind them */
+    size_t blob_count;
+    char *json;                  /* for handlers of any topic, or NULL */
+    int64_t deadline;            /* of its sender, as berth_now() */
+    struct berth_started *cause; /* the call that has published it; or NULL */
+    uint8_t priority;            /* enum berth_priority */
+    bool echo;                   /* what its handlers do comes of a line of the log (log.h) */
 } __attribute__((aligned(16)));
 
 struct berth_parcel_setup {

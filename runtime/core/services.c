@@ -4,6 +4,7 @@
 #include "runtime/base/process.h"
 #include "runtime/call/interrupt.h"
 #include "runtime/core/alarm.h"
+#include "runtime/core/blob.h"
 #include "runtime/core/call.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/generation.h"
@@ -437,6 +438,34 @@ static const char *module_name(berth_ctx *ctx, struct berth_link *unit)
     return generation->module->name;
 }
 
+/* ---- blobs ---- */
+
+static void *blob_new(berth_ctx *ctx, struct berth_link *unit, size_t size)
+{
+    struct berth_error error;
+    void *data = berth_blob_new(unit->edge, size, &error);
+    if (!data)
+        berth_fault_raise_format(ctx, error.code, "%s", error.text);
+    return data;
+}
+
+static const void *blob_keep(berth_ctx *ctx, struct berth_link *unit, const void *data, size_t size)
+{
+    struct berth_error error;
+    int code = berth_blob_hold(unit->edge, &data, size, &error);
+    if (code != BERTH_OK)
+        berth_fault_raise_format(ctx, code, "%s", error.text);
+    return code == BERTH_OK ? data : NULL;
+}
+
+static void blob_release(berth_ctx *ctx, struct berth_link *unit, const void *data)
+{
+    struct berth_error error;
+    int code = berth_blob_release(unit->edge, data, &error);
+    if (code != BERTH_OK)
+        berth_fault_raise_format(ctx, code, "%s", error.text);
+}
+
 /* ---- the call ---- */
 
 static int64_t time_left(berth_ctx *ctx)
@@ -521,4 +550,7 @@ const struct berth_services berth_services = {
     .kept_fail = kept_fail,
     .kept_stopping = kept_stopping,
     .handle_restore = handle_restore,
+    .blob_new = blob_new,
+    .blob_keep = blob_keep,
+    .blob_release = blob_release,
 };

@@ -2,6 +2,7 @@
 /* Loading and unloading. */
 #include "runtime/base/memory.h"
 #include "runtime/call/ring.h"
+#include "runtime/core/blob.h"
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
 #include "runtime/core/generation.h"
@@ -266,6 +267,7 @@ static bool let_go(struct berth_generation *generation, struct berth_doubt *doub
         snprintf(doubt->text, sizeof doubt->text, "a call that it made is still running");
         return false;
     }
+    berth_blobs_leave(generation);
     if (!berth_unload_verify(generation, doubt))
         return false;
     if (!berth_generation_free(generation, doubt->text, sizeof doubt->text)) {

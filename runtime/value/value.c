@@ -24,6 +24,7 @@ struct visitor {
     struct berth_arena *arena;
     bool keep, failed;
     size_t weight;
+    struct berth_plan *plan;
     char *next; /* of the memory that pieces are placed in */
     struct berth_error *error;
 };
@@ -328,30 +329,62 @@ static size_t add_room(size_t room, size_t size)
     return room + round_up(size) < SIZE_MAX / 2 ? room + round_up(size) : SIZE_MAX / 2;
 }
 
-static int room_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
+/* What points nowhere itself, and has its size from the value alone. */
+static bool is_simple(const struct berth_type *type)
+{
+    return (type->kind >= BERTH_KIND_STRING && type->kind <= BERTH_KIND_BYTES) ||
+           (type->kind == BERTH_KIND_ARRAY && type->element->plain);
+}
+
+static size_t size_of_simple(const struct berth_type *type, const void *value)
+{
+    if (type->kind == BERTH_KIND_BYTES || type->kind == BERTH_KIND_ARRAY) {
+        size_t size = type->kind == BERTH_KIND_BYTES ? 1 : type->element->size;
+        return multiply(berth_load_span(value).count, size);
+    }
+    const char *text = berth_load_pointer(value);
+    return text ? strlen(text) + 1 : 0;
+}
+
+/* What is taken over needs no room. */
+static int plan_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
                       size_t size)
 {
+    struct berth_plan *plan = visitor->plan;
+    const void **taken = NULL;
     int code = check_piece(visitor, type, data, size);
-    visitor->weight = add_room(visitor->weight, size);
+    if (code == BERTH_OK && size >= plan->least && is_simple(type) &&
+        plan->offered < BERTH_PLAN_TAKEN) {
+        taken = &plan->taken[plan->offered++];
+        *taken = NULL;
+        code = plan->take(plan->user, *data, size, taken, visitor->error);
+    }
+    if (!taken || !*taken)
+        plan->room = add_room(plan->room, size);
     return code;
 }
 
-int berth_arguments_room(const struct berth_signature *signature, const void *const *arguments,
-                         size_t *ret_room, struct berth_error *error)
+int berth_arguments_plan(const struct berth_signature *signature, const void *const *arguments,
+                         struct berth_plan *plan, struct berth_error *error)
 {
-    struct visitor visitor = { .piece = room_piece, .error = error };
+    struct visitor visitor = { .piece = plan_piece, .plan = plan, .error = error };
 
-    visitor.weight = round_up(signature->count * sizeof(void *));
+    plan->offered = plan->placed = 0;
+    plan->room = round_up(signature->count * sizeof(void *));
     for (size_t i = 0; i < signature->count; i++) {
         const struct berth_type *type = signature->parameters[i].type;
-        visitor.weight = add_room(visitor.weight, type->size);
-        if (type->kind < BERTH_KIND_STRING) /* any bits are a number */
-            continue;
-        int code = visit(&visitor, type, (void *)arguments[i]);
+        int code = BERTH_OK;
+        plan->room += round_up(type->size);
+        if (is_simple(type)) {
+            const void *data = berth_load_pointer(arguments[i]);
+            plan->sizes[i] = size_of_simple(type, arguments[i]);
+            code = plan_piece(&visitor, type, &data, plan->sizes[i]);
+        } else if (!type->plain) {
+            code = visit(&visitor, type, (void *)arguments[i]);
+        }
         if (code != BERTH_OK)
             return berth_argument_error(signature, i, code, error);
     }
-    *ret_room = visitor.weight;
     return BERTH_OK;
 }
 
@@ -365,25 +398,37 @@ static void *place(char **next, const void *data, size_t size)
 static int place_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
                        size_t size)
 {
-    (void)type;
-    if (*data)
+    struct berth_plan *plan = visitor->plan;
+    const void *taken = NULL;
+    if (size >= plan->least && is_simple(type) && plan->placed < plan->offered)
+        taken = plan->taken[plan->placed++];
+    if (taken)
+        *data = taken;
+    else if (*data)
         *data = place(&visitor->next, *data, size);
     return BERTH_OK;
 }
 
 const void *const *berth_arguments_place(const struct berth_signature *signature,
-                                         const void *const *arguments, void *memory)
+                                         const void *const *arguments, struct berth_plan *plan,
+                                         void *memory)
 {
     const void **placed = memory;
     struct visitor visitor = { .piece = place_piece,
+                               .plan = plan,
                                .next =
                                    (char *)memory + round_up(signature->count * sizeof(void *)) };
 
     for (size_t i = 0; i < signature->count; i++) {
         const struct berth_type *type = signature->parameters[i].type;
         void *value = place(&visitor.next, arguments[i], type->size);
-        if (type->kind >= BERTH_KIND_STRING)
+        if (is_simple(type)) {
+            const void *data = berth_load_pointer(value);
+            place_piece(&visitor, type, &data, plan->sizes[i]);
+            memcpy(value, &data, sizeof(data)); /* its first member */
+        } else if (!type->plain) {
             visit(&visitor, type, value);
+        }
         placed[i] = value;
     }
     return placed;

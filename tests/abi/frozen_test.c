@@ -134,6 +134,9 @@ static const struct row rows[] = {
     MEMBER(struct berth_services, kept_fail, 296, 8),
     MEMBER(struct berth_services, kept_stopping, 304, 8),
     MEMBER(struct berth_services, handle_restore, 312, 8),
+    MEMBER(struct berth_services, blob_new, 320, 8),
+    MEMBER(struct berth_services, blob_keep, 328, 8),
+    MEMBER(struct berth_services, blob_release, 336, 8),
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
