@@ -17,6 +17,7 @@
 
 BERTH_BOUND(void, start, (u64, semaphore), (i64, n), (bytes, data));
 BERTH_BOUND(void, send, (i64, n), (bytes, data));
+BERTH_BOUND(void, send_blob, (i64, n), (u64, size));
 BERTH_BOUND(void, expect, (u64, semaphore), (i64, n));
 
 #define SUBSCRIBERS 8
@@ -31,7 +32,7 @@ struct bench_host {
 
 static struct message_place two = { 0, 1 }, one = { 0, 0 };
 static struct message_place anywhere = { BENCH_ANYWHERE, BENCH_ANYWHERE };
-static char payload[1 << 20];
+static char payload[4096];
 static sem_t done;
 
 static void check(berth_ctx *ctx)
@@ -55,6 +56,8 @@ static void note_thread(void *user)
     host->threads[i] = gettid();
 }
 
+#define MAILBOX_BYTES ((size_t)8 << 30) /* the number of messages is the bound, of whatever size */
+
 static void open_host(struct bench_host *host, int threads)
 {
     struct berth_host_options options;
@@ -62,6 +65,7 @@ static void open_host(struct bench_host *host, int threads)
 
     berth_host_options_init(&options);
     options.threads = threads;
+    options.mailbox_bytes = MAILBOX_BYTES;
     options.thread = note_thread;
     options.thread_user = host;
     if (berth_host_new(&options, &host->host, &error) != BERTH_OK)
@@ -116,6 +120,7 @@ static double trip(void *user, long n)
 
 static struct bench_host flows, fans;
 static send_bound flow_send, fan_send;
+static send_blob_bound flow_send_blob;
 static expect_bound flow_expect, fan_expect[SUBSCRIBERS];
 
 static void open_flows(void)
@@ -128,6 +133,8 @@ static void open_flows(void)
     open_host(&fans, 1);
     load(&fans, "source", NULL);
     if (berth_bind(flows.host, "bench_source.send", send, &flow_send, &error) != BERTH_OK ||
+        berth_bind(flows.host, "bench_source.send_blob", send_blob, &flow_send_blob, &error) !=
+            BERTH_OK ||
         berth_bind(flows.host, "bench_sink.expect", expect, &flow_expect, &error) != BERTH_OK ||
         berth_bind(fans.host, "bench_source.send", send, &fan_send, &error) != BERTH_OK)
         bench_die("%s", error.text);
@@ -148,15 +155,15 @@ static void place_host(const struct bench_host *host, const struct message_place
         bench_place(host->threads[i], place->there);
 }
 
-static double flow(const struct message_place *place, long n, size_t size)
+static double flow_began(const struct message_place *place, long n)
 {
-    const struct berth_bytes data = { payload, size };
-    double began;
-
     place_host(&flows, place);
     expect_call(&flow_expect, flows.ctx, (uint64_t)(uintptr_t)&done, n);
-    began = bench_now();
-    send_call(&flow_send, flows.ctx, n, data);
+    return bench_now();
+}
+
+static double flow_ended(double began)
+{
     check(flows.ctx);
     wait_done();
     return bench_now() - began;
@@ -164,17 +171,24 @@ static double flow(const struct message_place *place, long n, size_t size)
 
 static double flow_small(void *user, long n)
 {
-    return flow(user, n, MESSAGE_SIZE);
+    const struct berth_bytes data = { payload, MESSAGE_SIZE };
+    double began = flow_began(user, n);
+
+    send_call(&flow_send, flows.ctx, n, data);
+    return flow_ended(began);
 }
 
-static double flow_large(void *user, long n)
+static double flow_blob(void *user, long n)
 {
-    return flow(user, n, sizeof(payload));
+    double began = flow_began(user, n);
+
+    send_blob_call(&flow_send_blob, flows.ctx, n, 1 << 20);
+    return flow_ended(began);
 }
 
 static double fan(void *user, long n)
 {
-    const struct berth_bytes data = { payload, 4096 };
+    const struct berth_bytes data = { payload, sizeof(payload) };
     double began;
 
     place_host(&fans, user);
@@ -229,10 +243,10 @@ static struct bench_row rows[] = {
       .run = flow_small,
       .user = &one,
       .goal = 6 },
-    { .id = "flow.large",
-      .what = "one way, 1 MiB / 64 B, two cores",
+    { .id = "flow.blob",
+      .what = "one way, 1 MiB by reference / 64 B, two cores",
       .limit = flow_small,
-      .run = flow_large,
+      .run = flow_blob,
       .user = &two,
       .goal = 2,
       .two_cores = true },
@@ -302,6 +316,7 @@ int main(int argc, char **argv)
     result = bench_main(argc, argv, "message", rows, ROWS);
     berth_unbind(trips.host, &start);
     berth_unbind(flows.host, &flow_send);
+    berth_unbind(flows.host, &flow_send_blob);
     berth_unbind(flows.host, &flow_expect);
     berth_unbind(fans.host, &fan_send);
     for (int i = 0; i < SUBSCRIBERS; i++)
