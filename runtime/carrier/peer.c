@@ -850,6 +850,7 @@ static void begin_reading(struct berth_peer *peer)
 
 static void end_reading(struct berth_peer *peer)
 {
+    berth_stream_unpoke(&peer->stream);
     peer->reading = false;
     pthread_cond_broadcast(&peer->quiet);
 }

@@ -72,8 +72,7 @@ void berth_stream_deinit(struct berth_stream *stream)
 {
     drop_queue(stream);
     berth_free(stream->incoming);
-    if (stream->poke >= 0)
-        close(stream->poke);
+    berth_stream_unpoke(stream);
     close(stream->epoll);
     close(stream->socket);
 }
@@ -112,6 +111,13 @@ void berth_stream_poke(struct berth_stream *stream)
         eventfd_write(stream->poke, 1);
     else
         watch_out(stream, true);
+}
+
+void berth_stream_unpoke(struct berth_stream *stream)
+{
+    if (stream->poke >= 0)
+        close(stream->poke);
+    stream->poke = -1;
 }
 
 static ssize_t write_some(struct berth_stream *stream)

@@ -25,7 +25,7 @@ struct berth_stream {
     int socket;
     int epoll; /* of the socket and life: what the one who waits waits for */
     int life;  /* borrowed: readable when the other end's process has ended; -1: not watched */
-    int poke;  /* an eventfd, once somebody who waits had to be woken; else -1 */
+    int poke;  /* an eventfd, while somebody who waits is being woken; else -1 */
     unsigned accepts;
     size_t max_size; /* of a frame's data */
 
@@ -53,6 +53,8 @@ void berth_stream_deinit(struct berth_stream *stream);
 uint32_t berth_stream_wait(struct berth_stream *stream, int timeout_ms);
 /* Whoever waits, or is about to, returns at once. Any thread, with the lock. */
 void berth_stream_poke(struct berth_stream *stream);
+/* Nobody waits: what that took is given back. With the lock. */
+void berth_stream_unpoke(struct berth_stream *stream);
 
 /* Puts it into the queue (taken) and writes. */
 void berth_stream_send(struct berth_stream *stream, struct berth_outgoing *outgoing,
