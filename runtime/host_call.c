@@ -103,11 +103,11 @@ static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct ber
 {
     if (berth_process_is_forked())
         return berth_call_refuse_forked(ctx);
+    struct berth_value_list list;
     union {
         uint64_t words[4];
         long double aligned;
-    } rooms[BERTH_PARAMETERS_MAX], scalar;
-    const void *places[BERTH_PARAMETERS_MAX];
+    } scalar;
     struct berth_error error;
     struct berth_visit visit = { .cell = cell, .flow = berth_flow_of("", cell) };
     struct berth_item *item = berth_visit_begin(ctx, &visit);
@@ -115,15 +115,7 @@ static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct ber
         return berth_fault_get(ctx, NULL);
     const struct berth_signature *signature = item->signature;
     void *result = &scalar;
-    int code = BERTH_OK;
-    if (!berth_signature_omits(signature, count))
-        code = berth_error_set(&error, BERTH_INVALID_ARGUMENT, "takes %zu arguments, not %zu",
-                               signature->count, count);
-    for (size_t i = count; i < signature->count; i++)
-        places[i] = berth_argument_absent();
-    for (size_t i = 0; i < count && code == BERTH_OK; i++)
-        code = berth_value_from(signature->parameters[i].type, signature->parameters[i].name,
-                                &arguments[i], &rooms[i], &places[i], &error);
+    int code = berth_value_list_from(signature, arguments, count, &list, &error);
     /* a value that is given by its address must outlive this function */
     if (code == BERTH_OK && !signature->result->plain &&
         !(result = berth_arena_alloc(&berth_thread_of(ctx)->arena, signature->result->size)))
@@ -134,7 +126,8 @@ static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct ber
     if (code != BERTH_OK)
         refuse(ctx, cell->name, &error);
     else
-        code = berth_item_invoke(ctx, item, "", places, signature->result->size ? result : NULL);
+        code =
+            berth_item_invoke(ctx, item, "", list.places, signature->result->size ? result : NULL);
     if (code == BERTH_OK && ret_result) {
         if (result == &scalar && signature->result->size &&
             (signature->result->kind == BERTH_KIND_STRUCT ||
@@ -147,7 +140,7 @@ static int call_values(berth_ctx *ctx, struct berth_cell *cell, const struct ber
             }
         }
         if (code == BERTH_OK)
-            berth_value_to(signature->result, result, ret_result);
+            berth_value_to(signature->result->kind, result, ret_result);
     }
     return berth_visit_leave(ctx, &visit, code, NULL);
 }

@@ -17,7 +17,7 @@ struct row {
     const char *name;
     int pid;
     size_t waiting, waiting_bytes;
-    uint64_t calls, failed, messages, dropped;
+    uint64_t calls, failed, messages, late, fates[BERTH_FATES];
 };
 
 struct rows {
@@ -77,7 +77,9 @@ static void row_add(const struct rows *rows, const struct berth_flow_count *coun
     if (!row)
         return;
     row->failed += errors_of(flow);
-    row->dropped += __atomic_load_n(&flow->fates[BERTH_FATE_DROPPED], __ATOMIC_RELAXED);
+    row->late += __atomic_load_n(&flow->late, __ATOMIC_RELAXED);
+    for (size_t i = 0; i < BERTH_FATES; i++)
+        row->fates[i] += __atomic_load_n(&flow->fates[i], __ATOMIC_RELAXED);
     if (flow->topic)
         row->messages += count->calls;
     else
@@ -97,6 +99,16 @@ static void number(struct berth_buffer *buffer, const char *before, uint64_t val
     berth_buffer_format(buffer, "%s%llu", before, (unsigned long long)value);
 }
 
+/* What became of those that were not delivered; fates may be being counted. */
+static void print_fates(struct berth_buffer *buffer, const uint64_t fates[BERTH_FATES])
+{
+    static const char *const names[BERTH_FATES] = {
+        ",\"rejected\":", ",\"dropped\":", ",\"expired\":", ",\"dead_lettered\":", ",\"left\":"
+    };
+    for (size_t i = 0; i < BERTH_FATES; i++)
+        number(buffer, names[i], __atomic_load_n(&fates[i], __ATOMIC_RELAXED));
+}
+
 static void print_usage(struct berth_buffer *buffer, int pid)
 {
     struct berth_usage usage;
@@ -113,7 +125,8 @@ static void print_row(struct berth_buffer *buffer, const struct row *row)
     number(buffer, ",\"calls\":", row->calls);
     number(buffer, ",\"messages\":", row->messages);
     number(buffer, ",\"failed\":", row->failed);
-    number(buffer, ",\"dropped\":", row->dropped);
+    number(buffer, ",\"late\":", row->late);
+    print_fates(buffer, row->fates);
     number(buffer, ",\"mailbox\":{\"messages\":", row->waiting);
     number(buffer, ",\"bytes\":", row->waiting_bytes);
     berth_buffer_text(buffer, "}");
@@ -149,13 +162,14 @@ static void print_times(struct berth_buffer *buffer, const struct berth_flow *fl
     number(buffer, ",\"timed\":", berth_histogram_count(times));
 }
 
-static void print_fates(struct berth_buffer *buffer, const struct berth_flow *flow)
+/* Of calls: one that was sent may be dropped. */
+static void print_call_fates(struct berth_buffer *buffer, const struct berth_flow_count *count)
 {
-    static const char *const names[BERTH_FATES] = { "rejected", "dropped", "expired",
-                                                    "dead_lettered", "left" };
-    for (size_t i = 0; i < BERTH_FATES; i++)
-        berth_buffer_format(buffer, ",\"%s\":%llu", names[i],
-                            (unsigned long long)__atomic_load_n(&flow->fates[i], __ATOMIC_RELAXED));
+    const struct berth_flow *flow = count->flow;
+    number(buffer, ",\"estimated\":", count->estimated);
+    number(buffer, ",\"late\":", __atomic_load_n(&flow->late, __ATOMIC_RELAXED));
+    number(buffer,
+           ",\"dropped\":", __atomic_load_n(&flow->fates[BERTH_FATE_DROPPED], __ATOMIC_RELAXED));
 }
 
 static void print_flow(struct berth_buffer *buffer, const struct berth_flow_count *count)
@@ -167,11 +181,9 @@ static void print_flow(struct berth_buffer *buffer, const struct berth_flow_coun
     text(buffer, ",\"to\":", flow->to);
     number(buffer, flow->topic ? ",\"messages\":" : ",\"calls\":", count->calls);
     if (flow->topic)
-        print_fates(buffer, flow);
+        print_fates(buffer, flow->fates);
     else
-        number(buffer, ",\"estimated\":", count->estimated);
-    if (!flow->topic)
-        number(buffer, ",\"late\":", __atomic_load_n(&flow->late, __ATOMIC_RELAXED));
+        print_call_fates(buffer, count);
     print_errors(buffer, flow);
     print_times(buffer, flow);
     berth_buffer_text(buffer, "}");

@@ -6,6 +6,7 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
+#include "runtime/value/fit.h"
 #include "runtime/value/json.h"
 #include "runtime/value/value.h"
 
@@ -162,6 +163,21 @@ int berth_value_from(const struct berth_type *type, const char *name,
                                              : element_from(type, name, value, room, error);
 }
 
+int berth_value_list_from(const struct berth_signature *signature, const struct berth_value *values,
+                          size_t count, struct berth_value_list *list, struct berth_error *error)
+{
+    int code = BERTH_OK;
+    if (!berth_signature_omits(signature, count))
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "takes %zu arguments, not %zu",
+                               signature->count, count);
+    for (size_t i = count; i < signature->count; i++)
+        list->places[i] = berth_argument_absent();
+    for (size_t i = 0; i < count && code == BERTH_OK; i++)
+        code = berth_value_from(signature->parameters[i].type, signature->parameters[i].name,
+                                &values[i], &list->rooms[i], &list->places[i], error);
+    return code;
+}
+
 /* case: what is in memory as a C type becomes a value's member. */
 #define GIVES(type_kind, value_kind, member, type)    \
     case BERTH_KIND_##type_kind:                      \
@@ -169,11 +185,10 @@ int berth_value_from(const struct berth_type *type, const char *name,
         ret_value->as.member = *(const type *)memory; \
         break
 
-void berth_value_to(const struct berth_type *type, const void *memory,
-                    struct berth_value *ret_value)
+void berth_value_to(enum berth_kind kind, const void *memory, struct berth_value *ret_value)
 {
     *ret_value = (struct berth_value){ .kind = BERTH_VALUE_MEMORY, .as.memory = memory };
-    switch (type->kind) {
+    switch (kind) {
     case BERTH_KIND_VOID:
         ret_value->kind = BERTH_VALUE_VOID;
         break;

@@ -20,7 +20,18 @@ int berth_value_from(const struct berth_type *type, const char *name,
                      const struct berth_value *value, void *room, const void **ret_place,
                      struct berth_error *error);
 /* What the result is; it goes on pointing into memory. */
-void berth_value_to(const struct berth_type *type, const void *memory,
-                    struct berth_value *ret_value);
+void berth_value_to(enum berth_kind kind, const void *memory, struct berth_value *ret_value);
+
+/* All arguments of a call: where each of them is, and room for those that have to be made. */
+struct berth_value_list {
+    const void *places[BERTH_PARAMETERS_MAX];
+    union {
+        unsigned char bytes[BERTH_VALUE_ROOM];
+        long double aligned;
+    } rooms[BERTH_PARAMETERS_MAX];
+};
+/* Checks count values for a signature; what is left out must be optional. */
+int berth_value_list_from(const struct berth_signature *signature, const struct berth_value *values,
+                          size_t count, struct berth_value_list *list, struct berth_error *error);
 
 #endif

@@ -612,10 +612,11 @@ BERTH_PUBLIC int berth_call_json(berth_ctx *ctx, const char *name, const char *a
                                  char **ret_result);
 
 /*
- * Starts a call and does not wait for it: *ret_pending is for berth_call_take_json, and for
+ * Starts a call and does not wait for it: *ret_pending is for berth_call_take, and for
  * berth_call_any, _all, _done, _then, _limit, _cancel and _drop of <berth/call.h>, on any thread.
  * It runs in the callee's turn, on a thread of the host; threads = 0: in berth_host_dispatch, or
- * while somebody waits for it. What fails later is the call; what fails here has started nothing.
+ * while somebody waits for it. What fails later is the call; what fails here has started nothing:
+ * arguments that do not fit the function as it is now, too. Arguments are copied.
  */
 struct berth_call_options {
     size_t size;        /* sizeof(struct berth_call_options); zero the rest for the defaults */
@@ -623,29 +624,44 @@ struct berth_call_options {
     /*
      * What happens when the callee's mailbox is full: BERTH_FULL_REJECT, the default, fails;
      * BERTH_FULL_BLOCK waits for room, at most until the deadline (threads = 0: fails).
+     * BERTH_FULL_DROP_OLDEST is for berth_send: the oldest that was sent so goes, and is counted.
      */
     enum berth_full full;
 };
 /* options may be NULL. */
+BERTH_PUBLIC int berth_call_start(berth_ctx *ctx, const char *name,
+                                  const struct berth_value *arguments, size_t count,
+                                  const struct berth_call_options *options,
+                                  berth_pending *ret_pending);
+/*
+ * Waits for the answer, not beyond the deadline of ctx, and ends the pending call. *ret_result (may
+ * be NULL) is valid until berth_leave.
+ */
+BERTH_PUBLIC int berth_call_take(berth_ctx *ctx, berth_pending pending,
+                                 struct berth_value *ret_result);
+/*
+ * Waits for one of several replies, which the function sends before its answer; BERTH_VALUE_VOID:
+ * there are no more, and the answer is to be taken. After a failure the pending call has ended.
+ */
+BERTH_PUBLIC int berth_call_next(berth_ctx *ctx, berth_pending pending,
+                                 struct berth_value *ret_value);
+/*
+ * A call that nobody waits for: in the callee's mailbox when this returns, else it has failed. That
+ * the function fails then is logged. The timeout limits the wait for room as well as the call.
+ */
+BERTH_PUBLIC int berth_send(berth_ctx *ctx, const char *name, const struct berth_value *arguments,
+                            size_t count, const struct berth_call_options *options);
+
+/*
+ * The same with JSON, as berth_call_json has it: what is started so is taken so. The arguments are
+ * read in the callee's turn: that they do not fit is a failure of the call. *ret_result and
+ * *ret_value are the caller's to berth_free(); *ret_value NULL: there are no more.
+ */
 BERTH_PUBLIC int berth_call_start_json(berth_ctx *ctx, const char *name, const char *arguments,
                                        const struct berth_call_options *options,
                                        berth_pending *ret_pending);
-/*
- * Waits for the answer, not beyond the deadline of ctx, and ends the pending call. *ret_result (may
- * be NULL) is the caller's to berth_free().
- */
 BERTH_PUBLIC int berth_call_take_json(berth_ctx *ctx, berth_pending pending, char **ret_result);
-/*
- * Waits for one of several replies, which the function sends before its answer: *ret_value is the
- * caller's to berth_free(); NULL: there are no more, and the answer is to be taken. After a failure
- * the pending call has ended.
- */
 BERTH_PUBLIC int berth_call_next_json(berth_ctx *ctx, berth_pending pending, char **ret_value);
-/*
- * A call that nobody waits for: in the callee's mailbox when this returns, else it has failed. The
- * arguments are read in the callee's turn; that they do not fit, or that the function fails, is
- * logged. The timeout limits the wait for room as well as the call.
- */
 BERTH_PUBLIC int berth_send_json(berth_ctx *ctx, const char *name, const char *arguments,
                                  const struct berth_call_options *options);
 

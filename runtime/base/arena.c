@@ -175,6 +175,23 @@ char *berth_arena_format(struct berth_arena *arena, const char *format, ...)
     return text;
 }
 
+void berth_arena_join(struct berth_arena *arena, struct berth_arena *other)
+{
+    struct berth_arena_block *oldest = NULL;
+    if (!other->blocks)
+        return;
+    size_t used = (size_t)(other->next - block_data(other->blocks));
+    for (struct berth_arena_block *block = other->blocks; block; block = block->older) {
+        block->start += arena->total;
+        oldest = block;
+    }
+    oldest->older = arena->blocks;
+    arena->blocks = other->blocks;
+    arena->total += other->total;
+    use_newest(arena, used);
+    berth_arena_init(other);
+}
+
 bool berth_arena_holds(const struct berth_arena *arena, const void *address)
 {
     uintptr_t wanted = (uintptr_t)address;

@@ -38,6 +38,12 @@ char *berth_arena_format(struct berth_arena *arena, const char *format, ...)
 char *berth_arena_format_va(struct berth_arena *arena, const char *format, va_list arguments)
     __attribute__((format(printf, 2, 0)));
 
+/*
+ * What `other` has handed out is this one's from now on, where it is; other is as after init, and
+ * must not have been lent anything.
+ */
+void berth_arena_join(struct berth_arena *arena, struct berth_arena *other);
+
 /* Whether an address lies in memory that this arena has handed out and still holds. */
 bool berth_arena_holds(const struct berth_arena *arena, const void *address);
 uint64_t berth_arena_mark(const struct berth_arena *arena);

@@ -261,6 +261,12 @@ void berth_flow_fate(struct berth_host *host, struct berth_flow *flow, enum bert
         __atomic_fetch_add(&flow->fates[fate], 1, __ATOMIC_RELAXED);
 }
 
+void berth_flow_dropped(struct berth_flow *flow)
+{
+    if (flow)
+        __atomic_fetch_add(&flow->fates[BERTH_FATE_DROPPED], 1, __ATOMIC_RELAXED);
+}
+
 void berth_flow_late(struct berth_flow *flow)
 {
     if (flow)

@@ -137,6 +137,8 @@ void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow);
 void berth_flow_refused(struct berth_flow *flow, int code);
 /* A message of the host ends so, which was counted (berth_flow_message, berth_flow_refused). */
 void berth_flow_fate(struct berth_host *host, struct berth_flow *flow, enum berth_fate fate);
+/* A call that nobody waits for went from a full mailbox, by its policy; it was refused. */
+void berth_flow_dropped(struct berth_flow *flow);
 /* The callee has answered a call that was over. */
 void berth_flow_late(struct berth_flow *flow);
 /* The turn of a handler: its time, of the first ones and then of one of many; and its code. */

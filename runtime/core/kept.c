@@ -73,8 +73,8 @@ int berth_kept_serve(berth_ctx *ctx, struct berth_item *item, const char *topic,
     return code;
 }
 
-/* The arguments that the function gets, in the thread's arena. */
-static int arguments_take(berth_ctx *ctx, const struct berth_started *started,
+/* As the caller has given them; signature: of those. */
+static int arguments_read(berth_ctx *ctx, const struct berth_started *started,
                           const struct berth_signature *signature, const void ***ret_arguments,
                           struct berth_error *error)
 {
@@ -97,6 +97,34 @@ static int arguments_take(berth_ctx *ctx, const struct berth_started *started,
     }
     *ret_arguments = arguments;
     return BERTH_OK;
+}
+
+/*
+ * The arguments that the function gets, in the thread's arena. The caller may know a signature that
+ * has fewer of them: that of a generation before.
+ */
+static int arguments_take(berth_ctx *ctx, const struct berth_started *started,
+                          const struct berth_signature *signature,
+                          const void *const **ret_arguments, struct berth_error *error)
+{
+    struct berth_signature known = *signature;
+    const void **room = NULL, **given;
+    enum berth_fit fit = started->identity ? berth_signature_fit(started->identity, signature)
+                                           : BERTH_FIT_SAME; /* JSON is read by the new one */
+    if (fit == BERTH_FIT_NOT)
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "called as %s, but the module has %s", started->identity,
+                               signature->identity);
+    if (fit == BERTH_FIT_ADAPTED) {
+        known.count = started->count;
+        room = berth_arena_alloc(&berth_thread_of(ctx)->arena, BERTH_PARAMETERS_MAX * sizeof *room);
+        if (!room)
+            return berth_error_nomem(error);
+    }
+    int code = arguments_read(ctx, started, &known, &given, error);
+    if (code == BERTH_OK)
+        *ret_arguments = room ? berth_arguments_extend(signature, given, known.count, room) : given;
+    return code;
 }
 
 /* What the caller is told, from the failure in ctx; nobody waits for what was one way. */
@@ -123,24 +151,13 @@ static void answer_result(berth_ctx *ctx, struct berth_started *started,
     }
 }
 
-static int identity_check(const struct berth_started *started, const struct berth_item *item,
-                          struct berth_error *error)
-{
-    if (!started->identity || strcmp(started->identity, item->signature->identity) == 0)
-        return BERTH_OK;
-    return berth_error_set(error, BERTH_FAILED_PRECONDITION, "called as %s, but the module has %s",
-                           started->identity, item->signature->identity);
-}
-
 static int call_function(berth_ctx *ctx, struct berth_started *started, struct berth_item *item,
                          void **ret_result)
 {
     const struct berth_type *type = item->signature->result;
-    const void **arguments;
+    const void *const *arguments;
     struct berth_error error;
-    int code = identity_check(started, item, &error);
-    if (code == BERTH_OK)
-        code = arguments_take(ctx, started, item->signature, &arguments, &error);
+    int code = arguments_take(ctx, started, item->signature, &arguments, &error);
     if (code == BERTH_OK && !item->async && type->size &&
         !(*ret_result = berth_arena_alloc(&berth_thread_of(ctx)->arena, type->size)))
         code = berth_error_nomem(&error);
@@ -197,12 +214,10 @@ static void run_remote(berth_ctx *ctx, struct berth_started *started, struct ber
     struct berth_carrier *carrier = __atomic_load_n(&generation->carrier, __ATOMIC_ACQUIRE);
     const struct berth_carrier_answer answer = { remote_came, started };
     const struct berth_place place = { ctx, &thread->arena, started->deadline, "", started->echo };
-    const void **arguments;
+    const void *const *arguments;
     struct berth_error error;
     uint64_t id;
-    int code = identity_check(started, item, &error);
-    if (code == BERTH_OK)
-        code = arguments_take(ctx, started, item->signature, &arguments, &error);
+    int code = arguments_take(ctx, started, item->signature, &arguments, &error);
     if (code == BERTH_OK && !carrier)
         code = berth_error_set(&error, BERTH_UNAVAILABLE, "%s", generation->module->why);
     if (code != BERTH_OK)
@@ -259,10 +274,14 @@ static void mail_end(struct berth_mail *mail, enum berth_mail_end how)
         berth_started_unref(started);
         return;
     }
-    snprintf(text, sizeof text, "%s: its module was unloaded before the call's turn",
-             started->name);
-    berth_flow_refused(started->flow, BERTH_UNAVAILABLE);
-    berth_started_fail(started, BERTH_UNAVAILABLE, text);
+    int code = how == BERTH_MAIL_DROPPED ? BERTH_RESOURCE_EXHAUSTED : BERTH_UNAVAILABLE;
+    snprintf(text, sizeof text, "%s: %s", started->name,
+             how == BERTH_MAIL_DROPPED ? "dropped, as its policy says: the mailbox was full"
+                                       : "its module was unloaded before the call's turn");
+    berth_flow_refused(started->flow, code);
+    if (how == BERTH_MAIL_DROPPED)
+        berth_flow_dropped(started->flow);
+    berth_started_fail(started, code, text);
     berth_started_unref(started);
 }
 

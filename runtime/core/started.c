@@ -22,7 +22,9 @@ void berth_reply_free(struct berth_started *started, struct berth_reply *reply)
 {
     if (!reply)
         return;
-    if (reply->data != (char *)reply->room)
+    if (reply->whole.blocks)
+        berth_arena_deinit(&reply->whole);
+    else if (reply->data != (char *)reply->room)
         berth_free(reply->data);
     if (reply != started->spare)
         berth_free(reply);
@@ -35,9 +37,35 @@ static struct berth_reply *reply_plain(struct berth_started *started, const stru
         !more && started->spare ? started->spare : berth_malloc(sizeof *reply + type->size);
     if (!reply)
         return NULL;
-    *reply = (struct berth_reply){ .size = type->size, .data = (char *)reply->room };
+    *reply =
+        (struct berth_reply){ .size = type->size, .data = (char *)reply->room, .kind = type->kind };
     memcpy(reply->data, value, type->size);
     return reply;
+}
+
+/* With all that it points at: nobody knows its type when it is taken. */
+static int reply_whole(const struct berth_started *started, const struct berth_type *type,
+                       const void *value, struct berth_reply **ret_reply, struct berth_error *error)
+{
+    size_t size = berth_value_weight(type, value), limit = started->host->options.max_message;
+    if (size > limit)
+        return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                               "the result has %zu bytes; max_message is %zu", size, limit);
+    struct berth_reply *reply = berth_calloc(1, sizeof *reply);
+    if (!reply)
+        return berth_error_nomem(error);
+    reply->size = size;
+    reply->kind = type->kind;
+    reply->data = berth_arena_alloc(&reply->whole, type->size);
+    int code = reply->data ? berth_value_copy(type, reply->data, value, &reply->whole, false, error)
+                           : berth_error_nomem(error);
+    if (code == BERTH_OK) {
+        *ret_reply = reply;
+        return BERTH_OK;
+    }
+    berth_arena_deinit(&reply->whole);
+    berth_free(reply);
+    return code;
 }
 
 /* A value, or nothing for void, in the form that the caller wants it in. */
@@ -55,6 +83,8 @@ static int reply_new(struct berth_started *started, const struct berth_type *typ
         *ret_reply = reply_plain(started, type, value, more);
         return *ret_reply ? BERTH_OK : berth_error_nomem(error);
     }
+    if (started->whole)
+        return reply_whole(started, type, value, ret_reply, error);
     berth_buffer_init(&buffer, started->host->options.max_message);
     if (!started->json)
         code = berth_value_pack(type, value, &buffer, NULL, error);
@@ -86,6 +116,17 @@ int berth_reply_read(berth_ctx *ctx, struct berth_reply *reply, const struct ber
     struct berth_reader reader = { (const unsigned char *)reply->data,
                                    (const unsigned char *)reply->data + reply->size };
     return berth_value_unpack(type, &reader, &berth_thread_of(ctx)->arena, ret_value, NULL, error);
+}
+
+const void *berth_reply_keep(berth_ctx *ctx, struct berth_reply *reply)
+{
+    struct berth_arena *arena = &berth_thread_of(ctx)->arena;
+    if (!reply->whole.blocks)
+        return berth_arena_copy(arena, reply->data, reply->size);
+    berth_arena_join(arena, &reply->whole);
+    const void *value = reply->data;
+    reply->data = NULL;
+    return value;
 }
 
 /* ---- waking ---- */
@@ -608,6 +649,8 @@ struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start
     started->signature = start->signature;
     started->json = !start->signature;
     started->packed = start->packed;
+    started->whole = start->whole;
+    started->count = start->signature ? start->signature->count : 0;
     started->plain = plain;
     started->one_way = start->one_way;
     started->notify = start->notify;

@@ -31,8 +31,10 @@ struct berth_serving {
 struct berth_reply {
     struct berth_reply *next;
     size_t size;
-    char *data;      /* the value as it lies in memory, packed, or JSON */
-    uint64_t room[]; /* of a plain value, which data points to */
+    char *data;               /* the value as it lies in memory, packed, or JSON */
+    enum berth_kind kind;     /* of its type, */
+    struct berth_arena whole; /* and what it points at, for who takes it without knowing the type */
+    uint64_t room[];          /* of a plain value, which data points to */
 };
 
 struct berth_started {
@@ -51,14 +53,14 @@ struct berth_started {
     int64_t deadline;                    /* atomic */
     bool cancelled;                      /* atomic */
     bool recalled;                       /* cancelled before it was answered; atomic */
-    bool json,
-        packed;  /* what replies are kept as; neither: as they lie in memory, if they can be */
-    bool single; /* nobody takes more replies than one */
+    /* what replies are kept as; none: as they lie in memory, if they can be */
+    bool json, packed, whole;
+    bool single;               /* nobody takes more replies than one */
     bool plain, one_way, echo; /* plain: the arguments lie in room, else they are packed */
     const struct berth_signature *signature; /* the caller's, which may be gone: only to compare */
     char *identity;                          /* of that; NULL: of JSON */
     char *arguments;
-    size_t size;
+    size_t size, count; /* count: of the caller's parameters */
 
     /* the callee's */
     uint32_t chain; /* that runs it; 0: not yet; BERTH_CHAIN_OTHER: it is kept, or remote; atomic */
@@ -100,7 +102,8 @@ struct berth_start {
     const struct berth_edge *denied; /* that the policy does not allow, or NULL */
     enum berth_full full;            /* reject, or block: of the callee's mailbox */
     bool one_way;
-    bool packed;
+    bool packed; /* its replies; or, so that they can be taken without knowing their type, */
+    bool whole;
     size_t import; /* instead of a cell: of the host that this one serves */
     const char *name;
     /* Instead of a pending call for somebody: called when there is something new. */
@@ -152,6 +155,8 @@ int berth_started_take(berth_ctx *ctx, struct berth_started *started, bool more,
 /* The value, in the thread's arena; then frees it. */
 int berth_reply_read(berth_ctx *ctx, struct berth_reply *reply, const struct berth_type *type,
                      void *ret_value, struct berth_error *error);
+/* The same of one that is whole: where it is. NULL: no memory. */
+const void *berth_reply_keep(berth_ctx *ctx, struct berth_reply *reply);
 void berth_reply_free(struct berth_started *started, struct berth_reply *reply);
 
 /* ---- the callee's ---- */

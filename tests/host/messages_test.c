@@ -223,7 +223,6 @@ static void the_application_sends_calls(const char *placement)
     CHECK_CONTAINS(text, "picky.say: the mailbox of picky is full");
     CHECK_INT(send("b", BERTH_FULL_BLOCK, 20000000, text), BERTH_DEADLINE_EXCEEDED);
     CHECK_CONTAINS(text, "picky.say: the mailbox of picky was full until the deadline");
-    CHECK_INT(send("b", BERTH_FULL_DROP_OLDEST, 0, text), BERTH_INVALID_ARGUMENT);
     pthread_create(&sender, NULL, send_patiently, theirs);
     berth_test_pause(20); /* it waits now, or will */
     remove(path);
@@ -246,6 +245,23 @@ static void the_application_sends_calls_to_a_process(void)
     if (berth_test_valgrind())
         berth_skip("valgrind cannot follow workers");
     the_application_sends_calls("process");
+}
+
+static void sent_calls_drop_the_oldest(void)
+{
+    char text[sizeof error.text], *stats = NULL;
+    begin(2, 3);
+    const char *path = load_held("inline");
+    work("hold", 0);
+    for (const char *each = "0123456789"; *each; each++)
+        CHECK_INT(send((char[2]){ *each }, BERTH_FULL_DROP_OLDEST, 0, text), BERTH_OK);
+    remove(path);
+    EVENTUALLY(strcmp(CALL(host, "picky.trail", "[]"), "\"hold 8 9 \"") == 0);
+    CHECK_INT(berth_host_stats(host, &stats, NULL), BERTH_OK);
+    CHECK_CONTAINS(stats,
+                   "\"to\":\"picky.say\",\"calls\":10,\"estimated\":0,\"late\":0,\"dropped\":8");
+    berth_free(stats);
+    end();
 }
 
 static void the_wait_for_itself_is_refused(void)
@@ -616,6 +632,7 @@ static const struct berth_test tests[] = {
     { "a_wait_ends_at_the_deadline", a_wait_ends_at_the_deadline },
     { "the application sends calls", the_application_sends_calls_inline },
     { "the application sends calls to a process", the_application_sends_calls_to_a_process },
+    { "sent_calls_drop_the_oldest", sent_calls_drop_the_oldest },
     { "the_wait_for_itself_is_refused", the_wait_for_itself_is_refused },
     { "without_threads_nobody_waits", without_threads_nobody_waits },
     { "the_oldest_are_dropped", the_oldest_are_dropped },

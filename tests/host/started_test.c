@@ -80,6 +80,105 @@ static void the_application_starts(const char *placement)
     berth_host_free(host);
 }
 
+static berth_pending start_with(berth_ctx *ctx, const char *function,
+                                const struct berth_value *arguments, size_t count)
+{
+    berth_pending pending = { 0 };
+    int code = berth_call_start(ctx, function, arguments, count, NULL, &pending);
+    if (code != BERTH_OK)
+        berth_note("%s", berth_error_text(ctx));
+    REQUIRE(code == BERTH_OK);
+    return pending;
+}
+
+/* A value of each form that a reply can have: plain, with pointers in it, a struct, none. */
+static void the_application_starts_with_values(const char *placement)
+{
+    struct point {
+        double x, y;
+    };
+    berth_host *host = host_with(placement);
+    LOAD(host, "types", placement);
+    berth_ctx *ctx = berth_host_enter(host);
+    const double numbers[] = { 1, 2, 3 };
+    const berth_array_f64 array = { numbers, 3 };
+    const struct point points[] = { { 1, 2 }, { 3, 4 } };
+    const struct {
+        const struct point *data;
+        size_t count;
+    } line = { points, 2 };
+    struct berth_value two[] = { { .kind = BERTH_VALUE_I64, .as.i64 = 6 },
+                                 { .kind = BERTH_VALUE_F64, .as.f64 = 4 } };
+    struct berth_value list = { .kind = BERTH_VALUE_MEMORY, .as.memory = &array };
+    struct berth_value text = { .kind = BERTH_VALUE_STRING, .as.string = "a" }, value;
+    struct berth_value way = { .kind = BERTH_VALUE_MEMORY, .as.memory = &line };
+    struct berth_value place = { .kind = BERTH_VALUE_MEMORY, .as.memory = points };
+
+    CHECK_INT(berth_call_take(ctx, start_with(ctx, "math.divide", two, 2), &value), BERTH_OK);
+    CHECK(value.kind == BERTH_VALUE_F64 && value.as.f64 == 1.5);
+    CHECK_INT(berth_call_take(ctx, start_with(ctx, "math.sum", &list, 1), &value), BERTH_OK);
+    CHECK(value.kind == BERTH_VALUE_F64 && value.as.f64 == 6);
+    CHECK_INT(berth_call_take(ctx, start_with(ctx, "math.nothing", NULL, 0), &value), BERTH_OK);
+    CHECK(value.kind == BERTH_VALUE_VOID);
+    CHECK_INT(berth_call_take(ctx, start_with(ctx, "types.echo_point", &place, 1), &value),
+              BERTH_OK);
+    CHECK(value.kind == BERTH_VALUE_MEMORY && ((const struct point *)value.as.memory)->y == 2);
+    berth_pending call = start_with(ctx, "types.echo_point_array", &way, 1);
+    CHECK_INT(berth_call_any(ctx, &call, 1, INT64_MAX), 0);
+    CHECK_CODE(berth_host_unload(host, "types", NULL), BERTH_OK, NULL); /* its types go, too */
+    CHECK_INT(berth_call_take(ctx, call, &value), BERTH_OK);
+    const struct point *const *got = value.as.memory;
+    CHECK(value.kind == BERTH_VALUE_MEMORY && *got != points && (*got)[1].y == 4);
+    call = start_with(ctx, "later.hold", &text, 1);
+    wait_until_held(host, "a");
+    CHECK_CALL(host, "later.more", "[\"a\", \"x\"]", "true");
+    CHECK_CALL(host, "later.release", "[\"a\", \"y\"]", "null");
+    CHECK_INT(berth_call_next(ctx, call, &value), BERTH_OK);
+    CHECK(value.kind == BERTH_VALUE_STRING && strcmp(value.as.string, "x") == 0);
+    CHECK_INT(berth_call_next(ctx, call, &value), BERTH_OK);
+    CHECK(value.kind == BERTH_VALUE_VOID);
+    CHECK_INT(berth_call_take_json(ctx, call, NULL), BERTH_INVALID_ARGUMENT);
+    berth_clear(ctx);
+    CHECK_INT(berth_call_take(ctx, call, &value), BERTH_OK);
+    CHECK(value.kind == BERTH_VALUE_STRING && strcmp(value.as.string, "y") == 0);
+    CHECK_INT(berth_call_take(ctx, call, &value), BERTH_NOT_FOUND);
+    berth_clear(ctx);
+    CHECK_INT(berth_send(ctx, "counter.add", two, 1, NULL), BERTH_OK);
+    UNTIL(host, strcmp(CALL(host, "counter.get", "[]"), "6") == 0);
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+static void what_does_not_fit_is_not_started(void)
+{
+    berth_host *host = host_with("inline");
+    berth_ctx *ctx = berth_host_enter(host);
+    struct berth_value text = { .kind = BERTH_VALUE_STRING, .as.string = "a" };
+    struct berth_value bad = { .kind = BERTH_VALUE_STRING, .as.string = "\xff" };
+    const struct berth_call_options drops = { .size = sizeof drops,
+                                              .full = BERTH_FULL_DROP_OLDEST };
+    berth_pending pending = { 1 };
+
+    CHECK_INT(berth_call_start(ctx, "math.negate", &text, 1, NULL, &pending),
+              BERTH_INVALID_ARGUMENT);
+    CHECK_CONTAINS(berth_error_text(ctx), "math.negate: argument a must be i64");
+    berth_clear(ctx);
+    CHECK_INT(pending.id, 0);
+    CHECK_INT(berth_call_start(ctx, "math.negate", &text, 0, NULL, &pending),
+              BERTH_INVALID_ARGUMENT);
+    CHECK_CONTAINS(berth_error_text(ctx), "math.negate: takes 1 arguments, not 0");
+    berth_clear(ctx);
+    CHECK_INT(berth_send(ctx, "later.hold", &bad, 1, NULL), BERTH_INVALID_ARGUMENT);
+    CHECK_CONTAINS(berth_error_text(ctx), "later.hold: argument key is not valid UTF-8");
+    berth_clear(ctx);
+    CHECK_INT(berth_call_start(ctx, "later.hold", &text, 1, &drops, &pending),
+              BERTH_INVALID_ARGUMENT);
+    CHECK_CONTAINS(berth_error_text(ctx), "rejected or blocks");
+    berth_clear(ctx);
+    berth_leave(ctx);
+    CHECK_INT(berth_host_free(host), BERTH_OK); /* nothing is held */
+}
+
 static void modules_start(const char *placement)
 {
     berth_host *host = host_with(placement);
@@ -290,6 +389,7 @@ static void a_wait_sleeps(void)
         function("process");             \
     }
 BOTH(the_application_starts)
+BOTH(the_application_starts_with_values)
 BOTH(modules_start)
 BOTH(kept_calls_are_answered)
 BOTH(streams_are_in_order)
@@ -305,6 +405,8 @@ BOTH(any_of_several)
 
 static const struct berth_test tests[] = {
     ROWS("the application starts", the_application_starts),
+    ROWS("the application starts with values", the_application_starts_with_values),
+    { "what does not fit is not started", what_does_not_fit_is_not_started },
     ROWS("modules start", modules_start),
     ROWS("kept calls are answered", kept_calls_are_answered),
     ROWS("streams are in order", streams_are_in_order),

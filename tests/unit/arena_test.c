@@ -201,6 +201,38 @@ static void few_blocks_hold_much(void)
     CHECK_INT(berth_fault_live(), live);
 }
 
+static void another_one_is_joined(void)
+{
+    const long live = berth_fault_live();
+    struct berth_arena arena, other;
+    berth_arena_init(&arena);
+    berth_arena_init(&other);
+    const char *own = berth_arena_string(&arena, "own");
+    uint64_t mark = berth_arena_mark(&arena);
+    berth_arena_join(&arena, &other); /* nothing */
+    CHECK_INT(berth_arena_mark(&arena), mark);
+    const char *first = berth_arena_string(&other, "first");
+    const char *large = berth_arena_alloc(&other, 10000);
+    const char *last = berth_arena_string(&other, "last");
+    berth_arena_join(&arena, &other);
+    CHECK(other.blocks == NULL);
+    const char *after = berth_arena_string(&arena, "after");
+    CHECK(berth_arena_holds(&arena, own) && berth_arena_holds(&arena, first) &&
+          berth_arena_holds(&arena, large + 9999) && berth_arena_holds(&arena, after));
+    CHECK_STR(own, "own");
+    CHECK_STR(first, "first");
+    CHECK_STR(last, "last");
+    CHECK_STR(after, "after");
+    CHECK(!berth_arena_holds(&arena, own + 100));
+    berth_arena_rewind(&arena, mark);
+    CHECK_STR(own, "own");
+    CHECK_STR(berth_arena_string(&arena, "again"), "again");
+    CHECK(!berth_arena_holds(&arena, large + 9999));
+    berth_arena_deinit(&other);
+    berth_arena_deinit(&arena);
+    CHECK_INT(berth_fault_live(), live);
+}
+
 static void without_memory_it_says_so_and_goes_on(void)
 {
     struct berth_arena arena;
@@ -237,6 +269,7 @@ static const struct berth_test tests[] = {
     { "a_wrong_mark_keeps_the_alignment", a_wrong_mark_keeps_the_alignment },
     { "loops_of_the_same_size_allocate_once", loops_of_the_same_size_allocate_once },
     { "few_blocks_hold_much", few_blocks_hold_much },
+    { "another_one_is_joined", another_one_is_joined },
     { "without_memory_it_says_so_and_goes_on", without_memory_it_says_so_and_goes_on },
 };
 
