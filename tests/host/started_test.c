@@ -199,6 +199,29 @@ static void modules_start(const char *placement)
     berth_host_free(host);
 }
 
+/* A function that has got optional parameters at its end is started as it was known before. */
+static void functions_get_more_parameters(const char *placement)
+{
+    static const char *const more[][2] = { { "counter", "counter_more" },
+                                           { "measure", "measure_more" } };
+    berth_host *host = host_with(placement);
+    struct berth_error error;
+
+    LOAD(host, "measure", placement);
+    CHECK_CALL(host, "ahead.add", "[1]", "1");
+    CHECK_CALL(host, "ahead.length", "[\"four\"]", "4");
+    for (size_t i = 0; i < 2; i++)
+        CHECK_CODE(
+            berth_host_reload(host, more[i][0], berth_test_fixture(more[i][1]), NULL, &error),
+            BERTH_OK, &error);
+    CHECK_CALL(host, "ahead.add", "[1]", "2");
+    CHECK_CALL(host, "ahead.send", "[1]", "null");
+    UNTIL(host, strcmp(CALL(host, "counter.get", "[]"), "3") == 0);
+    CHECK_CALL(host, "ahead.length", "[\"three\"]", "5");
+    CHECK_CALL(host, "counter.extras", "[]", "0");
+    berth_host_free(host);
+}
+
 static void kept_calls_are_answered(const char *placement)
 {
     berth_host *host = host_with(placement);
@@ -391,6 +414,7 @@ static void a_wait_sleeps(void)
 BOTH(the_application_starts)
 BOTH(the_application_starts_with_values)
 BOTH(modules_start)
+BOTH(functions_get_more_parameters)
 BOTH(kept_calls_are_answered)
 BOTH(streams_are_in_order)
 BOTH(deadlines_hold)
@@ -408,6 +432,7 @@ static const struct berth_test tests[] = {
     ROWS("the application starts with values", the_application_starts_with_values),
     { "what does not fit is not started", what_does_not_fit_is_not_started },
     ROWS("modules start", modules_start),
+    ROWS("functions get more parameters", functions_get_more_parameters),
     ROWS("kept calls are answered", kept_calls_are_answered),
     ROWS("streams are in order", streams_are_in_order),
     ROWS("deadlines hold", deadlines_hold),
