@@ -608,6 +608,28 @@ BERTH_I_UNUSED static inline bool berth_kept_stopping(berth_ctx *ctx, berth_kept
                          "." BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0returns=" #ret       \
                                                                      "\0alias=" #alias "\0", \
                          __VA_ARGS__)
+/*
+ * The same with attributes, behind the first argument:
+ *
+ *     BERTH_IMPORT_ASYNC_WITH(void, BERTH_FULL(block), audit, note, (string, what));
+ *
+ * BERTH_FULL(reject | block | drop_oldest): what happens when the callee's mailbox is full. reject,
+ * the default: the call fails, resource_exhausted. block: whoever starts or sends it waits for
+ * room, at most until its deadline. drop_oldest: of what is sent so, the oldest there goes, and is
+ * counted; what is started is rejected. All imports of one function that say it say the same.
+ */
+#define BERTH_IMPORT_ASYNC_WITH(ret, attributes, module, ...)                          \
+    BERTH_I_IMPORT_ASYNC(BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret,               \
+                         BERTH_I_CAT(module##_, BERTH_I_FIRST(__VA_ARGS__)),           \
+                         "import=" #module                                             \
+                         "." BERTH_I_STR(BERTH_I_FIRST(__VA_ARGS__)) "\0returns=" #ret \
+                                                                     "\0" attributes,  \
+                         __VA_ARGS__)
+#define BERTH_IMPORT_ASYNC_AS_WITH(alias, attributes, ret, module, ...)                         \
+    BERTH_I_IMPORT_ASYNC(BERTH_I_KIND(BERTH_I_GIVES_##ret), berth_##ret, alias,                 \
+                         "import=" #module "." BERTH_I_STR(BERTH_I_FIRST(                       \
+                             __VA_ARGS__)) "\0returns=" #ret "\0alias=" #alias "\0" attributes, \
+                         __VA_ARGS__)
 #define BERTH_I_IMPORT_ASYNC(how, ret, fn, text, ...)                                              \
     BERTH_I_IMPORT_ASYNC_X(how, ret, BERTH_I_CAT(start_, fn), BERTH_I_CAT(fn, _start),             \
                            BERTH_I_CAT(fn, _take), BERTH_I_CAT(fn, _next), BERTH_I_CAT(fn, _send), \

@@ -121,6 +121,12 @@ void berth_edge_set(struct berth_edge *edge)
     __atomic_store_n(&link->check, check, __ATOMIC_RELEASE);
 }
 
+enum berth_full berth_edge_full(const struct berth_edge *edge)
+{
+    const struct berth_generation *importer = edge->importer;
+    return importer ? importer->image->manifest->imports[edge->import].full : BERTH_FULL_REJECT;
+}
+
 void berth_edge_shut(struct berth_edge *edge)
 {
     __atomic_store_n(&edge->link->check, BERTH_CHECK_SLOW, __ATOMIC_RELEASE);

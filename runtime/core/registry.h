@@ -54,6 +54,8 @@ void berth_cell_open(struct berth_cell *cell, struct berth_item *item);
 
 /* Writes the link: what the call site may do without asking. */
 void berth_edge_set(struct berth_edge *edge);
+/* What a full mailbox does with what is started or sent through it. */
+enum berth_full berth_edge_full(const struct berth_edge *edge);
 /* The call site asks, until the edge is set again. */
 void berth_edge_shut(struct berth_edge *edge);
 void berth_edge_remove(struct berth_edge *edge);

@@ -12,6 +12,7 @@
 #include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/permit.h"
+#include "runtime/core/registry.h"
 #include "runtime/core/topic.h"
 
 #include <stdio.h>
@@ -176,6 +177,7 @@ static struct berth_started *start_call(berth_ctx *ctx, const struct berth_link 
     start.cell = edge->cell;
     start.flow = edge->flow;
     start.owner = edge->importer;
+    start.full = berth_edge_full(edge);
     start.caller = edge->importer ? berth_permit_name(edge->importer) : "";
     start.signature = edge->signature;
     start.denied = __atomic_load_n(&edge->denied, __ATOMIC_RELAXED) ? edge : NULL;

@@ -100,7 +100,7 @@ struct berth_start {
     const char *json;
     int64_t deadline;                /* besides those of ctx, or BERTH_FOREVER */
     const struct berth_edge *denied; /* that the policy does not allow, or NULL */
-    enum berth_full full;            /* reject, or block: of the callee's mailbox */
+    enum berth_full full;            /* of the callee's mailbox; drop_oldest: if it is one way */
     bool one_way;
     bool packed; /* its replies; or, so that they can be taken without knowing their type, */
     bool whole;

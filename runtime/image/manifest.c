@@ -86,7 +86,7 @@ static const struct {
     [KIND_STRUCT] = { "struct", BIT(FIELD) | BIT(DOC), BIT(FIELD) },
     [KIND_OPTION] = { "option", BIT(TYPE) | BIT(DEFAULT) | BIT(DOC), BIT(TYPE) | BIT(DEFAULT) },
     [KIND_EXPORT] = { "export", BIT(RETURNS) | BIT(DOC) | BIT(PARAM) | BIT(ASYNC), BIT(RETURNS) },
-    [KIND_IMPORT] = { "import", BIT(RETURNS) | BIT(ALIAS) | BIT(PARAM), BIT(RETURNS) },
+    [KIND_IMPORT] = { "import", BIT(RETURNS) | BIT(ALIAS) | BIT(FULL) | BIT(PARAM), BIT(RETURNS) },
     [KIND_TOPIC] = { "topic", BIT(NAME) | BIT(LAST) | BIT(PRIORITY) | BIT(PARAM), BIT(NAME) },
     [KIND_SUBSCRIBE] = { "subscribe",
                          BIT(HANDLER) | BIT(ANY) | BIT(FULL) | BIT(GROUP) | BIT(TRIES) | BIT(PARAM),
@@ -586,36 +586,6 @@ static int take_export(struct parse *parse, const struct entry *entry, const str
     return BERTH_OK;
 }
 
-static int take_import(struct parse *parse, const struct entry *entry, const struct values *values,
-                       bool again)
-{
-    struct berth_manifest *manifest = parse->manifest;
-    struct berth_manifest_import *import = &manifest->imports[manifest->import_count];
-    const struct berth_signature *signature;
-
-    if (!berth_function_name_valid(entry->name))
-        return wrong(parse, entry, "not the name of a function: write module and function");
-    int code = new_signature(parse, entry, values, &signature);
-    if (code)
-        return code;
-    if (again) {
-        if (!same_signature(import[-1].signature, signature))
-            return wrong(parse, entry, "imported as %s and as %s: they must be equal",
-                         import[-1].signature->identity, signature->identity);
-        add_item(parse, entry, BERTH_ITEM_IMPORT, manifest->import_count - 1);
-        return BERTH_OK;
-    }
-    char *module = parse->spare;
-    parse->spare = stpcpy(module, entry->name) + 1;
-    char *function = strchr(module, '.');
-    *function++ = '\0';
-    *import = (struct berth_manifest_import){
-        .module = module, .function = function, .name = entry->name, .signature = signature
-    };
-    add_item(parse, entry, BERTH_ITEM_IMPORT, manifest->import_count++);
-    return BERTH_OK;
-}
-
 static const char *const full_names[] = { "reject", "block", "drop_oldest" };
 static const char *const priority_names[] = { "data", "control" };
 
@@ -637,6 +607,61 @@ bool berth_full_find(const char *name, enum berth_full *ret_full)
             return true;
         }
     return false;
+}
+
+static int get_full(struct parse *parse, const struct entry *entry, const struct values *values,
+                    enum berth_full *ret_full)
+{
+    const char *full = values->of[KEY_FULL];
+    if (!full || berth_full_find(full, ret_full))
+        return BERTH_OK;
+    return wrong(parse, entry, "\"%s\" is no policy: write reject, block or drop_oldest", full);
+}
+
+/* A full mailbox, for what is started and sent: of all records of one function that say it. */
+static int take_full(struct parse *parse, const struct entry *entry, const struct values *values,
+                     struct berth_manifest_import *import)
+{
+    enum berth_full full = BERTH_FULL_REJECT;
+    int code = get_full(parse, entry, values, &full);
+    if (code || !values->of[KEY_FULL])
+        return code;
+    if (import->has_full && import->full != full)
+        return wrong(parse, entry, "imported with full=%s and with full=%s: they must be equal",
+                     berth_full_name(import->full), berth_full_name(full));
+    import->has_full = true;
+    import->full = full;
+    return BERTH_OK;
+}
+
+static int take_import(struct parse *parse, const struct entry *entry, const struct values *values,
+                       bool again)
+{
+    struct berth_manifest *manifest = parse->manifest;
+    struct berth_manifest_import *import = &manifest->imports[manifest->import_count];
+    const struct berth_signature *signature;
+
+    if (!berth_function_name_valid(entry->name))
+        return wrong(parse, entry, "not the name of a function: write module and function");
+    int code = new_signature(parse, entry, values, &signature);
+    if (code)
+        return code;
+    if (again) {
+        if (!same_signature(import[-1].signature, signature))
+            return wrong(parse, entry, "imported as %s and as %s: they must be equal",
+                         import[-1].signature->identity, signature->identity);
+        add_item(parse, entry, BERTH_ITEM_IMPORT, manifest->import_count - 1);
+        return take_full(parse, entry, values, &import[-1]);
+    }
+    char *module = parse->spare;
+    parse->spare = stpcpy(module, entry->name) + 1;
+    char *function = strchr(module, '.');
+    *function++ = '\0';
+    *import = (struct berth_manifest_import){
+        .module = module, .function = function, .name = entry->name, .signature = signature
+    };
+    add_item(parse, entry, BERTH_ITEM_IMPORT, manifest->import_count++);
+    return take_full(parse, entry, values, import);
 }
 
 /* What a topic says besides its type. */
@@ -690,14 +715,14 @@ static int take_topic(struct parse *parse, const struct entry *entry, const stru
 static int take_receipt(struct parse *parse, const struct entry *entry, const struct values *values,
                         struct berth_manifest_subscribe *subscribe)
 {
-    const char *full = values->of[KEY_FULL], *tries = values->of[KEY_TRIES];
+    const char *tries = values->of[KEY_TRIES];
 
     subscribe->full = BERTH_FULL_REJECT;
     subscribe->tries = 1;
     subscribe->group = values->of[KEY_GROUP];
-    if (full && !berth_full_find(full, &subscribe->full))
-        return wrong(parse, entry, "\"%s\" is no policy: write reject, block or drop_oldest", full);
-    int code = tries ? get_number(parse, entry, KEY_TRIES, tries, &subscribe->tries) : BERTH_OK;
+    int code = get_full(parse, entry, values, &subscribe->full);
+    if (!code && tries)
+        code = get_number(parse, entry, KEY_TRIES, tries, &subscribe->tries);
     if (code)
         return code;
     if (subscribe->tries < 1 || subscribe->tries > BERTH_TRIES_MAX)

@@ -46,6 +46,8 @@ struct berth_manifest_export {
 };
 struct berth_manifest_import {
     const char *module, *function, *name; /* name: "module.function" */
+    bool has_full;                        /* one of its records says what, */
+    enum berth_full full;                 /* of what is started and sent, a full mailbox does */
     const struct berth_signature *signature;
 };
 struct berth_manifest_topic {

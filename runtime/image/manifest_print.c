@@ -174,6 +174,14 @@ static void put_messages(struct berth_buffer *buffer, const struct berth_manifes
     }
 }
 
+static void put_import_ways(struct berth_buffer *buffer, const struct berth_manifest_import *import)
+{
+    if (import->has_full && import->full != BERTH_FULL_REJECT)
+        berth_buffer_text(buffer, import->full == BERTH_FULL_BLOCK
+                                      ? ", waiting for room when it is started or sent"
+                                      : ", dropping the oldest when it is sent");
+}
+
 static void put_needs(struct berth_buffer *buffer, const struct berth_manifest *manifest)
 {
     put_heading(buffer, "Requires", manifest->require_count);
@@ -184,6 +192,7 @@ static void put_needs(struct berth_buffer *buffer, const struct berth_manifest *
     for (size_t i = 0; i < manifest->import_count; i++) {
         berth_buffer_text(buffer, "  ");
         put_signature(buffer, manifest->imports[i].name, manifest->imports[i].signature);
+        put_import_ways(buffer, &manifest->imports[i]);
         berth_buffer_text(buffer, "\n");
     }
 }
@@ -391,6 +400,8 @@ static void json_functions(struct berth_buffer *buffer, const struct berth_manif
         json_string(buffer, "function", import->name);
         json_signature(buffer, import->signature);
         json_string(buffer, "result", import->signature->result->text);
+        if (import->has_full)
+            json_string(buffer, "full", berth_full_name(import->full));
         berth_buffer_text(buffer, "}");
     }
     berth_buffer_text(buffer, "]");

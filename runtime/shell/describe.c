@@ -101,6 +101,11 @@ static struct berth_piece_walk section(const struct describe *describe, const ch
 
 /* ---- sections ---- */
 
+static bool is_true(struct berth_piece object, const char *name)
+{
+    return berth_piece_kind(berth_piece_get(object, name)) == 't';
+}
+
 static void put_head(const struct describe *describe)
 {
     struct berth_piece all = describe->manifest;
@@ -124,10 +129,42 @@ static void put_functions(const struct describe *describe)
 
     while (berth_piece_next(&walk, &key, &function)) {
         put_signature(describe, berth_piece_text(key, describe->arena), function);
-        put(describe, "\n");
+        put(describe, is_true(function, "async") ? ", answers later\n" : "\n");
         put_doc(describe, text_of(describe, function, "doc"), 6);
         put_parameters(describe, berth_piece_get(function, "parameters"));
     }
+}
+
+/* What is done with a full mailbox, unless it rejects. */
+static void put_full(const struct describe *describe, struct berth_piece each, const char *block,
+                     const char *drop)
+{
+    const char *full = text_of(describe, each, "full");
+
+    if (strcmp(full, "block") == 0)
+        put(describe, block);
+    else if (strcmp(full, "drop_oldest") == 0)
+        put(describe, drop);
+}
+
+static void put_topic_ways(const struct describe *describe, struct berth_piece topic)
+{
+    if (is_true(topic, "last"))
+        put(describe, ", kept as its current value");
+    if (strcmp(text_of(describe, topic, "priority"), "control") == 0)
+        put(describe, ", of priority control");
+}
+
+static void put_receipt(const struct describe *describe, struct berth_piece subscribe)
+{
+    const char *group = text_of(describe, subscribe, "group");
+    uint64_t tries = berth_piece_integer_of(subscribe, "tries");
+
+    put_full(describe, subscribe, ", whose senders wait for room", ", dropping the oldest");
+    if (*group)
+        berth_buffer_format(describe->buffer, ", one of group %s", group);
+    if (tries > 1)
+        berth_buffer_format(describe->buffer, ", with %llu tries", (unsigned long long)tries);
 }
 
 static void put_messages(const struct describe *describe)
@@ -137,18 +174,21 @@ static void put_messages(const struct describe *describe)
 
     while (berth_piece_next(&walk, &key, &each)) {
         put_signature(describe, berth_piece_text(key, describe->arena), each);
+        put_topic_ways(describe, each);
         put(describe, "\n");
         put_parameters(describe, berth_piece_get(each, "parameters"));
     }
     walk = section(describe, "subscribes", "Subscribes to");
     while (berth_piece_next(&walk, NULL, &each)) {
         const char *topic = text_of(describe, each, "topic");
-        if (berth_piece_kind(berth_piece_get(each, "any")) == 't')
+        if (is_true(each, "any"))
             berth_buffer_format(describe->buffer, "  %s, of any type", topic);
         else
             put_signature(describe, topic, each);
-        berth_buffer_format(describe->buffer, ", handled by %s\n",
+        berth_buffer_format(describe->buffer, ", handled by %s",
                             text_of(describe, each, "handler"));
+        put_receipt(describe, each);
+        put(describe, "\n");
     }
 }
 
@@ -163,6 +203,8 @@ static void put_needs(const struct describe *describe)
     walk = section(describe, "imports", "Imports");
     while (berth_piece_next(&walk, NULL, &each)) {
         put_signature(describe, text_of(describe, each, "function"), each);
+        put_full(describe, each, ", waiting for room when it is started or sent",
+                 ", dropping the oldest when it is sent");
         put(describe, "\n");
     }
 }

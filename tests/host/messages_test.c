@@ -264,6 +264,65 @@ static void sent_calls_drop_the_oldest(void)
     end();
 }
 
+static void *say_patiently(void *what)
+{
+    char arguments[32];
+    snprintf(arguments, sizeof arguments, "[\"%s\"]", (const char *)what);
+    CHECK_CALL(host, "boss.say", arguments, "null");
+    return NULL;
+}
+
+static void *ask_patiently(void *what)
+{
+    char arguments[32];
+    snprintf(arguments, sizeof arguments, "[\"%s\"]", (const char *)what);
+    CHECK_CALL(host, "boss2.ask", arguments, "null");
+    return NULL;
+}
+
+/* As its import says it, for a module that starts and sends. */
+static void modules_send_as_they_say(const char *placement)
+{
+    pthread_t sender, asker;
+    begin(2, 3);
+    const char *path = load_held("inline");
+    CHECK_CODE(berth_host_unload(host, "boss", &error), BERTH_OK, &error);
+    LOAD(host, "boss", placement);
+    berth_test_load_as(host, "boss", "boss2", placement);
+    work("hold", 0);
+    for (const char *each = "0123456789"; *each; each++) {
+        char arguments[16];
+        snprintf(arguments, sizeof arguments, "[\"%c\"]", *each);
+        CHECK_CALL(host, "boss.tell", arguments, "null");
+    }
+    CHECK_CODE(berth_test_try(host, "boss.say", "[\"x\"]", 20000000, NULL, &error),
+               BERTH_DEADLINE_EXCEEDED, &error);
+    CHECK_CODE(berth_test_try(host, "boss.ask_tell", "[\"x\"]", 0, NULL, &error),
+               BERTH_RESOURCE_EXHAUSTED, &error);
+    CHECK_CONTAINS(error.text, "picky.tell: the mailbox of picky is full");
+    pthread_create(&sender, NULL, say_patiently, (void *)"s");
+    pthread_create(&asker, NULL, ask_patiently, (void *)"a");
+    berth_test_pause(20); /* they wait now, or will */
+    remove(path);
+    pthread_join(sender, NULL);
+    pthread_join(asker, NULL);
+    EVENTUALLY(strlen(CALL(host, "picky.trail", "[]")) == strlen("\"hold 8 9 s a \""));
+    CHECK_CONTAINS(CALL(host, "picky.trail", "[]"), "hold 8 9 ");
+    end();
+}
+
+static void modules_send_as_they_say_inline(void)
+{
+    modules_send_as_they_say("inline");
+}
+
+static void modules_send_as_they_say_in_a_process(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    modules_send_as_they_say("process");
+}
+
 static void the_wait_for_itself_is_refused(void)
 {
     begin(2, 1);
@@ -633,6 +692,8 @@ static const struct berth_test tests[] = {
     { "the application sends calls", the_application_sends_calls_inline },
     { "the application sends calls to a process", the_application_sends_calls_to_a_process },
     { "sent_calls_drop_the_oldest", sent_calls_drop_the_oldest },
+    { "modules_send_as_they_say", modules_send_as_they_say_inline },
+    { "modules_send_as_they_say_in_a_process", modules_send_as_they_say_in_a_process },
     { "the_wait_for_itself_is_refused", the_wait_for_itself_is_refused },
     { "without_threads_nobody_waits", without_threads_nobody_waits },
     { "the_oldest_are_dropped", the_oldest_are_dropped },

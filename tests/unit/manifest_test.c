@@ -39,6 +39,9 @@ static const struct berth_record whole[] = {
     R("import=log.write\0returns=void\0param=string:text:\0"),
     R("import=log.write\0returns=void\0alias=write\0param=string:other_name:\0"),
     R("import=clock.now\0returns=i64\0"),
+    R("import=clock.set\0returns=void\0param=i64:ns:\0"),
+    R("import=clock.set\0returns=void\0alias=set\0full=block\0param=i64:ns:\0"),
+    R("import=log.drop\0returns=void\0full=drop_oldest\0"),
     R("topic=greet.done\0name=done\0last=1\0priority=control\0param=string:name:\0"
       "param=u32:times:how often\0"),
     R("subscribe=clock.>\0handler=on_tick\0param=i64:ns:\0"),
@@ -120,10 +123,11 @@ static void all_kinds_are_read(void)
     CHECK_STR(m->exports[1].signature->parameters[0].doc, "whom: anybody");
     CHECK(berth_manifest_find_export(m, "hello") == &m->exports[1]);
     CHECK(berth_manifest_find_export(m, "hell") == NULL);
-    REQUIRE(m->import_count == 2);
-    CHECK_STR(m->imports[1].name, "log.write");
-    CHECK_STR(m->imports[1].module, "log");
-    CHECK_STR(m->imports[1].function, "write");
+    REQUIRE(m->import_count == 4);
+    CHECK(m->imports[1].full == BERTH_FULL_BLOCK && !m->imports[0].has_full);
+    CHECK_STR(m->imports[3].name, "log.write");
+    CHECK_STR(m->imports[3].module, "log");
+    CHECK_STR(m->imports[3].function, "write");
     REQUIRE(m->topic_count == 1);
     CHECK_STR(m->topics[0].topic, "greet.done");
     CHECK_STR(m->topics[0].name, "done");
@@ -166,13 +170,13 @@ static void records_are_found_by_address(void)
         else
             CHECK_STR(name, "unit");
     }
-    CHECK_INT(links, 15);
+    CHECK_INT(links, 18);
     CHECK(berth_manifest_find_item(m, 0) == NULL);
     CHECK(berth_manifest_find_item(m, 0x1008) == NULL);
     CHECK(berth_manifest_find_item(m, UINT64_MAX) == NULL);
     /* One import in two files. */
-    CHECK_INT(berth_manifest_find_item(m, 0x1000 + 16 * 16)->index, 1);
-    CHECK_INT(berth_manifest_find_item(m, 0x1000 + 16 * 17)->index, 1);
+    CHECK_INT(berth_manifest_find_item(m, 0x1000 + 16 * 16)->index, 3);
+    CHECK_INT(berth_manifest_find_item(m, 0x1000 + 16 * 17)->index, 3);
     berth_manifest_unref(m);
 }
 
@@ -222,6 +226,8 @@ static const char words[] = "greet 1.2.0-rc.1+b5 \xe2\x80\x94 Says hello.\n  In 
                             "  log ^1.2\n"
                             "\nImports\n"
                             "  clock.now() -> i64\n"
+                            "  clock.set(i64 ns), waiting for room when it is started or sent\n"
+                            "  log.drop(), dropping the oldest when it is sent\n"
                             "  log.write(string text)\n"
                             "\nOptions\n"
                             "  bool eager = true\n"
@@ -266,6 +272,9 @@ static const char json[] =
     "\"lines\":{\"doc\":\"\",\"parameters\":[" P("row", "store_row", "")
     "],\"result\":\"array(line)\"}},"
     "\"imports\":[{\"function\":\"clock.now\",\"parameters\":[],\"result\":\"i64\"},"
+    "{\"function\":\"clock.set\",\"parameters\":[" P("ns", "i64", "")
+    "],\"result\":\"void\",\"full\":\"block\"},"
+    "{\"function\":\"log.drop\",\"parameters\":[],\"result\":\"void\",\"full\":\"drop_oldest\"},"
     "{\"function\":\"log.write\",\"parameters\":[" P("text", "string", "")
     "],\"result\":\"void\"}],"
     "\"topics\":{\"greet.done\":{\"name\":\"done\",\"last\":true,\"priority\":\"control\","
@@ -405,6 +414,10 @@ static void wrong_records_are_named(void)
         { { R("import=a.b\0returns=void"), R("import=a.b\0returns=i64") },
           BAD,
           "imported as ()void and as ()i64" },
+        { { R("import=a.b\0returns=void\0full=wait") }, BAD, "reject, block or drop_oldest" },
+        { { R("import=a.b\0returns=void\0full=block"), R("import=a.b\0returns=void\0full=reject") },
+          BAD,
+          "with full=block and with full=reject: they must be equal" },
         /* messages */
         { { R("topic=A.b\0name=x") }, BAD, "topic \"A.b\": not a topic" },
         { { R("topic=a.*\0name=x") }, BAD, "not a topic" },
