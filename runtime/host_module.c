@@ -402,7 +402,8 @@ static void call_started(berth_ctx *ctx, const char *function, const char *argum
            limit = berth_host_of(ctx)->options.max_message;
     if (size > limit) {
         berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED,
-                                 "the arguments have %zu bytes; max_message is %zu", size, limit);
+                                 "%s: the arguments have %zu bytes; max_message is %zu", function,
+                                 size, limit);
         return;
     }
     struct berth_cell *cell = berth_call_find(ctx, function);

@@ -158,8 +158,18 @@ static void add_kind(struct view *view, const char *kind)
 
 /* ---- rows ---- */
 
+/* What became of those that were not delivered, and of answers that nobody waited for any more. */
+static void add_fates(struct view *view, const char *row, struct berth_piece entry,
+                      const char *const *names)
+{
+    for (; *names; names++)
+        add_count(view, row, *names, berth_piece_integer_of(entry, *names), "");
+}
+
 static void add_module(struct view *view, struct berth_piece entry)
 {
+    static const char *const fates[] = { "dropped",       "rejected", "expired",
+                                         "dead_lettered", "late",     NULL };
     const char *name = text(view, entry, "name");
 
     add_kind(view, "module");
@@ -167,7 +177,7 @@ static void add_module(struct view *view, struct berth_piece entry)
     add_count(view, name, "calls", berth_piece_integer_of(entry, "calls"), "");
     add_count(view, name, "messages", berth_piece_integer_of(entry, "messages"), "");
     add_count(view, name, "failed", berth_piece_integer_of(entry, "failed"), "");
-    add_count(view, name, "dropped", berth_piece_integer_of(entry, "dropped"), "");
+    add_fates(view, name, entry, fates);
     berth_table_add(&view->table, text(view, berth_piece_get(entry, "mailbox"), "messages"));
     berth_table_add(&view->table, text(view, entry, "pid"));
     add_cpu(view, name, entry);
@@ -183,6 +193,7 @@ static void add_times(struct view *view, struct berth_piece entry)
 
 static void add_call(struct view *view, struct berth_piece entry)
 {
+    static const char *const fates[] = { "late", "dropped", NULL };
     const char *from = text(view, entry, "from"), *to = text(view, entry, "to");
     char row[400];
 
@@ -193,11 +204,13 @@ static void add_call(struct view *view, struct berth_piece entry)
     add_count(view, row, "calls", berth_piece_integer_of(entry, "calls"),
               berth_piece_integer_of(entry, "estimated") ? "~" : "");
     add_count(view, row, "failed", failures(entry), "");
+    add_fates(view, row, entry, fates);
     add_times(view, entry);
 }
 
 static void add_message(struct view *view, struct berth_piece entry)
 {
+    static const char *const fates[] = { "dropped", "rejected", "expired", "dead_lettered", NULL };
     const char *from = text(view, entry, "from"), *to = text(view, entry, "to");
     const char *topic = text(view, entry, "topic");
     char row[480];
@@ -209,7 +222,7 @@ static void add_message(struct view *view, struct berth_piece entry)
     add_party(view, to);
     add_count(view, row, "messages", berth_piece_integer_of(entry, "messages"), "");
     add_count(view, row, "failed", failures(entry), "");
-    add_count(view, row, "dropped", berth_piece_integer_of(entry, "dropped"), "");
+    add_fates(view, row, entry, fates);
     add_times(view, entry);
 }
 
@@ -301,13 +314,14 @@ static int print_part(struct berth_stats_table *stats, const struct part *part,
 
 int berth_stats_table_print(struct berth_stats_table *table, struct berth_piece stats)
 {
-    static const char *const modules[] = { "",       "MODULE",  "CALLS",   "MESSAGES",
-                                           "FAILED", "DROPPED", "WAITING", "PID",
-                                           "CPU",    "MEMORY",  NULL };
-    static const char *const calls[] = { "",    "FROM", "TO",  "CALLS", "FAILED",
-                                         "P50", "P90",  "P99", "MAX",   NULL };
-    static const char *const messages[] = { "",        "FROM", "TOPIC", "TO",  "MESSAGES", "FAILED",
-                                            "DROPPED", "P50",  "P90",   "P99", "MAX",      NULL };
+    static const char *const modules[] = { "",        "MODULE",   "CALLS",   "MESSAGES", "FAILED",
+                                           "DROPPED", "REJECTED", "EXPIRED", "DEAD",     "LATE",
+                                           "WAITING", "PID",      "CPU",     "MEMORY",   NULL };
+    static const char *const calls[] = { "",        "FROM", "TO",  "CALLS", "FAILED", "LATE",
+                                         "DROPPED", "P50",  "P90", "P99",   "MAX",    NULL };
+    static const char *const messages[] = { "",       "FROM",    "TOPIC",    "TO",      "MESSAGES",
+                                            "FAILED", "DROPPED", "REJECTED", "EXPIRED", "DEAD",
+                                            "P50",    "P90",     "P99",      "MAX",     NULL };
     static const struct part parts[] = { { "modules", modules, add_module },
                                          { "calls", calls, add_call },
                                          { "messages", messages, add_message } };

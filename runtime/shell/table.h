@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define BERTH_TABLE_COLUMNS_MAX 12
+#define BERTH_TABLE_COLUMNS_MAX 16
 
 struct berth_table {
     const char *const *heads;

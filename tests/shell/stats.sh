@@ -23,9 +23,10 @@ berth stats
 cp out all
 tap_run "a module is a line" test "$(row module math | sed -n 3,6p | xargs)" = "10 0 3 0"
 tap_run "a call is one, by who made it" test "$(row call hammer math.divide | sed -n 4,5p | xargs)" = "10 3"
-tap_run "its times are numbers" grep -qxE '[1-9][0-9]*' <(row call hammer math.divide | sed -n 6p)
+tap_run "its times are numbers" grep -qxE '[1-9][0-9]*' <(row call hammer math.divide | sed -n 8p)
 tap_run "messages are counted by handler" \
-    test "$(row message publisher news.text subscriber.on_text | sed -n 5,7p | xargs)" = "6 1 0"
+    test "$(row message publisher news.text subscriber.on_text | sed -n 5,10p | xargs)" = "6 1 0 0 0 1"
+tap_run "what became of them by module, too" test "$(row module subscriber | sed -n 5,9p | xargs)" = "1 0 0 0 1"
 
 berth stats hammer
 tap_run "with a module, only its lines" test -z "$(cut -f 2,3 out | grep -v hammer)" -a -s out
