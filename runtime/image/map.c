@@ -12,6 +12,7 @@
 #include "runtime/image/traces.h"
 
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <gnu/libc-version.h>
 #include <limits.h>
 #include <link.h>
@@ -204,11 +205,50 @@ static bool name_after(const char *message, const char *phrase, char *name, size
     return name[0] != '\0';
 }
 
+/* The number that a file begins with, or, of lines: how many it has. 0: it cannot be read. */
+static unsigned long number_of(const char *file, bool of_lines)
+{
+    char text[4096];
+    unsigned long number = 0;
+    ssize_t got;
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        return 0;
+    while ((got = read(fd, text, sizeof(text) - 1)) > 0) {
+        text[got] = '\0';
+        if (!of_lines)
+            number = strtoul(text, NULL, 10);
+        for (ssize_t i = 0; of_lines && i < got; i++)
+            number += text[i] == '\n';
+    }
+    close(fd);
+    return number;
+}
+
+/* The kernel bounds how many a process has, and each image takes some five of them. */
+static bool mappings_are_out(unsigned long *ret_count, unsigned long *ret_limit)
+{
+    unsigned long count = number_of("/proc/self/maps", true);
+    unsigned long limit = number_of("/proc/sys/vm/max_map_count", false);
+
+    *ret_count = count;
+    *ret_limit = limit;
+    return limit && count + 16 > limit;
+}
+
 /* The message begins with the path of the copy, which means nothing to anybody. */
 static int explain(const char *message, const char *path, struct berth_error *error)
 {
     char name[256];
+    unsigned long count, limit;
 
+    if (mappings_are_out(&count, &limit))
+        return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                               "the process has %lu memory mappings, and the kernel lets it have "
+                               "%lu (vm.max_map_count): raise that, with `sysctl -w "
+                               "vm.max_map_count=%lu`, or unload modules",
+                               count, limit, 4 * limit);
     if (!message)
         return berth_error_set(error, BERTH_UNKNOWN, "the loader refuses it, and does not say why");
     if (name_after(message, "undefined symbol: ", name, sizeof(name)))

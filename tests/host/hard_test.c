@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <berth/module.h>
@@ -490,7 +491,42 @@ static void a_timer_does_not_keep_the_end_of_a_host(void)
     close(ends[1]);
 }
 
+/* Pages of different protection in turn, so that each is a mapping; some are left for the loader. */
+static void what_the_kernel_has_no_mapping_for_says_so(void)
+{
+    enum { LEAST = 4096, MOST = 1 << 18, LEFT = 4 };
+    struct berth_error error = { 0 };
+    long page = sysconf(_SC_PAGESIZE);
+    size_t count = 0;
+
+    if (berth_test_instrumented() || berth_test_valgrind())
+        berth_skip("the instrumentation has mappings of its own");
+    host = berth_test_host(NULL);
+    char *pages = mmap(NULL, (size_t)page * MOST, PROT_NONE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    REQUIRE(pages != MAP_FAILED);
+    while (2 * count + 1 < MOST &&
+           mprotect(pages + (2 * count + 1) * (size_t)page, (size_t)page, PROT_READ) == 0)
+        count++;
+    if (2 * count + 1 >= MOST) {
+        munmap(pages, (size_t)page * MOST);
+        berth_host_free(host);
+        berth_skip("the kernel allows very many mappings");
+    }
+    CHECK(count > LEAST);
+    for (size_t i = 0; i < LEFT / 2; i++) /* each of them joins three */
+        mprotect(pages + (2 * i + 1) * (size_t)page, (size_t)page, PROT_NONE);
+    int code = berth_host_load(host, berth_test_fixture("math"), NULL, &error);
+    munmap(pages, (size_t)page * MOST);
+    CHECK_CODE(code, BERTH_RESOURCE_EXHAUSTED, &error);
+    CHECK_CONTAINS(error.text, "math");
+    CHECK_CONTAINS(error.text, "sysctl -w vm.max_map_count=");
+    CHECK_CODE(berth_host_load(host, berth_test_fixture("math"), NULL, &error), BERTH_OK, &error);
+    berth_host_free(host);
+}
+
 static const struct berth_test tests[] = {
+    { "what_the_kernel_has_no_mapping_for_says_so", what_the_kernel_has_no_mapping_for_says_so },
     { "frames_tell_whose_code_it_is", frames_tell_whose_code_it_is },
     { "threads_begin_with_the_applications_own", threads_begin_with_the_applications_own },
     { "subscribing_during_a_load_leaves_it_its_room",
