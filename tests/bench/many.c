@@ -34,27 +34,47 @@ static void remove_all(void)
     nftw(directory, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-/* Made of one by writing another name into it: all names have the same length. */
-void many_make(unsigned count)
+/* All of the one text in data become the other. */
+static void replace(char *data, size_t size, const struct many_change *change)
+{
+    size_t length = strlen(change->from);
+    char *at = memmem(data, size, change->from, length);
+
+    if (!at || strlen(change->to) != length)
+        bench_die("%s is not there to be replaced", change->from);
+    for (; at; at = memmem(at, size - (size_t)(at - data), change->from, length)) {
+        memcpy(at, change->to, length);
+        at += length;
+    }
+}
+
+void many_write(const char *path, const char *module, const struct many_change *changes,
+                size_t count)
 {
     static char data[1 << 20];
-    FILE *file = fopen(bench_module("small"), "re");
+    FILE *file = fopen(bench_module(module), "re");
     size_t size = file ? fread(data, 1, sizeof(data), file) : 0;
-    char *place = memmem(data, size, "bench_0000", 10);
 
-    if (!file || !place)
-        bench_die("%s: not what was expected", bench_module("small"));
+    if (!file)
+        bench_die("%s: %m", bench_module(module));
     fclose(file);
+    for (size_t i = 0; i < count; i++)
+        replace(data, size, &changes[i]);
+    file = fopen(path, "we");
+    if (!file || fwrite(data, 1, size, file) != size || fclose(file) != 0)
+        bench_die("%s: %m", path);
+}
+
+void many_make(unsigned count)
+{
     if (!mkdtemp(directory) || atexit(remove_all) != 0)
         bench_die("%s: %m", directory);
     for (unsigned i = 0; i < count; i++) {
-        char path[MANY_NAME_SIZE], digits[16];
-        snprintf(digits, sizeof(digits), "%04u", i);
-        memcpy(place + 6, digits, 4);
+        char path[MANY_NAME_SIZE], name[32];
+        const struct many_change change = { "bench_0000", name };
+        snprintf(name, sizeof(name), "bench_%04u", i);
         many_path(path, i);
-        file = fopen(path, "we");
-        if (!file || fwrite(data, 1, size, file) != size || fclose(file) != 0)
-            bench_die("%s: %m", path);
+        many_write(path, "small", &change, 1);
     }
     sync(); /* else the kernel writes them while we measure */
 }

@@ -3,7 +3,17 @@
 #ifndef BERTH_TESTS_BENCH_MANY_H
 #define BERTH_TESTS_BENCH_MANY_H
 
+#include <stddef.h>
+
 #define MANY_NAME_SIZE 256
+
+/* Texts of the same length. */
+struct many_change {
+    const char *from, *to;
+};
+/* Writes a module of this directory to path, changed. */
+void many_write(const char *path, const char *module, const struct many_change *changes,
+                size_t count);
 
 /* Makes count (at most 10,000) of them, bench_0000 and so on; they go when the program exits. */
 void many_make(unsigned count);

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What it costs that there are many: modules that pass messages on at random, modules at rest, and
+ * subscriptions that a topic has nothing to do with.
+ */
+#include "tests/bench/bench.h"
+#include "tests/bench/many.h"
+
+#include <berth/host.h>
+#include <errno.h>
+#include <semaphore.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define FEW    10
+#define MANY   10000
+#define TOKENS FEW
+
+static sem_t done;
+
+static void wait_done(void)
+{
+    while (sem_wait(&done) != 0)
+        if (errno != EINTR)
+            bench_die("%m");
+}
+
+/* ---- modules in a ring, in random order ------------------------------------------------------ */
+
+struct ring {
+    unsigned count;
+    unsigned *order; /* the ring */
+    berth_host *host;
+    berth_ctx *ctx;
+    pid_t thread;
+};
+
+static struct ring few = { .count = FEW }, many = { .count = MANY };
+
+static unsigned draw(unsigned limit)
+{
+    static uint64_t seed = 88172645463325252;
+
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (unsigned)((seed >> 20) % limit);
+}
+
+static void shuffle(struct ring *ring)
+{
+    ring->order = calloc(ring->count, sizeof(*ring->order));
+    if (!ring->order)
+        bench_die("no memory");
+    for (unsigned i = 0; i < ring->count; i++) {
+        unsigned other = draw(i + 1);
+        ring->order[i] = ring->order[other];
+        ring->order[other] = i;
+    }
+}
+
+static void load(struct ring *ring, unsigned place)
+{
+    const unsigned own = ring->order[place], next = ring->order[(place + 1) % ring->count];
+    char path[] = "/tmp/berth-bench-hop-XXXXXX", name[16], next_name[16];
+    const struct many_change changes[] = { { "hop_aaaa", name }, { "hop_bbbb", next_name } };
+    struct berth_error error;
+    int fd = mkstemp(path);
+
+    if (fd < 0)
+        bench_die("%s: %m", path);
+    close(fd);
+    snprintf(name, sizeof(name), "hop_%04u", own);
+    snprintf(next_name, sizeof(next_name), "hop_%04u", next);
+    many_write(path, "hop", changes, 2);
+    if (berth_host_load(ring->host, path, NULL, &error) != BERTH_OK)
+        bench_die("%s", error.text);
+    unlink(path);
+}
+
+static void note_thread(void *user)
+{
+    struct ring *ring = user;
+
+    ring->thread = gettid();
+}
+
+static void open_ring(struct ring *ring)
+{
+    struct berth_host_options options;
+    struct berth_error error;
+
+    if (ring->host)
+        return;
+    berth_host_options_init(&options);
+    options.threads = 1;
+    options.thread = note_thread;
+    options.thread_user = ring;
+    if (berth_host_new(&options, &ring->host, &error) != BERTH_OK)
+        bench_die("%s", error.text);
+    shuffle(ring);
+    for (unsigned i = 0; i < ring->count; i++)
+        load(ring, i);
+    ring->ctx = berth_host_enter(ring->host);
+    if (!ring->ctx)
+        bench_die("no memory");
+}
+
+static void send_token(struct ring *ring, unsigned place, long hops)
+{
+    char name[32];
+    struct berth_value in[] = { { .kind = BERTH_VALUE_U64, .as.u64 = (uintptr_t)&done },
+                                { .kind = BERTH_VALUE_I64, .as.i64 = hops } };
+    struct berth_value out;
+
+    snprintf(name, sizeof(name), "hop_%04u.start", ring->order[place]);
+    if (berth_call(ring->ctx, name, in, 2, &out) != BERTH_OK)
+        bench_die("%s", berth_error_text(ring->ctx));
+}
+
+/* As many messages are on their way as there are few modules: each turn has one of them. */
+static double hop(struct ring *ring, long n)
+{
+    double began;
+
+    open_ring(ring);
+    bench_place(0, 0);
+    bench_place(ring->thread, 0);
+    began = bench_now();
+    for (unsigned i = 0; i < TOKENS; i++)
+        send_token(ring, i * (ring->count / TOKENS), n / TOKENS + 1);
+    for (unsigned i = 0; i < TOKENS; i++)
+        wait_done();
+    return bench_now() - began;
+}
+
+static double hop_few(void *user, long n)
+{
+    (void)user;
+    return hop(&few, n);
+}
+
+static double hop_many(void *user, long n)
+{
+    (void)user;
+    return hop(&many, n);
+}
+
+/* ---- calls that are started ------------------------------------------------------------------ */
+
+BERTH_BOUND(void, ask, (i64, n));
+static ask_bound ask;
+
+static void open_asker(void)
+{
+    struct berth_error error;
+    berth_host *host = few.host;
+
+    if (berth_host_load(host, bench_module("answerer"), NULL, &error) != BERTH_OK ||
+        berth_host_load(host, bench_module("asker"), NULL, &error) != BERTH_OK ||
+        berth_bind(host, "bench_asker.ask", ask, &ask, &error) != BERTH_OK)
+        bench_die("%s", error.text);
+}
+
+static double call(void *user, long n)
+{
+    static bool is_open;
+    double began;
+
+    (void)user;
+    open_ring(&few);
+    if (!is_open)
+        open_asker();
+    is_open = true;
+    bench_place(0, 0);
+    bench_place(few.thread, 0);
+    began = bench_now();
+    ask_call(&ask, few.ctx, n);
+    if (berth_failed(few.ctx))
+        bench_die("%s", berth_error_text(few.ctx));
+    return bench_now() - began;
+}
+
+/* There and back: two hops of one message. */
+static double trip(void *user, long n)
+{
+    double began;
+
+    (void)user;
+    open_ring(&few);
+    bench_place(0, 0);
+    bench_place(few.thread, 0);
+    began = bench_now();
+    send_token(&few, 0, 2 * n);
+    wait_done();
+    return bench_now() - began;
+}
+
+/* ---- rows ------------------------------------------------------------------------------------ */
+
+static struct bench_row rows[] = {
+    { .id = "scale.control",
+      .what = "a message, one of 10 modules after the other, itself",
+      .limit = hop_few,
+      .run = hop_few },
+    { .id = "scale.many",
+      .what = "one of 10,000 modules after the other / of 10",
+      .limit = hop_few,
+      .run = hop_many,
+      .goal = 1.5,
+      .n = 200000 },
+    { .id = "scale.async",
+      .what = "a started call and its answer / a message there and back",
+      .limit = trip,
+      .run = call,
+      .goal = 1.3 },
+};
+
+int main(int argc, char **argv)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max; /* a loaded module keeps a descriptor */
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+    sem_init(&done, 0, 0);
+    exit(bench_main(argc, argv, "scale", rows, sizeof(rows) / sizeof(rows[0])));
+}
