@@ -491,7 +491,7 @@ static void a_timer_does_not_keep_the_end_of_a_host(void)
     close(ends[1]);
 }
 
-/* Pages of different protection in turn, so that each is a mapping; some are left for the loader. */
+/* Pages of different protection in turn, each of them a mapping; some are left for the loader. */
 static void what_the_kernel_has_no_mapping_for_says_so(void)
 {
     enum { LEAST = 4096, MOST = 1 << 18, LEFT = 4 };
