@@ -180,9 +180,9 @@ BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
 
 /*
  * A blob is memory of the host's that values are passed on in without a copy: bytes, or what a
- * string, json or array of numbers points at, 4 KiB or more and at least half of its blob, published
- * from one. Its receivers see the very memory, so nobody writes there once it has been passed to
- * anybody. It lives until the last message that it is in has been handled, and the last module that
+ * string, json or array of numbers points at, 4 KiB or more and at least half of its blob,
+ * published from one. Its receivers see the very memory, so nobody writes there once it has been
+ * passed to anybody. It lives until the last message that it is in has been handled, and the last module that
  * has it has released it, or is gone: its maker's reload or unload changes nothing.
  *
  *     char *pixels = berth_blob_new(ctx, size);
@@ -203,8 +203,8 @@ BERTH_I_UNUSED __attribute__((malloc, alloc_size(2))) static inline void *berth_
 /*
  * Bytes to have after this function has returned, until berth_blob_release of their data: the same
  * that are given if they lie in a blob, as large ones do that came with a message, wherever they
- * came from; else a copy, in a new one. They may be any part of a blob. Each keep needs a release of
- * its own. No data, with the call failed (resource_exhausted), without memory.
+ * came from; else a copy, in a new one. They may be any part of a blob. Each keep needs a release
+ * of its own. No data, with the call failed (resource_exhausted), without memory.
  */
 BERTH_I_UNUSED static inline berth_bytes berth_blob_keep(berth_ctx *ctx, berth_bytes bytes)
 {

@@ -8,8 +8,8 @@
 #include "runtime/core/core.h"
 
 /*
- * For who changes topics, subscriptions, or what they may: topic_lock, for writing, and nobody reads
- * by a mark. Under no mark, and with no lock but admin.
+ * For who changes topics, subscriptions, or what they may: topic_lock, for writing, and nobody
+ * reads by a mark. Under no mark, and with no lock but admin.
  */
 void berth_topics_lock(struct berth_host *host);
 void berth_topics_unlock(struct berth_host *host);
@@ -75,8 +75,8 @@ struct berth_posting {
     char missed[256]; /* who has not got it: names */
 };
 /*
- * Between enter and leave, or with topic_lock; finish must follow outside. In a host's own messages (ctx
- * NULL) nothing fails: who misses one is told with the next.
+ * Between enter and leave, or with topic_lock; finish must follow outside. In a host's own messages
+ * (ctx NULL) nothing fails: who misses one is told with the next.
  */
 void berth_posting_begin(struct berth_posting *posting, const void *const *arguments,
                          struct berth_error *error);
