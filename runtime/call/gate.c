@@ -6,6 +6,7 @@
 #include "runtime/call/interrupt.h"
 #include "runtime/call/ring.h"
 #include "runtime/call/thread.h"
+#include "runtime/loop/loop.h"
 
 #include <linux/futex.h>
 #include <pthread.h>
@@ -100,23 +101,37 @@ static void pass_give(struct berth_gate *gate, const berth_ctx *ctx)
 
 /* The wait of a chain that may be cancelled meanwhile. */
 struct patience {
-    const struct berth_thread *thread;
+    const struct berth_gate_entry *entry;
     struct berth_interrupt interrupt;
-    int64_t deadline;
+    int64_t quiet; /* until then nobody is told */
+    bool told;
 };
 
-/* While the word has the value, perhaps; a code: not any more. */
-static int wait_for_change(const struct patience *patience, uint32_t *word, uint32_t value)
+static void tell(struct patience *patience)
 {
-    if (berth_thread_cancelled(patience->thread))
+    patience->quiet = INT64_MAX;
+    patience->told = true;
+    patience->entry->waits(patience->entry->ctx, true);
+}
+
+/* While the word has the value, perhaps; a code: not any more. */
+static int wait_for_change(struct patience *patience, uint32_t *word, uint32_t value)
+{
+    const struct berth_gate_entry *entry = patience->entry;
+    bool quiet = patience->quiet < entry->deadline;
+    if (berth_thread_cancelled(berth_thread_of(entry->ctx)))
         return BERTH_CANCELLED;
     struct berth_park *park = patience->interrupt.set ? patience->interrupt.park : NULL;
-    return berth_park_sleep_at(park, word, value, patience->deadline) ? BERTH_OK
-                                                                      : BERTH_DEADLINE_EXCEEDED;
+    if (berth_park_sleep_at(park, word, value, quiet ? patience->quiet : entry->deadline))
+        return BERTH_OK;
+    if (!quiet)
+        return BERTH_DEADLINE_EXCEEDED;
+    tell(patience);
+    return BERTH_OK;
 }
 
 /* For the owner, which is among the waiting. */
-static int pass_take_back(struct berth_gate *gate, const struct patience *patience)
+static int pass_take_back(struct berth_gate *gate, struct patience *patience)
 {
     struct berth_pass *pass = pass_given(gate);
     int code = BERTH_OK;
@@ -150,7 +165,7 @@ static uint32_t holder(const struct berth_wait *wait, size_t i)
     return i == 0 ? berth_gate_inside(wait->of) : 0;
 }
 
-static int owner_wait(struct berth_gate *gate, uint32_t chain, const struct patience *patience)
+static int owner_wait(struct berth_gate *gate, uint32_t chain, struct patience *patience)
 {
     int code;
     uint32_t seen = __atomic_load_n(&gate->owner, __ATOMIC_RELAXED);
@@ -179,9 +194,11 @@ static void owner_leave(struct berth_gate *gate)
 
 /* owner: the chain is that already. */
 static int wait_inside(struct berth_gate *gate, struct berth_wait *wait, bool owner,
-                       int64_t deadline, struct berth_error *error)
+                       const struct berth_gate_entry *entry, struct berth_error *error)
 {
-    struct patience patience = { .thread = berth_thread_of(wait->ctx), .deadline = deadline };
+    struct patience patience = { .entry = entry,
+                                 .quiet =
+                                     entry->waits ? berth_now() + BERTH_WAIT_TOLD : INT64_MAX };
     int code = BERTH_OK;
     if (!berth_wait_begin(wait)) {
         if (owner)
@@ -196,6 +213,8 @@ static int wait_inside(struct berth_gate *gate, struct berth_wait *wait, bool ow
         code = pass_take_back(gate, &patience);
     berth_interrupt_end(&patience.interrupt);
     berth_wait_end(wait);
+    if (patience.told)
+        entry->waits(entry->ctx, false);
     if (code == BERTH_OK)
         return BERTH_OK;
     if (owner)
@@ -238,7 +257,7 @@ int berth_gate_lock(struct berth_gate *gate, const struct berth_gate_entry *entr
     struct berth_wait wait = {
         .ctx = ctx, .of = gate, .holder = holder, .target = entry->target, .patient = entry->patient
     };
-    return wait_inside(gate, &wait, owner, entry->deadline, error);
+    return wait_inside(gate, &wait, owner, entry, error);
 }
 
 bool berth_gate_owned(const struct berth_gate *gate, const berth_ctx *ctx)

@@ -59,6 +59,8 @@ struct berth_gate_entry {
     int64_t deadline;   /* as berth_now, INT64_MAX: none */
     const char *target; /* what for, if ctx[1] is not the frame of it, or NULL (call/ring.h) */
     bool patient;       /* others fail rather than it (call/ring.h) */
+    /* Told when the wait gets long, and then when it is over; or NULL. */
+    void (*waits)(const berth_ctx *ctx, bool waits);
 };
 /*
  * For the chain of ctx. BERTH_OK; BERTH_ABORTED when it is inside already, or who is inside waits

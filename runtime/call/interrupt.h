@@ -12,6 +12,9 @@
 #include "runtime/call/park.h"
 #include "runtime/call/thread.h"
 
+/* Before the scheduler is told that a thread waits, ns: what is over sooner costs it nothing. */
+#define BERTH_WAIT_TOLD INT64_C(500000)
+
 /* One wait: on the stack of who waits. */
 struct berth_interrupt {
     struct berth_list link;

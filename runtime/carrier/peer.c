@@ -17,8 +17,7 @@
 #include "runtime/call/interrupt.h"
 #include "runtime/carrier/stream.h"
 
-#define FRAMES_QUEUED 8               /* of the largest size: what one end may have under way */
-#define PATIENCE      INT64_C(500000) /* ns of a wait, before it is told that a thread waits */
+#define FRAMES_QUEUED 8  /* of the largest size: what one end may have under way */
 #define TURNS         16 /* reads in one callback of the loop, which has others to serve */
 
 enum pending_state {
@@ -993,7 +992,7 @@ static void tell_waits(struct waiter *waiter, bool waits)
 
 static void lose_patience_later(struct waiter *waiter)
 {
-    waiter->patience = waiter->peer->ops->waits ? berth_now() + PATIENCE : BERTH_FOREVER;
+    waiter->patience = waiter->peer->ops->waits ? berth_now() + BERTH_WAIT_TOLD : BERTH_FOREVER;
 }
 
 /* One step of it; a code: the wait is over. With the lock held. */

@@ -11,6 +11,7 @@
 #include "runtime/core/flow.h"
 #include "runtime/core/kept.h"
 #include "runtime/core/registry.h"
+#include "runtime/core/schedule.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -152,14 +153,25 @@ static struct berth_item *cell_pin(berth_ctx *ctx, struct berth_cell *cell, bool
     }
 }
 
+/* Whoever is inside may wait for a turn that no thread of the pool is left for. */
+static void gate_waits(const berth_ctx *ctx, bool waits)
+{
+    if (waits)
+        berth_schedule_blocks(berth_host_of(ctx));
+    else
+        berth_schedule_goes_on(berth_host_of(ctx));
+}
+
 int berth_generation_lock(struct berth_generation *generation, const struct berth_gate_entry *entry,
                           bool *ret_taken, struct berth_error *error)
 {
     struct berth_gate *gate = &generation->module->gate;
+    struct berth_gate_entry told = *entry;
+    told.waits = gate_waits;
     *ret_taken = false;
     if (generation->image->manifest->reentrant && berth_gate_owned(gate, entry->ctx))
         return BERTH_OK;
-    int code = berth_gate_lock(gate, entry, error);
+    int code = berth_gate_lock(gate, &told, error);
     *ret_taken = code == BERTH_OK;
     return code;
 }
