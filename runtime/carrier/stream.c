@@ -115,8 +115,11 @@ void berth_stream_poke(struct berth_stream *stream)
 
 void berth_stream_unpoke(struct berth_stream *stream)
 {
-    if (stream->poke >= 0)
-        close(stream->poke);
+    if (stream->poke < 0)
+        return;
+    /* closing is not enough while a process that was just forked has it, too */
+    epoll_ctl(stream->epoll, EPOLL_CTL_DEL, stream->poke, NULL);
+    close(stream->poke);
     stream->poke = -1;
 }
 
