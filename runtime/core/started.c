@@ -810,6 +810,8 @@ static void timer_due(struct berth_timer *timer)
     pthread_mutex_lock(&started->lock);
     bool timed = started->timed;
     started->timed = false;
+    if (timed) /* it may have been set again since it went off, by the reference that ends here */
+        berth_timer_remove(timer);
     pthread_mutex_unlock(&started->lock);
     if (!timed) /* who has answered it waits for this callback */
         return;
