@@ -13,6 +13,7 @@
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
+#include "runtime/core/started.h"
 #include "runtime/core/topic.h"
 #include "runtime/reload/compare.h"
 #include "runtime/reload/history.h"
@@ -274,6 +275,7 @@ static void switch_over(const struct transaction *t)
         take_place(&t->members[i]);
     pthread_cond_broadcast(&t->host->changed);
     pthread_mutex_unlock(&t->host->lock);
+    berth_started_wake(t->host); /* threads of the old ones wait for nothing any more */
     for (size_t i = 0; i < t->count; i++)
         serve(&t->members[i]);
 }
