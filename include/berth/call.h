@@ -529,11 +529,10 @@ BERTH_I_UNUSED static inline void berth_call_limit(berth_ctx *ctx, berth_pending
 }
 
 /*
- * The call is answered with cancelled, if it has not been answered. Its callee, and whom that calls
- * in turn in this process, find berth_stopping true, and so do calls that they have started, in
- * workers as well; takes that they wait in end with cancelled. What does not end by it is a wait
- * for a worker's function that is simply called, for a serial module, or for room in a mailbox:
- * that has its deadline. The call is still to be taken or dropped.
+ * The call is answered with cancelled, if it has not been answered. Its callee, and all that work
+ * for it in turn, in workers as well, find berth_stopping true; whatever one of them waits for (a
+ * worker's function, a serial module, room in a mailbox, what it has started) ends with cancelled.
+ * The call is still to be taken or dropped.
  */
 BERTH_I_UNUSED static inline void berth_call_cancel(berth_ctx *ctx, berth_pending pending)
 {
