@@ -62,6 +62,14 @@ static const struct berth_node *find_module(const struct berth_node *list, const
     return NULL;
 }
 
+/* ./greet.so and greet.so are one file. */
+static const char *without_here(const char *file)
+{
+    while (file[0] == '.' && file[1] == '/')
+        file += 2 + strspn(file + 2, "/");
+    return file;
+}
+
 /* A host names files from the root; this program stays in the directory that it was started in. */
 static bool same_file(const char *listed, const char *file)
 {
@@ -71,7 +79,7 @@ static bool same_file(const char *listed, const char *file)
         return berth_text_equal(listed, file);
     size_t length = strlen(directory);
     return strncmp(listed, directory, length) == 0 && listed[length] == '/' &&
-           berth_text_equal(listed + length + 1, file);
+           berth_text_equal(without_here(listed + length + 1), without_here(file));
 }
 
 /* One entry, by what the host says of it. */

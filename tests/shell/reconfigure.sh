@@ -111,6 +111,9 @@ configure <<'CONF'
 CONF
 hup
 applied "nor does what says the same" 0 0 0 4
+"$berth" reload math math.so >/dev/null
+hup
+applied "nor that a module was reloaded from that file, told without ./" 0 0 0 4
 
 configure <<'CONF'
 {"modules": {
