@@ -31,7 +31,10 @@ static void view(const char *options)
 
 static size_t live(void)
 {
-    return __atomic_load_n(&host->blobs.count, __ATOMIC_RELAXED);
+    pthread_mutex_lock(&host->blobs.lock);
+    size_t count = host->blobs.count;
+    pthread_mutex_unlock(&host->blobs.lock);
+    return count;
 }
 
 static void unload(const char *module)
