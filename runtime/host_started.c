@@ -70,11 +70,6 @@ static struct berth_generation *hold(struct berth_cell *cell,
     return generation;
 }
 
-static void let_go(struct berth_generation *generation)
-{
-    __atomic_sub_fetch(&generation->inside, 1, __ATOMIC_RELEASE);
-}
-
 /* NULL: ctx is marked, or there was no memory. */
 static struct berth_started *start_with_values(berth_ctx *ctx, struct berth_start *start,
                                                const struct asked *asked)
@@ -90,12 +85,13 @@ static struct berth_started *start_with_values(berth_ctx *ctx, struct berth_star
     int code = berth_value_list_from(start->signature, asked->values, asked->count, &list, &error);
     if (code == BERTH_OK) {
         start->arguments = list.places;
+        start->held = &generation;
         start->whole = true;
         started = berth_started_new(ctx, start);
     } else {
         berth_fault_raise_format(ctx, code, "%s: %s", asked->name, error.text);
     }
-    let_go(generation);
+    berth_started_let_go(&generation);
     return started;
 }
 

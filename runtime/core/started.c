@@ -609,6 +609,13 @@ static int started_post(berth_ctx *ctx, struct berth_started *started, enum bert
                            started->name, callee->name);
 }
 
+void berth_started_let_go(struct berth_generation **held)
+{
+    if (*held)
+        __atomic_sub_fetch(&(*held)->inside, 1, __ATOMIC_RELEASE);
+    *held = NULL;
+}
+
 /* Its arguments, and into the mailbox. */
 static int started_begin(berth_ctx *ctx, struct berth_started *started,
                          const struct berth_start *start, struct berth_error *error)
@@ -624,6 +631,8 @@ static int started_begin(berth_ctx *ctx, struct berth_started *started,
     started->mail.ops = &berth_kept_ops;
     started->mail.size = sizeof *started + started->size;
     started->mail.sender = start->owner ? start->owner->module : NULL;
+    if (start->held) /* who replaces it would wait for this one, and this one for room */
+        berth_started_let_go(start->held);
     berth_started_ref(started); /* the mail's */
     code = started_post(ctx, started, start->full, error);
     if (code != BERTH_OK)

@@ -96,6 +96,8 @@ struct berth_start {
     const char *caller; /* NULL: the application */
     struct berth_generation *owner;
     const struct berth_signature *signature; /* of the arguments; NULL: they are JSON */
+    /* whose it is, to be let go of, and this NULL, before the mailbox is waited for; or NULL */
+    struct berth_generation **held; /* that has one more `inside` */
     const void *const *arguments;
     const char *json;
     int64_t deadline;                /* besides those of ctx, or BERTH_FOREVER */
@@ -117,6 +119,8 @@ struct berth_start {
  * there was no memory, not even for that. One reference is the caller's.
  */
 struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start *start);
+/* The generation that start.held is of, if it has not been let go of. */
+void berth_started_let_go(struct berth_generation **held);
 /* One that runs on this thread, and has no mail. NULL: no memory. */
 struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item);
 struct berth_started *berth_started_cell(berth_ctx *ctx, const struct berth_cell *cell);

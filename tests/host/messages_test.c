@@ -235,6 +235,54 @@ static void the_application_sends_calls(const char *placement)
     end();
 }
 
+static void *send_value_patiently(void *ret_text)
+{
+    const struct berth_call_options options = { sizeof options, berth_test_patience(),
+                                                BERTH_FULL_BLOCK };
+    const struct berth_value what = { .kind = BERTH_VALUE_STRING, .as.string = "b" };
+    berth_ctx *ctx = berth_host_enter(host);
+    berth_send(ctx, "picky.say", &what, 1, &options);
+    strcpy(ret_text, berth_error_text(ctx));
+    berth_leave(ctx);
+    return NULL;
+}
+
+static void *reload_both(void *ret_code)
+{
+    static const char *const names[] = { "picky", "boss" };
+    const struct berth_reload_options how[2] = { { .size = sizeof how[0] },
+                                                 { .size = sizeof how[0] } };
+    struct berth_reload_report reports[2] = { { .size = sizeof reports[0] },
+                                              { .size = sizeof reports[0] } };
+    *(int *)ret_code = berth_host_reload_all(host, names, how, 2, reports, &error);
+    return NULL;
+}
+
+/* None that waits until nobody is inside waits for it. */
+static void who_waits_for_room_keeps_no_reload_waiting(void)
+{
+    char text[sizeof error.text], theirs[2][sizeof error.text];
+    pthread_t senders[2], reloader;
+    int code = -1;
+    begin(2, 2);
+    const char *path = load_held("inline");
+    work("hold", 0);
+    CHECK_INT(send("a", BERTH_FULL_REJECT, 0, text), BERTH_OK);
+    for (int i = 0; i < 2; i++) /* one gets room when the job ends, and no turn begins then */
+        pthread_create(&senders[i], NULL, send_value_patiently, theirs[i]);
+    berth_test_pause(20); /* they wait now */
+    pthread_create(&reloader, NULL, reload_both, &code);
+    berth_test_pause(20);
+    remove(path);
+    pthread_join(reloader, NULL);
+    CHECK_CODE(code, BERTH_OK, &error);
+    for (int i = 0; i < 2; i++) {
+        pthread_join(senders[i], NULL);
+        CHECK_STR(theirs[i], "");
+    }
+    end();
+}
+
 static void the_application_sends_calls_inline(void)
 {
     the_application_sends_calls("inline");
@@ -689,6 +737,7 @@ static const struct berth_test tests[] = {
     { "a_sender_in_a_process_waits_for_room", a_sender_in_a_process_waits_for_room },
     { "slow_workers_hold_up_nobody", slow_workers_hold_up_nobody },
     { "a_wait_ends_at_the_deadline", a_wait_ends_at_the_deadline },
+    { "who_waits_for_room_keeps_no_reload_waiting", who_waits_for_room_keeps_no_reload_waiting },
     { "the application sends calls", the_application_sends_calls_inline },
     { "the application sends calls to a process", the_application_sends_calls_to_a_process },
     { "sent_calls_drop_the_oldest", sent_calls_drop_the_oldest },
