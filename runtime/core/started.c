@@ -455,6 +455,8 @@ static int pack(struct berth_started *started, const struct berth_start *start,
 static void set_cause(struct berth_started *started, const struct berth_thread *thread)
 {
     struct berth_started *cause = berth_cause_of(thread);
+    while (cause && cause->one_way) /* which is cancelled only with its own */
+        cause = cause->cause;
     if (!cause)
         return;
     berth_started_ref(cause);
