@@ -182,8 +182,8 @@ BERTH_I_UNUSED static inline berth_string berth_module_name(berth_ctx *ctx)
  * A blob is memory of the host's that values are passed on in without a copy: bytes, or what a
  * string, json or array of numbers points at, 4 KiB or more and at least half of its blob,
  * published from one. Its receivers see the very memory, so nobody writes there once it has been
- * passed to anybody. It lives until the last message that it is in has been handled, and the last module that
- * has it has released it, or is gone: its maker's reload or unload changes nothing.
+ * passed to anybody. It lives until the last message that it is in has been handled, and the last
+ * module that has it has released it, or is gone: its maker's reload or unload changes nothing.
  *
  *     char *pixels = berth_blob_new(ctx, size);
  *     …

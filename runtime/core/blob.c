@@ -84,9 +84,11 @@ static void blob_free(struct berth_blob *blob)
     blobs->count--;
     blobs->bytes -= room;
     pthread_mutex_unlock(&blobs->lock);
-    if (blob->shared && is_checked(blob))
-        mprotect(blob->data, room, PROT_READ | PROT_WRITE);
-    berth_aligned_free(blob->data);
+    /* at the kernel's limit of mappings it stays as it is, and is of no use to anybody else */
+    bool writable = !blob->shared || !is_checked(blob) ||
+                    mprotect(blob->data, room, PROT_READ | PROT_WRITE) == 0;
+    if (writable)
+        berth_aligned_free(blob->data);
     berth_free(blob);
 }
 
