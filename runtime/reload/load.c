@@ -55,7 +55,9 @@ static int admin_lock(struct berth_host *host, const berth_ctx *ctx, const char 
         return BERTH_OK;
     if (!berth_wait_begin(&wait))
         return berth_error_set(error, BERTH_ABORTED, "%s: %s", what, wait.ring);
+    berth_schedule_blocks(host); /* who has it may wait for a turn that the pool is to give */
     int code = admin_wait(host, berth_thread_of(ctx), deadline);
+    berth_schedule_goes_on(host);
     berth_wait_end(&wait);
     if (code == BERTH_OK)
         return code;
@@ -518,6 +520,10 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
         size_t inside = berth_frames_count(&host->threads, berth_generation_holds, generation,
                                            &generation->stopping);
         reopen(module);
+        if (berth_now() < deadline) /* it gives way */
+            return berth_error_set(error, BERTH_ABORTED,
+                                   "%s: %zu calls are inside that wait for its end; it goes on",
+                                   module->name, inside);
         return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
                                "%s: %zu calls were still inside after %.1f s%s", module->name,
                                inside, (double)(berth_now() - began) / 1e9,
