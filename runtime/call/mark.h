@@ -19,7 +19,6 @@ struct berth_threads;
 
 enum berth_mark_use {
     BERTH_MARK_READS = 1, /* topics, and who subscribes to them */
-    BERTH_MARK_PUTS = 2,  /* something into a lane (core/lane.h) */
 };
 
 /* Kept for the life of the set: a thread that ends leaves it to another one. */
