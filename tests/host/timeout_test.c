@@ -10,11 +10,16 @@
 #define SHORT (INT64_C(3600) * 1000 * MS)
 #define LONG  (INT64_C(24) * SHORT)
 
-static berth_host *host_with(const char *placement)
+static berth_host *host_for(const char *placement)
 {
     if (berth_test_valgrind() && strcmp(placement, "process") == 0)
         berth_skip("valgrind cannot follow workers");
-    berth_host *host = berth_test_host(NULL);
+    return berth_test_host(NULL);
+}
+
+static berth_host *host_with(const char *placement)
+{
+    berth_host *host = host_for(placement);
     LOAD(host, "sleeper", placement);
     LOAD(host, "hurry", placement);
     return host;
@@ -91,7 +96,7 @@ static void it_stays(const char *placement)
 {
     struct berth_reload_options how = { .size = sizeof how, .placement = placement };
     struct berth_error error;
-    berth_host *host = berth_test_host(NULL);
+    berth_host *host = host_for(placement);
 
     set(host, "sleeper", LONG); /* before there is any */
     set(host, "sleeper.left", SHORT);
