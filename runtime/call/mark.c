@@ -38,37 +38,26 @@ void berth_mark_wake(struct berth_mark *mark)
     syscall(SYS_futex, &mark->word, FUTEX_WAKE_PRIVATE, INT32_MAX, NULL, NULL, 0);
 }
 
-static bool is_used(const struct berth_mark *mark, enum berth_mark_use use)
+static bool is_set(const struct berth_mark *mark)
 {
-    return (__atomic_load_n(&mark->word, __ATOMIC_ACQUIRE) & use) != 0;
+    return __atomic_load_n(&mark->word, __ATOMIC_ACQUIRE) != 0;
 }
 
-/* The barrier is behind us. Another one, so that who ends its use sees that it is waited for. */
-static void wait_for(struct berth_mark *mark, enum berth_mark_use use)
+/* Another barrier, so that who ends its mark sees that it is waited for. */
+static void wait_for(struct berth_mark *mark)
 {
-    if (!is_used(mark, use))
-        return;
     __atomic_add_fetch(&mark->waited, 1, __ATOMIC_SEQ_CST);
     berth_frames_barrier();
-    for (;;) {
-        uint32_t word = __atomic_load_n(&mark->word, __ATOMIC_ACQUIRE);
-        if (!(word & use))
-            break;
-        syscall(SYS_futex, &mark->word, FUTEX_WAIT_PRIVATE, word, NULL, NULL, 0);
-    }
+    while (is_set(mark))
+        syscall(SYS_futex, &mark->word, FUTEX_WAIT_PRIVATE, 1, NULL, NULL, 0);
     __atomic_sub_fetch(&mark->waited, 1, __ATOMIC_RELAXED);
 }
 
-void berth_mark_wait(struct berth_mark *mark, enum berth_mark_use use)
-{
-    berth_frames_barrier();
-    wait_for(mark, use);
-}
-
-void berth_marks_wait(struct berth_threads *set, enum berth_mark_use use)
+void berth_marks_wait(struct berth_threads *set)
 {
     berth_frames_barrier();
     for (struct berth_mark *mark = __atomic_load_n(&set->marks, __ATOMIC_ACQUIRE); mark;
          mark = mark->next)
-        wait_for(mark, use);
+        if (is_set(mark))
+            wait_for(mark);
 }

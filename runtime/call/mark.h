@@ -17,13 +17,9 @@
 
 struct berth_threads;
 
-enum berth_mark_use {
-    BERTH_MARK_READS = 1, /* topics, and who subscribes to them */
-};
-
 /* Kept for the life of the set: a thread that ends leaves it to another one. */
 struct berth_mark {
-    uint32_t word;   /* of enum berth_mark_use; atomic */
+    uint32_t word;   /* 1: set; atomic */
     uint32_t waited; /* how many wait for it; atomic */
     bool taken;      /* by a thread; under the set's lock */
     struct berth_mark *next;
@@ -35,26 +31,25 @@ struct berth_mark *berth_mark_take(struct berth_threads *set);
 void berth_marks_free(struct berth_threads *set);
 
 /* Its thread. What it looks at next is seen as it is once the mark can be. */
-static inline void berth_mark_set(struct berth_mark *mark, uint32_t word)
+static inline void berth_mark_set(struct berth_mark *mark)
 {
-    __atomic_store_n(&mark->word, word, __ATOMIC_RELAXED);
+    __atomic_store_n(&mark->word, 1, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
 void berth_mark_wake(struct berth_mark *mark);
-/* The same when it ends something: what the thread has done under the mark comes before. */
-static inline void berth_mark_end(struct berth_mark *mark, uint32_t word)
+/* What the thread has done under the mark comes before. */
+static inline void berth_mark_end(struct berth_mark *mark)
 {
-    __atomic_store_n(&mark->word, word, __ATOMIC_RELEASE);
+    __atomic_store_n(&mark->word, 0, __ATOMIC_RELEASE);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (__builtin_expect(__atomic_load_n(&mark->waited, __ATOMIC_RELAXED) != 0, 0))
         berth_mark_wake(mark);
 }
 
 /*
- * Until the use of this mark, or of all, that may have begun before has ended. Not under such a
- * mark, nor with a lock that is taken under one.
+ * Until all marks that may have been set before have ended. Not under a mark, nor with a lock that
+ * is taken under one.
  */
-void berth_mark_wait(struct berth_mark *mark, enum berth_mark_use use);
-void berth_marks_wait(struct berth_threads *set, enum berth_mark_use use);
+void berth_marks_wait(struct berth_threads *set);
 
 #endif

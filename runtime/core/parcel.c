@@ -97,9 +97,14 @@ int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *s
                      struct berth_error *error)
 {
     size_t most = host->options.max_message;
-    struct load load = { .host = host };
-    struct berth_plan plan = { .least = BERTH_BLOB_SHARED, .take = take, .user = &load };
+    struct load load; /* most of both is room */
+    struct berth_plan plan;
     struct berth_parcel *parcel = NULL;
+    load.host = host;
+    load.count = load.bytes = 0;
+    plan.least = BERTH_BLOB_SHARED;
+    plan.take = take;
+    plan.user = &load;
     int code = berth_arguments_plan(setup->signature, arguments, &plan, error);
     if (code == BERTH_OK && (load.bytes > most || plan.room > most - load.bytes))
         code = berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,

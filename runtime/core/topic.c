@@ -49,7 +49,7 @@ void berth_topics_lock(struct berth_host *host)
 {
     pthread_rwlock_wrlock(&host->topic_lock);
     __atomic_store_n(&host->topics_change, true, __ATOMIC_RELAXED);
-    berth_marks_wait(&host->threads, BERTH_MARK_READS);
+    berth_marks_wait(&host->threads);
 }
 
 void berth_topics_unlock(struct berth_host *host)
@@ -60,7 +60,7 @@ void berth_topics_unlock(struct berth_host *host)
 
 bool berth_topics_enter_slowly(struct berth_host *host, struct berth_thread *thread)
 {
-    berth_mark_end(thread->mark, 0);
+    berth_mark_end(thread->mark);
     pthread_rwlock_rdlock(&host->topic_lock);
     return false;
 }

@@ -21,7 +21,7 @@ bool berth_topics_enter_slowly(struct berth_host *host, struct berth_thread *thr
  */
 static inline bool berth_topics_enter(struct berth_host *host, struct berth_thread *thread)
 {
-    berth_mark_set(thread->mark, BERTH_MARK_READS);
+    berth_mark_set(thread->mark);
     return BERTH_I_UNLIKELY(__atomic_load_n(&host->topics_change, __ATOMIC_ACQUIRE))
                ? berth_topics_enter_slowly(host, thread)
                : true;
@@ -30,7 +30,7 @@ static inline void berth_topics_leave(struct berth_host *host, struct berth_thre
                                       bool marked)
 {
     if (marked)
-        berth_mark_end(thread->mark, 0);
+        berth_mark_end(thread->mark);
     else
         pthread_rwlock_unlock(&host->topic_lock);
 }
