@@ -159,28 +159,16 @@ static void messages_of_a_call(void)
     CHECK_INT(heard, 2);
 }
 
-#define BOTH(function)                   \
-    static void inline_##function(void)  \
-    {                                    \
-        function("inline");              \
-    }                                    \
-    static void process_##function(void) \
-    {                                    \
-        function("process");             \
-    }
-BOTH(a_call_to_a_worker)
-BOTH(a_worker_is_told)
-BOTH(a_serial_module)
-BOTH(a_full_mailbox)
-#define ROWS(text, function)                          \
-    { text, inline_##function },                      \
-    {                                                 \
-        text ", from another one", process_##function \
-    }
+BERTH_TEST_BOTH(a_call_to_a_worker)
+BERTH_TEST_BOTH(a_worker_is_told)
+BERTH_TEST_BOTH(a_serial_module)
+BERTH_TEST_BOTH(a_full_mailbox)
 
 static const struct berth_test tests[] = {
-    ROWS("a call to a worker", a_call_to_a_worker), ROWS("a worker is told", a_worker_is_told),
-    ROWS("a serial module", a_serial_module),       ROWS("a full mailbox", a_full_mailbox),
+    BERTH_TEST_ROWS("a call to a worker", a_call_to_a_worker),
+    BERTH_TEST_ROWS("a worker is told", a_worker_is_told),
+    BERTH_TEST_ROWS("a serial module", a_serial_module),
+    BERTH_TEST_ROWS("a full mailbox", a_full_mailbox),
     { "messages of a call", messages_of_a_call },
 };
 

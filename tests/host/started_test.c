@@ -402,43 +402,29 @@ static void a_wait_sleeps(void)
     berth_host_free(host);
 }
 
-#define BOTH(function)                   \
-    static void inline_##function(void)  \
-    {                                    \
-        function("inline");              \
-    }                                    \
-    static void process_##function(void) \
-    {                                    \
-        function("process");             \
-    }
-BOTH(the_application_starts)
-BOTH(the_application_starts_with_values)
-BOTH(modules_start)
-BOTH(functions_get_more_parameters)
-BOTH(kept_calls_are_answered)
-BOTH(streams_are_in_order)
-BOTH(deadlines_hold)
-BOTH(cancelling_travels)
-BOTH(functions_are_called)
-BOTH(any_of_several)
-#define ROWS(text, function)                    \
-    { text, inline_##function },                \
-    {                                           \
-        text ", in workers", process_##function \
-    }
+BERTH_TEST_BOTH(the_application_starts)
+BERTH_TEST_BOTH(the_application_starts_with_values)
+BERTH_TEST_BOTH(modules_start)
+BERTH_TEST_BOTH(functions_get_more_parameters)
+BERTH_TEST_BOTH(kept_calls_are_answered)
+BERTH_TEST_BOTH(streams_are_in_order)
+BERTH_TEST_BOTH(deadlines_hold)
+BERTH_TEST_BOTH(cancelling_travels)
+BERTH_TEST_BOTH(functions_are_called)
+BERTH_TEST_BOTH(any_of_several)
 
 static const struct berth_test tests[] = {
-    ROWS("the application starts", the_application_starts),
-    ROWS("the application starts with values", the_application_starts_with_values),
+    BERTH_TEST_ROWS("the application starts", the_application_starts),
+    BERTH_TEST_ROWS("the application starts with values", the_application_starts_with_values),
     { "what does not fit is not started", what_does_not_fit_is_not_started },
-    ROWS("modules start", modules_start),
-    ROWS("functions get more parameters", functions_get_more_parameters),
-    ROWS("kept calls are answered", kept_calls_are_answered),
-    ROWS("streams are in order", streams_are_in_order),
-    ROWS("deadlines hold", deadlines_hold),
-    ROWS("cancelling travels", cancelling_travels),
-    ROWS("functions are called", functions_are_called),
-    ROWS("any of several", any_of_several),
+    BERTH_TEST_ROWS("modules start", modules_start),
+    BERTH_TEST_ROWS("functions get more parameters", functions_get_more_parameters),
+    BERTH_TEST_ROWS("kept calls are answered", kept_calls_are_answered),
+    BERTH_TEST_ROWS("streams are in order", streams_are_in_order),
+    BERTH_TEST_ROWS("deadlines hold", deadlines_hold),
+    BERTH_TEST_ROWS("cancelling travels", cancelling_travels),
+    BERTH_TEST_ROWS("functions are called", functions_are_called),
+    BERTH_TEST_ROWS("any of several", any_of_several),
     { "an unload ends kept calls", an_unload_ends_kept_calls },
     { "a host without threads", a_host_without_threads },
     { "a wait sleeps", a_wait_sleeps },

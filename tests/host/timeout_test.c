@@ -177,34 +177,20 @@ static void what_may_be_set(void)
     berth_host_free(host);
 }
 
-#define BOTH(function)                   \
-    static void inline_##function(void)  \
-    {                                    \
-        function("inline");              \
-    }                                    \
-    static void process_##function(void) \
-    {                                    \
-        function("process");             \
-    }
-BOTH(the_nearest_holds)
-BOTH(bound_calls_have_it)
-BOTH(the_earlier_one_holds)
-BOTH(it_stays)
-BOTH(who_takes_longer_fails)
-BOTH(calls_that_are_started)
-#define ROWS(text, function)                    \
-    { text, inline_##function },                \
-    {                                           \
-        text ", in workers", process_##function \
-    }
+BERTH_TEST_BOTH(the_nearest_holds)
+BERTH_TEST_BOTH(bound_calls_have_it)
+BERTH_TEST_BOTH(the_earlier_one_holds)
+BERTH_TEST_BOTH(it_stays)
+BERTH_TEST_BOTH(who_takes_longer_fails)
+BERTH_TEST_BOTH(calls_that_are_started)
 
 static const struct berth_test tests[] = {
-    ROWS("the nearest one holds", the_nearest_holds),
-    ROWS("bound calls have it", bound_calls_have_it),
-    ROWS("the earlier one holds", the_earlier_one_holds),
-    ROWS("it stays when a module is replaced", it_stays),
-    ROWS("who takes longer fails", who_takes_longer_fails),
-    ROWS("calls that are started", calls_that_are_started),
+    BERTH_TEST_ROWS("the nearest one holds", the_nearest_holds),
+    BERTH_TEST_ROWS("bound calls have it", bound_calls_have_it),
+    BERTH_TEST_ROWS("the earlier one holds", the_earlier_one_holds),
+    BERTH_TEST_ROWS("it stays when a module is replaced", it_stays),
+    BERTH_TEST_ROWS("who takes longer fails", who_takes_longer_fails),
+    BERTH_TEST_ROWS("calls that are started", calls_that_are_started),
     { "what may be set", what_may_be_set },
 };
 

@@ -89,4 +89,21 @@ const char *berth_test_module(berth_host *host, const char *module, const char *
 /* Whether it runs in another worker than the one with this pid. Once it does, it goes on to. */
 bool berth_test_runs_again(berth_host *host, const char *module, const char *pid);
 
+/* A test of `function`, which takes the placement of what it is about, for each of the two. */
+#define BERTH_TEST_BOTH(function)        \
+    static void inline_##function(void)  \
+    {                                    \
+        function("inline");              \
+    }                                    \
+    static void process_##function(void) \
+    {                                    \
+        function("process");             \
+    }
+/* Their rows. */
+#define BERTH_TEST_ROWS(text, function)         \
+    { text, inline_##function },                \
+    {                                           \
+        text ", in workers", process_##function \
+    }
+
 #endif
