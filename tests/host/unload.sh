@@ -101,6 +101,7 @@ tap_run "on_exit is refused, as nothing can take it back" grep -q 'it calls on_e
 goes atexit
 goes local_static
 stays environment "the environment has its BERTH_LEFT: ..."
+stays environ "environ is a table of its: use setenv, which makes one that stays"
 
 # ---- What others have ----
 
