@@ -207,8 +207,5 @@ int berth_served_submit(berth_host *host, void (*fn)(void *argument), void *argu
 
 void berth_served_waits(berth_host *host, bool waits)
 {
-    if (waits)
-        berth_schedule_blocks(host);
-    else
-        berth_schedule_goes_on(host);
+    berth_schedule_waits(host, waits);
 }

@@ -156,10 +156,7 @@ static struct berth_item *cell_pin(berth_ctx *ctx, struct berth_cell *cell, bool
 /* Whoever is inside may wait for a turn that no thread of the pool is left for. */
 static void gate_waits(const berth_ctx *ctx, bool waits)
 {
-    if (waits)
-        berth_schedule_blocks(berth_host_of(ctx));
-    else
-        berth_schedule_goes_on(berth_host_of(ctx));
+    berth_schedule_waits(berth_host_of(ctx), waits);
 }
 
 int berth_generation_lock(struct berth_generation *generation, const struct berth_gate_entry *entry,

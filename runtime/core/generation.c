@@ -292,10 +292,7 @@ static int upcall_submit(void *user, void (*run)(void *argument), void *argument
 static void upcall_waits(void *user, bool waits)
 {
     struct berth_generation *generation = user;
-    if (waits)
-        berth_schedule_blocks(generation->host);
-    else
-        berth_schedule_goes_on(generation->host);
+    berth_schedule_waits(generation->host, waits);
 }
 
 static void upcall_died(void *user, const char *how)

@@ -27,6 +27,13 @@ bool berth_schedule_cancel(struct berth_module *module);
  */
 void berth_schedule_blocks(struct berth_host *host);
 void berth_schedule_goes_on(struct berth_host *host);
+static inline void berth_schedule_waits(struct berth_host *host, bool waits)
+{
+    if (waits)
+        berth_schedule_blocks(host);
+    else
+        berth_schedule_goes_on(host);
+}
 /* Runs run(argument) once, on a thread that may block. An error code: it is not run. */
 int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument);
 /* The same for what the host has to do, however many jobs modules have: it comes first. */
