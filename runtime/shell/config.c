@@ -379,26 +379,24 @@ static bool check_name(struct berth_config *config, const struct berth_node *mem
 }
 
 /* An empty list with room for an item of this size for each member of an object. */
-static int list_begin(struct berth_config *config, const struct path *path,
-                      const struct berth_config_key *key, const struct berth_node *node,
-                      size_t item_size, struct berth_config_list *list)
+static bool list_begin(struct berth_config *config, const struct berth_node *object,
+                       size_t item_size, struct berth_config_list *list)
 {
-    if (node->kind != BERTH_NODE_OBJECT)
-        return refuse(config, path, key, node);
-    list->items = berth_arena_alloc(&config->arena, node->count * item_size);
+    list->items = berth_arena_alloc(&config->arena, object->count * item_size);
     list->count = 0;
-    return list->items ? BERTH_OK : BERTH_RESOURCE_EXHAUSTED;
+    return list->items != NULL;
 }
 
 static int read_words(struct berth_config *config, const struct path *path,
                       const struct berth_config_key *key, const struct berth_node *node, void *into)
 {
     struct berth_config_list *list = into;
-    int code = list_begin(config, path, key, node, sizeof(struct berth_config_word), list);
-    struct berth_config_word *items = list->items;
 
-    if (code != BERTH_OK)
-        return code;
+    if (node->kind != BERTH_NODE_OBJECT)
+        return refuse(config, path, key, node);
+    if (!list_begin(config, node, sizeof(struct berth_config_word), list))
+        return BERTH_RESOURCE_EXHAUSTED;
+    struct berth_config_word *items = list->items;
     berth_node_each(node, member)
     {
         struct berth_config_word item = { { member->key, member }, -1 };
@@ -425,11 +423,12 @@ static int read_times(struct berth_config *config, const struct path *path,
 {
     struct berth_config_list *list = into;
     const struct berth_config_key time = time_of(key);
-    int code = list_begin(config, path, key, node, sizeof(struct berth_config_time), list);
-    struct berth_config_time *items = list->items;
 
-    if (code != BERTH_OK)
-        return code;
+    if (node->kind != BERTH_NODE_OBJECT)
+        return refuse(config, path, key, node);
+    if (!list_begin(config, node, sizeof(struct berth_config_time), list))
+        return BERTH_RESOURCE_EXHAUSTED;
+    struct berth_config_time *items = list->items;
     berth_node_each(node, member)
     {
         struct berth_config_time item = { { member->key, member }, 0 };
@@ -451,11 +450,9 @@ static int read_entries(struct berth_config *config, const struct path *path,
 
     if (node->kind != BERTH_NODE_OBJECT)
         return refuse(config, path, key, node);
-    char *items = berth_arena_alloc(&config->arena, node->count * key->object->size);
-    if (!items)
+    if (!list_begin(config, node, key->object->size, list))
         return BERTH_RESOURCE_EXHAUSTED;
-    list->items = items;
-    list->count = 0;
+    char *items = list->items;
     bool every = key->kind == BERTH_CONFIG_CALLERS;
     berth_node_each(node, member)
     {

@@ -202,6 +202,9 @@ static void problems_say_where_and_what_to_do(void)
         { "{\"name\": \"a\",\n\"name\": \"b\"}",
           "2:1: the key \"name\" is there twice: keep one of them\n" },
         { "{\"threads\": \"4\"}", "1:13: threads: \"4\" is not a whole number from 1 to 1024\n" },
+        { "{\"log\": {\"levels\": [{}]}}", "1:20: log.levels: an array is not an object\n" },
+        { "{\"limits\": {\"call_timeouts\": [{}]}}",
+          "1:30: limits.call_timeouts: an array is not an object\n" },
         { "{\"limits\": {\"call_timeout\": 5}}",
           "1:29: limits.call_timeout: 5 is not a time like \"200ms\", \"5s\" or \"1m\", from "
           "1ms to 8760h\n" },
