@@ -283,6 +283,7 @@ bool berth_started_over(struct berth_started *started)
     return over || __atomic_load_n(&started->cancelled, __ATOMIC_RELAXED);
 }
 
+static void caller_leaves(struct berth_started *started);
 static struct berth_reply *take_first(struct berth_started *started);
 
 void berth_started_forward(struct berth_started *started,
@@ -300,6 +301,11 @@ void berth_started_forward(struct berth_started *started,
             break;
         started->given = last;
         pthread_mutex_unlock(&started->lock);
+        if (last) {
+            pthread_mutex_lock(&started->host->calls_lock);
+            caller_leaves(started);
+            pthread_mutex_unlock(&started->host->calls_lock);
+        }
         give(started, last ? started->answer : reply, !last);
         if (!last)
             berth_reply_free(started, reply);
@@ -359,10 +365,39 @@ void berth_started_ref(struct berth_started *started)
     __atomic_add_fetch(&started->refs, 1, __ATOMIC_RELAXED);
 }
 
-static void started_free(struct berth_started *started)
+/* calls_lock held; NULL: to nobody. */
+static void belong_to(struct berth_started *started, struct berth_started *cause)
 {
-    struct berth_started *cause = started->cause;
+    started->cause = cause;
+    if (!cause)
+        return;
+    berth_started_ref(cause);
+    berth_list_append(&cause->children, &started->sibling);
+}
+
+/*
+ * Nobody can cancel it any more, but with its own cause: to that belongs what it has started. Where
+ * each call starts the next one for ever, none keeps all that were before. Its caller has a
+ * reference, and calls_lock is held.
+ */
+static void caller_leaves(struct berth_started *started)
+{
+    started->left = true;
+    berth_list_each_safe(&started->children, link) {
+        struct berth_started *child = berth_container(link, struct berth_started, sibling);
+        if (child->cause != started) /* it is here to be cancelled */
+            continue;
+        berth_list_remove(&child->sibling);
+        belong_to(child, started->cause);
+        __atomic_sub_fetch(&started->refs, 1, __ATOMIC_RELAXED);
+    }
+}
+
+/* Returns what it was started under, whose reference is to end next: chains of them may be long. */
+static struct berth_started *started_free(struct berth_started *started)
+{
     pthread_mutex_lock(&started->host->calls_lock);
+    struct berth_started *cause = started->cause;
     berth_list_remove(&started->sibling);
     pthread_mutex_unlock(&started->host->calls_lock);
     while (started->first) {
@@ -376,14 +411,13 @@ static void started_free(struct berth_started *started)
     berth_free(started->text);
     pthread_mutex_destroy(&started->lock);
     berth_free(started);
-    if (cause)
-        berth_started_unref(cause);
+    return cause;
 }
 
 void berth_started_unref(struct berth_started *started)
 {
-    if (__atomic_sub_fetch(&started->refs, 1, __ATOMIC_ACQ_REL) == 0)
-        started_free(started);
+    while (started && __atomic_sub_fetch(&started->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        started = started_free(started);
 }
 
 /* What room is needed for, and where it lies in it. */
@@ -455,16 +489,14 @@ static int pack(struct berth_started *started, const struct berth_start *start,
 static void set_cause(struct berth_started *started, const struct berth_thread *thread)
 {
     struct berth_started *cause = berth_cause_of(thread);
-    while (cause && cause->one_way) /* which is cancelled only with its own */
-        cause = cause->cause;
     if (!cause)
         return;
-    berth_started_ref(cause);
-    started->cause = cause;
     pthread_mutex_lock(&started->host->calls_lock);
-    berth_list_append(&cause->children, &started->sibling);
+    while (cause && (cause->one_way || cause->left)) /* which is cancelled only with its own */
+        cause = cause->cause;
+    belong_to(started, cause);
     pthread_mutex_unlock(&started->host->calls_lock);
-    if (__atomic_load_n(&cause->cancelled, __ATOMIC_RELAXED)) /* has it gone past the new one? */
+    if (cause && __atomic_load_n(&cause->cancelled, __ATOMIC_RELAXED)) /* has it gone past it? */
         berth_started_cancel(started);
 }
 
@@ -729,6 +761,8 @@ static void forget(struct berth_started *started)
     if (mine)
         berth_idmap_remove(&host->pendings, started->pending);
     started->pending = 0;
+    if (mine)
+        caller_leaves(started);
     pthread_mutex_unlock(&host->calls_lock);
     if (mine)
         berth_started_unref(started);
@@ -765,16 +799,16 @@ void berth_started_end(const struct berth_generation *owner)
 
 /* ---- cancelling ---- */
 
-/* One that was started under it, and does not know yet; with a reference. */
-static struct berth_started *next_child(struct berth_started *started)
+/* One that was started under it, which is in no list then; with a reference. */
+static struct berth_started *take_child(struct berth_started *started)
 {
     struct berth_started *found = NULL;
     pthread_mutex_lock(&started->host->calls_lock);
-    berth_list_each(&started->children, link) {
-        struct berth_started *child = berth_container(link, struct berth_started, sibling);
+    while (!found && !berth_list_empty(&started->children)) {
+        struct berth_started *child =
+            berth_container(started->children.next, struct berth_started, sibling);
         size_t refs = __atomic_load_n(&child->refs, __ATOMIC_RELAXED);
-        if (found || __atomic_load_n(&child->cancelled, __ATOMIC_RELAXED))
-            continue;
+        berth_list_remove(&child->sibling);
         while (refs && !__atomic_compare_exchange_n(&child->refs, &refs, refs + 1, false,
                                                     __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
             ;
@@ -785,10 +819,10 @@ static struct berth_started *next_child(struct berth_started *started)
     return found;
 }
 
-static void cancel(struct berth_started *started)
+/* Those that were started under it come into the list of who cancels them as well. */
+static void cancel_one(struct berth_started *started, struct berth_started *first)
 {
     char text[2 * BERTH_IDENTIFIER_MAX + 32];
-    struct berth_started *child;
     if (__atomic_exchange_n(&started->cancelled, true, __ATOMIC_ACQ_REL))
         return;
     snprintf(text, sizeof text, "%s: cancelled", started->name);
@@ -796,9 +830,21 @@ static void cancel(struct berth_started *started)
         __atomic_store_n(&started->recalled, true, __ATOMIC_RELEASE);
     pthread_mutex_lock(&started->host->calls_lock);
     tell_remote(started);
+    while (started != first && !berth_list_empty(&started->children)) {
+        struct berth_list *child = started->children.next;
+        berth_list_remove(child);
+        berth_list_append(&first->children, child);
+    }
     pthread_mutex_unlock(&started->host->calls_lock);
-    while ((child = next_child(started))) {
-        cancel(child);
+}
+
+/* One after the other, however deep they are. */
+static void cancel(struct berth_started *started)
+{
+    struct berth_started *child;
+    cancel_one(started, started);
+    while ((child = take_child(started))) {
+        cancel_one(child, started);
         berth_started_unref(child);
     }
 }

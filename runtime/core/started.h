@@ -45,10 +45,11 @@ struct berth_started {
     const char *name; /* module.function, which lasts as long as the host */
     struct berth_cell *cell;
     struct berth_flow *flow;
-    const char *caller;                  /* in whose name it is; "": the application's. Lasts */
-    struct berth_generation *owner;      /* whose it is; NULL: the application's, or the host's */
-    struct berth_started *cause;         /* it was started while this one ran; or NULL */
-    struct berth_list children, sibling; /* under calls_lock, and so are the next two */
+    const char *caller;             /* in whose name it is; "": the application's. Lasts */
+    struct berth_generation *owner; /* whose it is; NULL: the application's, or the host's */
+    struct berth_started *cause;    /* it was started under this one, or NULL; under calls_lock */
+    struct berth_list children, sibling; /* and so are these, and the next three */
+    bool left;                           /* by its caller, who has its answer, or dropped it */
     uint64_t pending, kept;              /* ids; 0: none */
     int64_t deadline;                    /* atomic */
     bool cancelled;                      /* atomic */
@@ -125,7 +126,7 @@ void berth_started_let_go(struct berth_generation **held);
 struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item);
 struct berth_started *berth_started_cell(berth_ctx *ctx, const struct berth_cell *cell);
 void berth_started_ref(struct berth_started *started);
-void berth_started_unref(struct berth_started *started);
+void berth_started_unref(struct berth_started *started); /* NULL: nothing */
 /* One that is one way: a failure of its beginning is marked in ctx. Takes the reference. */
 void berth_started_send(berth_ctx *ctx, struct berth_started *started);
 /* An id for it; takes the reference. 0: no memory, and the call is dropped. */

@@ -254,12 +254,31 @@ static void its_failures_are_errors(void)
     CHECK(failures > 2);
 }
 
+/* Each is started by the one before, and answered: none of them keeps those that were before it. */
+static void a_chain_of_calls_keeps_nothing(void)
+{
+    const long long length = berth_test_instrumented() ? 2000 : 20000;
+    berth_host *host = berth_test_host(NULL);
+    size_t before;
+
+    LOAD(host, "relay", "inline");
+    CHECK_CALL(host, "relay.go", "[true]", "null");
+    CHECK_CALL(host, "relay.pass", "[]", "null");
+    EVENTUALLY(CALL_INT(host, "relay.passed", "[]") > 100);
+    before = live();
+    EVENTUALLY(CALL_INT(host, "relay.passed", "[]") > length);
+    CHECK(live() < before + (size_t)length / 10);
+    CHECK_CALL(host, "relay.go", "[false]", "null");
+    berth_host_free(host);
+}
+
 static const struct berth_test tests[] = {
     { "what_is_no_allocator_is_refused", what_is_no_allocator_is_refused },
     { "it_is_set_once", it_is_set_once },
     { "all_memory_comes_from_it_and_goes_back", all_memory_comes_from_it_and_goes_back },
     { "a_text_outlives_its_host", a_text_outlives_its_host },
     { "its_failures_are_errors", its_failures_are_errors },
+    { "a_chain_of_calls_keeps_nothing", a_chain_of_calls_keeps_nothing },
 };
 
 int main(int argc, char **argv)

@@ -159,6 +159,45 @@ static void messages_of_a_call(void)
     CHECK_INT(heard, 2);
 }
 
+struct nest {
+    berth_host *host;
+    berth_pending call;
+};
+
+static void *cancel_nest(void *argument)
+{
+    const struct nest *nest = argument;
+    berth_ctx *ctx = berth_host_enter(nest->host);
+    berth_call_cancel(ctx, nest->call);
+    CHECK_INT(berth_call_take_json(ctx, nest->call, NULL), BERTH_CANCELLED);
+    berth_clear(ctx);
+    berth_leave(ctx);
+    return NULL;
+}
+
+/* Each call has started the next one: a thread with little stack cancels all of them. */
+static void calls_that_are_nested_deeply(void)
+{
+    enum { DEPTH = 20000, STACK = 512 * 1024 };
+    struct nest nest = { .host = berth_test_host(NULL) };
+    pthread_attr_t attributes;
+    pthread_t thread;
+
+    LOAD(nest.host, "relay", "inline");
+    berth_ctx *ctx = berth_host_enter(nest.host);
+    const char *arguments = berth_test_format("[%d]", DEPTH);
+    CHECK_INT(berth_call_start_json(ctx, "relay.nest", arguments, NULL, &nest.call), BERTH_OK);
+    UNTIL(nest.host, CALL_INT(nest.host, "relay.nested", "[]") == DEPTH + 1);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK);
+    REQUIRE(pthread_create(&thread, &attributes, cancel_nest, &nest) == 0);
+    pthread_join(thread, NULL);
+    pthread_attr_destroy(&attributes);
+    CHECK_CALL(nest.host, "relay.wanted", "[]", "0");
+    berth_leave(ctx);
+    berth_host_free(nest.host);
+}
+
 BERTH_TEST_BOTH(a_call_to_a_worker)
 BERTH_TEST_BOTH(a_worker_is_told)
 BERTH_TEST_BOTH(a_serial_module)
@@ -170,6 +209,7 @@ static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("a serial module", a_serial_module),
     BERTH_TEST_ROWS("a full mailbox", a_full_mailbox),
     { "messages of a call", messages_of_a_call },
+    { "calls that are nested deeply", calls_that_are_nested_deeply },
 };
 
 int main(int argc, char **argv)
