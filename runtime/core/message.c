@@ -281,7 +281,7 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
     struct berth_host *host = subscription->module->host;
     struct message *message = berth_calloc(1, sizeof *message);
     if (!message)
-        return BERTH_RESOURCE_EXHAUSTED;
+        return BERTH_MESSAGE_NO_MEMORY;
     *message = (struct message){ .mail = { .ops = &message_ops,
                                            .sender = parcel->sender,
                                            .size = sizeof *message + parcel->size,

@@ -16,9 +16,10 @@ struct berth_message_ticket {
     struct berth_mail *mail;
     struct berth_flow *flow;
 };
+#define BERTH_MESSAGE_NO_MEMORY (-2)
 /*
  * Into the mailbox of the subscription's module. As berth_mailbox_post, and without memory
- * resource_exhausted. flow: what counts it, when it is there, or NULL. BERTH_MAIL_WAITS:
+ * BERTH_MESSAGE_NO_MEMORY. flow: what counts it, when it is there, or NULL. BERTH_MAIL_WAITS:
  * *ret_ticket is for berth_message_waited, with the code of berth_room_wait.
  */
 int berth_message_post(struct berth_subscription *subscription, struct berth_parcel *parcel,

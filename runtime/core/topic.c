@@ -665,12 +665,14 @@ static const char *name_of(const struct berth_subscription *subscription)
     return *subscription->module->name ? subscription->module->name : "the application";
 }
 
-static void miss(struct berth_posting *posting, const char *name)
+static void miss(struct berth_missed *missed, const char *text)
 {
-    size_t used = strlen(posting->missed), room = sizeof posting->missed - used;
-    int more = snprintf(posting->missed + used, room, "%s%s", used ? ", " : "", name);
-    if (more < 0 || (size_t)more >= room)
-        posting->missed[used] = '\0';
+    size_t used = strlen(missed->text), room = sizeof missed->text - used;
+    int more = snprintf(missed->text + used, room, "%s%s", used ? ", " : "", text);
+    if (more >= 0 && ((size_t)more < room || !used))
+        return;
+    missed->text[used] = '\0';
+    missed->more++;
 }
 
 /* Somebody has to be waited for, which is done without the lock. */
@@ -716,9 +718,11 @@ static void post_to(struct berth_posting *posting, struct berth_match *match,
     int code = post(posting, match, parcel, subscription->how.full);
     if (code == BERTH_OK || code == BERTH_MAIL_WAITS)
         return;
-    berth_message_refused(subscription, flow_of(match, posting->sender), code, !posting->ctx);
-    miss(posting, name_of(subscription));
-    posting->code = code;
+    bool full = code != BERTH_MESSAGE_NO_MEMORY;
+    posting->code = full ? code : BERTH_RESOURCE_EXHAUSTED;
+    berth_message_refused(subscription, flow_of(match, posting->sender), posting->code,
+                          !posting->ctx);
+    miss(full ? &posting->full : &posting->too_much, name_of(subscription));
 }
 
 /* The next one whose mailbox has room; if none has, the next one, as it wants that. */
@@ -762,7 +766,7 @@ static void send_current(struct berth_subscription *subscription)
         struct berth_flow *flow = flow_of(match, parcel->sender);
         int code = berth_message_post(subscription, parcel, flow, &how, NULL);
         if (code != BERTH_OK)
-            berth_message_refused(subscription, flow, code, true);
+            berth_message_refused(subscription, flow, BERTH_RESOURCE_EXHAUSTED, true);
     }
 }
 
@@ -778,6 +782,17 @@ bool berth_topic_is_read(struct berth_host *host, const char *name)
     bool read = topic && is_read(topic);
     pthread_rwlock_unlock(&host->topic_lock);
     return read;
+}
+
+/* A message of the host's own, for which there is no memory: who would have got it is told so. */
+static void lose(const struct berth_posting *posting)
+{
+    berth_list_each(&posting->topic->matches, link) {
+        struct berth_match *match = berth_container(link, struct berth_match, of_topic);
+        if (!match->subscription->denied)
+            berth_message_refused(match->subscription, flow_of(match, posting->sender),
+                                  posting->code, true);
+    }
 }
 
 void berth_posting_begin(struct berth_posting *posting, const void *const *arguments,
@@ -799,11 +814,14 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
         .echo = topic->of_log || (thread ? thread->echo : berth_log_is_echo(posting->host)),
     };
     berth_list_init(&posting->waits);
-    posting->missed[0] = '\0';
+    posting->full.text[0] = posting->too_much.text[0] = posting->waited.text[0] = '\0';
+    posting->full.more = posting->too_much.more = posting->waited.more = 0;
     posting->code = BERTH_OK;
     if (!is_read(topic) && !posting->declared->last)
         return;
     posting->code = berth_parcel_new(posting->host, &setup, arguments, &parcel, error);
+    if (posting->code != BERTH_OK && !posting->ctx)
+        lose(posting);
     if (posting->code != BERTH_OK)
         return;
     if (posting->declared->last)
@@ -819,7 +837,7 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
 }
 
 /* All of them have until the sender's deadline; who gets room first does not matter. */
-static int finish_waits(struct berth_posting *posting, struct berth_error *error)
+static int finish_waits(struct berth_posting *posting)
 {
     int code = BERTH_OK;
     berth_list_each_safe(&posting->waits, link) {
@@ -828,24 +846,55 @@ static int finish_waits(struct berth_posting *posting, struct berth_error *error
         int its = berth_room_wait(posting->ctx, &wait->room,
                                   berth_thread_of(posting->ctx)->deadline, &why);
         berth_message_waited(posting->ctx, &wait->ticket, its);
-        if (its != BERTH_OK && code == BERTH_OK)
-            code = berth_error_set(error, its, "topic %s: %s", posting->topic->name, why.text);
+        if (its != BERTH_OK)
+            miss(&posting->waited, why.text);
+        code = code == BERTH_OK ? its : code;
         berth_free(wait);
     }
     return code;
 }
 
-int berth_posting_finish(struct berth_posting *posting, struct berth_error *error)
+/* In front of what the error tells, or alone. */
+static void tell_missed(struct berth_error *error, int code, const char *before,
+                        const struct berth_missed *missed, const char *behind)
+{
+    char more[40] = "";
+    if (!missed->text[0])
+        return;
+    if (missed->more)
+        snprintf(more, sizeof more, " and %u more", missed->more);
+    if (error->code == BERTH_OK)
+        berth_error_set(error, code, "%s%s%s%s", before, missed->text, more, behind);
+    else
+        berth_error_prefix(error, "%s%s%s%s; ", before, missed->text, more, behind);
+}
+
+/* false: there is no message at all, or everybody has got it. */
+static bool tell_all_missed(const struct berth_posting *posting, int code,
+                            struct berth_error *ret_error)
 {
     const struct berth_host_options *options = &posting->host->options;
-    int waited = finish_waits(posting, error);
-    if (!posting->missed[0])
-        return posting->code != BERTH_OK ? posting->code : waited;
-    return berth_error_set(
-        error, posting->code,
-        "topic %s: the mailbox of %s is full (%zu messages or %zu bytes): publish more slowly, or "
-        "raise the limit",
-        posting->topic->name, posting->missed, options->mailbox_messages, options->mailbox_bytes);
+    char limits[160];
+    snprintf(limits, sizeof limits,
+             " is full (%zu messages or %zu bytes): publish more slowly, or raise the limit",
+             options->mailbox_messages, options->mailbox_bytes);
+    ret_error->code = BERTH_OK;
+    tell_missed(ret_error, code, "", &posting->waited, "");
+    tell_missed(ret_error, code, "there is no memory for ", &posting->too_much, "");
+    tell_missed(ret_error, code, "the mailbox of ", &posting->full, limits);
+    if (ret_error->code == BERTH_OK)
+        return false;
+    berth_error_prefix(ret_error, "topic %s: ", posting->topic->name);
+    return true;
+}
+
+int berth_posting_finish(struct berth_posting *posting, struct berth_error *error)
+{
+    struct berth_error all;
+    int waited = finish_waits(posting), code = posting->code != BERTH_OK ? posting->code : waited;
+    if (BERTH_I_UNLIKELY(code != BERTH_OK) && tell_all_missed(posting, code, &all) && error)
+        *error = all;
+    return code;
 }
 
 /*

@@ -59,6 +59,11 @@ bool berth_topic_is_read(struct berth_host *host, const char *topic);
 /* The host's own; who has no room for it misses it, and is told so with the next one. */
 void berth_publish_own(struct berth_host *host, const char *topic, const void *const *arguments);
 
+/* Who has not got a message, or why: as many as there is room for, and how many more. */
+struct berth_missed {
+    char text[512];
+    unsigned more;
+};
 /*
  * One message on its way to those who subscribe: first to all that do not have to be waited for,
  * topics staying as they are, then to the others, without.
@@ -72,7 +77,7 @@ struct berth_posting {
     /* the rest is begin's */
     struct berth_list waits;
     int code;
-    char missed[256]; /* who has not got it: names */
+    struct berth_missed full, too_much, waited; /* names; of those there was no memory for; why */
 };
 /*
  * Between enter and leave, or with topic_lock; finish must follow outside. In a host's own messages

@@ -193,6 +193,32 @@ static void a_wait_ends_at_the_deadline(void)
     end();
 }
 
+/* Who could not be waited for, and everybody who was waited for in vain. */
+static void all_who_miss_it_are_named(void)
+{
+    struct ear ears[3];
+    begin(2, 1);
+    LOAD(host, "boss", "inline");
+    for (int i = 0; i < 3; i++) {
+        listen_with("jobs.work", &ears[i], i ? BERTH_FULL_BLOCK : BERTH_FULL_REJECT, 1, NULL);
+        pthread_mutex_lock(&ears[i].lock); /* its turn does not end */
+    }
+    work("x", 1);
+    CHECK_CODE(berth_test_try(host, "boss.work", "[\"x\",2]", 20000000, NULL, &error),
+               BERTH_RESOURCE_EXHAUSTED, &error);
+    CHECK_CONTAINS(
+        error.text,
+        "topic jobs.work: the mailbox of the application is full (1 messages or 1048576 "
+        "bytes): publish more slowly, or raise the limit; the mailbox of the application "
+        "was full until the deadline, the mailbox of the application was full until the "
+        "deadline");
+    for (int i = 0; i < 3; i++)
+        pthread_mutex_unlock(&ears[i].lock);
+    for (int i = 0; i < 3; i++)
+        EVENTUALLY(count_of(&ears[i]) == 1);
+    end();
+}
+
 static int send(const char *what, enum berth_full full, int64_t timeout, char *ret_text)
 {
     const struct berth_call_options options = { sizeof options, timeout, full };
@@ -737,6 +763,7 @@ static const struct berth_test tests[] = {
     { "a_sender_in_a_process_waits_for_room", a_sender_in_a_process_waits_for_room },
     { "slow_workers_hold_up_nobody", slow_workers_hold_up_nobody },
     { "a_wait_ends_at_the_deadline", a_wait_ends_at_the_deadline },
+    { "all_who_miss_it_are_named", all_who_miss_it_are_named },
     { "who_waits_for_room_keeps_no_reload_waiting", who_waits_for_room_keeps_no_reload_waiting },
     { "the application sends calls", the_application_sends_calls_inline },
     { "the application sends calls to a process", the_application_sends_calls_to_a_process },
