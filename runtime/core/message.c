@@ -106,18 +106,24 @@ static void publish_dead(const struct message *message, const struct berth_signa
     berth_free(text);
 }
 
+/* generation: of the handler; NULL: it is the application's, or was asked for by host.subscribe. */
 static void log_failure(const struct message *message, const struct berth_generation *generation,
                         const struct berth_error *error, int64_t again_ns)
 {
-    char when[64] = "";
-    if (!generation)
-        return;
+    const struct berth_subscription *subscription = message->subscription;
+    const char *handler = *subscription->handler ? subscription->handler : "the application";
+    char at[48] = "", next[64] = "";
+    if (subscription->how.tries > 1)
+        snprintf(at, sizeof at, " at try %u of %u", message->tries, subscription->how.tries);
     if (again_ns)
-        snprintf(when, sizeof when, "; it is tried again in %lld ms",
+        snprintf(next, sizeof next, "; it is tried again in %lld ms",
                  (long long)again_ns / 1000000);
-    berth_host_log(generation->host, generation, again_ns ? BERTH_LOG_WARNING : BERTH_LOG_ERROR,
-                   "a message to %s failed: %s: %s%s", message->parcel->topic,
-                   berth_code_name(error->code), error->text, when);
+    else if (subscription->how.tries > 1)
+        snprintf(next, sizeof next, "; that was the last one");
+    berth_host_log(
+        subscription->module->host, generation, again_ns ? BERTH_LOG_WARNING : BERTH_LOG_ERROR,
+        "a message to %s failed%s%s%s: %s: %s%s", message->parcel->topic, generation ? "" : " in ",
+        generation ? "" : handler, at, berth_code_name(error->code), error->text, next);
 }
 
 #define FIRST_WAIT_NS INT64_C(100000000)

@@ -591,6 +591,11 @@ static void what_fails_for_good_is_a_dead_letter(const char *placement)
               "{\"receiver\":\"picky\",\"handler\":\"on_work\",\"sender\":\"boss\",\"topic\":"
               "\"jobs.work\",\"code\":\"unknown\",\"reason\":\"picky.on_work: no 5 is too hard\","
               "\"tries\":3,\"fields\":{\"what\":\"fail\",\"number\":5}}");
+    CHECK_CONTAINS(berth_test_log(), "a message to jobs.work failed at try 1 of 3: unknown: "
+                                     "picky.on_work: no 5 is too hard; it is tried again in 100 "
+                                     "ms\n");
+    CHECK_CONTAINS(berth_test_log(), "a message to jobs.work failed at try 3 of 3: unknown: "
+                                     "picky.on_work: no 5 is too hard; that was the last one\n");
     work("x", 6);
     EVENTUALLY(CALL_INT(host, "picky.jobs", "[]") == 4);
     end();
@@ -641,6 +646,8 @@ static void the_report_accounts_for_all(void)
     fails.fails = 3;
     CHECK_CALL(host, "boss.burst", "[\"x\",10]", "4");
     dispatch();
+    CHECK_CONTAINS(berth_test_log(),
+                   "a message to jobs.work failed in the application: unknown: told to\n");
     listen_with("jobs.work", &keeps, BERTH_FULL_REJECT, 1, NULL);
     CHECK_CODE(berth_test_try(host, "boss.work", "[\"x\",2]", 10000000, NULL, &error), BERTH_OK,
                &error);
