@@ -53,8 +53,16 @@ static void wait_for(struct berth_mark *mark)
     __atomic_sub_fetch(&mark->waited, 1, __ATOMIC_RELAXED);
 }
 
+/* Whoever waits would wait for himself. */
+__attribute__((unused)) static bool is_under_one(const struct berth_threads *set)
+{
+    const struct berth_thread *thread = berth_thread_mine(set);
+    return thread && thread->mark->word;
+}
+
 void berth_marks_wait(struct berth_threads *set)
 {
+    assert(!is_under_one(set));
     berth_frames_barrier();
     for (struct berth_mark *mark = __atomic_load_n(&set->marks, __ATOMIC_ACQUIRE); mark;
          mark = mark->next)

@@ -12,6 +12,7 @@
 #ifndef RUNTIME_CALL_MARK_H
 #define RUNTIME_CALL_MARK_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -30,9 +31,10 @@ struct berth_mark *berth_mark_take(struct berth_threads *set);
 /* At the set's end. */
 void berth_marks_free(struct berth_threads *set);
 
-/* Its thread. What it looks at next is seen as it is once the mark can be. */
+/* Its thread, once. What it looks at next is seen as it is once the mark can be. */
 static inline void berth_mark_set(struct berth_mark *mark)
 {
+    assert(!mark->word); /* or the inner end would end the outer one, too */
     __atomic_store_n(&mark->word, 1, __ATOMIC_RELAXED);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
 }
@@ -40,6 +42,7 @@ void berth_mark_wake(struct berth_mark *mark);
 /* What the thread has done under the mark comes before. */
 static inline void berth_mark_end(struct berth_mark *mark)
 {
+    assert(mark->word);
     __atomic_store_n(&mark->word, 0, __ATOMIC_RELEASE);
     __atomic_signal_fence(__ATOMIC_SEQ_CST);
     if (__builtin_expect(__atomic_load_n(&mark->waited, __ATOMIC_RELAXED) != 0, 0))
