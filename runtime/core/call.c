@@ -219,17 +219,21 @@ struct berth_item *berth_cell_enter(berth_ctx *ctx, struct berth_cell *cell, boo
     }
 }
 
-/* A carrier names the module; the caller wants to know which of its functions. */
-static void pass_on(berth_ctx *ctx, const struct berth_item *item, int code, const char *text)
+const char *berth_item_explain(const struct berth_item *item, const char *text,
+                               char room[BERTH_EXPLAINED_MAX])
 {
     const char *name = item->generation->module->name;
     size_t length = strlen(name);
-    char longer[sizeof((struct berth_error *)0)->text + BERTH_IDENTIFIER_MAX];
-    if (strncmp(text, name, length) == 0 && text[length] == ':') {
-        snprintf(longer, sizeof longer, "%s.%s%s", name, berth_item_name(item), text + length);
-        text = longer;
-    }
-    berth_fault_pass_on(ctx, code, text);
+    if (strncmp(text, name, length) != 0 || text[length] != ':')
+        return text;
+    snprintf(room, BERTH_EXPLAINED_MAX, "%s.%s%s", name, berth_item_name(item), text + length);
+    return room;
+}
+
+static void pass_on(berth_ctx *ctx, const struct berth_item *item, int code, const char *text)
+{
+    char room[BERTH_EXPLAINED_MAX];
+    berth_fault_pass_on(ctx, code, berth_item_explain(item, text, room));
 }
 
 static void timeout_begin(struct berth_thread *thread, struct berth_visit *visit)

@@ -86,6 +86,10 @@ int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic
                       const void *const *arguments, void *result);
 /* Only the first part of an item that answers later: its function. */
 int berth_item_begin(berth_ctx *ctx, struct berth_item *item, const void *const *arguments);
+#define BERTH_EXPLAINED_MAX (sizeof(((struct berth_error *)0)->text) + BERTH_IDENTIFIER_MAX)
+/* A carrier's failure names the module; who called it wants to know which of its functions. */
+const char *berth_item_explain(const struct berth_item *item, const char *text,
+                               char room[BERTH_EXPLAINED_MAX]);
 /* A hook, if the module has it; its failure goes to *error, and ctx is clear. */
 int berth_hook_invoke(berth_ctx *ctx, struct berth_generation *generation, enum berth_hook hook,
                       const void *const *arguments, void *result, struct berth_error *error);

@@ -193,6 +193,12 @@ static void remote_came(void *user, bool more, int code, const void *result,
 {
     struct berth_started *started = user;
     struct berth_generation *generation = started->callee;
+    struct berth_error named;
+    if (code != BERTH_OK) {
+        char room[BERTH_EXPLAINED_MAX];
+        berth_error_set(&named, code, "%s", berth_item_explain(started->item, error->text, room));
+        error = &named;
+    }
     berth_started_came(started, started->item->signature->result, more, code, result, error);
     if (more)
         return;

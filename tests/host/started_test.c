@@ -222,6 +222,19 @@ static void functions_get_more_parameters(const char *placement)
     berth_host_free(host);
 }
 
+static void a_worker_dies(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    berth_host *host = berth_test_host(NULL);
+    LOAD(host, "crasher", "process");
+    berth_ctx *ctx = berth_host_enter(host);
+    check_fails(ctx, start(ctx, "crasher.exit", "[3]", 0), BERTH_UNAVAILABLE,
+                "crasher.exit: its worker");
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
 static void kept_calls_are_answered(const char *placement)
 {
     berth_host *host = host_with(placement);
@@ -419,6 +432,7 @@ static const struct berth_test tests[] = {
     { "what does not fit is not started", what_does_not_fit_is_not_started },
     BERTH_TEST_ROWS("modules start", modules_start),
     BERTH_TEST_ROWS("functions get more parameters", functions_get_more_parameters),
+    { "a worker dies", a_worker_dies },
     BERTH_TEST_ROWS("kept calls are answered", kept_calls_are_answered),
     BERTH_TEST_ROWS("streams are in order", streams_are_in_order),
     BERTH_TEST_ROWS("deadlines hold", deadlines_hold),
