@@ -124,7 +124,7 @@ static int start_upstream(void *user, size_t import, int64_t deadline,
     if (!asker)
         return berth_error_nomem(error);
     asker->answer = *answer;
-    const struct berth_peer_answer came = { on_answer, asker };
+    const struct berth_peer_answer came = { .came = on_answer, .user = asker };
     berth_peer_begin(worker->peer, &buffer);
     int code = berth_arguments_pack(signature, arguments, &buffer, NULL, error);
     if (code != BERTH_OK)

@@ -32,6 +32,9 @@ struct berth_place {
 struct berth_carrier_answer {
     void (*came)(void *user, bool more, int code, const void *result,
                  const struct berth_error *error);
+    /* For each request of the module's that is made under the call; hold may be called under locks. */
+    void (*hold)(void *user);
+    void (*release)(void *user);
     void *user;
 };
 
@@ -51,18 +54,24 @@ struct berth_carrier_running {
     void *user;
 };
 
+/* What a request of the module's came up under. Without both it came out of the blue. */
+struct berth_origin {
+    berth_ctx *under; /* of the berth_place: the thread is the one that waits in invoke; or NULL */
+    void *of;         /* a call that nobody waits for: the user of its answer, held; or NULL */
+    int64_t deadline;
+};
+
 /*
  * What a carrier asks of the host. All of it may be called on any thread; none is called after fini
- * has begun, nor with a lock of the carrier held. `under` is the ctx of the berth_place that the
- * request came up under (the thread is the one that waits in invoke), or NULL when it came out of
- * the blue: then the carrier calls from a thread of `submit`.
+ * has begun, nor with a lock of the carrier held. What nobody waits for is called from a thread of
+ * `submit`.
  */
 struct berth_upcalls {
     /*
      * The module calls its import number `import`. Unpacks the arguments, packs the result. On
      * failure error tells. running: NULL under a call that waits, with which this one is cancelled.
      */
-    int (*call)(void *user, berth_ctx *under, size_t import, int64_t deadline,
+    int (*call)(void *user, const struct berth_origin *from, size_t import,
                 const struct berth_carrier_running *running, struct berth_reader *arguments,
                 struct berth_buffer *result, struct berth_error *error);
     /*
@@ -70,11 +79,12 @@ struct berth_upcalls {
      * it is one way. A started call is kept by `hold`, which may be called under locks, for
      * `cancel`.
      */
-    int (*start)(void *user, size_t import, int64_t deadline, struct berth_reader *arguments,
-                 const struct berth_carrier_reply *reply, struct berth_error *error);
+    int (*start)(void *user, const struct berth_origin *from, size_t import,
+                 struct berth_reader *arguments, const struct berth_carrier_reply *reply,
+                 struct berth_error *error);
     void (*hold)(void *started);
     void (*cancel)(void *started);
-    int (*publish)(void *user, berth_ctx *under, size_t topic, int64_t deadline,
+    int (*publish)(void *user, const struct berth_origin *from, size_t topic,
                    struct berth_reader *fields, struct berth_error *error);
     /* echo: as in struct berth_place. */
     void (*log)(void *user, int level, const char *chain, const char *text, bool echo);

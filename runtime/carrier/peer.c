@@ -479,6 +479,8 @@ static void request_free(struct berth_peer *peer, struct berth_received *request
     pthread_mutex_lock(&peer->lock);
     berth_list_remove(&request->link);
     pthread_mutex_unlock(&peer->lock);
+    if (request->of)
+        request->release(request->of);
     berth_free(request);
 }
 
@@ -753,6 +755,17 @@ static const char *admit(struct berth_peer *peer, struct berth_received *request
     return NULL;
 }
 
+/* With the lock held. */
+static void hold_started(struct berth_received *request, const struct pending *under)
+{
+    const struct berth_peer_answer *answer = &under->answer;
+
+    if (!answer->hold)
+        return;
+    request->of = answer->hold(answer->user);
+    request->release = answer->release;
+}
+
 static const char *take_request(struct berth_peer *peer, struct berth_received *request)
 {
     int64_t now = berth_now();
@@ -763,8 +776,10 @@ static const char *take_request(struct berth_peer *peer, struct berth_received *
         request->wire.left > BERTH_FOREVER - now ? BERTH_FOREVER : now + request->wire.left;
     pthread_mutex_lock(&peer->lock);
     const char *wrong = admit(peer, request, &under);
-    if (under && under->state == STARTED) /* no thread waits: any will do */
+    if (!wrong && under && under->state == STARTED) { /* no thread waits: any will do */
+        hold_started(request, under);
         under = NULL;
+    }
     bool waits = under && under->state == WAITING;
     if (!wrong && !under)
         berth_list_append(&peer->submitted, &request->link);

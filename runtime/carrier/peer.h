@@ -107,6 +107,12 @@ int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
 struct berth_peer_answer {
     void (*came)(void *user, bool more, int code, const struct berth_received *reply,
                  const struct berth_error *error);
+    /*
+     * What requests of the other end's that are made under this one belong to: held for each, with
+     * a lock of the peer's, and let go of without it. NULL: nothing.
+     */
+    void *(*hold)(void *user);
+    void (*release)(void *held);
     void *user;
 };
 int berth_peer_start(struct berth_peer *peer, const struct berth_wire *wire,

@@ -255,8 +255,8 @@ static void started_came(void *user, bool more, int code, const char *packed, si
     }
 }
 
-static int serve_started(struct process_carrier *self, struct berth_received *request,
-                         struct berth_error *error)
+static int serve_started(struct process_carrier *self, const struct berth_origin *from,
+                         struct berth_received *request, struct berth_error *error)
 {
     const struct berth_upcalls *upcalls = self->upcalls;
     struct berth_reader arguments = berth_received_reader(request);
@@ -267,15 +267,14 @@ static int serve_started(struct process_carrier *self, struct berth_received *re
     started->self = self;
     started->request = request;
     const struct berth_carrier_reply reply = { started_begin, started_came, started };
-    int code = upcalls->start(upcalls->user, request->wire.index, request->deadline, &arguments,
-                              &reply, error);
+    int code = upcalls->start(upcalls->user, from, request->wire.index, &arguments, &reply, error);
     if (code == BERTH_OK)
         return BERTH_PEER_LATER;
     berth_free(started);
     return code;
 }
 
-static int serve_call(struct process_carrier *self, berth_ctx *under,
+static int serve_call(struct process_carrier *self, const struct berth_origin *from,
                       struct berth_received *request, struct berth_buffer *result,
                       struct berth_error *error)
 {
@@ -284,8 +283,8 @@ static int serve_call(struct process_carrier *self, berth_ctx *under,
     struct started started = { .self = self, .request = request };
     const struct berth_carrier_running running = { started_begin, started_end, &started };
 
-    return upcalls->call(upcalls->user, under, request->wire.index, request->deadline,
-                         under ? NULL : &running, &arguments, result, error);
+    return upcalls->call(upcalls->user, from, request->wire.index, from->under ? NULL : &running,
+                         &arguments, result, error);
 }
 
 static int on_serve(void *user, berth_ctx *under, struct berth_received *request,
@@ -293,17 +292,16 @@ static int on_serve(void *user, berth_ctx *under, struct berth_received *request
 {
     struct process_carrier *self = user;
     const struct berth_upcalls *upcalls = self->upcalls;
+    const struct berth_origin from = { under, request->of, request->deadline };
     struct berth_reader arguments = berth_received_reader(request);
 
     if (request->wire.type == BERTH_WIRE_PUBLISH)
-        return upcalls->publish(upcalls->user, under, request->wire.index, request->deadline,
-                                &arguments, error);
+        return upcalls->publish(upcalls->user, &from, request->wire.index, &arguments, error);
     if (request->wire.kind == BERTH_WIRE_STARTED)
-        return serve_started(self, request, error);
+        return serve_started(self, &from, request, error);
     if (request->wire.kind == BERTH_WIRE_SENT)
-        return upcalls->start(upcalls->user, request->wire.index, request->deadline, &arguments,
-                              NULL, error);
-    return serve_call(self, under, request, result, error);
+        return upcalls->start(upcalls->user, &from, request->wire.index, &arguments, NULL, error);
+    return serve_call(self, &from, request, result, error);
 }
 
 static void pass_line_on(struct process_carrier *self, struct berth_received *note)
@@ -713,6 +711,14 @@ static void on_came(void *user, bool more, int code, const struct berth_received
     berth_arena_deinit(&arena);
 }
 
+static void *hold_call(void *user)
+{
+    const struct waited *waited = user;
+
+    waited->answer.hold(waited->answer.user);
+    return waited->answer.user;
+}
+
 static int process_start(struct berth_carrier *carrier, const struct berth_place *place,
                          size_t index, const void *const *arguments,
                          const struct berth_carrier_answer *answer, uint64_t *ret_id,
@@ -732,7 +738,7 @@ static int process_start(struct berth_carrier *carrier, const struct berth_place
     if (!(waited = berth_calloc(1, sizeof(*waited))))
         return berth_error_nomem(error);
     *waited = (struct waited){ .self = self, .answer = *answer, .type = signature->result };
-    const struct berth_peer_answer came = { on_came, waited };
+    const struct berth_peer_answer came = { on_came, hold_call, answer->release, waited };
     int code = begin_invoke(self, place, &wire, signature, arguments, &buffer, error);
     if (code == BERTH_OK)
         code = berth_peer_start(self->peer, &wire, &buffer, place->deadline, &came, ret_id, error);

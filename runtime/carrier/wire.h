@@ -91,8 +91,11 @@ struct berth_wire {
 struct berth_received {
     struct berth_list link;
     struct berth_wire wire;
-    int64_t deadline;     /* of a request: berth_now() based, or BERTH_FOREVER */
-    bool cancelled;       /* a request that nobody has begun to serve; under its peer's lock */
+    int64_t deadline; /* of a request: berth_now() based, or BERTH_FOREVER */
+    bool cancelled;   /* a request that nobody has begun to serve; under its peer's lock */
+    /* a request that was made under one that had been started: what that is of (peer.h), or NULL */
+    void *of;
+    void (*release)(void *of);
     bool dropped;         /* there was no memory for its data, which is gone */
     unsigned char data[]; /* wire.size bytes, and a NUL */
 };

@@ -36,44 +36,47 @@ static uint64_t next_serial;
 
 /* Something that a worker asks for, while it is done. */
 struct upcall {
-    berth_ctx *ctx;
-    const berth_ctx *under, *outer_chain;
+    berth_ctx *ctx, *base; /* base: where the thread entered; NULL: it waits for the worker */
+    struct berth_remote_run of;
+    const berth_ctx *outer_chain;
     struct berth_acting outer_acting;
     int64_t outer_deadline;
     uint64_t mark; /* whoever waits for the worker may wait long: nothing is left in its arena */
 };
 
 /*
- * The ctx is of the activation that waits for the worker (its own frame is the item's), or of a
- * thread that has nothing to do with it.
+ * The ctx is of the activation that waits for the worker (its own frame is the item's), of one that
+ * stands for it when nobody waits, or of a thread that has nothing to do with it.
  */
-static bool upcall_enter(struct berth_generation *generation, berth_ctx *under, int64_t deadline,
+static bool upcall_enter(struct berth_generation *generation, const struct berth_origin *from,
                          struct upcall *ret_upcall, struct berth_error *error)
 {
-    berth_ctx *ctx = under ? under + 1 : berth_thread_enter(&generation->host->threads);
+    berth_ctx *base = from->under ? NULL : berth_thread_enter(&generation->host->threads);
+    berth_ctx *ctx = from->under ? from->under + 1 : from->of && base ? base + 1 : base;
     if (!ctx || berth_too_deep(ctx)) {
         berth_error_set(error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply");
-        if (ctx && !under)
-            berth_thread_leave(ctx);
+        if (base)
+            berth_thread_leave(base);
         return false;
     }
     struct berth_thread *thread = berth_thread_of(ctx);
-    *ret_upcall = (struct upcall){ ctx,
-                                   under,
-                                   thread->chain_from,
-                                   berth_permit_act(ctx, generation),
-                                   thread->deadline,
-                                   berth_arena_mark(&thread->arena) };
-    if (deadline < thread->deadline)
-        thread->deadline = deadline;
+    ret_upcall->ctx = ctx;
+    ret_upcall->base = base;
+    ret_upcall->outer_chain = thread->chain_from;
+    ret_upcall->outer_deadline = thread->deadline;
+    ret_upcall->mark = berth_arena_mark(&thread->arena);
+    berth_remote_run_begin(base, from->of, &ret_upcall->of);
+    ret_upcall->outer_acting = berth_permit_act(ctx, generation);
+    if (from->deadline < thread->deadline)
+        thread->deadline = from->deadline;
     /* what is in front of this activation, the worker and its callers add on the way back */
     thread->chain_from = ctx + 1;
-    if (!under) /* it stands for a thread of the worker's */
+    if (base && !from->of) /* it stands for a thread of the worker's */
         __atomic_store_n(&thread->stopping, &generation->stopping, __ATOMIC_RELAXED);
     return true;
 }
 
-static int upcall_leave(const struct upcall *upcall, int code, struct berth_error *error)
+static int upcall_leave(struct upcall *upcall, int code, struct berth_error *error)
 {
     berth_ctx *ctx = upcall->ctx;
     struct berth_thread *thread = berth_thread_of(ctx);
@@ -81,11 +84,12 @@ static int upcall_leave(const struct upcall *upcall, int code, struct berth_erro
         code = berth_fault_take(ctx, error);
     thread->chain_from = upcall->outer_chain;
     thread->acting = upcall->outer_acting;
+    berth_remote_run_end(upcall->base, &upcall->of);
     thread->deadline = upcall->outer_deadline;
     berth_arena_rewind(&thread->arena, upcall->mark);
-    if (!upcall->under) {
+    if (upcall->base) {
         __atomic_store_n(&thread->stopping, NULL, __ATOMIC_RELAXED);
-        berth_thread_leave(ctx);
+        berth_thread_leave(upcall->base);
     }
     return code;
 }
@@ -110,7 +114,7 @@ static int call_cell(berth_ctx *ctx, struct berth_cell *cell, const struct berth
     return code;
 }
 
-static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t deadline,
+static int upcall_call(void *user, const struct berth_origin *from, size_t import,
                        const struct berth_carrier_running *running, struct berth_reader *arguments,
                        struct berth_buffer *result, struct berth_error *error)
 {
@@ -120,7 +124,7 @@ static int upcall_call(void *user, berth_ctx *under, size_t import, int64_t dead
                                generation->module->name, import);
     struct berth_edge *edge = &generation->edges[import];
     struct upcall upcall;
-    if (!upcall_enter(generation, under, deadline, &upcall, error))
+    if (!upcall_enter(generation, from, &upcall, error))
         return BERTH_RESOURCE_EXHAUSTED;
     struct berth_thread *thread = berth_thread_of(upcall.ctx);
     const struct berth_type *type = edge->signature->result;
@@ -174,9 +178,8 @@ static void reply_begin(void *user, struct berth_started *started)
 }
 
 /* What the worker has said about it; ctx is marked on failure. */
-static int start_edge(berth_ctx *ctx, struct berth_edge *edge, int64_t deadline,
-                      const void *const *values, struct berth_carrier_reply *asker,
-                      struct berth_error *error)
+static int start_edge(berth_ctx *ctx, struct berth_edge *edge, const void *const *values,
+                      struct berth_carrier_reply *asker, struct berth_error *error)
 {
     struct berth_cell *cell = __atomic_load_n(&edge->cell, __ATOMIC_ACQUIRE);
     if (!cell)
@@ -188,7 +191,7 @@ static int start_edge(berth_ctx *ctx, struct berth_edge *edge, int64_t deadline,
         .caller = berth_permit_name(edge->importer),
         .signature = edge->signature,
         .arguments = values,
-        .deadline = deadline,
+        .deadline = BERTH_FOREVER,
         .full = berth_edge_full(edge),
         .denied = __atomic_load_n(&edge->denied, __ATOMIC_RELAXED) ? edge : NULL,
         .one_way = !asker,
@@ -207,8 +210,9 @@ static int start_edge(berth_ctx *ctx, struct berth_edge *edge, int64_t deadline,
     return berth_fault_get(ctx, NULL);
 }
 
-static int upcall_start(void *user, size_t import, int64_t deadline, struct berth_reader *arguments,
-                        const struct berth_carrier_reply *reply, struct berth_error *error)
+static int upcall_start(void *user, const struct berth_origin *from, size_t import,
+                        struct berth_reader *arguments, const struct berth_carrier_reply *reply,
+                        struct berth_error *error)
 {
     struct berth_generation *generation = user;
     struct berth_carrier_reply *asker = reply ? berth_malloc(sizeof *asker) : NULL;
@@ -222,7 +226,7 @@ static int upcall_start(void *user, size_t import, int64_t deadline, struct bert
                    ? berth_error_set(error, BERTH_INVALID_ARGUMENT, "module %s has no import %zu",
                                      generation->module->name, import)
                    : BERTH_OK;
-    if (code == BERTH_OK && !upcall_enter(generation, NULL, BERTH_FOREVER, &upcall, error))
+    if (code == BERTH_OK && !upcall_enter(generation, from, &upcall, error))
         code = BERTH_RESOURCE_EXHAUSTED;
     if (code != BERTH_OK) {
         berth_free(asker);
@@ -232,7 +236,7 @@ static int upcall_start(void *user, size_t import, int64_t deadline, struct bert
     code = berth_arguments_unpack(edge->signature, arguments, &berth_thread_of(upcall.ctx)->arena,
                                   &values, NULL, error);
     if (code == BERTH_OK)
-        code = start_edge(upcall.ctx, edge, deadline, values, asker, error);
+        code = start_edge(upcall.ctx, edge, values, asker, error);
     if (code != BERTH_OK)
         berth_free(asker);
     return upcall_leave(&upcall, code, error);
@@ -249,7 +253,7 @@ static void upcall_cancel(void *started)
     berth_started_unref(started);
 }
 
-static int upcall_publish(void *user, berth_ctx *under, size_t index, int64_t deadline,
+static int upcall_publish(void *user, const struct berth_origin *from, size_t index,
                           struct berth_reader *fields, struct berth_error *error)
 {
     struct berth_generation *generation = user;
@@ -258,7 +262,7 @@ static int upcall_publish(void *user, berth_ctx *under, size_t index, int64_t de
                                generation->module->name, index);
     const struct berth_manifest_topic *declared = &generation->image->manifest->topics[index];
     struct upcall upcall;
-    if (!upcall_enter(generation, under, deadline, &upcall, error))
+    if (!upcall_enter(generation, from, &upcall, error))
         return BERTH_RESOURCE_EXHAUSTED;
     const void **values;
     int code = berth_arguments_unpack(declared->signature, fields,

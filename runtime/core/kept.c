@@ -188,6 +188,51 @@ static void run_item(berth_ctx *ctx, struct berth_started *started, struct berth
 
 /* ---- in a worker ---- */
 
+/* What it was before. */
+static enum berth_whereabouts set_at(struct berth_started *started, enum berth_whereabouts at)
+{
+    pthread_mutex_lock(&started->host->calls_lock);
+    enum berth_whereabouts before = started->at;
+    started->at = at;
+    pthread_mutex_unlock(&started->host->calls_lock);
+    return before;
+}
+
+/* If it is there; it is counted accordingly. A frame is, too: so it is there before, and longer. */
+static bool move(struct berth_started *started, enum berth_whereabouts from,
+                 enum berth_whereabouts to)
+{
+    size_t more = to == BERTH_AWAY ? 1 : SIZE_MAX;
+    pthread_mutex_lock(&started->host->calls_lock);
+    bool moves = started->at == from;
+    if (moves) {
+        started->at = to;
+        __atomic_add_fetch(&started->callee->inside, more, __ATOMIC_RELEASE);
+    }
+    pthread_mutex_unlock(&started->host->calls_lock);
+    return moves;
+}
+
+void berth_remote_run_begin(berth_ctx *ctx, struct berth_started *of, struct berth_remote_run *run)
+{
+    run->of = of;
+    if (!of)
+        return;
+    berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)of->item);
+    run->mine = move(of, BERTH_AWAY, BERTH_HERE);
+    berth_run_begin(ctx, of, false, &run->run);
+}
+
+void berth_remote_run_end(berth_ctx *ctx, const struct berth_remote_run *run)
+{
+    if (!run->of)
+        return;
+    berth_run_end(ctx, &run->run);
+    if (run->mine)
+        move(run->of, BERTH_HERE, BERTH_AWAY);
+    berth_frame_pop(ctx);
+}
+
 static void remote_came(void *user, bool more, int code, const void *result,
                         const struct berth_error *error)
 {
@@ -208,8 +253,20 @@ static void remote_came(void *user, bool more, int code, const void *result,
     if (started->flow && code != BERTH_OK)
         __atomic_fetch_add(&started->flow->errors[code], 1, __ATOMIC_RELAXED);
     berth_started_set_remote(started, 0);
+    bool away = set_at(started, BERTH_NOWHERE) == BERTH_AWAY;
     berth_started_unref(started);
-    __atomic_sub_fetch(&generation->inside, 1, __ATOMIC_RELEASE);
+    if (away) /* from here on it may go */
+        __atomic_sub_fetch(&generation->inside, 1, __ATOMIC_RELEASE);
+}
+
+static void remote_hold(void *user)
+{
+    berth_started_ref(user);
+}
+
+static void remote_release(void *user)
+{
+    berth_started_unref(user);
 }
 
 /* Its worker answers when it has done it; no thread waits here. */
@@ -218,7 +275,8 @@ static void run_remote(berth_ctx *ctx, struct berth_started *started, struct ber
     struct berth_thread *thread = berth_thread_of(ctx);
     struct berth_generation *generation = item->generation;
     struct berth_carrier *carrier = __atomic_load_n(&generation->carrier, __ATOMIC_ACQUIRE);
-    const struct berth_carrier_answer answer = { remote_came, started };
+    const struct berth_carrier_answer answer = { remote_came, remote_hold, remote_release,
+                                                 started };
     const struct berth_place place = { ctx, &thread->arena, started->deadline, "", started->echo };
     const void *const *arguments;
     struct berth_error error;
@@ -232,7 +290,7 @@ static void run_remote(berth_ctx *ctx, struct berth_started *started, struct ber
     started->callee = generation;
     __atomic_store_n(&started->chain, BERTH_CHAIN_OTHER, __ATOMIC_RELEASE);
     berth_started_ref(started);
-    __atomic_add_fetch(&generation->inside, 1, __ATOMIC_RELAXED);
+    move(started, BERTH_NOWHERE, BERTH_AWAY);
     berth_flow_begin(ctx, started->flow);
     if (code == BERTH_OK)
         code = carrier->ops->start(carrier, &place, item->index, arguments, &answer, &id, &error);

@@ -19,6 +19,19 @@ void berth_run_begin(berth_ctx *ctx, struct berth_started *started, bool may_kee
                      struct berth_run *run);
 void berth_run_end(berth_ctx *ctx, const struct berth_run *run);
 
+/*
+ * A thread here does for a while what a call that its worker has asks for, and stands for it: in
+ * its frames, as its chain, and cancelled with it. of: held by the caller; NULL: nothing is done.
+ * ctx: below what is asked for.
+ */
+struct berth_remote_run {
+    struct berth_started *of;
+    struct berth_run run;
+    bool mine; /* nobody stood for it before */
+};
+void berth_remote_run_begin(berth_ctx *ctx, struct berth_started *of, struct berth_remote_run *run);
+void berth_remote_run_end(berth_ctx *ctx, const struct berth_remote_run *run);
+
 /* Of the mail of a started call. */
 extern const struct berth_mail_ops berth_kept_ops;
 /*

@@ -69,6 +69,8 @@ struct berth_started {
     bool kept_once;
     bool given_up;   /* by who had it elsewhere; under calls_lock, and so is the next one */
     uint64_t remote; /* its number in the worker, or upstream, that has it; under calls_lock */
+    /* a worker's: counted in `inside`, or a thread here stands for it; under calls_lock */
+    enum berth_whereabouts { BERTH_NOWHERE, BERTH_AWAY, BERTH_HERE } at;
     struct berth_generation *callee; /* whose worker it is */
 
     pthread_mutex_t lock; /* of what follows */

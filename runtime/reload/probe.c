@@ -15,19 +15,18 @@
 
 /* Nothing that the module asks for: it is not loaded. */
 
-static int refuse_call(void *user, berth_ctx *under, size_t import, int64_t deadline,
+static int refuse_call(void *user, const struct berth_origin *from, size_t import,
                        const struct berth_carrier_running *running, struct berth_reader *arguments,
                        struct berth_buffer *result, struct berth_error *error)
 {
-    (void)user, (void)under, (void)import, (void)deadline, (void)running, (void)arguments;
-    (void)result;
+    (void)user, (void)from, (void)import, (void)running, (void)arguments, (void)result;
     return berth_error_set(error, BERTH_UNAVAILABLE, "the module is only being probed");
 }
 
-static int refuse_publish(void *user, berth_ctx *under, size_t topic, int64_t deadline,
+static int refuse_publish(void *user, const struct berth_origin *from, size_t topic,
                           struct berth_reader *fields, struct berth_error *error)
 {
-    (void)user, (void)under, (void)topic, (void)deadline, (void)fields;
+    (void)user, (void)from, (void)topic, (void)fields;
     return berth_error_set(error, BERTH_UNAVAILABLE, "the module is only being probed");
 }
 

@@ -130,9 +130,9 @@ static uint64_t expired(berth_host *host)
 }
 
 /* What a call has published, and nobody has handled yet. */
-static void messages_of_a_call(void)
+static void messages_of_a_call(const char *hurry)
 {
-    berth_host *host = host_of("inline", "inline", 100);
+    berth_host *host = host_of("inline", hurry, 100);
     berth_ctx *ctx = berth_host_enter(host);
     const char *path = berth_test_hold_path();
     bool free = false;
@@ -202,13 +202,14 @@ BERTH_TEST_BOTH(a_call_to_a_worker)
 BERTH_TEST_BOTH(a_worker_is_told)
 BERTH_TEST_BOTH(a_serial_module)
 BERTH_TEST_BOTH(a_full_mailbox)
+BERTH_TEST_BOTH(messages_of_a_call)
 
 static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("a call to a worker", a_call_to_a_worker),
     BERTH_TEST_ROWS("a worker is told", a_worker_is_told),
     BERTH_TEST_ROWS("a serial module", a_serial_module),
     BERTH_TEST_ROWS("a full mailbox", a_full_mailbox),
-    { "messages of a call", messages_of_a_call },
+    BERTH_TEST_ROWS("messages of a call", messages_of_a_call),
     { "calls that are nested deeply", calls_that_are_nested_deeply },
 };
 

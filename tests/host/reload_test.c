@@ -587,6 +587,20 @@ static void *go_out(void *result)
     return NULL;
 }
 
+/* No thread waits inside of it. */
+static void *start_out(void *result)
+{
+    berth_pending call = { 0 };
+    char *json = NULL;
+    berth_ctx *ctx = berth_host_enter(app_host);
+    CHECK_INT(berth_call_start_json(ctx, "returner.out", "[]", NULL, &call), BERTH_OK);
+    CHECK_INT(berth_call_take_json(ctx, call, &json), BERTH_OK);
+    *(const char **)result = berth_test_format("%s", json ? json : berth_error_text(ctx));
+    free(json);
+    berth_leave(ctx);
+    return NULL;
+}
+
 static void *reload_returner(void *report)
 {
     struct berth_error error;
@@ -594,7 +608,7 @@ static void *reload_returner(void *report)
     return NULL;
 }
 
-static void leave_in_the_old_one(const char *placement, bool stateful)
+static void leave_in_the_old_one(const char *placement, bool stateful, void *(*go)(void *))
 {
     struct berth_reload_report report;
     struct berth_error error;
@@ -606,7 +620,7 @@ static void leave_in_the_old_one(const char *placement, bool stateful)
     CHECK_CODE(berth_host_provide(app_host, &berth_entry, &error), BERTH_OK, &error);
     LOAD(app_host, stateful ? "returner_state" : "returner", placement);
     CHECK_CALL(app_host, "returner.set", "[1]", "null");
-    REQUIRE(pthread_create(&caller, NULL, go_out, &result) == 0);
+    REQUIRE(pthread_create(&caller, NULL, go, &result) == 0);
     EVENTUALLY(__atomic_load_n(&app_inside, __ATOMIC_ACQUIRE));
     REQUIRE(pthread_create(&reloader, NULL, reload_returner, &report) == 0);
     if (stateful) { /* it waits for the call, which must not wait for it */
@@ -631,8 +645,10 @@ static void leave_in_the_old_one(const char *placement, bool stateful)
 static void who_comes_back_stays_in_the_old_one(void)
 {
     for (size_t i = 0; i < 2; i++)
-        for (int stateful = 0; stateful < 2 && place(i); stateful++)
-            leave_in_the_old_one(placements[i], stateful);
+        for (int stateful = 0; stateful < 2 && place(i); stateful++) {
+            leave_in_the_old_one(placements[i], stateful, go_out);
+            leave_in_the_old_one(placements[i], stateful, start_out);
+        }
 }
 
 static void a_module_reloads_itself(void)
