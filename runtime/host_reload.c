@@ -122,18 +122,19 @@ static int stage(struct target *target, struct berth_reload *reload, struct bert
     const char *file = target->how.file ? target->how.file : module->current->image->file;
     unsigned number = module->generations + 1;
     const struct berth_image *current = module->current->image;
+    const struct berth_known known = { current, berth_history_spare(module) };
     if (target->snapshot) /* the very same code */
-        return berth_image_stage_copy(current->fd, current->file, number, current, &reload->image,
+        return berth_image_stage_copy(current->copy, current->file, number, &known, &reload->image,
                                       error);
     if (!target->rollback)
-        return berth_image_stage(file, number, current, &reload->image, error);
+        return berth_image_stage(file, number, &known, &reload->image, error);
     const struct berth_past *past;
-    int fd;
-    int code = berth_history_find(module, target->generation, &past, &fd, error);
+    struct berth_copy *copy;
+    int code = berth_history_find(module, target->generation, &past, &copy, error);
     if (code != BERTH_OK)
         return code;
     reload->options = past->options ? past->options : "{}";
-    return berth_image_stage_copy(fd, past->file, number, NULL, &reload->image, error);
+    return berth_image_stage_copy(copy, past->file, number, NULL, &reload->image, error);
 }
 
 static int prepare(berth_ctx *admin, struct target *target, struct berth_reload *reload,

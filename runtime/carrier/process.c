@@ -395,8 +395,8 @@ static int connect_worker(struct process_carrier *self, struct berth_zygote *zyg
 
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) != 0)
         return berth_error_errno(error, errno, "cannot make a socket for a worker");
-    int code = berth_zygote_spawn(zygote, self->name, ends[1], self->carrier.image->fd, deadline,
-                                  &end, &self->worker, error);
+    int code = berth_zygote_spawn(zygote, self->name, ends[1], self->carrier.image->copy->fd,
+                                  deadline, &end, &self->worker, error);
     close(ends[1]);
     if (code != BERTH_OK) {
         close(ends[0]);

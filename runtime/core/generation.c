@@ -794,7 +794,7 @@ void berth_generation_close(struct berth_generation *generation)
     }
     pthread_mutex_unlock(&host->lock);
     if (!generation->image->handle &&
-        generation->image->fd < 0) /* the application's links outlive this host */
+        !generation->image->copy) /* the application's links outlive this host */
         for (size_t i = 0; i < generation->image->link_count; i++) {
             struct berth_image_link *line = &generation->image->links[i];
             line->link->edge = NULL;
@@ -881,7 +881,7 @@ bool berth_generation_free(struct berth_generation *generation, char *reason, si
             snprintf(reason, size, "a call that it made is still running");
         return false;
     }
-    if (berth_image_mapped(generation->image) && generation->image->fd >= 0) {
+    if (berth_image_mapped(generation->image) && generation->image->copy) {
         char why[160];
         bool keep = host->options.flags & BERTH_HOST_KEEP_IMAGES;
         if (keep)

@@ -11,16 +11,10 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#ifndef MFD_NOEXEC_SEAL /* <sys/mman.h> of glibc before 2.38 */
-#define MFD_NOEXEC_SEAL 0x0008U
-#endif
-
-#define SEALS (F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK)
-#define ROOM  ((size_t)1024) /* for what is kept of the ELF file; mostly enough */
+#define ROOM ((size_t)1024) /* for what is kept of the ELF file; mostly enough */
 
 /* The directory of a relative path is asked for now: it may change. */
 static int set_path(struct berth_image *image, const char *file, struct berth_error *error)
@@ -42,7 +36,6 @@ int berth_image_new(const char *file, struct berth_image **ret_image, struct ber
 
     if (!image)
         return berth_error_nomem(error);
-    image->fd = -1;
     berth_arena_init(&image->arena);
     berth_arena_lend(&image->arena, image + 1, ROOM);
     int code = set_path(image, file, error);
@@ -209,55 +202,7 @@ static int make_label(struct berth_image *image, unsigned generation, struct ber
     return image->label ? BERTH_OK : berth_error_nomem(error);
 }
 
-/* ---- The sealed copy ---- */
-
-static int write_bytes(int fd, const unsigned char *bytes, size_t size, struct berth_error *error)
-{
-    for (size_t done = 0; done < size;) {
-        ssize_t put = write(fd, bytes + done, size - done);
-        if (put < 0 && errno == EINTR)
-            continue;
-        if (put < 0)
-            return berth_error_errno(error, errno, "its copy cannot be written");
-        done += (size_t)put;
-    }
-    return BERTH_OK;
-}
-
-/* Until it was sealed, anybody with our rights could write to it. */
-static int check_copy(int fd, const unsigned char *bytes, size_t size, struct berth_error *error)
-{
-    unsigned char copy[32768];
-
-    for (size_t done = 0; done < size;) {
-        size_t part = size - done < sizeof(copy) ? size - done : sizeof(copy);
-        ssize_t got = pread(fd, copy, part, (off_t)done);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got <= 0 || memcmp(copy, bytes + done, (size_t)got) != 0)
-            return berth_error_set(error, BERTH_DATA_LOSS, "its copy is not what was written");
-        done += (size_t)got;
-    }
-    return BERTH_OK;
-}
-
-static int make_copy(struct berth_image *image, const unsigned char *bytes,
-                     struct berth_error *error)
-{
-    const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
-
-    image->fd = memfd_create(image->label, flags | MFD_NOEXEC_SEAL);
-    if (image->fd < 0 && errno == EINVAL) /* before Linux 6.3 */
-        image->fd = memfd_create(image->label, flags);
-    if (image->fd < 0)
-        return berth_error_errno(error, errno, "no memory file for its copy");
-    int code = write_bytes(image->fd, bytes, image->size, error);
-    if (code)
-        return code;
-    if (fcntl(image->fd, F_ADD_SEALS, SEALS | F_SEAL_SEAL) < 0)
-        return berth_error_errno(error, errno, "its copy cannot be sealed");
-    return check_copy(image->fd, bytes, image->size, error);
-}
+/* ---- Staging ---- */
 
 /* What is known of these bytes, as they are those of another image. */
 static int take_over(struct berth_image *image, const struct berth_image *like,
@@ -273,67 +218,77 @@ static int take_over(struct berth_image *image, const struct berth_image *like,
     return BERTH_OK;
 }
 
-/*
- * fd: what is read instead of the file; -1: the file itself. like: an image whose bytes it may well
- * have; or NULL.
- */
-static int read_image(const char *file, int fd, unsigned generation, const struct berth_image *like,
-                      bool copy, struct berth_image **ret_image, struct berth_error *error)
+struct source {
+    const char *file;
+    struct berth_copy *copy; /* what is read instead of it; or NULL */
+    bool only_read;          /* nothing is to be mapped */
+};
+
+/* The copy to map it from: one that is there already, when nothing is mapped from that. */
+static int set_copy(struct berth_image *image, const struct source *source,
+                    const unsigned char *bytes, const struct berth_known *like,
+                    struct berth_error *error)
+{
+    struct berth_copy *same = like ? like->image->copy : source->copy;
+    struct berth_copy *spare = like ? like->spare : source->copy;
+
+    if (!spare || spare->mapped || spare->content != same->content)
+        return berth_copy_new(image->label, bytes, image->size, same, &image->copy, error);
+    image->copy = berth_copy_ref(spare);
+    return BERTH_OK;
+}
+
+static int read_image(const struct source *source, unsigned generation,
+                      const struct berth_known *known, struct berth_image **ret_image,
+                      struct berth_error *error)
 {
     struct berth_image *image;
     unsigned char *bytes = NULL;
     size_t size;
 
-    if (!*file) /* else it would be the working directory */
+    if (!*source->file) /* else it would be the working directory */
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "the file's name is empty");
-    int code = berth_image_new(file, &image, error);
+    int code = berth_image_new(source->file, &image, error);
     if (code)
         return code;
-    code = fd < 0 ? berth_image_read_bytes(image->file, &bytes, &size, error)
-                  : read_open_file(fd, &bytes, &size, error);
-    if (!code && like && like->size == size && check_copy(like->fd, bytes, size, NULL) == BERTH_OK)
-        code = take_over(image, like, error);
-    else if (!code)
-        code = examine(image, bytes, size, error);
+    code = source->copy ? read_open_file(source->copy->fd, &bytes, &size, error)
+                        : berth_image_read_bytes(image->file, &bytes, &size, error);
+    if (!code && known && !berth_copy_holds(known->image->copy, bytes, size))
+        known = NULL;
+    if (!code)
+        code = known ? take_over(image, known->image, error) : examine(image, bytes, size, error);
     if (!code)
         code = make_label(image, generation, error);
-    if (!code && copy)
-        code = make_copy(image, bytes, error);
+    if (!code && !source->only_read)
+        code = set_copy(image, source, bytes, known, error);
     berth_free(bytes);
     if (code) {
         berth_image_free(image);
-        berth_error_prefix(error, "%s: ", file);
+        berth_error_prefix(error, "%s: ", source->file);
         return code;
     }
     *ret_image = image;
     return BERTH_OK;
 }
 
-int berth_image_stage(const char *file, unsigned generation, const struct berth_image *like,
+int berth_image_stage(const char *file, unsigned generation, const struct berth_known *known,
                       struct berth_image **ret_image, struct berth_error *error)
 {
-    return read_image(file, -1, generation, like, true, ret_image, error);
+    return read_image(&(struct source){ .file = file }, generation, known, ret_image, error);
 }
 
-int berth_image_stage_copy(int fd, const char *file, unsigned generation,
-                           const struct berth_image *like, struct berth_image **ret_image,
+int berth_image_stage_copy(struct berth_copy *copy, const char *file, unsigned generation,
+                           const struct berth_known *known, struct berth_image **ret_image,
                            struct berth_error *error)
 {
-    return read_image(file, fd, generation, like, true, ret_image, error);
+    return read_image(&(struct source){ .file = file, .copy = copy }, generation, known, ret_image,
+                      error);
 }
 
 int berth_image_read(const char *file, struct berth_image **ret_image, struct berth_error *error)
 {
-    return read_image(file, -1, 1, NULL, false, ret_image, error);
-}
-
-static int check_seals(int fd, struct berth_error *error)
-{
-    int seals = fcntl(fd, F_GET_SEALS);
-
-    if (seals < 0 || (seals & SEALS) != SEALS)
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "its copy is not sealed");
-    return BERTH_OK;
+    return read_image(&(struct source){ .file = file, .only_read = true }, 1, NULL, ret_image,
+                      error);
 }
 
 int berth_image_stage_fd(int fd, const char *file, unsigned generation,
@@ -348,8 +303,7 @@ int berth_image_stage_fd(int fd, const char *file, unsigned generation,
         close(fd);
         return code;
     }
-    image->fd = fd;
-    code = check_seals(fd, error);
+    code = berth_copy_adopt(fd, &image->copy, error);
     if (!code)
         code = read_open_file(fd, &bytes, &size, error);
     if (!code)

@@ -4,14 +4,16 @@
  *
  * Staging copies the file into a sealed memfd named module@version#generation, so that what was
  * checked is what is mapped, whatever happens to the file. The memfd stays open as long as the
- * image lives; it is opened as /proc/<pid>/fd/N, which is then a path never used before (gdb and
- * the loader both depend on that).
+ * image lives; it is opened as /proc/<pid>/fd/N, which is then a path of nothing else that is
+ * mapped (gdb and the loader both depend on that). A generation of the same bytes may be mapped
+ * from the copy of an earlier one that is gone, whose number the name then has.
  *
  * An image belongs to one thread at a time; different images are independent.
  */
 #ifndef RUNTIME_IMAGE_IMAGE_H
 #define RUNTIME_IMAGE_IMAGE_H
 
+#include "runtime/image/copy.h"
 #include "runtime/image/elf.h"
 #include "runtime/image/manifest.h"
 
@@ -26,9 +28,9 @@ struct berth_image_link {
 };
 
 struct berth_image {
-    const char *file;  /* where it came from, absolute; "" for the application */
-    const char *label; /* module@version#generation; "" for the application */
-    int fd;            /* the sealed memfd; -1 for the application */
+    const char *file;        /* where it came from, absolute; "" for the application */
+    const char *label;       /* module@version#generation; "" for the application */
+    struct berth_copy *copy; /* what it is mapped from; NULL for the application */
     size_t size;
     uint64_t digest; /* of the file's bytes */
     struct berth_manifest *manifest;
@@ -50,23 +52,25 @@ struct berth_image {
     struct berth_arena arena;
 };
 
+/* Of the bytes that a file may well have; whether it has them is seen to. */
+struct berth_known {
+    const struct berth_image *image; /* staged of these bytes: what was read is taken over */
+    struct berth_copy *spare; /* of them, too: taken, if nothing is mapped from it; or NULL */
+};
+
 /*
  * Copies, seals, reads and checks. No code of the file runs. generation is for the label. An error
  * when it is not a regular file, unreadable, larger than BERTH_IMAGE_SIZE_MAX, changed while it
  * was copied, not a shared object for this machine, damaged, or without a manifest or a table. May
- * block as long as reading the file does. like: a staged image that it may well be equal to, byte
- * for byte, and from which then is taken what is known of these bytes; or NULL.
+ * block as long as reading the file does.
  */
-int berth_image_stage(const char *file, unsigned generation, const struct berth_image *like,
+int berth_image_stage(const char *file, unsigned generation, const struct berth_known *known,
                       struct berth_image **ret_image, struct berth_error *error);
 /* The same, but only to look at it: there is no copy, and nothing to map. */
 int berth_image_read(const char *file, struct berth_image **ret_image, struct berth_error *error);
-/*
- * Another copy of one that is kept: of a sealed memfd, which stays the caller's. file: where that
- * came from.
- */
-int berth_image_stage_copy(int fd, const char *file, unsigned generation,
-                           const struct berth_image *like, struct berth_image **ret_image,
+/* From a copy that is kept. file: where that came from. */
+int berth_image_stage_copy(struct berth_copy *copy, const char *file, unsigned generation,
+                           const struct berth_known *known, struct berth_image **ret_image,
                            struct berth_error *error);
 /* From a memfd that is sealed already: checks the seals. Takes the descriptor, also on failure. */
 int berth_image_stage_fd(int fd, const char *file, unsigned generation,
@@ -76,7 +80,7 @@ int berth_image_application(const struct berth_entry *entry, struct berth_image 
                             struct berth_error *error);
 static inline bool berth_image_is_application(const struct berth_image *image)
 {
-    return image->fd < 0 && !image->own_links;
+    return !image->copy && !image->own_links;
 }
 /*
  * One that is part of the runtime: records, as they would lie in notes, with their code. No image

@@ -71,7 +71,7 @@ static int check_link(const struct berth_image *image, const struct berth_place 
         return berth_error_set(error, BERTH_DATA_LOSS, "a link belongs to no record of its own");
     if (!has_code(item->kind)) {
         /* The application's own links may have been bound by another host. */
-        if (link->code && image->fd >= 0)
+        if (link->code && image->copy)
             wrong = "its link has code already";
     } else if (!link->code) {
         wrong = "a record without code";

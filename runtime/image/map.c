@@ -52,7 +52,7 @@ static void make_path(const struct berth_image *image, const char *process, char
     for (unsigned n = __atomic_load_n(&stuck_count, __ATOMIC_SEQ_CST); n; n >>= 1)
         p = stpcpy(p, n & 1 ? "./" : "/");
     *p = '\0';
-    snprintf(path, PATH_SIZE, "/proc/%s/fd/%s%d", process, detour, image->fd);
+    snprintf(path, PATH_SIZE, "/proc/%s/fd/%s%d", process, detour, image->copy->fd);
 }
 
 static bool is_same(const char *path, int fd)
@@ -82,12 +82,12 @@ static int find_path(const struct berth_image *image, char path[PATH_SIZE],
     make_path(image, process, path);
     if (__atomic_load_n(&right, __ATOMIC_RELAXED) == number)
         return BERTH_OK;
-    if (is_same(path, image->fd)) {
+    if (is_same(path, image->copy->fd)) {
         __atomic_store_n(&right, number, __ATOMIC_RELAXED);
         return BERTH_OK;
     }
     make_path(image, "self", path);
-    if (is_same(path, image->fd))
+    if (is_same(path, image->copy->fd))
         return BERTH_OK;
     return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                            "its copy is not to be found as %s: is /proc mounted?", path);
@@ -298,7 +298,7 @@ static int name_copy(struct berth_image *image, struct berth_error *error)
 
     if (!image->staging || !image->staging->directory)
         return BERTH_OK;
-    int code = berth_staging_copy(image->staging, image->label, image->fd, image->size, path,
+    int code = berth_staging_copy(image->staging, image->label, image->copy->fd, image->size, path,
                                   sizeof(path), error);
     if (code)
         return code;
@@ -317,6 +317,7 @@ static int open_image(struct berth_image *image, struct berth_error *error)
     image->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     if (!image->handle)
         return explain(dlerror(), path, error);
+    image->copy->mapped = true;
     if (dlinfo(image->handle, RTLD_DI_LINKMAP, &map) < 0 || strcmp(map->l_name, path) != 0)
         return berth_error_set(error, BERTH_INTERNAL, "the loader has taken another image for it");
     image->base = map->l_addr;
@@ -392,7 +393,7 @@ static bool is_gone(const struct berth_image *image)
 
 const char *berth_image_keeps(const struct berth_image *image)
 {
-    if (image->fd < 0 && image->links)
+    if (!image->copy && image->links)
         return "it is the application's own";
     return KEEP_MAPPED && image->handle ? "images stay mapped under a sanitizer" : NULL;
 }
@@ -413,6 +414,8 @@ bool berth_image_unmap(struct berth_image *image, char *reason, size_t size)
         snprintf(reason, size, "%s", why);
         return false;
     }
+    if (image->copy)
+        image->copy->mapped = false;
     image->links = NULL; /* lies in the arena */
     image->link_count = 0;
     berth_traces_end(image);
@@ -441,11 +444,10 @@ void berth_image_free(struct berth_image *image)
 
     if (!image)
         return;
-    if (image->fd >= 0) {
-        if (berth_image_mapped(image) && !berth_image_unmap(image, reason, sizeof(reason)))
-            __atomic_add_fetch(&stuck_count, 1, __ATOMIC_SEQ_CST); /* before its number is free */
-        close(image->fd);
-    }
+    if (image->copy && berth_image_mapped(image) &&
+        !berth_image_unmap(image, reason, sizeof(reason)))
+        __atomic_add_fetch(&stuck_count, 1, __ATOMIC_SEQ_CST); /* before its number is free */
+    berth_copy_unref(image->copy);
     berth_aligned_free(image->own_links);
     berth_free(image->dependencies); /* those of an image that is stuck stay open */
     berth_manifest_unref(image->manifest);

@@ -4,10 +4,8 @@
 #include "runtime/core/registry.h"
 #include "runtime/value/json.h"
 
-#include <fcntl.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 static struct berth_past *past_of(struct berth_list *link)
 {
@@ -19,8 +17,7 @@ static void past_free(struct berth_past *past)
     if (!past)
         return;
     berth_list_remove(&past->link);
-    if (past->fd >= 0)
-        close(past->fd);
+    berth_copy_unref(past->copy);
     berth_free(past->options);
     berth_free(past->version);
     berth_free(past->build_id);
@@ -34,7 +31,7 @@ static struct berth_past *find_image(const struct berth_module *module, uint64_t
 {
     berth_list_each(&module->host->history, link) {
         struct berth_past *past = past_of(link);
-        if (past->module == module && past->fd >= 0 && past->digest == digest && past->size == size)
+        if (past->module == module && past->copy && past->digest == digest && past->size == size)
             return past;
     }
     return NULL;
@@ -44,18 +41,14 @@ static struct berth_past *find_image(const struct berth_module *module, uint64_t
 static void forget(struct berth_past *past)
 {
     struct berth_list *head = &past->module->host->history;
-    int fd = past->fd;
-    past->fd = -1;
-    for (struct berth_list *at = past->link.next; fd >= 0 && at != head; at = at->next) {
+    for (struct berth_list *at = past->link.next; past->copy && at != head; at = at->next) {
         struct berth_past *other = past_of(at);
         if (other->module == past->module && other->digest == past->digest &&
-            other->size == past->size && other->fd < 0) {
-            other->fd = fd;
-            fd = -1;
+            other->size == past->size && !other->copy) {
+            other->copy = past->copy;
+            past->copy = NULL;
         }
     }
-    if (fd >= 0)
-        close(fd);
     past_free(past);
 }
 
@@ -68,7 +61,7 @@ static void trim(struct berth_host *host, const struct berth_module *module)
         struct berth_past *past = past_of(at);
         before = at->previous;
         count += past->module == module;
-        bytes += past->fd >= 0 ? past->size : 0;
+        bytes += past->copy ? past->size : 0;
         if ((past->module == module && count > host->options.history) ||
             bytes > host->options.history_bytes)
             forget(past);
@@ -87,7 +80,7 @@ void berth_history_add(const struct berth_generation *old)
     struct berth_host *host = old->host;
     const struct berth_image *image = old->image;
     struct timespec now;
-    if (host->options.history == 0 || host->upstream || image->fd < 0)
+    if (host->options.history == 0 || host->upstream || !image->copy)
         return;
     struct berth_past *past = berth_calloc(1, sizeof *past);
     if (!past)
@@ -98,7 +91,6 @@ void berth_history_add(const struct berth_generation *old)
                                  .generation = old->number,
                                  .digest = image->digest,
                                  .size = image->size,
-                                 .fd = -1,
                                  .ended = now.tv_sec * INT64_C(1000000000) + now.tv_nsec,
                                  .placement = old->placement->name };
     berth_list_init(&past->link);
@@ -106,13 +98,15 @@ void berth_history_add(const struct berth_generation *old)
     past->version = copy(image->manifest->version, &ok);
     past->build_id = copy(image->elf->build_id, &ok);
     past->file = copy(image->file, &ok);
-    const struct berth_past *other = find_image(old->module, image->digest, image->size);
-    if (!other)
-        past->fd = fcntl(image->fd, F_DUPFD_CLOEXEC, 3);
-    if (!ok || (!other && past->fd < 0)) {
+    if (!ok) {
         past_free(past);
         return;
     }
+    /* Its own is soon a spare one; from what there is the current image may be mapped. */
+    struct berth_past *other = find_image(old->module, image->digest, image->size);
+    struct berth_past *holder = other ? other : past;
+    berth_copy_unref(holder->copy);
+    holder->copy = berth_copy_ref(image->copy);
     berth_list_append(&host->history, &past->link);
     trim(host, old->module);
 }
@@ -146,7 +140,8 @@ static int no_such(const struct berth_module *module, unsigned generation,
 }
 
 int berth_history_find(const struct berth_module *module, unsigned generation,
-                       const struct berth_past **ret_past, int *ret_fd, struct berth_error *error)
+                       const struct berth_past **ret_past, struct berth_copy **ret_copy,
+                       struct berth_error *error)
 {
     const struct berth_image *current = module->current->image;
     const struct berth_past *found = NULL;
@@ -161,8 +156,15 @@ int berth_history_find(const struct berth_module *module, unsigned generation,
     if (!holder)
         return no_such(module, generation, error);
     *ret_past = found;
-    *ret_fd = holder->fd;
+    *ret_copy = holder->copy;
     return BERTH_OK;
+}
+
+struct berth_copy *berth_history_spare(const struct berth_module *module)
+{
+    const struct berth_image *current = module->current->image;
+    const struct berth_past *holder = find_image(module, current->digest, current->size);
+    return holder ? holder->copy : NULL;
 }
 
 struct line {

@@ -8,6 +8,7 @@
 
 #include "runtime/base/buffer.h"
 #include "runtime/core/core.h"
+#include "runtime/image/copy.h"
 
 struct berth_past {
     struct berth_list link; /* in host->history: the newest last */
@@ -15,9 +16,9 @@ struct berth_past {
     unsigned generation;
     uint64_t digest; /* of the image */
     size_t size;
-    int fd;        /* the image; -1: an older one has it, or it is not kept any more */
-    int64_t ended; /* CLOCK_REALTIME, ns: when it was replaced */
-    char *options; /* as they were given, or NULL */
+    struct berth_copy *copy; /* the image; NULL: an older one has it, or it is not kept any more */
+    int64_t ended;           /* CLOCK_REALTIME, ns: when it was replaced */
+    char *options;           /* as they were given, or NULL */
     const char *placement;
     char *version, *build_id, *file;
 };
@@ -31,10 +32,13 @@ void berth_history_add(const struct berth_generation *old);
 void berth_history_drop(struct berth_host *host, const struct berth_module *module);
 /*
  * The newest before the current one that has another image, or that of a generation's number (0:
- * any). ret_fd: its image, which stays the history's.
+ * any). ret_copy: its image, borrowed.
  */
 int berth_history_find(const struct berth_module *module, unsigned generation,
-                       const struct berth_past **ret_past, int *ret_fd, struct berth_error *error);
+                       const struct berth_past **ret_past, struct berth_copy **ret_copy,
+                       struct berth_error *error);
+/* One that may be of the current image's bytes, or NULL. Borrowed. */
+struct berth_copy *berth_history_spare(const struct berth_module *module);
 /* A JSON array, oldest first, the current one last. */
 void berth_history_print(const struct berth_module *module, struct berth_buffer *buffer);
 

@@ -482,6 +482,39 @@ static void the_history_is_bounded(void)
     berth_host_free(host);
 }
 
+static bool is_mapped(const char *name)
+{
+    size_t size;
+    return strstr(berth_test_read("/proc/self/maps", &size), name) != NULL;
+}
+
+/* The copies of the newest two generations are mapped in turn, where the history may keep one. */
+static void known_bytes_are_not_copied(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_reload_report report;
+    struct berth_error error;
+
+    if (berth_test_instrumented())
+        berth_skip("images stay mapped");
+    for (options.history = 0; options.history < 2; options.history++) {
+        berth_host *host = berth_test_host(&options);
+        LOAD(host, "counter", "inline");
+        CHECK_CALL(host, "counter.add", "[3]", "3");
+        for (unsigned number = 2; number < 8; number++) {
+            unsigned copy = options.history == 0 ? number : number % 2 ? 1 : 2;
+            CHECK_CODE(reload(host, "counter", NULL, &report, &error), BERTH_OK, &error);
+            CHECK_STR(report.to, berth_test_format("counter@1.0.0#%u", number));
+            CHECK_STR(report.quarantined, "");
+            CHECK(is_mapped(berth_test_format("/memfd:counter@1.0.0#%u ", copy)));
+        }
+        CHECK_CODE(reload(host, "counter", "counter_v2", &report, &error), BERTH_OK, &error);
+        CHECK(is_mapped("/memfd:counter@1.1.0#8 "));
+        CHECK_CALL(host, "counter.get", "[]", "3");
+        berth_host_free(host);
+    }
+}
+
 /* ---- Several at once ---- */
 
 static int reload_pair(berth_host *host, const char *asking, const char *answering,
@@ -686,6 +719,7 @@ static const struct berth_test tests[] = {
     { "a_rollback_that_cannot_read_the_state_is_refused",
       a_rollback_that_cannot_read_the_state_is_refused },
     { "the_history_is_bounded", the_history_is_bounded },
+    { "known_bytes_are_not_copied", known_bytes_are_not_copied },
     { "groups_are_all_or_none", groups_are_all_or_none },
     { "who_comes_back_stays_in_the_old_one", who_comes_back_stays_in_the_old_one },
     { "a_module_reloads_itself", a_module_reloads_itself },

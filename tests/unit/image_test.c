@@ -116,13 +116,14 @@ static void a_copy_is_sealed_and_named(void)
     CHECK_STR(image->label, "crafted@1.0.0#3");
     CHECK_STR(image->manifest->name, "crafted");
     CHECK_STR(image->elf->needed[0], "libc.so.6");
-    CHECK(readlink(berth_test_format("/proc/self/fd/%d", image->fd), link, sizeof(link) - 1) > 0);
+    CHECK(readlink(berth_test_format("/proc/self/fd/%d", image->copy->fd), link, sizeof(link) - 1) >
+          0);
     CHECK_CONTAINS(link, "memfd:crafted@1.0.0#3");
-    int seals = fcntl(image->fd, F_GET_SEALS);
+    int seals = fcntl(image->copy->fd, F_GET_SEALS);
     CHECK_INT(seals & 15, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE);
-    CHECK(fcntl(image->fd, F_GETFD) & FD_CLOEXEC);
-    CHECK_INT(pwrite(image->fd, "x", 1, 0), -1);
-    CHECK_INT(ftruncate(image->fd, 0), -1);
+    CHECK(fcntl(image->copy->fd, F_GETFD) & FD_CLOEXEC);
+    CHECK_INT(pwrite(image->copy->fd, "x", 1, 0), -1);
+    CHECK_INT(ftruncate(image->copy->fd, 0), -1);
     CHECK(!berth_image_mapped(image));
     berth_image_free(image);
 }
@@ -250,7 +251,7 @@ static void a_sealed_descriptor_is_taken(void)
     struct berth_error error;
     size_t descriptors = berth_test_descriptors();
 
-    int fd = fcntl(image->fd, F_DUPFD_CLOEXEC, 0);
+    int fd = fcntl(image->copy->fd, F_DUPFD_CLOEXEC, 0);
     CHECK_CODE(berth_image_stage_fd(fd, "/a.so", 9, &again, &error), BERTH_OK, &error);
     REQUIRE(again != NULL);
     CHECK_STR(again->label, "crafted@1.0.0#9");
@@ -485,7 +486,7 @@ static void an_image_that_stays_is_not_mistaken(void)
         struct craft *craft = craft_new(NULL, 0, 0);
         craft_dynamic(craft, DT_FLAGS_1)->d_un.d_val |= DF_1_NODELETE;
         struct berth_image *stays = map(craft_write(craft, "stays.so"));
-        int number = stays->fd;
+        int number = stays->copy->fd;
         uintptr_t low = stays->low;
 
         CHECK(!berth_image_unmap(stays, reason, sizeof(reason)));
@@ -496,11 +497,46 @@ static void an_image_that_stays_is_not_mistaken(void)
         CHECK(is_owned(low));
 
         struct berth_image *next = map(craft_write(craft_new(other, 3, 0), "next.so"));
-        CHECK_INT(next->fd, number);
+        CHECK_INT(next->copy->fd, number);
         CHECK_STR(next->manifest->name, "other");
         CHECK(next->low != low);
         berth_image_free(next);
     }
+}
+
+/* Of known bytes: no copy is made where there is one that nothing is mapped from. */
+static void a_spare_copy_is_mapped_again(void)
+{
+    const char *file = crafted("a.so", 0);
+    struct berth_image *first = map(file), *next = NULL, *other = NULL;
+    struct berth_known known = { first, first->copy };
+    struct berth_copy *copy = berth_copy_ref(first->copy);
+    struct berth_error error;
+    char reason[200];
+
+    CHECK_CODE(berth_image_stage(file, 2, &known, &next, &error), BERTH_OK, &error);
+    CHECK(next->copy != copy); /* the loader would take it for the first */
+    CHECK(next->copy->content == copy->content);
+    CHECK_CODE(berth_image_map(next, &error), BERTH_OK, &error);
+    if (!berth_image_unmap(first, reason, sizeof(reason)))
+        CHECK(images_stay());
+    berth_image_free(first);
+
+    known = (struct berth_known){ next, copy };
+    for (int round = 0; round < 2; round++) {
+        struct berth_image *again = NULL;
+        CHECK_CODE(berth_image_stage(file, 3, &known, &again, &error), BERTH_OK, &error);
+        CHECK(again->copy == copy || images_stay());
+        CHECK_CODE(berth_image_map(again, &error), BERTH_OK, &error);
+        CHECK(again->low != next->low);
+        berth_image_free(again);
+    }
+    CHECK_CODE(berth_image_stage(crafted("b.so", 1), 4, &known, &other, &error), BERTH_OK, &error);
+    CHECK(other->copy != copy);
+    CHECK(other->copy->content != copy->content);
+    berth_image_free(other);
+    berth_image_free(next);
+    berth_copy_unref(copy);
 }
 
 static void many_at_once_are_apart(void)
@@ -583,7 +619,7 @@ static void the_application_is_read_in_memory(void)
     REQUIRE(image != NULL);
     CHECK_STR(image->manifest->name, "image_test");
     CHECK_STR(image->file, "");
-    CHECK_INT(image->fd, -1);
+    CHECK(!image->copy);
     CHECK(image->elf == NULL);
     CHECK_INT(image->manifest->option_count, 1);
     CHECK_INT(image->manifest->import_count, 1);
@@ -682,7 +718,7 @@ static void load_in_child(struct berth_image *image, struct tally *tally)
         int null = open("/dev/null", O_WRONLY);
         alarm((unsigned)(berth_test_patience() / 1000000000));
         dup2(null, STDERR_FILENO);
-        snprintf(path, sizeof(path), "/proc/self/fd/%d", image->fd);
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", image->copy->fd);
         void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
         if (handle)
             dlclose(handle);
@@ -770,6 +806,7 @@ static const struct berth_test tests[] = {
     { "overwriting_the_file_changes_nothing", overwriting_the_file_changes_nothing },
     { "unmapping_is_seen", unmapping_is_seen },
     { "an_image_that_stays_is_not_mistaken", an_image_that_stays_is_not_mistaken },
+    { "a_spare_copy_is_mapped_again", a_spare_copy_is_mapped_again },
     { "many_at_once_are_apart", many_at_once_are_apart },
     { "a_library_beside_the_module_is_found", a_library_beside_the_module_is_found },
     { "a_library_that_is_not_there_is_named", a_library_that_is_not_there_is_named },
