@@ -3,16 +3,14 @@
 
 #include "runtime/base/error.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/path.h"
 #include "runtime/image/doctor_libraries.h"
 #include "runtime/image/image.h"
 #include "runtime/image/risk.h"
 #include "runtime/value/json.h"
 
 #include <gnu/libc-version.h>
-#include <limits.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 void berth_diagnosis_init(struct berth_diagnosis *diagnosis)
 {
@@ -193,21 +191,6 @@ int berth_diagnose_bytes(struct berth_diagnosis *diagnosis, const void *bytes, s
     return end(diagnosis, BERTH_OK, error);
 }
 
-/* Links stay: $ORIGIN is where the name is, too. */
-static bool make_absolute(const char *file, char path[PATH_MAX])
-{
-    char directory[PATH_MAX];
-    int length;
-
-    if (*file == '/')
-        length = snprintf(path, PATH_MAX, "%s", file);
-    else if (getcwd(directory, sizeof(directory)))
-        length = snprintf(path, PATH_MAX, "%s/%s", directory, file);
-    else
-        return false;
-    return length < PATH_MAX;
-}
-
 int berth_diagnose(struct berth_diagnosis *diagnosis, const char *file, const char *program,
                    struct berth_error *error)
 {
@@ -224,7 +207,7 @@ int berth_diagnose(struct berth_diagnosis *diagnosis, const char *file, const ch
                            "name a file that is there and may be read", "%s", why.text);
         return end(diagnosis, BERTH_OK, error);
     }
-    if (diagnose_image(diagnosis, bytes, size) && make_absolute(file, path))
+    if (diagnose_image(diagnosis, bytes, size) && berth_path_absolute(file, path, NULL) == BERTH_OK)
         code = berth_diagnose_libraries(&diagnosis->findings, path, bytes, size, program,
                                         &diagnosis->glibc, error);
     berth_free(bytes);

@@ -4,11 +4,11 @@
 #include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/path.h"
 #include "runtime/base/pool.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -19,15 +19,12 @@
 /* The directory of a relative path is asked for now: it may change. */
 static int set_path(struct berth_image *image, const char *file, struct berth_error *error)
 {
-    char directory[PATH_MAX];
+    char path[PATH_MAX] = "";
+    int code = file ? berth_path_absolute(file, path, error) : BERTH_OK;
 
-    if (!file || file[0] == '/')
-        image->file = berth_arena_string(&image->arena, file ? file : "");
-    else if (getcwd(directory, sizeof(directory)))
-        image->file = berth_arena_format(&image->arena, "%s/%s", directory, file);
-    else
-        return berth_error_errno(error, errno, "the working directory has no name");
-    return image->file ? BERTH_OK : berth_error_nomem(error);
+    if (code == BERTH_OK && !(image->file = berth_arena_string(&image->arena, path)))
+        code = berth_error_nomem(error);
+    return code;
 }
 
 int berth_image_new(const char *file, struct berth_image **ret_image, struct berth_error *error)

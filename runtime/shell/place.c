@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "runtime/base/error.h"
+#include "runtime/base/path.h"
 #include "runtime/base/text.h"
 
 enum { NAME_LENGTH_MAX = 64 };
@@ -116,17 +117,10 @@ void berth_place_module(const char *name, char path[PATH_MAX])
 
 int berth_place_absolute(const char *file, char path[PATH_MAX], struct berth_error *error)
 {
-    char directory[PATH_MAX] = "";
-
     if (!*file)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "\"\" names no module's file");
     if (!berth_utf8_valid(file, strlen(file), NULL))
         return berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "%s: only a name in UTF-8 can be told to a host", file);
-    if (*file != '/' && !getcwd(directory, sizeof(directory)))
-        return berth_error_errno(error, errno, "cannot find the working directory");
-    bool slash = *file != '/' && strcmp(directory, "/") != 0;
-    if (snprintf(path, PATH_MAX, "%s%s%s", directory, slash ? "/" : "", file) >= PATH_MAX)
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "%s: the path is too long", file);
-    return BERTH_OK;
+    return berth_path_absolute(file, path, error);
 }

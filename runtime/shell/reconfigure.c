@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "runtime/base/error.h"
+#include "runtime/base/path.h"
 #include "runtime/base/text.h"
 #include "runtime/shell/log.h"
 #include "runtime/value/json.h"
@@ -62,24 +63,12 @@ static const struct berth_node *find_module(const struct berth_node *list, const
     return NULL;
 }
 
-/* ./greet.so and greet.so are one file. */
-static const char *without_here(const char *file)
-{
-    while (file[0] == '.' && file[1] == '/')
-        file += 2 + strspn(file + 2, "/");
-    return file;
-}
-
 /* A host names files from the root; this program stays in the directory that it was started in. */
 static bool same_file(const char *listed, const char *file)
 {
-    char directory[PATH_MAX];
+    char path[PATH_MAX];
 
-    if (*file == '/' || !getcwd(directory, sizeof(directory)))
-        return berth_text_equal(listed, file);
-    size_t length = strlen(directory);
-    return strncmp(listed, directory, length) == 0 && listed[length] == '/' &&
-           berth_text_equal(without_here(listed + length + 1), without_here(file));
+    return berth_path_absolute(file, path, NULL) == BERTH_OK && berth_text_equal(listed, path);
 }
 
 /* One entry, by what the host says of it. */

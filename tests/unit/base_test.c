@@ -4,11 +4,14 @@
 #include "runtime/base/buffer.h"
 #include "runtime/base/error.h"
 #include "runtime/base/histogram.h"
+#include "runtime/base/path.h"
 #include "runtime/base/text.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "tests/support/fault.h"
 #include "tests/support/suite.h"
@@ -429,6 +432,53 @@ static void a_histogram_counts_for_years(void)
     CHECK(berth_histogram_quantile(&histogram, 500) > 0);
 }
 
+/* ---- names of files ---- */
+
+static void a_file_has_one_name(void)
+{
+    static const struct {
+        const char *given, *name;
+    } rows[] = {
+        { "a.so", "/a.so" },
+        { "./a.so", "/a.so" },
+        { "d//./a.so", "/d/a.so" },
+        { "d/../a.so", "/a.so" },
+        { "d/../d/../a.so", "/a.so" },
+        { "none/../a.so", "/none/../a.so" },
+        { "link/a.so", "/link/a.so" },
+        { "link/../a.so", "/link/../a.so" },
+        { "link/../../a.so", "/link/../../a.so" },
+    };
+    char here[PATH_MAX], path[PATH_MAX], home[PATH_MAX];
+    struct berth_error error;
+
+    REQUIRE(getcwd(home, sizeof(home)) && chdir(berth_test_dir()) == 0);
+    REQUIRE(getcwd(here, sizeof(here)) && mkdir("d", 0700) == 0 && symlink("d", "link") == 0);
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        CHECK_CODE(berth_path_absolute(rows[i].given, path, &error), BERTH_OK, &error);
+        CHECK_STR(path, berth_test_format("%s%s", here, rows[i].name));
+    }
+    CHECK_INT(berth_path_absolute("//x/./y/", path, NULL), BERTH_OK);
+    CHECK_STR(path, "/x/y");
+    CHECK_INT(berth_path_absolute("/../..", path, NULL), BERTH_OK);
+    CHECK_STR(path, "/");
+    CHECK_INT(chdir(home), 0);
+}
+
+static void a_name_may_be_too_long(void)
+{
+    char file[PATH_MAX + 8], path[PATH_MAX] = "untouched";
+
+    memset(file, 'a', sizeof(file));
+    file[0] = '/';
+    file[PATH_MAX] = '\0';
+    CHECK_INT(berth_path_absolute(file, path, NULL), BERTH_OUT_OF_RANGE);
+    CHECK_STR(path, "untouched");
+    file[PATH_MAX - 1] = '\0';
+    CHECK_INT(berth_path_absolute(file, path, NULL), BERTH_OK);
+    CHECK_STR(path, file);
+}
+
 static const struct berth_test tests[] = {
     { "errors_are_filled", errors_are_filled },
     { "errors_without_a_record_keep_their_code", errors_without_a_record_keep_their_code },
@@ -450,6 +500,8 @@ static const struct berth_test tests[] = {
     { "percentiles_are_right_to_an_eighth", percentiles_are_right_to_an_eighth },
     { "no_time_is_too_short_or_too_long", no_time_is_too_short_or_too_long },
     { "a_histogram_counts_for_years", a_histogram_counts_for_years },
+    { "a_file_has_one_name", a_file_has_one_name },
+    { "a_name_may_be_too_long", a_name_may_be_too_long },
 };
 
 int main(int argc, char **argv)
