@@ -188,8 +188,11 @@ static void print_module(struct berth_module *module, struct berth_buffer *buffe
     int pid = carrier ? carrier->ops->pid(carrier) : 0;
     if (pid)
         berth_buffer_format(buffer, ",\"pid\":%d", pid);
-    if (*generation->image->file)
+    if (*generation->image->file) {
         member(buffer, "file", generation->image->file);
+        berth_buffer_format(buffer, ",\"content\":\"%016llx\"",
+                            (unsigned long long)generation->image->digest);
+    }
     const struct berth_mailbox_count waiting = berth_mailbox_count(module);
     berth_buffer_format(buffer, ",\"mailbox\":{\"messages\":%zu,\"bytes\":%zu}", waiting.messages,
                         waiting.bytes);

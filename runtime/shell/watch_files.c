@@ -2,16 +2,22 @@
 #include "runtime/shell/watch_files.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
 #include "runtime/shell/document.h"
+#include "runtime/shell/file.h"
 #include "runtime/shell/log.h"
 #include "runtime/shell/roster.h"
 #include "runtime/shell/watched.h"
@@ -55,8 +61,26 @@ static struct module *find(struct berth_watch_files *watch, const char *name, co
     return module;
 }
 
+/* Whether a file is what was loaded: another one may have come into its place since. */
+static bool has_content(const char *file, const char *content)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    char text[32] = "", *bytes = NULL;
+    struct stat status;
+    size_t size;
+
+    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode))
+        bytes = berth_file_read_all(fd, SIZE_MAX / 2, &size);
+    if (bytes)
+        snprintf(text, sizeof(text), "%016llx", (unsigned long long)berth_digest(bytes, size));
+    free(bytes);
+    if (fd >= 0)
+        close(fd);
+    return strcmp(text, content) == 0;
+}
+
 static int add(struct berth_watch_files *watch, const char *name, const char *file,
-               struct berth_error *error)
+               const char *content, struct berth_error *error)
 {
     struct module *module = calloc(1, sizeof(*module));
 
@@ -66,6 +90,8 @@ static int add(struct berth_watch_files *watch, const char *name, const char *fi
                                    .file = strdup(file),
                                    .seen = berth_stamp_of(file),
                                    .listed = true };
+    if (module && !has_content(file, content)) /* the stamp is older than what was looked at */
+        module->seen = (struct berth_stamp){ 0 };
     if (!module || !module->name || !module->file) {
         if (module)
             module_free(module);
@@ -100,14 +126,15 @@ static int take(struct berth_watch_files *watch, const struct berth_node *list,
     {
         const char *name = berth_node_text(berth_node_find(node, "name"));
         const char *file = berth_node_text(berth_node_find(node, "file"));
-        if (!name || !file || *file != '/' || code != BERTH_OK)
+        const char *content = berth_node_text(berth_node_find(node, "content"));
+        if (!name || !file || *file != '/' || !content || code != BERTH_OK)
             continue;
         code = berth_watched_add(&watch->watched, file, error);
         struct module *module = find(watch, name, file);
         if (module)
             module->listed = true;
         else if (code == BERTH_OK)
-            code = add(watch, name, file, error);
+            code = add(watch, name, file, content, error);
     }
     forget_unlisted(watch);
     return code;

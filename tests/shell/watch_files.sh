@@ -104,6 +104,14 @@ answers "and may come back" 1.0.9 build told.so 1.0.9
 host_end
 tap_run "it ends as ever" test "$status" = 0
 
+# What comes into the place of a file before that is watched.
+build next.so 1.0.1
+build told.so 1.0.0 '#include <stdio.h>
+BERTH_START { rename("next.so", "told.so"); }'
+host_begin --watch ./told.so
+answers "a file that changes while the host begins" 1.0.1
+host_end
+
 mkdir -p one/lib two/lib
 build one/lib/told.so 1.1.0
 build two/lib/told.so 1.1.1
