@@ -151,36 +151,63 @@ static double hop_many(void *user, long n)
 
 /* ---- calls that are started ------------------------------------------------------------------ */
 
-BERTH_BOUND(void, ask, (i64, n));
+BERTH_BOUND(void, ask, (u64, semaphore), (i64, n));
+BERTH_BOUND(void, wait, (i64, n));
+BERTH_BOUND(void, start, (u64, semaphore), (i64, left));
 static ask_bound ask;
+static wait_bound wait_each;
+static start_bound start;
+
+static void check(const struct ring *ring)
+{
+    if (berth_failed(ring->ctx))
+        bench_die("%s", berth_error_text(ring->ctx));
+}
 
 static void open_asker(void)
 {
+    static bool is_open;
     struct berth_error error;
-    berth_host *host = few.host;
+    berth_host *host;
+    char name[32];
 
-    if (berth_host_load(host, bench_module("answerer"), NULL, &error) != BERTH_OK ||
-        berth_host_load(host, bench_module("asker"), NULL, &error) != BERTH_OK ||
-        berth_bind(host, "bench_asker.ask", ask, &ask, &error) != BERTH_OK)
+    open_ring(&few);
+    bench_place(0, 0);
+    bench_place(few.thread, 0);
+    host = few.host;
+    snprintf(name, sizeof(name), "hop_%04u.start", few.order[0]);
+    if (!is_open && (berth_host_load(host, bench_module("answerer"), NULL, &error) != BERTH_OK ||
+                     berth_host_load(host, bench_module("asker"), NULL, &error) != BERTH_OK ||
+                     berth_bind(host, "bench_asker.ask", ask, &ask, &error) != BERTH_OK ||
+                     berth_bind(host, "bench_asker.wait", wait, &wait_each, &error) != BERTH_OK ||
+                     berth_bind(host, name, start, &start, &error) != BERTH_OK))
         bench_die("%s", error.text);
+    is_open = true;
 }
 
+/* Nobody waits: the answer has a function called, which starts the next call. */
 static double call(void *user, long n)
 {
-    static bool is_open;
     double began;
 
     (void)user;
-    open_ring(&few);
-    if (!is_open)
-        open_asker();
-    is_open = true;
-    bench_place(0, 0);
-    bench_place(few.thread, 0);
+    open_asker();
     began = bench_now();
-    ask_call(&ask, few.ctx, n);
-    if (berth_failed(few.ctx))
-        bench_die("%s", berth_error_text(few.ctx));
+    ask_call(&ask, few.ctx, (uint64_t)(uintptr_t)&done, n);
+    check(&few);
+    wait_done();
+    return bench_now() - began;
+}
+
+static double call_and_wait(void *user, long n)
+{
+    double began;
+
+    (void)user;
+    open_asker();
+    began = bench_now();
+    wait_call(&wait_each, few.ctx, n);
+    check(&few);
     return bench_now() - began;
 }
 
@@ -196,6 +223,22 @@ static double trip(void *user, long n)
     began = bench_now();
     send_token(&few, 0, 2 * n);
     wait_done();
+    return bench_now() - began;
+}
+
+/* The least that a thread can do that waits: one hop, after which it is woken. */
+static double trip_and_wait(void *user, long n)
+{
+    double began;
+
+    (void)user;
+    open_asker();
+    began = bench_now();
+    for (long i = 0; i < n && !berth_failed(few.ctx); i++) {
+        start_call(&start, few.ctx, (uint64_t)(uintptr_t)&done, 1);
+        wait_done();
+    }
+    check(&few);
     return bench_now() - began;
 }
 
@@ -216,6 +259,11 @@ static struct bench_row rows[] = {
       .what = "a started call and its answer / a message there and back",
       .limit = trip,
       .run = call,
+      .goal = 1.3 },
+    { .id = "scale.async.wait",
+      .what = "a started call that a thread waits for / a message, and a semaphore back",
+      .limit = trip_and_wait,
+      .run = call_and_wait,
       .goal = 1.3 },
 };
 
