@@ -135,6 +135,12 @@ static double median(const double *values, size_t count)
     return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
 }
 
+double bench_p99(double *values, long n)
+{
+    qsort(values, (size_t)n, sizeof(*values), compare);
+    return values[n - 1 - n / 100];
+}
+
 static long calibrate(const struct bench_row *row, bench_fn fn)
 {
     double cost = 0;

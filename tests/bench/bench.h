@@ -46,6 +46,8 @@ struct bench_row {
 int bench_main(int argc, char **argv, const char *title, struct bench_row *rows, size_t count);
 
 double bench_now(void); /* nanoseconds */
+/* The 99th percentile of n values, which are sorted. */
+double bench_p99(double *values, long n);
 /* Keeps a thread (0: this one) there; BENCH_ANYWHERE: wherever the program may be. */
 #define BENCH_ANYWHERE (-1)
 void bench_place(pid_t thread, int which);

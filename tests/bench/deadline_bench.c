@@ -21,19 +21,6 @@ static berth_host *host;
 static berth_ctx *ctx;
 static bool over;
 
-static int compare(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* As the harness wants it: so much for each of n. */
-static double p99(double *late, long n)
-{
-    qsort(late, (size_t)n, sizeof *late, compare);
-    return late[n - 1 - n / 100] * (double)n;
-}
-
 static double *room_for(long n)
 {
     double *late = malloc((size_t)n * sizeof *late);
@@ -51,7 +38,7 @@ static double time_sleep(void *user, long n)
         nanosleep(&(struct timespec){ 0, TIMEOUT }, NULL);
         late[i] = bench_now() - began - TIMEOUT;
     }
-    double result = p99(late, n);
+    double result = bench_p99(late, n) * (double)n;
     free(late);
     return result;
 }
@@ -76,7 +63,7 @@ static double time_call(void *user, long n)
         berth_clear(ctx);
         berth_free(result);
     }
-    double result = p99(late, n);
+    double result = bench_p99(late, n) * (double)n;
     free(late);
     return result;
 }

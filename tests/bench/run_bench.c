@@ -6,8 +6,8 @@
  */
 #include "tests/bench/bench.h"
 #include "tests/bench/many.h"
+#include "tests/bench/rest.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -131,24 +131,6 @@ static double start_configured(void *user, long n)
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
-/* The number behind a name in a file of /proc/PID. */
-static double number_in(const char *path, const char *name)
-{
-    char line[512];
-    double number = -1;
-    size_t length = strlen(name);
-    FILE *file = fopen(path, "re");
-
-    while (file && number < 0 && fgets(line, sizeof(line), file))
-        if (strncmp(line, name, length) == 0)
-            number = strtod(line + length, NULL);
-    if (file)
-        fclose(file);
-    if (number < 0)
-        bench_die("%s has no %s", path, name);
-    return number;
-}
-
 static double memory(void *user, long n)
 {
     char path[64];
@@ -156,73 +138,23 @@ static double memory(void *user, long n)
 
     (void)user;
     snprintf(path, sizeof(path), "/proc/%d/status", (int)program.pid);
-    double mib = number_in(path, "VmRSS:") / 1024;
+    double mib = rest_number(path, "VmRSS:") / 1024;
     end(&program);
     return mib * (double)n;
 }
 
 /* ---- idle ------------------------------------------------------------------------------------ */
 
-struct work {
-    double ticks;    /* of processor time, of the process and what it has waited for */
-    double switches; /* voluntary ones, of all threads: each is a thread that had something to do */
-};
-
-static double ticks_of(pid_t pid)
-{
-    char path[64], text[1024] = "";
-    double user = 0, system = 0;
-
-    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
-    FILE *file = fopen(path, "re");
-    const char *rest = file && fgets(text, sizeof(text), file) ? strrchr(text, ')') : NULL;
-    if (!rest ||
-        sscanf(rest, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lf %lf", &user, &system) != 2)
-        bench_die("%s: not what was expected", path);
-    fclose(file);
-    return user + system;
-}
-
-static struct work work_of(pid_t pid)
-{
-    char path[64], status[512];
-    struct work work = { .ticks = ticks_of(pid) };
-
-    snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
-    DIR *tasks = opendir(path);
-    for (const struct dirent *task; tasks && (task = readdir(tasks));) {
-        if (task->d_name[0] == '.')
-            continue;
-        snprintf(status, sizeof(status), "%s/%s/status", path, task->d_name);
-        work.switches += number_in(status, "voluntary_ctxt_switches:");
-    }
-    if (!tasks)
-        bench_die("%s: %m", path);
-    closedir(tasks);
-    return work;
-}
-
 static struct bench_row *idle_row;
 
-/* Once it has come to rest: twice the same. */
 static double idle(void *user, long n)
 {
     struct program program = begin_host(true, false);
-    struct work before = work_of(program.pid), after = before;
+    double work = rest_watch(program.pid, IDLE_SECONDS, idle_row);
 
     (void)user;
-    for (int i = 0; i < 100; i++, before = after) {
-        usleep(100000);
-        after = work_of(program.pid);
-        if (after.ticks == before.ticks && after.switches == before.switches)
-            break;
-    }
-    sleep(IDLE_SECONDS);
-    after = work_of(program.pid);
     end(&program);
-    snprintf(idle_row->note, sizeof(idle_row->note), "%.0f ticks, %.0f switches",
-             after.ticks - before.ticks, after.switches - before.switches);
-    return (after.ticks - before.ticks + after.switches - before.switches) * (double)n;
+    return work * (double)n;
 }
 
 /* ---- the rows -------------------------------------------------------------------------------- */

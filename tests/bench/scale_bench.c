@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What it costs that there are many: modules that pass messages on at random, modules at rest, and
- * subscriptions that a topic has nothing to do with.
+ * What it costs that there are many modules: when they pass messages on at random, and when they
+ * rest. And what a started call costs beside messages.
  */
 #include "tests/bench/bench.h"
 #include "tests/bench/many.h"
+#include "tests/bench/rest.h"
 
 #include <berth/host.h>
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -65,20 +67,20 @@ static void shuffle(struct ring *ring)
 static void load(struct ring *ring, unsigned place)
 {
     const unsigned own = ring->order[place], next = ring->order[(place + 1) % ring->count];
-    char path[] = "/tmp/berth-bench-hop-XXXXXX", name[16], next_name[16];
+    char path[32], name[16], next_name[16];
     const struct many_change changes[] = { { "hop_aaaa", name }, { "hop_bbbb", next_name } };
     struct berth_error error;
-    int fd = mkstemp(path);
+    int fd = memfd_create("hop", MFD_CLOEXEC); /* a file that goes by itself */
 
     if (fd < 0)
-        bench_die("%s: %m", path);
-    close(fd);
+        bench_die("%m");
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     snprintf(name, sizeof(name), "hop_%04u", own);
     snprintf(next_name, sizeof(next_name), "hop_%04u", next);
     many_write(path, "hop", changes, 2);
     if (berth_host_load(ring->host, path, NULL, &error) != BERTH_OK)
         bench_die("%s", error.text);
-    unlink(path);
+    close(fd);
 }
 
 static void note_thread(void *user)
@@ -147,6 +149,16 @@ static double hop_many(void *user, long n)
 {
     (void)user;
     return hop(&many, n);
+}
+
+/* ---- modules at rest ------------------------------------------------------------------------- */
+
+#define REST_SECONDS 30
+
+static double rest(void *user, long n)
+{
+    open_ring(&many);
+    return rest_watch(getpid(), REST_SECONDS, user) * (double)n;
 }
 
 /* ---- calls that are started ------------------------------------------------------------------ */
@@ -244,6 +256,7 @@ static double trip_and_wait(void *user, long n)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
+enum { REST = 2 };
 static struct bench_row rows[] = {
     { .id = "scale.control",
       .what = "a message, one of 10 modules after the other, itself",
@@ -255,6 +268,14 @@ static struct bench_row rows[] = {
       .run = hop_many,
       .goal = 1.5,
       .n = 200000 },
+    { .id = "scale.rest",
+      .what = "30 s of rest with 10,000 modules: ticks and switches",
+      .unit = "",
+      .run = rest,
+      .user = &rows[REST],
+      .goal = BENCH_ZERO,
+      .once = true,
+      .n = 1 },
     { .id = "scale.async",
       .what = "a started call and its answer / a message there and back",
       .limit = trip,

@@ -462,6 +462,76 @@ static void its_threads_answer(void)
     berth_host_free(host);
 }
 
+/* Over the files of a directory of /proc, some of which may vanish meanwhile. */
+static long long sum(const char *directory, long long (*of)(const char *text))
+{
+    DIR *files = opendir(directory);
+    long long total = 0;
+
+    REQUIRE(files);
+    for (struct dirent *entry; (entry = readdir(files));) {
+        char text[4096];
+        bool task = strstr(directory, "task") != NULL;
+        FILE *file = fopen(
+            berth_test_format("%s/%s%s", directory, entry->d_name, task ? "/status" : ""), "re");
+        size_t size = file && entry->d_name[0] != '.' ? fread(text, 1, sizeof(text) - 1, file) : 0;
+        text[size] = '\0';
+        total += of(text);
+        if (file)
+            fclose(file);
+    }
+    closedir(files);
+    return total;
+}
+
+/* Of a thread of a host: each time it had something to do, or thought so. */
+static long long voluntary_switches(const char *status)
+{
+    const char *line = strstr(status, "\nvoluntary_ctxt_switches:");
+    return line && strstr(status, "Name:\tberth-") ? strtoll(strchr(line, ':') + 1, NULL, 10) : 0;
+}
+
+/* A descriptor that goes off by itself. */
+static long long armed(const char *information)
+{
+    const char *value = strstr(information, "\nit_value:");
+    return value && !strstr(value, "it_value: (0, 0)");
+}
+
+static bool nobody_wakes(void)
+{
+    long long before = sum("/proc/self/task", voluntary_switches);
+    berth_test_pause(300);
+    return sum("/proc/self/task", voluntary_switches) == before;
+}
+
+/* Whatever there has been: calls, messages and started calls. */
+static void at_rest_nobody_wakes(void)
+{
+    berth_host *host = berth_test_host(NULL);
+    berth_ctx *ctx;
+    berth_pending pending;
+    char *result = NULL;
+
+    for (int i = 0; i < 20; i++)
+        berth_test_load_as(host, "counter", berth_test_format("counter_%d", i), "inline");
+    LOAD(host, "publisher", NULL);
+    LOAD(host, "subscriber", NULL);
+    CHECK_CALL(host, "publisher.ring", "[]", "null");
+    CHECK_CALL(host, "counter_7.add", "[1]", "1");
+    ctx = berth_host_enter(host);
+    berth_set_timeout(ctx, 3600 * INT64_C(1000000000)); /* which nobody waits for any more */
+    for (int i = 0; i < 50; i++) { /* and which has messages sent by threads of the pool */
+        CHECK_INT(berth_call_start_json(ctx, "publisher.ring", "[]", NULL, &pending), BERTH_OK);
+        CHECK_INT(berth_call_take_json(ctx, pending, &result), BERTH_OK);
+        berth_free(result);
+    }
+    berth_leave(ctx);
+    EVENTUALLY(nobody_wakes());
+    CHECK_INT(sum("/proc/self/fdinfo", armed), 0);
+    berth_host_free(host);
+}
+
 static void all_or_none_are_loaded(void)
 {
     static const struct {
@@ -922,6 +992,7 @@ static const struct berth_test tests[] = {
     { "modules_load_in_the_order_of_their_needs", modules_load_in_the_order_of_their_needs },
     { "an_importer_comes_after_what_it_imports", an_importer_comes_after_what_it_imports },
     { "its_threads_answer", its_threads_answer },
+    { "at_rest_nobody_wakes", at_rest_nobody_wakes },
     { "all_or_none_are_loaded", all_or_none_are_loaded },
     { "ranges_are_kept", ranges_are_kept },
     { "shorter_options_are_taken", shorter_options_are_taken },
