@@ -200,6 +200,12 @@ int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind
     return code;
 }
 
+bool berth_served_inside(berth_host *host, const berth_ctx *ctx)
+{
+    const struct berth_module *module = served_module(host);
+    return module && berth_gate_owned(&module->gate, ctx);
+}
+
 int berth_served_submit(berth_host *host, void (*fn)(void *argument), void *argument)
 {
     return berth_schedule_job(host, fn, argument);

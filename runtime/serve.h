@@ -48,6 +48,8 @@ int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind
  * RESTORE, and while SAVE has been and it is not known yet who goes on. Does not block for long.
  */
 void berth_served_serve(berth_host *host);
+/* Whether the chain of ctx is inside of the module's gate. */
+bool berth_served_inside(berth_host *host, const berth_ctx *ctx);
 /* The calling thread waits for upstream, or waits no more: others do what there is to do. */
 void berth_served_waits(berth_host *host, bool waits);
 /* Runs fn(argument) on a thread of the host's pool. */

@@ -19,8 +19,11 @@
 #include <unistd.h>
 
 #include "runtime/base/error.h"
+#include "runtime/base/idmap.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/text.h"
+#include "runtime/call/park.h"
+#include "runtime/call/ring.h"
 #include "runtime/carrier/nursery.h"
 #include "runtime/carrier/peer.h"
 #include "runtime/core/started.h"
@@ -36,23 +39,24 @@ struct worker {
     int image; /* the descriptor; -1 once it has been taken */
     berth_host *host;
     bool stopping, ended;
-    void (*job)(void *argument); /* the host's first request, for the main thread */
-    void *argument;
-    bool serial; /* the module is: what comes for it has turns */
+    struct berth_peer_work *first; /* the host's first request, for the main thread */
+    bool serial;                   /* the module is: what comes for it has turns */
     pthread_mutex_t turn_lock;
     struct berth_list turns; /* that wait */
     bool turning;            /* a thread takes them */
+    size_t waiting;          /* threads that have waited for a while: turns are told of */
+    struct berth_idmap told; /* waits that the host is told of */
 };
 
 /* ---- what the module wants of the host ---- */
 
-static int ask(struct worker *worker, const struct berth_wire *wire, berth_ctx *ctx,
-               int64_t deadline, const struct berth_signature *signature,
-               const void *const *arguments, struct berth_received **ret_reply,
-               struct berth_error *error)
+static int ask(struct worker *worker, struct berth_wire *wire, berth_ctx *ctx, int64_t deadline,
+               const struct berth_signature *signature, const void *const *arguments,
+               struct berth_received **ret_reply, struct berth_error *error)
 {
     struct berth_buffer buffer;
 
+    wire->inside = berth_served_inside(worker->host, ctx);
     berth_peer_begin(worker->peer, &buffer);
     int code = berth_arguments_pack(signature, arguments, &buffer, NULL, error);
     if (code != BERTH_OK) {
@@ -73,7 +77,7 @@ static int call_upstream(void *user, berth_ctx *ctx, size_t import, int64_t dead
                          const struct berth_signature *signature, const void *const *arguments,
                          struct berth_arena *arena, void *result, struct berth_error *error)
 {
-    const struct berth_wire wire = { .type = BERTH_WIRE_CALL, .index = (uint32_t)import };
+    struct berth_wire wire = { .type = BERTH_WIRE_CALL, .index = (uint32_t)import };
     struct berth_received *reply;
 
     int code = ask(user, &wire, ctx, deadline, signature, arguments, &reply, error);
@@ -147,16 +151,16 @@ static void cancel_upstream(void *user, uint64_t id)
     berth_peer_cancel(worker->peer, id);
 }
 
-static int send_upstream(void *user, size_t import, int64_t deadline,
+static int send_upstream(void *user, berth_ctx *ctx, size_t import, int64_t deadline,
                          const struct berth_signature *signature, const void *const *arguments,
                          struct berth_error *error)
 {
-    const struct berth_wire wire = { .type = BERTH_WIRE_CALL,
-                                     .kind = BERTH_WIRE_SENT,
-                                     .index = (uint32_t)import };
+    struct berth_wire wire = { .type = BERTH_WIRE_CALL,
+                               .kind = BERTH_WIRE_SENT,
+                               .index = (uint32_t)import };
     struct berth_received *reply;
 
-    int code = ask(user, &wire, NULL, deadline, signature, arguments, &reply, error);
+    int code = ask(user, &wire, ctx, deadline, signature, arguments, &reply, error);
     if (code == BERTH_OK)
         berth_free(reply);
     return code;
@@ -166,7 +170,7 @@ static int publish_upstream(void *user, berth_ctx *ctx, size_t topic,
                             const struct berth_signature *signature, const void *const *arguments,
                             struct berth_error *error)
 {
-    const struct berth_wire wire = { .type = BERTH_WIRE_PUBLISH, .index = (uint32_t)topic };
+    struct berth_wire wire = { .type = BERTH_WIRE_PUBLISH, .index = (uint32_t)topic };
     struct berth_received *reply;
 
     int code =
@@ -216,6 +220,131 @@ static void handle_restored_upstream(void *user, uint64_t old, uint64_t id)
     berth_wire_put_u64(&buffer, old);
     berth_wire_put_u64(&buffer, id);
     berth_peer_note(worker->peer, &wire, &buffer); /* else the host misses it, and refuses */
+}
+
+/* ---- waits that only the host may see the end of (carrier/waits.h) ---- */
+
+static void tell_wait(struct worker *worker, const struct berth_wire *wire, uint64_t number,
+                      uint64_t under, const uint64_t *ids, size_t count)
+{
+    struct berth_buffer buffer;
+
+    berth_peer_begin(worker->peer, &buffer);
+    berth_wire_put_u64(&buffer, number);
+    berth_wire_put_u64(&buffer, under);
+    for (size_t i = 0; i < count; i++)
+        berth_wire_put_u64(&buffer, ids[i]);
+    berth_peer_note(worker->peer, wire, &buffer); /* else it ends when it does */
+}
+
+static void tell_waited(struct worker *worker, uint64_t number, uint64_t under)
+{
+    const struct berth_wire wire = { .type = BERTH_WIRE_WAITED };
+
+    tell_wait(worker, &wire, number, under, NULL, 0);
+}
+
+/* It waits for those that were before it. With turn_lock held. */
+static void tell_turn(struct worker *worker, struct berth_peer_work *turn)
+{
+    const struct berth_wire wire = { .type = BERTH_WIRE_WAIT, .kind = BERTH_WIRE_GATE };
+
+    if (!turn->told)
+        tell_wait(worker, &wire, 0, turn->request->wire.id, NULL, 0);
+    turn->told = true;
+}
+
+/* A thread has waited for a while, as turns may do for it; or does so no more. */
+static void count_waiting(struct worker *worker, bool waits)
+{
+    pthread_mutex_lock(&worker->turn_lock);
+    worker->waiting += waits ? 1 : (size_t)-1;
+    if (worker->waiting)
+        berth_list_each(&worker->turns, link)
+            tell_turn(worker, berth_container(link, struct berth_peer_work, link));
+    pthread_mutex_unlock(&worker->turn_lock);
+}
+
+static void wait_begin_upstream(void *user, struct berth_wait *wait, const uint64_t *ids,
+                                size_t count)
+{
+    struct worker *worker = user;
+    uint64_t under = berth_peer_serves(worker->peer);
+    struct berth_wire wire = { .type = BERTH_WIRE_WAIT, .kind = BERTH_WIRE_GATE };
+
+    if (ids) {
+        wire.kind = wait->any ? BERTH_WIRE_ANY : BERTH_WIRE_ALL;
+        wire.inside = berth_served_inside(worker->host, wait->ctx);
+    }
+    if (!under && !wire.inside) /* nobody else waits for it */
+        return;
+    pthread_mutex_lock(&worker->turn_lock);
+    wait->told = berth_idmap_add(&worker->told, wait);
+    pthread_mutex_unlock(&worker->turn_lock);
+    if (!wait->told)
+        return;
+    tell_wait(worker, &wire, wait->told, under, ids, count);
+    count_waiting(worker, true);
+}
+
+static void wait_end_upstream(void *user, struct berth_wait *wait)
+{
+    struct worker *worker = user;
+
+    if (!wait->told)
+        return;
+    count_waiting(worker, false);
+    pthread_mutex_lock(&worker->turn_lock);
+    berth_idmap_remove(&worker->told, wait->told); /* from here on it is not refused */
+    pthread_mutex_unlock(&worker->turn_lock);
+    tell_waited(worker, wait->told, berth_peer_serves(worker->peer));
+    wait->told = 0;
+}
+
+/* With turn_lock held. */
+static void refuse_wait(struct worker *worker, uint64_t number, const char *why)
+{
+    struct berth_wait *wait = berth_idmap_get(&worker->told, number);
+
+    if (!wait) /* it is over */
+        return;
+    snprintf(wait->ring, sizeof(wait->ring), "%s", why);
+    __atomic_store_n(&wait->refused, true, __ATOMIC_RELEASE);
+    berth_park_wake(wait->park);
+}
+
+/* One that has not begun, or NULL. With turn_lock held. */
+static struct berth_peer_work *take_turn(struct worker *worker, uint64_t id)
+{
+    berth_list_each(&worker->turns, link) {
+        struct berth_peer_work *turn = berth_container(link, struct berth_peer_work, link);
+        if (id && turn->request->wire.id != id)
+            continue;
+        berth_list_remove(link);
+        if (turn->told)
+            tell_waited(worker, 0, turn->request->wire.id);
+        return turn;
+    }
+    return NULL;
+}
+
+static void on_refuse(struct worker *worker, struct berth_reader *reader)
+{
+    struct berth_peer_work *turn = NULL;
+    uint64_t number = 0, under = 0;
+    bool whole = berth_wire_get_u64(reader, &number) && berth_wire_get_u64(reader, &under);
+    const char *why = berth_wire_get_text(reader);
+
+    if (!whole || !why)
+        return;
+    pthread_mutex_lock(&worker->turn_lock);
+    if (number)
+        refuse_wait(worker, number, why);
+    else if (under)
+        turn = take_turn(worker, under);
+    pthread_mutex_unlock(&worker->turn_lock);
+    if (turn)
+        berth_peer_work_refuse(turn, BERTH_ABORTED, why);
 }
 
 /* ---- what the host wants ---- */
@@ -374,9 +503,12 @@ static int on_serve(void *user, berth_ctx *under, struct berth_received *request
 static void on_note(void *user, struct berth_received *note)
 {
     struct worker *worker = user;
+    struct berth_reader reader = berth_received_reader(note);
 
     if (note->wire.type == BERTH_WIRE_STOP)
         worker->stopping = true;
+    else if (note->wire.type == BERTH_WIRE_REFUSE)
+        on_refuse(worker, &reader);
     else if (worker->host && note->wire.type == BERTH_WIRE_LEVEL)
         berth_host_set_log_level(worker->host, "", note->wire.kind, NULL);
     else if (worker->host)
@@ -385,23 +517,15 @@ static void on_note(void *user, struct berth_received *note)
 
 /* ---- turns, of a serial module ---- */
 
-struct turn {
-    struct berth_list link;
-    void (*run)(void *argument);
-    void *argument;
-};
-
 static void take_turns(void *argument)
 {
     struct worker *worker = argument;
+    struct berth_peer_work *turn;
 
     pthread_mutex_lock(&worker->turn_lock);
-    while (!berth_list_empty(&worker->turns)) {
-        struct turn *turn = berth_container(worker->turns.next, struct turn, link);
-        berth_list_remove(&turn->link);
+    while ((turn = take_turn(worker, 0))) {
         pthread_mutex_unlock(&worker->turn_lock);
-        turn->run(turn->argument);
-        berth_free(turn);
+        berth_peer_work_run(turn);
         pthread_mutex_lock(&worker->turn_lock);
     }
     worker->turning = false;
@@ -412,14 +536,10 @@ static void take_turns(void *argument)
  * The gate lets in whoever comes to it first; what the host has sent is to run in that order, as
  * two calls that were started one after the other. Called by the thread that reads.
  */
-static int queue_turn(struct worker *worker, void (*run)(void *argument), void *argument)
+static int queue_turn(struct worker *worker, struct berth_peer_work *turn)
 {
-    struct turn *turn = berth_malloc(sizeof(*turn));
     int code = BERTH_OK;
 
-    if (!turn)
-        return BERTH_RESOURCE_EXHAUSTED;
-    *turn = (struct turn){ .run = run, .argument = argument };
     pthread_mutex_lock(&worker->turn_lock);
     berth_list_append(&worker->turns, &turn->link);
     if (!worker->turning) {
@@ -427,24 +547,23 @@ static int queue_turn(struct worker *worker, void (*run)(void *argument), void *
         worker->turning = code == BERTH_OK;
         if (code != BERTH_OK)
             berth_list_remove(&turn->link);
+    } else if (worker->waiting) {
+        tell_turn(worker, turn);
     }
     pthread_mutex_unlock(&worker->turn_lock);
-    if (code != BERTH_OK)
-        berth_free(turn);
     return code;
 }
 
-static int on_submit(void *user, void (*run)(void *argument), void *argument)
+static int on_submit(void *user, struct berth_peer_work *work)
 {
     struct worker *worker = user;
 
     if (worker->host)
-        return worker->serial ? queue_turn(worker, run, argument)
-                              : berth_served_submit(worker->host, run, argument);
-    if (worker->job)
+        return worker->serial ? queue_turn(worker, work)
+                              : berth_served_submit(worker->host, berth_peer_work_run, work);
+    if (worker->first)
         return BERTH_FAILED_PRECONDITION;
-    worker->job = run;
-    worker->argument = argument;
+    worker->first = work;
     return BERTH_OK;
 }
 
@@ -452,8 +571,10 @@ static void on_waits(void *user, bool waits)
 {
     struct worker *worker = user;
 
-    if (worker->host)
-        berth_served_waits(worker->host, waits);
+    if (!worker->host)
+        return;
+    berth_served_waits(worker->host, waits);
+    count_waiting(worker, waits);
 }
 
 static void on_ended(void *user, const char *wrong)
@@ -480,10 +601,10 @@ static void run_loop(struct worker *worker)
 {
     while (!__atomic_load_n(&worker->ended, __ATOMIC_ACQUIRE)) {
         berth_loop_run(worker->loop, BERTH_FOREVER);
-        if (worker->job) {
-            void (*job)(void *argument) = worker->job;
-            worker->job = NULL;
-            job(worker->argument);
+        if (worker->first) {
+            struct berth_peer_work *first = worker->first;
+            worker->first = NULL;
+            berth_peer_work_run(first);
         }
     }
 }
@@ -497,6 +618,8 @@ static int serve(const struct berth_newborn *newborn)
                       .send = send_upstream,
                       .publish = publish_upstream,
                       .log = log_upstream,
+                      .wait_begin = wait_begin_upstream,
+                      .wait_end = wait_end_upstream,
                       .handle_ended = handle_ended_upstream,
                       .handle_restored = handle_restored_upstream,
                       .user = &worker },
@@ -509,11 +632,12 @@ static int serve(const struct berth_newborn *newborn)
         .max_message = UINT32_MAX, /* until the host has told its own */
         .accepts = BERTH_WIRE_BIT(BERTH_WIRE_OPEN) | BERTH_WIRE_BIT(BERTH_WIRE_INVOKE) |
                    BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP) |
-                   BERTH_WIRE_BIT(BERTH_WIRE_LEVEL),
+                   BERTH_WIRE_BIT(BERTH_WIRE_LEVEL) | BERTH_WIRE_BIT(BERTH_WIRE_REFUSE),
         .ops = &peer_ops,
         .user = &worker,
     };
 
+    berth_idmap_init(&worker.told);
     if (fcntl(newborn->socket, F_SETFL, O_NONBLOCK) != 0 ||
         berth_loop_new(&worker.loop, NULL) != BERTH_OK)
         return EXIT_FAILURE;

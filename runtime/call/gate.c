@@ -102,6 +102,7 @@ static void pass_give(struct berth_gate *gate, const berth_ctx *ctx)
 /* The wait of a chain that may be cancelled meanwhile. */
 struct patience {
     const struct berth_gate_entry *entry;
+    struct berth_wait *wait;
     struct berth_interrupt interrupt;
     int64_t quiet; /* until then nobody is told */
     bool told;
@@ -111,7 +112,8 @@ static void tell(struct patience *patience)
 {
     patience->quiet = INT64_MAX;
     patience->told = true;
-    patience->entry->waits(patience->entry->ctx, true);
+    patience->wait->park = berth_park_own();
+    patience->entry->waits(patience->wait, true);
 }
 
 /* While the word has the value, perhaps; a code: not any more. */
@@ -121,7 +123,9 @@ static int wait_for_change(struct patience *patience, uint32_t *word, uint32_t v
     bool quiet = patience->quiet < entry->deadline;
     if (berth_thread_cancelled(berth_thread_of(entry->ctx)))
         return BERTH_CANCELLED;
-    struct berth_park *park = patience->interrupt.set ? patience->interrupt.park : NULL;
+    if (patience->told && berth_wait_refused(patience->wait))
+        return BERTH_ABORTED;
+    struct berth_park *park = patience->told || patience->interrupt.set ? berth_park_own() : NULL;
     if (berth_park_sleep_at(park, word, value, quiet ? patience->quiet : entry->deadline))
         return BERTH_OK;
     if (!quiet)
@@ -197,6 +201,7 @@ static int wait_inside(struct berth_gate *gate, struct berth_wait *wait, bool ow
                        const struct berth_gate_entry *entry, struct berth_error *error)
 {
     struct patience patience = { .entry = entry,
+                                 .wait = wait,
                                  .quiet =
                                      entry->waits ? berth_now() + BERTH_WAIT_TOLD : INT64_MAX };
     int code = BERTH_OK;
@@ -214,11 +219,13 @@ static int wait_inside(struct berth_gate *gate, struct berth_wait *wait, bool ow
     berth_interrupt_end(&patience.interrupt);
     berth_wait_end(wait);
     if (patience.told)
-        entry->waits(entry->ctx, false);
+        entry->waits(wait, false);
     if (code == BERTH_OK)
         return BERTH_OK;
     if (owner)
         owner_leave(gate);
+    if (code == BERTH_ABORTED)
+        return berth_error_set(error, code, "%s", wait->ring);
     return berth_error_set(error, code, "the serial module was busy until the %s",
                            code == BERTH_CANCELLED ? "call that waits was cancelled" : "deadline");
 }

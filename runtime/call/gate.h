@@ -54,13 +54,17 @@ void berth_gate_init(struct berth_gate *gate);
 /* Nobody may use it any more, by no pass either. */
 void berth_gate_deinit(struct berth_gate *gate);
 /* Who wants in. */
+struct berth_wait;
 struct berth_gate_entry {
     const berth_ctx *ctx;
     int64_t deadline;   /* as berth_now, INT64_MAX: none */
     const char *target; /* what for, if ctx[1] is not the frame of it, or NULL (call/ring.h) */
     bool patient;       /* others fail rather than it (call/ring.h) */
-    /* Told when the wait gets long, and then when it is over; or NULL. */
-    void (*waits)(const berth_ctx *ctx, bool waits);
+    /*
+     * Told when the wait gets long, and then when it is over; or NULL. In between the wait may be
+     * refused by whoever is told, and woken at wait->park.
+     */
+    void (*waits)(struct berth_wait *wait, bool waits);
 };
 /*
  * For the chain of ctx. BERTH_OK; BERTH_ABORTED when it is inside already, or who is inside waits

@@ -127,10 +127,10 @@ static const berth_ctx *entry_of(const struct berth_wait *wait, const char *targ
 static void add_chain(struct text *text, const struct berth_wait *wait, const char *wanted)
 {
     char words[BERTH_FRAME_NAME], name[BERTH_FRAME_NAME]; /* a long chain leaves room for others */
-    const berth_ctx *from = entry_of(wait, wanted);
-    if (!from)
+    const berth_ctx *from = wait->ctx ? entry_of(wait, wanted) : NULL;
+    if (!from && wait->ctx)
         from = berth_frames_base(wait->ctx);
-    if (berth_frames_print(from, wait->ctx, words, sizeof words)) {
+    if (from && berth_frames_print(from, wait->ctx, words, sizeof words)) {
         add(text, words);
         add(text, BERTH_ARROW);
     }
@@ -176,7 +176,8 @@ static struct berth_wait *find_loser(struct berth_wait *newest)
 bool berth_wait_begin(struct berth_wait *wait)
 {
     struct berth_wait *loser;
-    wait->chain = berth_block(wait->ctx)->chain;
+    if (wait->ctx)
+        wait->chain = berth_block(wait->ctx)->chain;
     pthread_mutex_lock(&ring_lock);
     wait->over = search;
     berth_list_insert(waits.next, &wait->link);

@@ -19,6 +19,8 @@
 #include "runtime/base/list.h"
 #include <berth/call.h>
 
+struct berth_park;
+
 #define BERTH_RING_TEXT 512
 
 /* No chain: someone, or something, that goes on without any chain that could be told. */
@@ -26,7 +28,7 @@
 
 /* One wait: on the stack of who waits. The first part is the caller's, and stays as it is. */
 struct berth_wait {
-    const berth_ctx *ctx; /* whose wait it is */
+    const berth_ctx *ctx; /* whose wait it is; NULL: of `chain`, which no thread here runs */
     const void *of;       /* what for */
     /*
      * The i-th chain that must go on before the wait can end; 0: there are no more. None at all: it
@@ -36,7 +38,7 @@ struct berth_wait {
     bool any; /* one of them is enough, not all of them */
     /*
      * What for, in words that begin with the module's name: "a.h", "a (mailbox)". NULL: the frame
-     * at ctx[1] says it.
+     * at ctx[1] says it, which there must be.
      */
     const char *target;
     /*
@@ -47,15 +49,22 @@ struct berth_wait {
     bool patient; /* if it closes a ring, rather one in it that has `refuse` is refused */
     bool yields;  /* is refused rather than any other one of a ring; has `refuse` */
 
+    /*
+     * In a worker, of a wait that its host is told of, which may refuse it: where that wakes it,
+     * and its number; 0: nobody is told.
+     */
+    struct berth_park *park;
+    uint64_t told;
+
     bool refused;               /* atomic; `ring` says why */
     char ring[BERTH_RING_TEXT]; /* why not: "it would wait for itself: a.f → b.g → a.h" */
 
     /* the finder's */
     struct berth_list link;
     struct berth_wait *towards; /* the next one of the ring */
-    uint32_t chain;
-    uint32_t over;   /* the search that has found that it can end */
-    uint32_t passed; /* the walk around the ring that has been here */
+    uint32_t chain;             /* without ctx the caller's */
+    uint32_t over;              /* the search that has found that it can end */
+    uint32_t passed;            /* the walk around the ring that has been here */
     bool on_path;
 };
 

@@ -151,13 +151,21 @@ void berth_threads_deinit(struct berth_threads *set)
     pthread_mutex_destroy(&set->lock);
 }
 
-/* A thread is one chain, in whatever hosts it is: else rings over several would not be seen. */
-static uint32_t own_chain(void)
+uint32_t berth_chain_new(void)
 {
-    uint32_t chain = own_threads ? own_threads->block.chain : 0;
+    uint32_t chain = 0;
     while (chain == 0)
         chain = __atomic_add_fetch(&next_chain, 2, __ATOMIC_RELAXED);
     return chain;
+}
+
+/* A thread is one chain, in whatever hosts it is: else rings over several would not be seen. */
+uint32_t berth_chain_own(void)
+{
+    static _Thread_local uint32_t own __attribute__((tls_model("initial-exec")));
+    if (own == 0)
+        own = berth_chain_new();
+    return own;
 }
 
 static bool thread_joins(struct berth_threads *set, struct berth_thread *thread)
@@ -177,7 +185,7 @@ static struct berth_thread *thread_new(struct berth_threads *set)
         return NULL;
     memset(thread, 0, BERTH_BLOCK);
     thread->block = (struct berth_block){ sizeof(struct berth_block), BERTH_ABI, set->services,
-                                          own_chain(), 0 };
+                                          berth_chain_own(), 0 };
     thread->set = set;
     thread->number = gettid();
     thread->deadline = INT64_MAX;

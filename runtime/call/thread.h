@@ -112,6 +112,10 @@ berth_ctx *berth_thread_current(struct berth_threads *set);
 /* The same in any host, or NULL: what a wait of the calling thread is a wait of (call/ring.h). */
 berth_ctx *berth_thread_anywhere(void);
 
+/* The number of the calling thread's chain, in all hosts; one for a chain that no thread runs. */
+uint32_t berth_chain_own(void);
+uint32_t berth_chain_new(void);
+
 /*
  * The application's code that runs outside of any frame: a line of the log, the first steps of a
  * thread. On the caller's stack; may be nested.

@@ -84,6 +84,11 @@ struct berth_upcalls {
                  struct berth_error *error);
     void (*hold)(void *started);
     void (*cancel)(void *started);
+    /*
+     * The chain that has to go on before one that is held is answered, or BERTH_CHAIN_OTHER, and
+     * its function's name, for the host's life. Lets go of it. Called with the finder's lock, too.
+     */
+    uint32_t (*runner)(void *started, const char **ret_name);
     int (*publish)(void *user, const struct berth_origin *from, size_t topic,
                    struct berth_reader *fields, struct berth_error *error);
     /* echo: as in struct berth_place. */
@@ -158,6 +163,11 @@ struct berth_carrier_ops {
                  const void *const *arguments, const struct berth_carrier_answer *answer,
                  uint64_t *ret_id, struct berth_error *error);
     void (*cancel)(struct berth_carrier *carrier, uint64_t id);
+    /*
+     * The chain that has to go on before a started one is answered, as far as that waits for
+     * anybody; else 0. NULL with start.
+     */
+    uint32_t (*runner)(struct berth_carrier *carrier, uint64_t id);
     /*
      * The module serves from now on, after START and RESTORE, or again after a SAVE in vain: until
      * here its timers and watches have had no turns. Does not block. NULL: they are the host's own.

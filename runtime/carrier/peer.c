@@ -32,6 +32,7 @@ enum pending_state {
 struct pending {
     uint64_t id;
     size_t cost;
+    uint16_t kind;
     enum pending_state state;
     berth_ctx *ctx;
     struct berth_peer_answer answer; /* STARTED */
@@ -42,18 +43,16 @@ struct pending {
     struct berth_list idle;          /* in peer->idle while its thread waits for somebody else */
     pthread_cond_t changed;
     bool reads; /* its thread waits for the socket now */
+    bool found; /* by berth_peer_hold: its thread says when it goes on */
 };
 
 /* A request of the other end's that a thread is serving now. */
 struct serving {
     struct berth_list link;
     pthread_t thread;
-    uint64_t id;
-};
-
-struct work { /* what goes to submit */
-    struct berth_peer *peer;
-    struct berth_received *request;
+    uint64_t id, under;
+    uint32_t chain;
+    bool inside;
 };
 
 struct berth_peer {
@@ -74,7 +73,8 @@ struct berth_peer {
     struct berth_list idle;
     bool reading;
     pthread_t reader;
-    bool armed; /* the loop looks at the socket */
+    const struct pending *held; /* by the reader: its thread must not go on yet */
+    bool armed;                 /* the loop looks at the socket */
     pthread_cond_t quiet;
     uint64_t late;
     struct berth_source source;
@@ -208,6 +208,23 @@ static void *later_take(struct berth_peer *peer, uint64_t id, void (**ret_cancel
     }
     if (!what && id)
         cancel_submitted(peer, id);
+    pthread_mutex_unlock(&peer->lock);
+    return what;
+}
+
+void *berth_peer_later_find(struct berth_peer *peer, uint64_t id)
+{
+    void *what = NULL;
+
+    pthread_mutex_lock(&peer->lock);
+    berth_list_each(&peer->laters, link) {
+        struct berth_peer_later *later = berth_container(link, struct berth_peer_later, link);
+        if (later->id == id) {
+            what = later->what;
+            later->hold(what);
+            break;
+        }
+    }
     pthread_mutex_unlock(&peer->lock);
     return what;
 }
@@ -474,6 +491,44 @@ static uint64_t innermost(const struct berth_peer *peer)
     return 0;
 }
 
+uint64_t berth_peer_serves(struct berth_peer *peer)
+{
+    pthread_mutex_lock(&peer->lock);
+    uint64_t id = innermost(peer);
+    pthread_mutex_unlock(&peer->lock);
+    return id;
+}
+
+uint32_t berth_peer_inside(struct berth_peer *peer, size_t i)
+{
+    uint32_t chain = 0;
+
+    pthread_mutex_lock(&peer->lock);
+    berth_list_each(&peer->serving, link) {
+        const struct serving *serving = berth_container(link, struct serving, link);
+        if (serving->inside && i-- == 0) {
+            chain = serving->chain;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&peer->lock);
+    return chain;
+}
+
+uint32_t berth_peer_server(struct berth_peer *peer, uint64_t id)
+{
+    uint32_t chain = 0;
+
+    pthread_mutex_lock(&peer->lock);
+    berth_list_each(&peer->serving, link) {
+        const struct serving *serving = berth_container(link, struct serving, link);
+        if (serving->under == id)
+            chain = serving->chain;
+    }
+    pthread_mutex_unlock(&peer->lock);
+    return chain;
+}
+
 static void request_free(struct berth_peer *peer, struct berth_received *request)
 {
     pthread_mutex_lock(&peer->lock);
@@ -502,7 +557,11 @@ static int serve_now(struct berth_peer *peer, berth_ctx *under, struct berth_rec
 /* Serves a request (taken) on this thread, and replies. */
 static void serve(struct berth_peer *peer, berth_ctx *under, struct berth_received *request)
 {
-    struct serving serving = { .thread = pthread_self(), .id = request->wire.id };
+    struct serving serving = { .thread = pthread_self(),
+                               .id = request->wire.id,
+                               .under = request->wire.under,
+                               .chain = berth_chain_own(),
+                               .inside = request->wire.inside };
     struct berth_error error = { .code = BERTH_OK };
     struct berth_buffer result;
 
@@ -615,31 +674,36 @@ void berth_peer_later_reply(struct berth_peer_later *later, int code, struct ber
     berth_peer_unref(peer);
 }
 
-static void run_work(void *argument)
+void berth_peer_work_run(void *argument)
 {
-    struct work *work = argument;
+    struct berth_peer_work *work = argument;
 
     serve(work->peer, NULL, work->request);
     berth_peer_unref(work->peer);
     berth_free(work);
 }
 
+void berth_peer_work_refuse(struct berth_peer_work *work, int code, const char *text)
+{
+    refuse(work->peer, work->request, code, text);
+    berth_peer_unref(work->peer);
+    berth_free(work);
+}
+
 static void submit(struct berth_peer *peer, struct berth_received *request)
 {
-    struct work *work = berth_malloc(sizeof(*work));
-    int code = BERTH_RESOURCE_EXHAUSTED;
+    struct berth_peer_work *work = berth_calloc(1, sizeof(*work));
 
-    if (work) {
-        *work = (struct work){ peer, request };
-        peer_ref(peer);
-        code = peer->ops->submit(peer->user, run_work, work);
+    if (!work) {
+        refuse(peer, request, BERTH_RESOURCE_EXHAUSTED, "there is no thread for it");
+        return;
     }
-    if (code != BERTH_OK) {
-        refuse(peer, request, code, "there is no thread for it");
-        if (work)
-            berth_peer_unref(peer);
-        berth_free(work);
-    }
+    work->peer = peer;
+    work->request = request;
+    peer_ref(peer);
+    int code = peer->ops->submit(peer->user, work);
+    if (code != BERTH_OK)
+        berth_peer_work_refuse(work, code, "there is no thread for it");
 }
 
 /* ---- what comes in: what is wrong with it, or NULL. By the reader, without the lock ---- */
@@ -1081,6 +1145,43 @@ static int add_pending(struct berth_peer *peer, struct pending *pending,
     return BERTH_OK;
 }
 
+bool berth_peer_hold(struct berth_peer *peer, uint64_t id, berth_ctx **ret_ctx, uint16_t *ret_kind)
+{
+    pthread_mutex_lock(&peer->lock);
+    struct pending *pending = berth_idmap_get(&peer->pendings, id);
+    if (pending) {
+        *ret_ctx = pending->state == WAITING ? pending->ctx : NULL;
+        *ret_kind = pending->kind;
+        pending->found = *ret_ctx != NULL;
+        peer->held = pending;
+    }
+    pthread_mutex_unlock(&peer->lock);
+    return pending;
+}
+
+void berth_peer_release(struct berth_peer *peer)
+{
+    pthread_mutex_lock(&peer->lock);
+    peer->held = NULL;
+    pthread_cond_broadcast(&peer->quiet);
+    pthread_mutex_unlock(&peer->lock);
+}
+
+/* The thread waits no more: whoever has found it is told. With the lock held. */
+static void leave(struct berth_peer *peer, struct pending *pending, uint64_t id)
+{
+    while (pending->found || peer->held == pending) {
+        if (peer->held == pending) {
+            pthread_cond_wait(&peer->quiet, &peer->lock);
+            continue;
+        }
+        pending->found = false;
+        pthread_mutex_unlock(&peer->lock);
+        peer->ops->left(peer->user, id);
+        pthread_mutex_lock(&peer->lock);
+    }
+}
+
 static int start_call(struct berth_peer *peer, struct pending *pending, struct berth_wire wire,
                       struct berth_outgoing *outgoing, int64_t deadline, struct berth_error *error)
 {
@@ -1091,6 +1192,7 @@ static int start_call(struct berth_peer *peer, struct pending *pending, struct b
     if (code != BERTH_OK)
         return code;
     wire.id = pending->id;
+    pending->kind = wire.kind;
     /* one that is started may outlive the call that starts it, whose thread may end any time */
     wire.under = pending->state == STARTED ? 0 : innermost(peer);
     write_head(outgoing, wire);
@@ -1141,6 +1243,7 @@ static bool run_call(struct waiter *waiter, const struct berth_wire *wire,
     }
     uint64_t id = pending->id;
     *ret_code = wait_for_reply(waiter, deadline);
+    leave(peer, pending, id);
     waiter->pending = NULL;
     if (*ret_code == BERTH_OK)
         *ret_code = take_answer(pending, ret_reply, error);

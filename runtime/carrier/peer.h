@@ -29,6 +29,17 @@
 
 struct berth_peer;
 
+/* A request that has come in, until a thread serves it. */
+struct berth_peer_work {
+    struct berth_list link; /* whoever keeps it may use these two */
+    bool told;
+    struct berth_peer *peer;
+    struct berth_received *request;
+};
+/* They end it. To refuse does not block. */
+void berth_peer_work_run(void *work);
+void berth_peer_work_refuse(struct berth_peer_work *work, int code, const char *text);
+
 struct berth_peer_ops {
     /*
      * A request or a note: NULL, or what is wrong with it, in words for "a malformed frame: …".
@@ -44,13 +55,15 @@ struct berth_peer_ops {
                  struct berth_buffer *result, struct berth_error *error);
     /* A note. Must not block. Notes come in the order of sending, and before a later reply. */
     void (*note)(void *user, struct berth_received *note);
-    /* Runs run(argument) once on a thread that may block; or fails, and does not. */
-    int (*submit)(void *user, void (*run)(void *argument), void *argument);
+    /* Has it run or refused, once, on a thread that may block; or fails, and does not. */
+    int (*submit)(void *user, struct berth_peer_work *work);
     /*
      * The calling thread waits for a reply, and has done so for a while; then, that it waits no
      * more. NULL: nobody wants to know.
      */
     void (*waits)(void *user, bool waits);
+    /* The thread that berth_peer_hold has found waits for the reply to this request no more. */
+    void (*left)(void *user, uint64_t id);
     /*
      * The connection has ended, and all calls with it. Once, unless berth_peer_close was first.
      * Must not block. wrong: what the other end did ("sent a malformed frame: an unknown type"), or
@@ -159,6 +172,25 @@ bool berth_peer_note(struct berth_peer *peer, const struct berth_wire *wire,
 void berth_peer_finish(struct berth_peer *peer);
 /* The other end did something wrong that only the caller could see. Nothing when it has ended. */
 void berth_peer_break(struct berth_peer *peer, const char *wrong);
+
+/* The other end's request that the calling thread serves, innermost; 0: none. */
+uint64_t berth_peer_serves(struct berth_peer *peer);
+/*
+ * The chains of the threads that serve requests which were made inside of a gate (wire.h), the i-th
+ * of them; 0: there are no more.
+ */
+uint32_t berth_peer_inside(struct berth_peer *peer, size_t i);
+/* The chain of the thread that serves what was asked under this request of ours; 0: none does. */
+uint32_t berth_peer_server(struct berth_peer *peer, uint64_t id);
+/* What answers this request of the other end's later, held as by `hold`; NULL: nothing does. */
+void *berth_peer_later_find(struct berth_peer *peer, uint64_t id);
+/*
+ * In ops->note: a request of ours that has no reply. *ret_ctx is what waits for that, which does
+ * not go on before berth_peer_release, nor without ops->left; NULL: nobody waits. *ret_kind is the
+ * request's. False: there is none.
+ */
+bool berth_peer_hold(struct berth_peer *peer, uint64_t id, berth_ctx **ret_ctx, uint16_t *ret_kind);
+void berth_peer_release(struct berth_peer *peer);
 
 /* How many replies came after their deadline. */
 uint64_t berth_peer_late(struct berth_peer *peer);

@@ -24,6 +24,7 @@
 #include "runtime/base/text.h"
 #include "runtime/carrier/carrier.h"
 #include "runtime/carrier/peer.h"
+#include "runtime/carrier/waits.h"
 #include "runtime/carrier/zygote.h"
 
 #define MS INT64_C(1000000)
@@ -46,6 +47,7 @@ struct process_carrier {
     int log_level; /* that the worker has been told */
     struct berth_worker *worker;
     struct berth_peer *peer;
+    struct berth_worker_waits waits;
     struct berth_timer grace; /* runs after the connection's end, until the worker's */
     bool closed;              /* atomic */
 
@@ -198,7 +200,7 @@ static int fail_ended(struct process_carrier *self, int64_t deadline, struct ber
 
 static const char *on_check(void *user, const struct berth_received *frame)
 {
-    const struct process_carrier *self = user;
+    struct process_carrier *self = user;
     const struct berth_manifest *manifest = self->carrier.image->manifest;
 
     switch (frame->wire.type) {
@@ -210,10 +212,12 @@ static const char *on_check(void *user, const struct berth_received *frame)
         return frame->wire.index < manifest->topic_count ? NULL : "no topic has its number";
     case BERTH_WIRE_LOG:
         return frame->wire.kind <= BERTH_LOG_DEBUG ? NULL : "no log level has its number";
-    case BERTH_WIRE_HANDLE_RESTORED:
-        return frame->wire.size == 2 * sizeof(uint64_t) ? NULL : "not the size of two handles";
-    default: /* HANDLE_ENDED */
+    case BERTH_WIRE_WAIT:
+        return berth_worker_waits_check(&self->waits, frame);
+    case BERTH_WIRE_HANDLE_ENDED:
         return frame->wire.size == sizeof(uint64_t) ? NULL : "not the size of a handle";
+    default: /* HANDLE_RESTORED, WAITED */
+        return frame->wire.size == 2 * sizeof(uint64_t) ? NULL : "not the size of two numbers";
     }
 }
 
@@ -326,19 +330,32 @@ static void on_note(void *user, struct berth_received *note)
 
     if (note->wire.type == BERTH_WIRE_LOG)
         pass_line_on(self, note);
+    else if (note->wire.type == BERTH_WIRE_WAIT)
+        berth_worker_waits_add(&self->waits, note);
     else if (!berth_wire_get_u64(&reader, &id))
         return;
     else if (note->wire.type == BERTH_WIRE_HANDLE_ENDED)
         upcalls->handle_ended(upcalls->user, id);
-    else if (berth_wire_get_u64(&reader, &next))
+    else if (!berth_wire_get_u64(&reader, &next))
+        return;
+    else if (note->wire.type == BERTH_WIRE_WAITED)
+        berth_worker_waits_remove(&self->waits, id, next);
+    else
         upcalls->handle_restored(upcalls->user, id, next);
 }
 
-static int on_submit(void *user, void (*run)(void *argument), void *argument)
+static int on_submit(void *user, struct berth_peer_work *work)
 {
     struct process_carrier *self = user;
 
-    return self->upcalls->submit(self->upcalls->user, run, argument);
+    return self->upcalls->submit(self->upcalls->user, berth_peer_work_run, work);
+}
+
+static void on_left(void *user, uint64_t request)
+{
+    struct process_carrier *self = user;
+
+    berth_worker_waits_left(&self->waits, request);
 }
 
 static void on_waits(void *user, bool waits)
@@ -355,6 +372,7 @@ static const struct berth_peer_ops peer_ops = {
     .note = on_note,
     .submit = on_submit,
     .waits = on_waits,
+    .left = on_left,
     .ended = on_peer_ended,
 };
 
@@ -370,6 +388,7 @@ static void process_fini(struct berth_carrier *carrier)
         berth_peer_close(self->peer);
     berth_timer_remove(&self->grace);
     tell_ended(self);
+    berth_worker_waits_deinit(&self->waits);
     berth_peer_unref(self->peer);
     berth_worker_free(self->worker);
     pthread_mutex_destroy(&self->lock);
@@ -386,7 +405,8 @@ static int connect_worker(struct process_carrier *self, struct berth_zygote *zyg
         .max_message = self->max_message,
         .accepts = BERTH_WIRE_BIT(BERTH_WIRE_CALL) | BERTH_WIRE_BIT(BERTH_WIRE_PUBLISH) |
                    BERTH_WIRE_BIT(BERTH_WIRE_LOG) | BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED) |
-                   BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_RESTORED),
+                   BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_RESTORED) | BERTH_WIRE_BIT(BERTH_WIRE_WAIT) |
+                   BERTH_WIRE_BIT(BERTH_WIRE_WAITED),
         .ops = &peer_ops,
         .user = self,
     };
@@ -403,7 +423,9 @@ static int connect_worker(struct process_carrier *self, struct berth_zygote *zyg
         return code;
     }
     setup.life = berth_worker_pidfd(self->worker);
-    return berth_peer_new(&setup, ends[0], &self->peer, error);
+    code = berth_peer_new(&setup, ends[0], &self->peer, error);
+    __atomic_store_n(&self->waits.peer, self->peer, __ATOMIC_RELEASE);
+    return code;
 }
 
 static unsigned generation_of(const struct berth_image *image)
@@ -462,6 +484,7 @@ static int process_open(const struct berth_carrier_setup *setup, int64_t deadlin
     self->grace = (struct berth_timer){ .fire = on_grace_over, .owner = self };
     pthread_mutex_init(&self->lock, NULL);
     berth_list_init(&self->untold);
+    berth_worker_waits_init(&self->waits, self->name, self->upcalls);
 
     int code = connect_worker(self, setup->zygote, deadline, error);
     if (code == BERTH_OK)
@@ -757,12 +780,18 @@ static void process_cancel(struct berth_carrier *carrier, uint64_t id)
     berth_peer_cancel(self_of(carrier)->peer, id);
 }
 
+static uint32_t process_runner(struct berth_carrier *carrier, uint64_t id)
+{
+    return berth_worker_waits_runner(&self_of(carrier)->waits, id);
+}
+
 const struct berth_carrier_ops berth_carrier_process = {
     .name = "process",
     .open = process_open,
     .invoke = process_invoke,
     .start = process_start,
     .cancel = process_cancel,
+    .runner = process_runner,
     .serve = process_serve,
     .set_log_level = process_set_log_level,
     .close = process_close,

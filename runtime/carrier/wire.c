@@ -58,14 +58,21 @@ void berth_wire_write(const struct berth_wire *wire, unsigned char *head)
     put64(head + 24, wire->under);
     put64(head + 32, (uint64_t)wire->left);
     put32(head + 40, wire->index);
-    put32(head + 44, wire->echo);
+    put16(head + 44, wire->echo);
+    put16(head + 46, wire->inside);
 }
+
+#define FROM_INSIDE                                                         \
+    (BERTH_WIRE_BIT(BERTH_WIRE_CALL) | BERTH_WIRE_BIT(BERTH_WIRE_PUBLISH) | \
+     BERTH_WIRE_BIT(BERTH_WIRE_WAIT))
 
 /* What only some types have must be 0 in the others, so that it can get a meaning later. */
 static const char *check_type(const struct berth_wire *wire)
 {
     if (wire->echo && wire->type != BERTH_WIRE_INVOKE && wire->type != BERTH_WIRE_LOG)
         return "an echo of something else";
+    if (wire->inside && !(FROM_INSIDE & BERTH_WIRE_BIT(wire->type)))
+        return "something else from inside";
     if (wire->type == BERTH_WIRE_REPLY) {
         if (wire->code > BERTH_UNAUTHENTICATED)
             return "an unknown code";
@@ -97,11 +104,12 @@ const char *berth_wire_read(const unsigned char *head, unsigned accepts, size_t 
         .under = get64(head + 24),
         .left = (int64_t)get64(head + 32),
         .index = get32(head + 40),
-        .echo = get32(head + 44),
+        .echo = get16(head + 44),
+        .inside = get16(head + 46),
     };
 
     accepts |= BERTH_WIRE_BIT(BERTH_WIRE_REPLY) | BERTH_WIRE_ABOUT;
-    if (get32(head) != MAGIC || wire.echo > 1)
+    if (get32(head) != MAGIC || wire.echo > 1 || wire.inside > 1)
         return "not of this protocol";
     if (wire.type >= BERTH_WIRE_END || !(accepts & BERTH_WIRE_BIT(wire.type)))
         return "an unknown type";

@@ -7,7 +7,7 @@
  *           4 u32 size    of the data
  *           8 u16 type    enum berth_wire_type
  *          10 u16 kind    INVOKE: enum berth_item_kind; CALL: enum berth_wire_call; LOG, LEVEL:
- *                         enum berth_log_level; else 0
+ *                         enum berth_log_level; WAIT: enum berth_wire_wait; else 0
  *          12 u32 code    REPLY: enum berth_code; else 0
  *          16 u64 id      of a request, chosen by its sender; REPLY, MORE, CANCEL: of the request;
  *                         in other notes 0
@@ -16,7 +16,9 @@
  *          32 i64 left    of a request: nanoseconds to its deadline; INT64_MAX: none
  *          40 u32 index   INVOKE: the item; CALL: the import; PUBLISH: the topic; OPEN: the image's
  *                         generation; else 0
- *          44 u32 echo    INVOKE, LOG: 1 for an echo (core/log.h); else 0
+ *          44 u16 echo    INVOKE, LOG: 1 for an echo (core/log.h); else 0
+ *          46 u16 inside  CALL, PUBLISH, WAIT: 1 if it comes from inside of a serial module's gate;
+ *                         else 0
  *
  *   data of OPEN     text name, text file, u64 max_message, u64 stop_timeout, u64 log level,
  *                    text options (JSON)
@@ -26,6 +28,9 @@
  *           MORE     one of several results, before the reply     CANCEL   nothing
  *           LOG      the words, and, if there is one, NUL and the chain of calls
  *           HANDLE_ENDED   u64 id       HANDLE_RESTORED   u64 old id, u64 new id
+ *           WAIT     u64 number, u64 the receiver's request that it is under, or 0; what for: u64
+ *                    ids of the sender's own requests. Number 0: the request has not begun
+ *           WAITED   u64 number, u64 that request      REFUSE   the same, and text why
  *           SERVE, STOP, LEVEL   nothing
  *   A text is a u32 length, its bytes, and a NUL that is not counted.
  */
@@ -54,27 +59,39 @@ enum berth_wire_type {
     /* notes about a request: to who has made it, and from that */
     BERTH_WIRE_MORE,
     BERTH_WIRE_CANCEL,
-    /* notes, which have no reply: the first three to a worker, the others from one */
+    /* notes, which have no reply: the first four to a worker, the others from one */
     BERTH_WIRE_SERVE,
     BERTH_WIRE_STOP,
     BERTH_WIRE_LEVEL,
+    BERTH_WIRE_REFUSE, /* a wait that was told of can never end */
     BERTH_WIRE_LOG,
     BERTH_WIRE_HANDLE_ENDED,
     BERTH_WIRE_HANDLE_RESTORED,
+    BERTH_WIRE_WAIT, /* for somebody whom only the host may see (carrier/waits.h) */
+    BERTH_WIRE_WAITED,
     BERTH_WIRE_END
 };
 #define BERTH_WIRE_BIT(type) (1U << (type))
 #define BERTH_WIRE_ABOUT     (BERTH_WIRE_BIT(BERTH_WIRE_MORE) | BERTH_WIRE_BIT(BERTH_WIRE_CANCEL))
-#define BERTH_WIRE_NOTES                                                  \
-    (BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP) | \
-     BERTH_WIRE_BIT(BERTH_WIRE_LEVEL) | BERTH_WIRE_BIT(BERTH_WIRE_LOG) |  \
-     BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED) | BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_RESTORED))
+#define BERTH_WIRE_NOTES                                                            \
+    (BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP) |           \
+     BERTH_WIRE_BIT(BERTH_WIRE_LEVEL) | BERTH_WIRE_BIT(BERTH_WIRE_REFUSE) |         \
+     BERTH_WIRE_BIT(BERTH_WIRE_LOG) | BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED) |     \
+     BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_RESTORED) | BERTH_WIRE_BIT(BERTH_WIRE_WAIT) | \
+     BERTH_WIRE_BIT(BERTH_WIRE_WAITED))
 
 /* What a CALL waits for. */
 enum berth_wire_call {
     BERTH_WIRE_ANSWER,  /* the result, in the thread that waits for it */
     BERTH_WIRE_STARTED, /* MORE, and the result, whenever they come */
     BERTH_WIRE_SENT,    /* nothing but that it is in the callee's mailbox */
+};
+
+/* What a WAIT waits for. */
+enum berth_wire_wait {
+    BERTH_WIRE_GATE, /* the module's turn: that nobody else is inside */
+    BERTH_WIRE_ANY,  /* the answer to one of its requests */
+    BERTH_WIRE_ALL,
 };
 
 struct berth_wire {
@@ -84,7 +101,7 @@ struct berth_wire {
     uint64_t id, under;
     int64_t left;
     uint32_t index;
-    uint32_t echo;
+    uint16_t echo, inside;
 };
 
 /* A frame that has come in. */

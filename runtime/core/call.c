@@ -153,10 +153,19 @@ static struct berth_item *cell_pin(berth_ctx *ctx, struct berth_cell *cell, bool
     }
 }
 
-/* Whoever is inside may wait for a turn that no thread of the pool is left for. */
-static void gate_waits(const berth_ctx *ctx, bool waits)
+/*
+ * Whoever is inside may wait for a turn that no thread of the pool is left for; in a worker, for
+ * somebody whom only the host sees.
+ */
+static void gate_waits(struct berth_wait *wait, bool waits)
 {
-    berth_schedule_waits(berth_host_of(ctx), waits);
+    struct berth_host *host = berth_host_of(wait->ctx);
+    const struct berth_upstream *upstream = host->upstream;
+    berth_schedule_waits(host, waits);
+    if (upstream && waits)
+        upstream->wait_begin(upstream->user, wait, NULL, 0);
+    else if (upstream)
+        upstream->wait_end(upstream->user, wait);
 }
 
 int berth_generation_lock(struct berth_generation *generation, const struct berth_gate_entry *entry,

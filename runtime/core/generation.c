@@ -253,6 +253,14 @@ static void upcall_cancel(void *started)
     berth_started_unref(started);
 }
 
+static uint32_t upcall_runner(void *started, const char **ret_name)
+{
+    uint32_t chain = berth_started_runner(started, false);
+    *ret_name = ((const struct berth_started *)started)->name;
+    berth_started_unref(started);
+    return chain;
+}
+
 static int upcall_publish(void *user, const struct berth_origin *from, size_t index,
                           struct berth_reader *fields, struct berth_error *error)
 {
@@ -384,6 +392,7 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
                                                   .start = upcall_start,
                                                   .hold = upcall_hold,
                                                   .cancel = upcall_cancel,
+                                                  .runner = upcall_runner,
                                                   .publish = upcall_publish,
                                                   .log = upcall_log,
                                                   .handle_ended = upcall_handle_ended,

@@ -596,8 +596,8 @@ static void upstream_came(void *user, bool more, int code, struct berth_reader *
     berth_started_unref(started);
 }
 
-static int upstream_begin(struct berth_started *started, const struct berth_start *start,
-                          struct berth_error *error)
+static int upstream_begin(berth_ctx *ctx, struct berth_started *started,
+                          const struct berth_start *start, struct berth_error *error)
 {
     const struct berth_upstream *upstream = started->host->upstream;
     const struct berth_upstream_answer answer = { upstream_came, started };
@@ -606,8 +606,8 @@ static int upstream_begin(struct berth_started *started, const struct berth_star
     if (code != BERTH_OK)
         return berth_error_prefix(error, "%s: ", started->name);
     if (start->one_way)
-        return upstream->send(upstream->user, start->import, started->deadline, start->signature,
-                              start->arguments, error);
+        return upstream->send(upstream->user, ctx, start->import, started->deadline,
+                              start->signature, start->arguments, error);
     berth_started_ref(started); /* until its answer */
     code = upstream->start(upstream->user, start->import, started->deadline, start->signature,
                            start->arguments, &answer, &id, error);
@@ -655,7 +655,7 @@ static int started_begin(berth_ctx *ctx, struct berth_started *started,
                          const struct berth_start *start, struct berth_error *error)
 {
     if (!start->cell)
-        return upstream_begin(started, start, error);
+        return upstream_begin(ctx, started, start, error);
     int code = start->denied ? berth_permit_explain_edge(start->denied, error)
                              : cell_check(start->cell, error);
     if (code == BERTH_OK && !started->plain)
@@ -1059,10 +1059,23 @@ static void sleep_until(berth_ctx *ctx, struct berth_host *host, struct waiting 
     berth_schedule_goes_on(host);
 }
 
+/* In a worker: who goes on with it there, if that waits for anybody. */
+static uint32_t remote_runner(const struct berth_started *started)
+{
+    pthread_mutex_lock(&started->host->calls_lock);
+    struct berth_carrier *carrier =
+        started->remote && started->callee ? started->callee->carrier : NULL;
+    uint32_t chain = carrier ? carrier->ops->runner(carrier, started->remote) : 0;
+    pthread_mutex_unlock(&started->host->calls_lock);
+    return chain ? chain : BERTH_CHAIN_OTHER;
+}
+
 /* Who has to go on, that a call which is not answered may be. */
 static uint32_t runner_of(const struct berth_started *started)
 {
     uint32_t chain = __atomic_load_n(&started->chain, __ATOMIC_ACQUIRE);
+    if (chain == BERTH_CHAIN_OTHER)
+        return remote_runner(started);
     if (chain || !started->cell)
         return chain ? chain : BERTH_CHAIN_OTHER;
     struct berth_module *module = started->cell->module; /* it waits for its turn */
@@ -1074,6 +1087,14 @@ static uint32_t runner_of(const struct berth_started *started)
     return chain ? chain : BERTH_CHAIN_OTHER;
 }
 
+uint32_t berth_started_runner(struct berth_started *started, bool some)
+{
+    pthread_mutex_lock(&started->lock);
+    bool done = started->answered || (some && started->first);
+    pthread_mutex_unlock(&started->lock);
+    return done ? BERTH_CHAIN_OTHER : runner_of(started);
+}
+
 static uint32_t answer_holder(const struct berth_wait *wait, size_t i)
 {
     const struct waiting *waiting = wait->of;
@@ -1082,10 +1103,7 @@ static uint32_t answer_holder(const struct berth_wait *wait, size_t i)
     struct berth_started *started = berth_started_find(waiting->host, waiting->pendings[i].id);
     if (!started)
         return BERTH_CHAIN_OTHER;
-    pthread_mutex_lock(&started->lock);
-    bool done = started->answered || (waiting->some && started->first);
-    pthread_mutex_unlock(&started->lock);
-    uint32_t chain = done ? BERTH_CHAIN_OTHER : runner_of(started);
+    uint32_t chain = berth_started_runner(started, waiting->some);
     berth_started_unref(started);
     return chain;
 }
@@ -1101,6 +1119,30 @@ static void answer_refuse(struct berth_wait *wait)
 /* What is answered in no time is not worth the finder's while: it is told after this. */
 #define UNTOLD_NS INT64_C(20000)
 
+/* In a worker: the host knows who has those that were started there. */
+static void tell_upstream(struct waiting *waiting)
+{
+    const struct berth_upstream *upstream = waiting->host->upstream;
+    uint64_t *ids = berth_calloc(waiting->count, sizeof *ids);
+    bool any = false;
+    if (!ids) /* it ends when it does */
+        return;
+    for (size_t i = 0; i < waiting->count; i++) {
+        struct berth_started *started = berth_started_find(waiting->host, waiting->pendings[i].id);
+        if (!started)
+            continue;
+        pthread_mutex_lock(&waiting->host->calls_lock);
+        ids[i] = started->remote;
+        any |= ids[i] != 0;
+        pthread_mutex_unlock(&waiting->host->calls_lock);
+        berth_started_unref(started);
+    }
+    waiting->wait.park = waiting->park;
+    if (any)
+        upstream->wait_begin(upstream->user, &waiting->wait, ids, waiting->count);
+    berth_free(ids);
+}
+
 /* false: it could never be answered. */
 static bool tell_finder(berth_ctx *ctx, struct waiting *waiting)
 {
@@ -1114,7 +1156,19 @@ static bool tell_finder(berth_ctx *ctx, struct waiting *waiting)
     if (first)
         berth_started_unref(first);
     waiting->begun = berth_wait_begin(&waiting->wait);
+    if (waiting->begun && waiting->host->upstream)
+        tell_upstream(waiting);
     return waiting->begun;
+}
+
+static void untell_finder(struct waiting *waiting)
+{
+    const struct berth_upstream *upstream = waiting->host->upstream;
+    if (!waiting->begun)
+        return;
+    if (upstream)
+        upstream->wait_end(upstream->user, &waiting->wait);
+    berth_wait_end(&waiting->wait);
 }
 
 /*
@@ -1179,8 +1233,7 @@ int berth_started_wait(berth_ctx *ctx, const berth_pending *pendings, size_t cou
     waiting.begun = false;
     berth_interrupt_begin(&waiting.interrupt, ctx, waiting.park, NULL);
     int answer = wait_for(ctx, &waiting, until);
-    if (waiting.begun)
-        berth_wait_end(&waiting.wait);
+    untell_finder(&waiting);
     look_away(host, pendings, count, &waiting);
     berth_interrupt_end(&waiting.interrupt);
     if (!host->pool_size)

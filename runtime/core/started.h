@@ -182,6 +182,11 @@ void berth_started_forward(struct berth_started *started,
 /* What has come of it elsewhere. error: of a code. */
 void berth_started_came(struct berth_started *started, const struct berth_type *type, bool more,
                         int code, const void *result, const struct berth_error *error);
+/*
+ * The chain that has to go on before it is answered, or, some: before there is a reply; or
+ * BERTH_CHAIN_OTHER (call/ring.h).
+ */
+uint32_t berth_started_runner(struct berth_started *started, bool some);
 /* It runs elsewhere, under this number; 0: no more. */
 void berth_started_set_remote(struct berth_started *started, uint64_t remote);
 /* The call that this thread works for; NULL: none that could be cancelled. */

@@ -6,6 +6,8 @@
 #include "runtime/value/value.h"
 #include <berth/call.h>
 
+struct berth_wait;
+
 /* Who is told what comes of a call that was started: as struct berth_carrier_answer, packed. */
 struct berth_upstream_answer {
     void (*came)(void *user, bool more, int code, struct berth_reader *packed,
@@ -28,13 +30,20 @@ struct berth_upstream {
                  struct berth_error *error);
     void (*cancel)(void *user, uint64_t id); /* does not block */
     /* One way: returns when it is in the callee's mailbox. */
-    int (*send)(void *user, size_t import, int64_t deadline,
+    int (*send)(void *user, berth_ctx *ctx, size_t import, int64_t deadline,
                 const struct berth_signature *signature, const void *const *arguments,
                 struct berth_error *error);
     int (*publish)(void *user, berth_ctx *ctx, size_t topic,
                    const struct berth_signature *signature, const void *const *arguments,
                    struct berth_error *error);
     void (*log)(void *user, int level, const char *chain, const char *text, bool echo);
+    /*
+     * The calling thread waits, and does not know whether that can end: for a serial module's gate,
+     * or for answers to what it has started (ids of start; 0: not from there). Until wait_end it
+     * may be refused. Neither blocks.
+     */
+    void (*wait_begin)(void *user, struct berth_wait *wait, const uint64_t *ids, size_t count);
+    void (*wait_end)(void *user, struct berth_wait *wait);
     void (*handle_ended)(void *user, uint64_t id);
     void (*handle_restored)(void *user, uint64_t old, uint64_t id);
     void *user;

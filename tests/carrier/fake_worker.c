@@ -150,6 +150,18 @@ static void misbehave(const char *what, uint64_t id)
             (struct berth_wire){
                 .type = BERTH_WIRE_CALL, .id = 1, .left = INT64_MAX, .index = 4000 },
             "", 0);
+    } else if (strcmp(what, "wait") == 0) {
+        write_frame((struct berth_wire){ .type = BERTH_WIRE_WAIT, .kind = 1 }, "too short", 9);
+    } else if (strcmp(what, "waits") == 0) { /* and for no end of things */
+        for (uint64_t numbers[100] = { 1 };; numbers[0]++)
+            write_frame(
+                (struct berth_wire){ .type = BERTH_WIRE_WAIT, .kind = (uint16_t)(numbers[0] % 3) },
+                numbers, sizeof(numbers));
+    } else if (strcmp(what, "inside") == 0) {
+        const uint64_t numbers[2][3] = { { 1, 0, 7 }, { 2, 0, 8 } };
+        for (int i = 0; i < 2; i++)
+            write_frame((struct berth_wire){ .type = BERTH_WIRE_WAIT, .kind = 1, .inside = 1 },
+                        numbers[i], sizeof(numbers[i]));
     } else if (strcmp(what, "close") == 0) {
         close(host);
     } else if (strcmp(what, "flood") == 0) {

@@ -57,6 +57,8 @@ static const struct {
     { "giant", "sent a malformed frame: larger than allowed" },
     { "twice", "sent a malformed frame: a reply to nothing" },
     { "import", "sent a malformed frame: no import has its number" },
+    { "wait", "sent a malformed frame: not the size of a wait" },
+    { "inside", "sent a malformed frame: two wait inside of one gate" },
     { "close", "closed its connection" },
     { "exit", "exited with status 3" },
     { "segv", "was killed by signal 11 (Segmentation fault)" },
@@ -94,7 +96,7 @@ static void loads_fail_alike_without_threads(void)
 /* The carrier itself: a host is more patient than a test. */
 static void silence_at_loading_ends_at_the_deadline(void)
 {
-    static const char *const names[] = { "open_stay", "open_half", "open_flood" };
+    static const char *const names[] = { "open_stay", "open_half", "open_flood", "open_waits" };
     static const struct berth_upcalls upcalls = { .log = ignore_line };
     struct berth_carrier_setup setup = { .upcalls = &upcalls, .max_message = 1 << 20 };
     struct berth_carrier *carrier;
@@ -199,7 +201,7 @@ static void a_result_must_be_of_its_type(void)
 
 static void silence_in_a_call_ends_at_the_deadline(void)
 {
-    static const char *const names[] = { "call_stay", "call_half", "call_flood" };
+    static const char *const names[] = { "call_stay", "call_half", "call_flood", "call_waits" };
     struct berth_error error;
 
     for (size_t i = 0; i < 2 * sizeof(names) / sizeof(names[0]); i++) {

@@ -35,8 +35,7 @@ struct end {
     bool keep_jobs; /* submit keeps the work */
     bool run_jobs;  /* submit runs it at once */
     size_t kept;
-    void (*kept_run)(void *argument);
-    void *kept_argument;
+    struct berth_peer_work *kept_work;
 };
 
 static const char large[65536];
@@ -168,8 +167,7 @@ static void on_note(void *user, struct berth_received *frame)
 
 struct job {
     struct end *end;
-    void (*run)(void *argument);
-    void *argument;
+    struct berth_peer_work *work;
 };
 
 static void *job_main(void *argument)
@@ -177,33 +175,32 @@ static void *job_main(void *argument)
     struct job job = *(struct job *)argument;
 
     free(argument);
-    job.run(job.argument);
+    berth_peer_work_run(job.work);
     pthread_mutex_lock(&job.end->lock);
     job.end->jobs--;
     pthread_mutex_unlock(&job.end->lock);
     return NULL;
 }
 
-static int on_submit(void *user, void (*run)(void *argument), void *argument)
+static int on_submit(void *user, struct berth_peer_work *work)
 {
     struct end *end = user;
     struct job *job;
     pthread_t thread;
 
     if (end->run_jobs) {
-        run(argument);
+        berth_peer_work_run(work);
         return BERTH_OK;
     }
     if (end->keep_jobs) {
         pthread_mutex_lock(&end->lock);
         end->kept++;
-        end->kept_run = run;
-        end->kept_argument = argument;
+        end->kept_work = work;
         pthread_mutex_unlock(&end->lock);
         return BERTH_OK;
     }
     job = malloc(sizeof(*job));
-    *job = (struct job){ end, run, argument };
+    *job = (struct job){ end, work };
     pthread_mutex_lock(&end->lock);
     end->jobs++;
     pthread_mutex_unlock(&end->lock);
@@ -661,7 +658,7 @@ static void held_work_does_nothing_after_the_end(void)
     berth_peer_close(worker->peer);
     pthread_join(caller, NULL);
     unpair(host, worker);
-    worker->kept_run(worker->kept_argument); /* frees what is left of the peer */
+    berth_peer_work_run(worker->kept_work); /* frees what is left of the peer */
     CHECK_INT(worker->served, 0);
 }
 

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: MIT */
+#include "runtime/carrier/waits.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/base/memory.h"
+#include "runtime/call/ring.h"
+#include "runtime/call/thread.h"
+
+#define HEAD       2 /* numbers in front of the ids */
+#define WEIGHT_MAX ((size_t)16 * BERTH_PEER_REQUESTS)
+
+struct told {
+    struct berth_list link;
+    struct berth_worker_waits *waits;
+    struct berth_wait wait;
+    bool begun;  /* the finder has it */
+    bool inside; /* of the gate */
+    bool
+        threaded; /* it is in the chain of a thread, which waits for the request that it is under */
+    uint32_t chain;
+    uint64_t number, under;
+    char target[BERTH_FRAME_NAME];
+    size_t count;
+    uint64_t ids[];
+};
+
+static struct told *told_of(struct berth_list *link)
+{
+    return berth_container(link, struct told, link);
+}
+
+/* ---- for the finder ---- */
+
+/* Who waits inside of the gate, or has come up from there. */
+static uint32_t inside_holder(const struct berth_wait *wait, size_t i)
+{
+    struct berth_worker_waits *waits = ((const struct told *)wait->of)->waits;
+
+    pthread_mutex_lock(&waits->lock);
+    uint32_t chain = waits->inside ? waits->inside->chain : 0;
+    pthread_mutex_unlock(&waits->lock);
+    if (chain && i == 0)
+        return chain;
+    return berth_peer_inside(waits->peer, chain ? i - 1 : i);
+}
+
+/* Whoever runs what was started. */
+static uint32_t answer_holder(const struct berth_wait *wait, size_t i)
+{
+    const struct told *told = wait->of;
+    const struct berth_worker_waits *waits = told->waits;
+    const char *name;
+
+    if (i == told->count)
+        return 0;
+    void *started = told->ids[i] ? berth_peer_later_find(waits->peer, told->ids[i]) : NULL;
+    return started ? waits->upcalls->runner(started, &name) : BERTH_CHAIN_OTHER;
+}
+
+static void refuse(struct berth_wait *wait)
+{
+    const struct told *told = wait->of;
+    const struct berth_wire wire = { .type = BERTH_WIRE_REFUSE };
+    char text[BERTH_RING_TEXT + BERTH_FRAME_NAME];
+    struct berth_buffer buffer;
+
+    snprintf(text, sizeof(text), "%s: %s", told->waits->module, wait->ring);
+    berth_peer_begin(told->waits->peer, &buffer);
+    berth_wire_put_u64(&buffer, told->number);
+    berth_wire_put_u64(&buffer, told->under);
+    berth_wire_put_text(&buffer, told->number ? wait->ring : text);
+    berth_peer_note(told->waits->peer, &wire, &buffer); /* else it hangs, as without all this */
+}
+
+/* ---- what is told ---- */
+
+void berth_worker_waits_init(struct berth_worker_waits *waits, const char *module,
+                             const struct berth_upcalls *upcalls)
+{
+    waits->module = module;
+    waits->upcalls = upcalls;
+    pthread_mutex_init(&waits->lock, NULL);
+    berth_list_init(&waits->list);
+}
+
+static void told_free(struct told *told)
+{
+    if (told->begun)
+        berth_wait_end(&told->wait);
+    berth_free(told);
+}
+
+void berth_worker_waits_deinit(struct berth_worker_waits *waits)
+{
+    berth_list_each_safe(&waits->list, link)
+        told_free(told_of(link));
+    pthread_mutex_destroy(&waits->lock);
+}
+
+const char *berth_worker_waits_check(struct berth_worker_waits *waits,
+                                     const struct berth_received *note)
+{
+    if (!__atomic_load_n(&waits->peer, __ATOMIC_ACQUIRE))
+        return "a wait before anything was asked";
+    if (note->wire.kind > BERTH_WIRE_ALL)
+        return "no such wait";
+    if (note->wire.size < HEAD * sizeof(uint64_t) || note->wire.size % sizeof(uint64_t) != 0)
+        return "not the size of a wait";
+    pthread_mutex_lock(&waits->lock);
+    bool twice = note->wire.inside && waits->inside;
+    pthread_mutex_unlock(&waits->lock);
+    return twice ? "two wait inside of one gate" : NULL;
+}
+
+static size_t weight_of(const struct told *told)
+{
+    return 1 + told->count;
+}
+
+/* NULL: there is no room for it, and it ends when it does. Only the reader adds any. */
+static struct told *told_new(struct berth_worker_waits *waits, const struct berth_received *note)
+{
+    struct berth_reader reader = berth_received_reader(note);
+    size_t count = note->wire.size / sizeof(uint64_t) - HEAD;
+    struct told *told = NULL;
+
+    pthread_mutex_lock(&waits->lock);
+    bool room = waits->weight + 1 + count <= WEIGHT_MAX;
+    pthread_mutex_unlock(&waits->lock);
+    if (room)
+        told = berth_calloc(1, sizeof(*told) + count * sizeof(told->ids[0]));
+    if (!told)
+        return NULL;
+    told->waits = waits;
+    told->inside = note->wire.inside;
+    told->count = count;
+    berth_wire_get_u64(&reader, &told->number);
+    berth_wire_get_u64(&reader, &told->under);
+    for (size_t i = 0; i < count; i++)
+        berth_wire_get_u64(&reader, &told->ids[i]);
+    return told;
+}
+
+/*
+ * A turn waits for the gate: nobody would be told that it has failed, so it is others who do. For
+ * an ordinary call the frame says what it is for.
+ */
+static void set_gate(struct told *told, bool turn)
+{
+    told->wait.holder = inside_holder;
+    told->wait.patient = turn;
+    told->wait.refuse = turn ? NULL : refuse;
+    snprintf(told->target, sizeof(told->target), "%s (turn)", told->waits->module);
+    told->wait.target = turn ? told->target : NULL;
+}
+
+/* It happens in the function that the frame says. */
+static void set_answers(struct told *told, bool any)
+{
+    const struct berth_worker_waits *waits = told->waits;
+    void *first = told->count ? berth_peer_later_find(waits->peer, told->ids[0]) : NULL;
+    const char *name = "";
+
+    if (first)
+        waits->upcalls->runner(first, &name);
+    told->wait.holder = answer_holder;
+    told->wait.any = any;
+    told->wait.refuse = refuse;
+    told->wait.target = name;
+    if (told->wait.ctx)
+        told->wait.ctx++;
+}
+
+void berth_worker_waits_add(struct berth_worker_waits *waits, const struct berth_received *note)
+{
+    struct told *told = told_new(waits, note);
+    uint16_t kind = BERTH_ITEM_EXPORT;
+    berth_ctx *ctx = NULL;
+
+    if (!told)
+        return;
+    if (told->under)
+        berth_peer_hold(waits->peer, told->under, &ctx, &kind);
+    told->threaded = ctx != NULL;
+    told->chain = ctx ? berth_block(ctx)->chain : berth_chain_new();
+    told->wait = (struct berth_wait){ .ctx = ctx, .of = told, .chain = told->chain };
+    if (note->wire.kind == BERTH_WIRE_GATE)
+        set_gate(told, !ctx || kind == BERTH_ITEM_SUBSCRIBE);
+    else
+        set_answers(told, note->wire.kind == BERTH_WIRE_ANY);
+    pthread_mutex_lock(&waits->lock);
+    berth_list_append(&waits->list, &told->link);
+    waits->weight += weight_of(told);
+    if (told->inside)
+        waits->inside = told;
+    pthread_mutex_unlock(&waits->lock);
+    told->begun = berth_wait_begin(&told->wait);
+    if (!told->begun && told->wait.refuse)
+        refuse(&told->wait);
+    berth_peer_release(waits->peer);
+}
+
+/* The one with that number, or, left, any in the chain of the request's thread; or NULL. */
+static struct told *take(struct berth_worker_waits *waits, uint64_t number, uint64_t request,
+                         bool left)
+{
+    struct told *found = NULL;
+
+    pthread_mutex_lock(&waits->lock);
+    berth_list_each(&waits->list, link) {
+        struct told *told = told_of(link);
+        if (told->under == request && (left ? told->threaded : told->number == number)) {
+            found = told;
+            berth_list_remove(link);
+            waits->weight -= weight_of(told);
+            if (waits->inside == told)
+                waits->inside = NULL;
+            break;
+        }
+    }
+    pthread_mutex_unlock(&waits->lock);
+    return found;
+}
+
+void berth_worker_waits_remove(struct berth_worker_waits *waits, uint64_t number, uint64_t under)
+{
+    struct told *told = take(waits, number, under, false);
+
+    if (told)
+        told_free(told);
+}
+
+void berth_worker_waits_left(struct berth_worker_waits *waits, uint64_t request)
+{
+    struct told *told;
+
+    while ((told = take(waits, 0, request, true)))
+        told_free(told);
+}
+
+uint32_t berth_worker_waits_runner(struct berth_worker_waits *waits, uint64_t request)
+{
+    uint32_t chain = berth_peer_server(waits->peer, request);
+
+    if (chain)
+        return chain;
+    pthread_mutex_lock(&waits->lock);
+    berth_list_each(&waits->list, link)
+        if (told_of(link)->under == request)
+            chain = told_of(link)->chain;
+    pthread_mutex_unlock(&waits->lock);
+    return chain;
+}
