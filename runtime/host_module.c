@@ -188,8 +188,8 @@ static const char *reported(berth_ctx *ctx, int code, const struct berth_reload_
     struct berth_buffer buffer;
     if (code != BERTH_OK) {
         if (*report->from) /* it is there */
-            berth_error_prefix(error, "%s of %s failed, and it goes on as it was: ", report->step,
-                               report->from);
+            berth_error_prefix(error, "%s goes on as it was (refused in step %s): ", report->from,
+                               report->step);
         fail(ctx, error);
         return "null";
     }

@@ -63,7 +63,7 @@ static void report_give(const struct target *target, struct berth_reload_report 
 /* ---- a state as text ---- */
 
 /* {"module","version","state_version","bytes","state"}, as berth_host_snapshot prints it. */
-static int read_snapshot(struct target *target, struct berth_arena *arena,
+static int read_snapshot(struct target *target, const char *name, struct berth_arena *arena,
                          struct berth_error *error)
 {
     static const struct berth_text_parameter fields[] = {
@@ -86,6 +86,10 @@ static int read_snapshot(struct target *target, struct berth_arena *arena,
         if (!values[i])
             code = berth_error_set(error, BERTH_INVALID_ARGUMENT, "the snapshot has no %s",
                                    fields[i].name);
+    if (code == BERTH_OK && strcmp(*(const char *const *)values[0], name) != 0)
+        code = berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "the snapshot is of module %s, not of %s",
+                               *(const char *const *)values[0], name);
     if (code == BERTH_OK) {
         memcpy(&target->state.version, values[2], sizeof target->state.version);
         memcpy(&target->state.bytes, values[4], sizeof target->state.bytes);
@@ -161,7 +165,8 @@ static int prepare(berth_ctx *admin, struct target *target, struct berth_reload 
     if (code == BERTH_OK)
         set_text(report->to_build, sizeof report->to_build, reload->image->elf->build_id);
     if (code == BERTH_OK && target->snapshot) {
-        code = read_snapshot(target, &berth_thread_of(admin)->arena, error);
+        code = read_snapshot(target, module->current->image->manifest->name,
+                             &berth_thread_of(admin)->arena, error);
         reload->state = &target->state;
     }
     return code;

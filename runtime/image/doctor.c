@@ -101,18 +101,23 @@ void berth_diagnose_elf(struct berth_findings *findings, const struct berth_elf 
 
 /* ---- what it is ---- */
 
-static void tell_error(struct berth_findings *findings, const struct berth_error *error)
+/* What a load would say has most of the cure in it already. otherwise: if it is not damage. */
+static void tell_error(struct berth_findings *findings, const struct berth_error *error,
+                       const char *otherwise, const char *cure)
 {
     if (error->code == BERTH_RESOURCE_EXHAUSTED)
         findings->failed = true;
     else if (error->code == BERTH_DATA_LOSS)
         berth_findings_add(findings, BERTH_FINDING_ERROR, "damaged",
-                           "build it again, or copy it again", "%s", error->text);
+                           "build it again, if a new copy is no better", "%s", error->text);
     else
-        berth_findings_add(findings, BERTH_FINDING_ERROR, "not_a_module",
-                           "a module includes <berth/module.h>, and is built with pkg-config "
-                           "--cflags --libs berth-module",
-                           "%s", error->text);
+        berth_findings_add(findings, BERTH_FINDING_ERROR, otherwise, cure, "%s", error->text);
+}
+
+static void tell_no_module(struct berth_findings *findings, const struct berth_error *error)
+{
+    tell_error(findings, error, "not_a_module",
+               "build it with the flags of pkg-config --cflags --libs berth-module");
 }
 
 static void diagnose_manifest(struct berth_diagnosis *diagnosis, const struct berth_elf *elf)
@@ -122,8 +127,12 @@ static void diagnose_manifest(struct berth_diagnosis *diagnosis, const struct be
     struct berth_error error;
     int code = berth_manifest_new(elf->records, elf->record_count, &manifest, &error);
 
+    if (code != BERTH_OK && elf->record_count == 0) {
+        tell_no_module(findings, &error);
+        return;
+    }
     if (code != BERTH_OK) {
-        tell_error(findings, &error);
+        tell_error(findings, &error, "bad_manifest", "change its source so, and build it again");
         return;
     }
     if (manifest->abi != BERTH_ABI)
@@ -132,7 +141,7 @@ static void diagnose_manifest(struct berth_diagnosis *diagnosis, const struct be
                            "it was compiled for ABI revision %u, and this berth has revision %d",
                            manifest->abi, BERTH_ABI);
     if (berth_image_check_entry(elf, &error) != BERTH_OK)
-        tell_error(findings, &error);
+        tell_no_module(findings, &error);
     diagnosis->module = berth_arena_string(&findings->arena, manifest->name);
     diagnosis->version = berth_arena_string(&findings->arena, manifest->version);
     findings->failed |= !diagnosis->module || !diagnosis->version;
@@ -154,7 +163,7 @@ static bool is_sound(struct berth_findings *findings, const void *bytes, size_t 
         berth_findings_add(findings, BERTH_FINDING_ERROR, "refused", "link it in another way", "%s",
                            error.text);
     else
-        tell_error(findings, &error);
+        tell_no_module(findings, &error);
     return false;
 }
 
@@ -169,7 +178,7 @@ static bool diagnose_image(struct berth_diagnosis *diagnosis, const void *bytes,
 
     berth_arena_init(&arena);
     if (berth_elf_read(bytes, size, &arena, &elf, &error) != BERTH_OK) {
-        tell_error(findings, &error);
+        tell_no_module(findings, &error);
     } else {
         sound = is_sound(findings, bytes, size, elf);
         diagnose_manifest(diagnosis, elf);

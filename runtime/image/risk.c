@@ -58,7 +58,7 @@
 
 static const struct berth_risk risks[] = {
     { "on_exit", BERTH_FINDING_ERROR,
-      "its function runs when the process ends, also when the module is unloaded: a crash then",
+      "its function runs when the process ends, and crashes it if the module is unloaded by then",
       "use atexit, whose functions run when the module is unloaded; or BERTH_STOP" },
     { "exit", ENDS },
     { "_exit", ENDS },

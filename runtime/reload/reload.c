@@ -353,7 +353,8 @@ static int blame(const struct transaction *t, const struct berth_replacement *on
                  struct berth_error *error)
 {
     if (code != BERTH_OK && t->count > 1)
-        berth_error_prefix(error, "%s, in %s: ", one->module->name, one->report->step);
+        berth_error_prefix(error, "%s (refused in step %s): ", one->module->name,
+                           one->report->step);
     return code;
 }
 

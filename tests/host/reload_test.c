@@ -330,6 +330,12 @@ static void a_state_is_taken_out_and_put_in(void)
                                       NULL, &error),
                    BERTH_INVALID_ARGUMENT, &error);
         CHECK_CONTAINS(error.text, "RESTORE of the new version failed: ");
+        CHECK_CODE(berth_host_restore(host, "counter",
+                                      "{\"module\":\"other\",\"version\":\"1.0.0\",\"bytes\":8,"
+                                      "\"state_version\":1,\"state\":\"AgEAAAAAAAA=\"}",
+                                      NULL, &error),
+                   BERTH_INVALID_ARGUMENT, &error);
+        CHECK_CONTAINS(error.text, "the snapshot is of module other, not of counter");
         CHECK_CALL(host, "counter.get", "[]", "258");
         CHECK_CODE(berth_host_unload(host, "counter", &error), BERTH_OK, &error);
         free(state);
@@ -586,7 +592,7 @@ static void groups_are_all_or_none(void)
     CHECK_CALL(host, "other.add", "[7]", "7");
     CHECK_CALL(host, "counter.add", "[8]", "8");
     CHECK_CODE(berth_host_reload_all(host, two, how, 2, NULL, &error), BERTH_DATA_LOSS, &error);
-    CHECK_CONTAINS(error.text, "counter, in handover: ");
+    CHECK_CONTAINS(error.text, "counter (refused in step handover): ");
     CHECK_CALL(host, "other.add", "[1]", "8");
     CHECK_CALL(host, "counter.add", "[1]", "9");
     CHECK_STR(berth_test_module(host, "other", "version"), "1.0.0");

@@ -281,7 +281,7 @@ fi
 echo 'static const int nothing;' | ${BERTH_TEST_CC:-cc} -shared -fPIC -Wl,-z,now -o plain.so -x c -
 found "a library that is no module" error not_a_module 'berth/module.h' 1 plain.so well.so
 sed 's/version=1\.0\.0/version=1.0.x/' well.so >manifest.so
-found "a manifest that is wrong" error not_a_module '1.0.x' 1 manifest.so well.so
+found "a manifest that is wrong" error bad_manifest '1.0.x' 1 manifest.so well.so
 head -c 5000 well.so >short.so
 found "a file that is cut" error damaged 'truncated' 1 short.so well.so
 echo text >text
