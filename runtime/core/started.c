@@ -376,13 +376,15 @@ static void belong_to(struct berth_started *started, struct berth_started *cause
 }
 
 /*
- * Nobody can cancel it any more, but with its own cause: to that belongs what it has started. Where
- * each call starts the next one for ever, none keeps all that were before. Its caller has a
- * reference, and calls_lock is held.
+ * Nobody can cancel it any more, but with its own cause: to that belongs what it has started, unless
+ * it is being cancelled. Where each call starts the next one for ever, none keeps all that were
+ * before. Its caller has a reference, and calls_lock is held.
  */
 static void caller_leaves(struct berth_started *started)
 {
     started->left = true;
+    if (__atomic_load_n(&started->cancelled, __ATOMIC_RELAXED))
+        return;
     berth_list_each_safe(&started->children, link) {
         struct berth_started *child = berth_container(link, struct berth_started, sibling);
         if (child->cause != started) /* it is here to be cancelled */
@@ -492,7 +494,8 @@ static void set_cause(struct berth_started *started, const struct berth_thread *
     if (!cause)
         return;
     pthread_mutex_lock(&started->host->calls_lock);
-    while (cause && (cause->one_way || cause->left)) /* which is cancelled only with its own */
+    while (cause && (cause->one_way || cause->left) && /* which is cancelled only with its own, */
+           !__atomic_load_n(&cause->cancelled, __ATOMIC_RELAXED)) /* and has not been yet */
         cause = cause->cause;
     belong_to(started, cause);
     pthread_mutex_unlock(&started->host->calls_lock);

@@ -198,6 +198,38 @@ static void calls_that_are_nested_deeply(void)
     berth_host_free(nest.host);
 }
 
+static void *take_nest(void *argument)
+{
+    const struct nest *nest = argument;
+    berth_ctx *ctx = berth_host_enter(nest->host);
+    CHECK_INT(berth_call_take_json(ctx, nest->call, NULL), BERTH_CANCELLED);
+    berth_clear(ctx);
+    berth_leave(ctx);
+    return NULL;
+}
+
+/* Who waits has the answer, and leaves, while those that were started under it are cancelled. */
+static void calls_that_are_waited_for(void)
+{
+    enum { ROUNDS = 300, DEPTH = 3 };
+    struct nest nest = { .host = berth_test_host(NULL) };
+    pthread_t thread;
+
+    LOAD(nest.host, "relay", "inline");
+    berth_ctx *ctx = berth_host_enter(nest.host);
+    const char *arguments = berth_test_format("[%d]", DEPTH);
+    for (long i = 1; i <= ROUNDS; i++) {
+        CHECK_INT(berth_call_start_json(ctx, "relay.nest", arguments, NULL, &nest.call), BERTH_OK);
+        REQUIRE(pthread_create(&thread, NULL, take_nest, &nest) == 0);
+        UNTIL(nest.host, CALL_INT(nest.host, "relay.nested", "[]") == i * (DEPTH + 1));
+        berth_call_cancel(ctx, nest.call);
+        CHECK_CALL(nest.host, "relay.wanted", "[]", "0");
+        pthread_join(thread, NULL);
+    }
+    berth_leave(ctx);
+    berth_host_free(nest.host);
+}
+
 BERTH_TEST_BOTH(a_call_to_a_worker)
 BERTH_TEST_BOTH(a_worker_is_told)
 BERTH_TEST_BOTH(a_serial_module)
@@ -211,6 +243,7 @@ static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("a full mailbox", a_full_mailbox),
     BERTH_TEST_ROWS("messages of a call", messages_of_a_call),
     { "calls that are nested deeply", calls_that_are_nested_deeply },
+    { "calls that are waited for", calls_that_are_waited_for },
 };
 
 int main(int argc, char **argv)
