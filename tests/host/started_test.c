@@ -285,14 +285,17 @@ static void deadlines_hold(const char *placement)
     berth_ctx *ctx = berth_host_enter(host);
     char *stats = NULL;
 
-    berth_pending call = start(ctx, "later.hold", "[\"a\"]", 20 * ms);
-    check_fails(ctx, call, BERTH_DEADLINE_EXCEEDED, "later.hold: not answered before the deadline");
+    berth_pending call = start(ctx, "later.hold", "[\"a\"]", 0);
     wait_until_held(host, "a");
+    berth_call_limit(ctx, call, 20 * ms);
+    check_fails(ctx, call, BERTH_DEADLINE_EXCEEDED, "later.hold: not answered before the deadline");
     UNTIL(host, strcmp(CALL(host, "later.stopping", "[\"a\"]"), "true") == 0);
     CHECK_CALL(host, "later.release", "[\"a\", \"x\"]", "null"); /* too late: counted */
     CHECK_INT(berth_host_stats(host, &stats, NULL), BERTH_OK);
     CHECK_CONTAINS(stats, "\"to\":\"later.hold\",\"calls\":1,\"estimated\":0,\"late\":1");
     berth_free(stats);
+    call = start(ctx, "later.hold", "[\"c\"]", 20 * ms); /* before its turn, or after */
+    check_fails(ctx, call, BERTH_DEADLINE_EXCEEDED, "later.hold: not answered before the deadline");
     struct berth_error error; /* by a call that waits on its own thread */
     CHECK_CODE(berth_test_try(host, "later.hold", "[\"b\"]", 20 * ms, NULL, &error),
                BERTH_DEADLINE_EXCEEDED, &error);
