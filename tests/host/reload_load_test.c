@@ -4,11 +4,10 @@
  * good ones in great number, which may lose, double and mix up nothing and leave nothing behind.
  * BERTH_TEST_RELOADS is how many of the latter; `make soak` makes 100,000.
  */
-#include "tests/support/hosting.h"
+#include "tests/support/footprint.h"
+#include "tests/support/ledger.h"
 
-#include <dirent.h>
 #include <elf.h>
-#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +18,6 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 BERTH_BOUND(u64, add, (u64, n));
-BERTH_BOUND(u64, enter, (u32, sender), (u64, number));
 
 static struct {
     berth_host *host;
@@ -256,178 +254,6 @@ static void bad_ones_are_not_noticed(void)
 
 /* ---- Good ones ---- */
 
-enum { CALLERS = 3, PUBLISHERS = 1, SENDERS = CALLERS + PUBLISHERS };
-
-struct sender {
-    pthread_t thread;
-    uint32_t index;
-    bool entered; /* atomic */
-    uint64_t calls, notes;
-};
-
-static void book(struct sender *sender, berth_ctx *ctx, enter_bound *bound)
-{
-    uint64_t number = sender->calls + 1, answer = 0;
-
-    if (sender->calls % 8 == 7) {
-        const struct berth_value in[] = { { .kind = BERTH_VALUE_U64, .as.u64 = sender->index },
-                                          { .kind = BERTH_VALUE_U64, .as.u64 = number } };
-        struct berth_value out = { 0 };
-        berth_call(ctx, "ledger.enter", in, COUNT(in), &out);
-        answer = out.as.u64;
-    } else {
-        answer = enter_call(bound, ctx, sender->index, number);
-    }
-    check_call(ctx, "ledger.enter");
-    if (answer != number * 31 + sender->index)
-        CHECK_INT(answer, number * 31 + sender->index);
-    sender->calls = number;
-}
-
-/* What is refused, as the mailbox is full, has not come and is sent again. */
-static void note(struct sender *sender, berth_ctx *ctx)
-{
-    char text[64];
-
-    snprintf(text, sizeof(text), "[%u,%llu]", sender->index,
-             (unsigned long long)(sender->notes + 1));
-    int code = berth_publish_json(ctx, "ledger.note", text);
-    if (code == BERTH_RESOURCE_EXHAUSTED) {
-        berth_clear(ctx);
-        usleep(100);
-        return;
-    }
-    check_call(ctx, "ledger.note");
-    sender->notes++;
-}
-
-static void *send(void *argument)
-{
-    struct sender *sender = argument;
-    struct berth_error error;
-    enter_bound bound;
-    int code = berth_bind(load.host, "ledger.enter", enter, &bound, &error);
-
-    CHECK_CODE(code, BERTH_OK, &error);
-    while (code == BERTH_OK && !over()) {
-        berth_ctx *ctx = berth_host_enter(load.host);
-        __atomic_store_n(&sender->entered, true, __ATOMIC_RELEASE);
-        for (int i = 0; i < 50; i++) {
-            if (sender->index < CALLERS)
-                book(sender, ctx, &bound);
-            else
-                note(sender, ctx);
-        }
-        berth_leave(ctx);
-    }
-    if (code == BERTH_OK)
-        berth_unbind(load.host, &bound);
-    return NULL;
-}
-
-/* What must be as it was, with the module at rest. */
-struct measure {
-    size_t descriptors, memfds, threads, maps, memfd_maps;
-    long kb;
-};
-
-static size_t entries(const char *directory, const char *part)
-{
-    char target[256];
-    size_t count = 0;
-    DIR *dir = opendir(directory);
-    struct dirent *entry;
-
-    while (dir && (entry = readdir(dir))) {
-        if (entry->d_name[0] == '.')
-            continue;
-        ssize_t length =
-            part ? readlinkat(dirfd(dir), entry->d_name, target, sizeof(target) - 1) : 0;
-        target[length > 0 ? length : 0] = '\0';
-        count += !part || strstr(target, part) != NULL;
-    }
-    if (dir)
-        closedir(dir);
-    return count;
-}
-
-static size_t lines(const char *file, const char *part, const char *key, long *ret_value)
-{
-    char line[512];
-    size_t count = 0;
-    FILE *in = fopen(file, "re");
-
-    while (in && fgets(line, sizeof(line), in)) {
-        count += !part || strstr(line, part) != NULL;
-        if (key && strncmp(line, key, strlen(key)) == 0)
-            *ret_value = strtol(line + strlen(key), NULL, 10);
-    }
-    if (in)
-        fclose(in);
-    return count;
-}
-
-static struct measure measure(void)
-{
-    struct measure now = { .descriptors = entries("/proc/self/fd", NULL),
-                           .memfds = entries("/proc/self/fd", "memfd:"),
-                           .threads = entries("/proc/self/task", NULL),
-                           .maps = lines("/proc/self/maps", NULL, NULL, NULL),
-                           .memfd_maps = lines("/proc/self/maps", "memfd:", NULL, NULL) };
-    malloc_trim(0); /* what threads that have ended had of the heap */
-    lines("/proc/self/status", NULL, "VmRSS:", &now.kb);
-    return now;
-}
-
-static void compare(struct measure before, struct measure after, bool memory)
-{
-    berth_note("descriptors %zu, memfds %zu, threads %zu, maps %zu (%zu of memfds), %ld -> %ld KiB",
-               after.descriptors, after.memfds, after.threads, after.maps, after.memfd_maps,
-               before.kb, after.kb);
-    if (berth_test_instrumented())
-        return; /* images are kept, and freed memory is */
-    CHECK_INT(after.descriptors, before.descriptors);
-    CHECK_INT(after.memfds, before.memfds);
-    CHECK_INT(after.threads, before.threads);
-    CHECK_INT(after.memfd_maps, before.memfd_maps);
-    CHECK(after.maps <= before.maps);
-    if (memory)
-        CHECK(after.kb <= before.kb + 64);
-}
-
-static uint64_t of_account(uint32_t sender, const char *key)
-{
-    const char *json = CALL(load.host, "ledger.account", berth_test_format("[%u]", sender));
-    const char *found = strstr(json, berth_test_format("\"%s\":", key));
-
-    return found ? strtoull(strchr(found, ':') + 1, NULL, 10) : UINT64_MAX;
-}
-
-static void start(struct sender *senders)
-{
-    __atomic_store_n(&load.over, false, __ATOMIC_RELEASE);
-    for (uint32_t i = 0; i < SENDERS; i++)
-        senders[i].entered = false;
-    for (uint32_t i = 0; i < SENDERS; i++)
-        REQUIRE(pthread_create(&senders[i].thread, NULL, send, &senders[i]) == 0);
-    /* a thread that has not entered yet is one of which nobody can say what it reaches */
-    for (uint32_t i = 0; i < SENDERS; i++)
-        EVENTUALLY(__atomic_load_n(&senders[i].entered, __ATOMIC_ACQUIRE));
-}
-
-/* All that was sent has come, once, in order. */
-static void stop(struct sender *senders)
-{
-    __atomic_store_n(&load.over, true, __ATOMIC_RELEASE);
-    for (size_t i = 0; i < SENDERS; i++)
-        pthread_join(senders[i].thread, NULL);
-    for (uint32_t i = 0; i < SENDERS; i++) {
-        UNTIL(load.host, of_account(i, "notes") == senders[i].notes);
-        CHECK_INT(of_account(i, "calls"), senders[i].calls);
-        CHECK_INT(of_account(i, "wrong"), 0);
-    }
-}
-
 static void reload_times(unsigned long times, const char *const files[2])
 {
     struct berth_reload_report report;
@@ -459,22 +285,22 @@ static void good_ones_lose_nothing(void)
     unsigned long wanted = text ? strtoul(text, NULL, 10) : 1000;
     unsigned long times = berth_test_instrumented() ? 40 : wanted,
                   first = times < 2000 ? times / 2 : 1000;
-    struct sender senders[SENDERS] = { { 0 } };
+    struct berth_test_ledger ledger = { .callers = 3, .publishers = 1 };
     struct berth_host_options options = berth_test_host_options();
 
     options.log_level = BERTH_LOG_ERROR;
-    load.host = berth_test_host(&options);
+    ledger.host = load.host = berth_test_host(&options);
     LOAD(load.host, "ledger", "inline");
-    for (uint32_t i = 0; i < SENDERS; i++)
-        senders[i].index = i;
-    start(senders);
+    berth_test_ledger_start(&ledger);
     reload_times(first, files);
-    stop(senders);
-    struct measure before = measure();
-    start(senders);
+    berth_test_ledger_stop(&ledger);
+    struct berth_test_footprint before = berth_test_footprint();
+    berth_test_ledger_start(&ledger);
     reload_times(times - first, files);
-    stop(senders);
-    compare(before, measure(), times > 2000);
+    berth_test_ledger_stop(&ledger);
+    /* the C library's free memory is not Berth's: `make soak` has it keep none */
+    const struct berth_test_growth may = { .rss = getenv("GLIBC_TUNABLES") ? 64 : 0 };
+    berth_test_check_footprint(&before, &may);
     berth_host_free(load.host);
 }
 

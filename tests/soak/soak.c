@@ -4,7 +4,8 @@
  * that there is. Every answer is compared, every message accounted for, and memory and descriptors
  * must not grow. BERTH_SOAK_SECONDS (default 60) is how long each test takes.
  */
-#include "tests/support/hosting.h"
+#include "tests/support/footprint.h"
+#include "tests/support/ledger.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -16,24 +17,16 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define SECOND       INT64_C(1000000000)
 
-enum { CALLERS = 3, PUBLISHERS = 2, SENDERS = CALLERS + PUBLISHERS };
+#define CALLERS  3
 #define SLACK_KB 8192 /* what memory may grow by after the first quarter: heaps breathe */
 
-BERTH_BOUND(u64, enter, (u32, sender), (u64, number));
 BERTH_BOUND(f64, add, (f64, a), (f64, b));
 
 static struct {
     berth_host *host;
-    int64_t end;
-    bool over;                    /* atomic */
-    uint64_t good, refused, full; /* atomic */
+    int64_t begun, end;
+    struct berth_test_footprint warm; /* what there is of all after a quarter of the time */
 } soak;
-
-struct sender {
-    pthread_t thread;
-    uint32_t index;
-    uint64_t seed, calls, notes;
-};
 
 static int seconds(void)
 {
@@ -41,60 +34,26 @@ static int seconds(void)
     return text && atoi(text) > 0 ? atoi(text) : 60;
 }
 
-static bool over(void)
+static void begin(void)
 {
-    return __atomic_load_n(&soak.over, __ATOMIC_ACQUIRE);
+    soak.begun = berth_test_now();
+    soak.end = soak.begun + seconds() * SECOND;
+    soak.warm = (struct berth_test_footprint){ 0 };
+    berth_note("seed %llu, %d s", (unsigned long long)berth_test_seed(), seconds());
 }
 
-static void tally(uint64_t *counter)
+static bool goes_on(void)
 {
-    __atomic_add_fetch(counter, 1, __ATOMIC_RELAXED);
+    int64_t now = berth_test_now();
+    if (!soak.warm.rss && now >= soak.begun + seconds() * SECOND / 4)
+        soak.warm = berth_test_footprint();
+    return now < soak.end;
 }
 
-static uint64_t draw(struct sender *sender, uint64_t limit)
+static void check_growth(size_t descriptors)
 {
-    sender->seed ^= sender->seed << 13;
-    sender->seed ^= sender->seed >> 7;
-    sender->seed ^= sender->seed << 17;
-    return (sender->seed >> 20) % limit;
-}
-
-/* A line of /proc/self/status, in KiB. */
-static long memory_kb(void)
-{
-    char line[128];
-    long kb = 0;
-    FILE *file = fopen("/proc/self/status", "re");
-
-    while (file && fgets(line, sizeof(line), file))
-        if (sscanf(line, "VmRSS: %ld", &kb) == 1)
-            break;
-    if (file)
-        fclose(file);
-    return kb;
-}
-
-/* What must not grow, looked at when everything is warm and again at the end. */
-struct measure {
-    size_t descriptors;
-    long kb;
-};
-
-static struct measure measure(void)
-{
-    return (struct measure){ berth_test_descriptors(), memory_kb() };
-}
-
-static void check_growth(struct measure before, size_t descriptors_more)
-{
-    struct measure after = measure();
-
-    berth_note("memory %ld -> %ld KiB, descriptors %zu -> %zu", before.kb, after.kb,
-               before.descriptors, after.descriptors);
-    if (berth_test_instrumented())
-        return; /* images are kept, and freed memory is */
-    CHECK(after.kb <= before.kb + SLACK_KB);
-    CHECK(after.descriptors <= before.descriptors + descriptors_more);
+    const struct berth_test_growth may = { true, descriptors, SLACK_KB };
+    berth_test_check_footprint(&soak.warm, &may);
 }
 
 /*
@@ -110,120 +69,15 @@ static void load(const char *file, const char *placement)
     REQUIRE(code == BERTH_OK);
 }
 
-static void begin(int threads)
+static void make_host(void)
 {
     struct berth_host_options options = berth_test_host_options();
 
-    options.threads = threads;
     options.log_level = BERTH_LOG_ERROR;
     soak.host = berth_test_host(&options);
-    soak.end = berth_test_now() + seconds() * SECOND;
-    soak.over = false;
-    soak.good = soak.refused = soak.full = 0;
-    berth_note("seed %llu, %d s", (unsigned long long)berth_test_seed(), seconds());
 }
 
-static void start(struct sender *senders, size_t count, void *(*run)(void *))
-{
-    for (size_t i = 0; i < count; i++) {
-        senders[i] = (struct sender){ .index = (uint32_t)i, .seed = berth_test_random() | 1 };
-        REQUIRE(pthread_create(&senders[i].thread, NULL, run, &senders[i]) == 0);
-    }
-}
-
-static void join(struct sender *senders, size_t count)
-{
-    __atomic_store_n(&soak.over, true, __ATOMIC_RELEASE);
-    for (size_t i = 0; i < count; i++)
-        pthread_join(senders[i].thread, NULL);
-    berth_note("%llu fine, %llu refused, %llu times full", (unsigned long long)soak.good,
-               (unsigned long long)soak.refused, (unsigned long long)soak.full);
-}
-
-/* ---- The ledger: reloads lose nothing ------------------------------------------------------- */
-
-/* In one of the three ways. Never refused, whatever happens to the module meanwhile. */
-static void book(struct sender *sender, berth_ctx *ctx, enter_bound *bound)
-{
-    uint64_t number = sender->calls + 1, answer = 0;
-    uint64_t way = draw(sender, 8);
-
-    if (way == 0) {
-        char text[64], *result = NULL;
-        snprintf(text, sizeof(text), "[%u,%llu]", sender->index, (unsigned long long)number);
-        if (berth_call_json(ctx, "ledger.enter", text, &result) == BERTH_OK)
-            answer = strtoull(result, NULL, 10);
-        free(result);
-    } else if (way == 1) {
-        struct berth_value in[] = { { .kind = BERTH_VALUE_U64, .as.u64 = sender->index },
-                                    { .kind = BERTH_VALUE_U64, .as.u64 = number } };
-        struct berth_value out = { 0 };
-        if (berth_call(ctx, "ledger.enter", in, COUNT(in), &out) == BERTH_OK)
-            answer = out.as.u64;
-    } else {
-        answer = enter_call(bound, ctx, sender->index, number);
-    }
-    if (berth_failed(ctx)) {
-        berth_note("ledger.enter: %s", berth_error_text(ctx));
-        CHECK_INT(berth_error_code(ctx), BERTH_OK);
-        berth_clear(ctx);
-        return;
-    }
-    CHECK_INT(answer, number * 31 + sender->index);
-    sender->calls = number;
-    tally(&soak.good);
-}
-
-/* What is refused because the mailbox is full has not come, and is sent again. */
-static void note(struct sender *sender, berth_ctx *ctx)
-{
-    char text[64];
-
-    snprintf(text, sizeof(text), "[%u,%llu]", sender->index,
-             (unsigned long long)(sender->notes + 1));
-    int code = berth_publish_json(ctx, "ledger.note", text);
-    if (code == BERTH_OK) {
-        sender->notes++;
-        tally(&soak.good);
-        return;
-    }
-    CHECK_INT(code, BERTH_RESOURCE_EXHAUSTED);
-    CHECK_CONTAINS(berth_error_text(ctx), "ledger");
-    berth_clear(ctx);
-    tally(&soak.full);
-    usleep(200);
-}
-
-static void *send(void *argument)
-{
-    struct sender *sender = argument;
-    struct berth_error error = { 0 };
-    enter_bound bound;
-    int code = berth_bind(soak.host, "ledger.enter", enter, &bound, &error);
-
-    CHECK_CODE(code, BERTH_OK, &error);
-    while (code == BERTH_OK && !over()) {
-        berth_ctx *ctx = berth_host_enter(soak.host);
-        for (int i = 0; i < 50 && ctx; i++) {
-            if (sender->index < CALLERS)
-                book(sender, ctx, &bound);
-            else
-                note(sender, ctx);
-        }
-        berth_leave(ctx);
-    }
-    if (code == BERTH_OK)
-        berth_unbind(soak.host, &bound);
-    return NULL;
-}
-
-static uint64_t of_account(uint32_t sender, const char *key)
-{
-    const char *json = CALL(soak.host, "ledger.account", berth_test_format("[%u]", sender));
-    const char *found = strstr(json, berth_test_format("\"%s\":", key));
-
-    return found ? strtoull(strchr(found, ':') + 1, NULL, 10) : UINT64_MAX;
-}
+/* ---- Reloads lose nothing -------------------------------------------------------------------- */
 
 /* To another version each time, and now and then to one that cannot take the state. */
 static void change_version(unsigned round, const char *const files[3])
@@ -248,27 +102,20 @@ static void reload_under_load(const char *placement)
 {
     const char *const files[] = { berth_test_fixture("ledger"), berth_test_fixture("ledger_next"),
                                   berth_test_fixture("ledger_refuses") };
-    struct sender senders[SENDERS];
-    struct measure warm = { 0 };
+    struct berth_test_ledger ledger = { .callers = 3, .publishers = 2 };
     unsigned rounds = 0;
 
-    begin(2);
-    int64_t warm_at = soak.end - seconds() * SECOND * 3 / 4;
+    begin();
+    make_host();
+    ledger.host = soak.host;
     load(files[0], placement);
-    start(senders, SENDERS, send);
-    while (berth_test_now() < soak.end) {
+    berth_test_ledger_start(&ledger);
+    while (goes_on()) {
         change_version(++rounds, files);
-        if (!warm.kb && berth_test_now() >= warm_at)
-            warm = measure();
         usleep((useconds_t)berth_test_random_below(3000));
     }
-    join(senders, SENDERS);
-    check_growth(warm, 4);
-    for (uint32_t i = 0; i < SENDERS; i++) {
-        UNTIL(soak.host, of_account(i, "notes") == senders[i].notes);
-        CHECK_INT(of_account(i, "calls"), senders[i].calls);
-        CHECK_INT(of_account(i, "wrong"), 0);
-    }
+    berth_test_ledger_stop(&ledger);
+    check_growth(4);
     CHECK(CALL_INT(soak.host, "ledger.ticks", "[]") > 0);
     berth_note("%u reloads (%s)", rounds, placement);
     berth_host_free(soak.host);
@@ -288,33 +135,44 @@ static void reload_under_load_in_a_worker(void)
 
 /* ---- Workers that die ----------------------------------------------------------------------- */
 
+struct asker {
+    pthread_t thread;
+    uint64_t good, refused;
+    bool over; /* atomic */
+};
+
 /* An answer is right, or it is `unavailable` and says how the worker died. */
+static void ask_once(struct asker *asker, berth_ctx *ctx, add_bound *bound)
+{
+    double a = (double)(asker->good % 1000), sum = add_call(bound, ctx, a, 0.5);
+
+    if (!berth_failed(ctx)) {
+        CHECK(sum == a + 0.5);
+        asker->good++;
+        return;
+    }
+    if (berth_error_code(ctx) != BERTH_UNAVAILABLE) {
+        berth_note("math.add: %s", berth_error_text(ctx));
+        CHECK_INT(berth_error_code(ctx), BERTH_UNAVAILABLE);
+    }
+    CHECK_CONTAINS(berth_error_text(ctx), "math");
+    berth_clear(ctx);
+    asker->refused++;
+    usleep(100);
+}
+
 static void *ask(void *argument)
 {
-    struct sender *sender = argument;
+    struct asker *asker = argument;
     struct berth_error error = { 0 };
     add_bound bound;
     int code = berth_bind(soak.host, "math.add", add, &bound, &error);
 
     CHECK_CODE(code, BERTH_OK, &error);
-    while (code == BERTH_OK && !over()) {
+    while (code == BERTH_OK && !__atomic_load_n(&asker->over, __ATOMIC_ACQUIRE)) {
         berth_ctx *ctx = berth_host_enter(soak.host);
-        for (int i = 0; i < 50 && ctx; i++) {
-            double a = (double)draw(sender, 1000), sum = add_call(&bound, ctx, a, 0.5);
-            if (!berth_failed(ctx)) {
-                CHECK(sum == a + 0.5);
-                tally(&soak.good);
-                continue;
-            }
-            if (berth_error_code(ctx) != BERTH_UNAVAILABLE) {
-                berth_note("math.add: %s", berth_error_text(ctx));
-                CHECK_INT(berth_error_code(ctx), BERTH_UNAVAILABLE);
-            }
-            CHECK_CONTAINS(berth_error_text(ctx), "math");
-            berth_clear(ctx);
-            tally(&soak.refused);
-            usleep(100);
-        }
+        for (int i = 0; i < 50 && ctx; i++)
+            ask_once(asker, ctx, &bound);
         berth_leave(ctx);
     }
     if (code == BERTH_OK)
@@ -354,24 +212,27 @@ static void kill_worker(void)
 
 static void workers_die_and_come_back(void)
 {
-    struct sender senders[CALLERS];
-    struct measure warm = { 0 };
+    struct asker askers[CALLERS] = { { 0 } };
     unsigned deaths = 0;
 
     if (berth_test_valgrind())
         berth_skip("it starts a worker");
-    begin(2);
-    int64_t warm_at = soak.end - seconds() * SECOND * 3 / 4;
+    begin();
+    make_host();
     load(berth_test_fixture("math"), "process");
-    start(senders, CALLERS, ask);
-    for (; berth_test_now() < soak.end; deaths++) {
+    for (size_t i = 0; i < CALLERS; i++)
+        REQUIRE(pthread_create(&askers[i].thread, NULL, ask, &askers[i]) == 0);
+    for (; goes_on(); deaths++)
         kill_worker();
-        if (!warm.kb && berth_test_now() >= warm_at)
-            warm = measure();
+    for (size_t i = 0; i < CALLERS; i++)
+        __atomic_store_n(&askers[i].over, true, __ATOMIC_RELEASE);
+    for (size_t i = 0; i < CALLERS; i++) {
+        pthread_join(askers[i].thread, NULL);
+        berth_note("%llu fine, %llu refused", (unsigned long long)askers[i].good,
+                   (unsigned long long)askers[i].refused);
+        CHECK(askers[i].good > 0);
     }
-    join(senders, CALLERS);
-    check_growth(warm, 4);
-    CHECK(soak.good > 0);
+    check_growth(4);
     berth_note("%u deaths", deaths);
     berth_host_free(soak.host);
 }
@@ -402,20 +263,15 @@ static void come_and_go(const char *const *files, const char *placement)
 
 static void hosts_come_and_go(void)
 {
-    int64_t begun = berth_test_now(), end = begun + seconds() * SECOND;
     const char *files[COUNT(visitors)];
-    struct measure warm = { 0 };
     unsigned hosts = 0;
 
-    berth_note("seed %llu, %d s", (unsigned long long)berth_test_seed(), seconds());
+    begin();
     for (size_t i = 0; i < COUNT(visitors); i++)
         files[i] = berth_test_fixture(visitors[i]);
-    for (; berth_test_now() < end; hosts++) {
+    for (; goes_on(); hosts++)
         come_and_go(files, hosts % 8 || berth_test_valgrind() ? "inline" : "process");
-        if (!warm.kb && berth_test_now() >= begun + seconds() * SECOND / 4)
-            warm = measure();
-    }
-    check_growth(warm, 0);
+    check_growth(0);
     berth_note("%u hosts", hosts);
 }
 
