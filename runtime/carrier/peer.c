@@ -438,14 +438,17 @@ static void write_head(struct berth_outgoing *outgoing, struct berth_wire wire)
     berth_wire_write(&wire, (unsigned char *)outgoing->data);
 }
 
-bool berth_peer_note(struct berth_peer *peer, const struct berth_wire *wire,
-                     struct berth_buffer *buffer)
+struct berth_outgoing *berth_peer_make(const struct berth_wire *wire, struct berth_buffer *buffer)
 {
     struct berth_outgoing *outgoing = make_outgoing(buffer);
 
-    if (!outgoing)
-        return false;
-    write_head(outgoing, *wire);
+    if (outgoing)
+        write_head(outgoing, *wire);
+    return outgoing;
+}
+
+bool berth_peer_send(struct berth_peer *peer, struct berth_outgoing *outgoing)
+{
     pthread_mutex_lock(&peer->lock);
     bool fits = !peer->ended && outgoing->size <= peer->window &&
                 peer->stream.queued <= peer->window - outgoing->size;
@@ -455,6 +458,13 @@ bool berth_peer_note(struct berth_peer *peer, const struct berth_wire *wire,
     if (!fits)
         berth_outgoing_free(outgoing);
     return fits;
+}
+
+bool berth_peer_note(struct berth_peer *peer, const struct berth_wire *wire,
+                     struct berth_buffer *buffer)
+{
+    struct berth_outgoing *outgoing = berth_peer_make(wire, buffer);
+    return outgoing && berth_peer_send(peer, outgoing);
 }
 
 void berth_peer_cancel(struct berth_peer *peer, uint64_t id)

@@ -162,9 +162,11 @@ void berth_peer_later_end(struct berth_peer_later *later);
 /* The call that ctx runs was cancelled; the other end is told. *error is untouched. */
 #define BERTH_PEER_CANCELLED (-4)
 
-/*
- * Queues a note (the buffer is taken). False: there is no memory, or the other end does not fetch.
- */
+/* Makes a note (the buffer is taken), to be sent or freed; NULL: there is no memory. */
+struct berth_outgoing *berth_peer_make(const struct berth_wire *wire, struct berth_buffer *buffer);
+/* Queues it (taken). False: the other end does not fetch. */
+bool berth_peer_send(struct berth_peer *peer, struct berth_outgoing *outgoing);
+/* Both. */
 bool berth_peer_note(struct berth_peer *peer, const struct berth_wire *wire,
                      struct berth_buffer *buffer);
 

@@ -24,6 +24,7 @@
 #include "runtime/base/text.h"
 #include "runtime/carrier/carrier.h"
 #include "runtime/carrier/peer.h"
+#include "runtime/carrier/stream.h"
 #include "runtime/carrier/waits.h"
 #include "runtime/carrier/zygote.h"
 
@@ -48,8 +49,9 @@ struct process_carrier {
     struct berth_worker *worker;
     struct berth_peer *peer;
     struct berth_worker_waits waits;
-    struct berth_timer grace; /* runs after the connection's end, until the worker's */
-    bool closed;              /* atomic */
+    struct berth_timer grace;     /* runs after the connection's end, until the worker's */
+    bool closed;                  /* atomic */
+    struct berth_outgoing *serve; /* made while its lack can still be an error; NULL: it serves */
 
     pthread_mutex_t lock; /* what follows; a leaf */
     bool opened;          /* open has succeeded: from now on the host wants to hear of an end */
@@ -390,6 +392,8 @@ static void process_fini(struct berth_carrier *carrier)
     tell_ended(self);
     berth_worker_waits_deinit(&self->waits);
     berth_peer_unref(self->peer);
+    if (self->serve)
+        berth_outgoing_free(self->serve);
     berth_worker_free(self->worker);
     pthread_mutex_destroy(&self->lock);
     berth_free(self->name);
@@ -464,6 +468,19 @@ static int open_image(struct process_carrier *self, const char *options_json, in
     return code;
 }
 
+/* The note to serve, for when it is due: then there must be no want of memory. */
+static int make_serve(struct process_carrier *self, struct berth_error *error)
+{
+    const struct berth_wire wire = { .type = BERTH_WIRE_SERVE };
+    struct berth_buffer buffer;
+
+    if (self->serve)
+        return BERTH_OK;
+    berth_peer_begin(self->peer, &buffer);
+    self->serve = berth_peer_make(&wire, &buffer);
+    return self->serve ? BERTH_OK : berth_error_nomem(error);
+}
+
 static int process_open(const struct berth_carrier_setup *setup, int64_t deadline,
                         struct berth_carrier **ret_carrier, struct berth_error *error)
 {
@@ -488,6 +505,8 @@ static int process_open(const struct berth_carrier_setup *setup, int64_t deadlin
 
     int code = connect_worker(self, setup->zygote, deadline, error);
     if (code == BERTH_OK)
+        code = make_serve(self, error);
+    if (code == BERTH_OK)
         code = open_image(self, setup->options_json, deadline, error);
     if (code == BERTH_OK) {
         pthread_mutex_lock(&self->lock);
@@ -511,11 +530,10 @@ static void process_close(struct berth_carrier *carrier)
 static void process_serve(struct berth_carrier *carrier)
 {
     struct process_carrier *self = self_of(carrier);
-    const struct berth_wire wire = { .type = BERTH_WIRE_SERVE };
-    struct berth_buffer buffer;
+    struct berth_outgoing *serve = self->serve;
 
-    berth_peer_begin(self->peer, &buffer);
-    if (!berth_peer_note(self->peer, &wire, &buffer)) { /* a restart may have more memory */
+    self->serve = NULL;
+    if (serve && !berth_peer_send(self->peer, serve)) {
         set_how(self, "could not be told to serve");
         berth_worker_kill(self->worker);
     }
@@ -682,7 +700,11 @@ static int process_invoke(struct berth_carrier *carrier, const struct berth_plac
     int code = BERTH_INVOKED_LOST;
     if (__atomic_load_n(&self->closed, __ATOMIC_ACQUIRE))
         berth_error_set(error, BERTH_UNAVAILABLE, "%s: is being unloaded", self->name);
+    else if (kind == BERTH_ITEM_HOOK && index == BERTH_HOOK_SAVE) /* it serves no more */
+        code = make_serve(self, error);
     else
+        code = BERTH_OK;
+    if (code == BERTH_OK)
         code = call_worker(self, place, &wire, signature, arguments, result, error);
     if (code != BERTH_OK && result)
         berth_value_zero(signature->result, result);
