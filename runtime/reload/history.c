@@ -12,7 +12,7 @@ static struct berth_past *past_of(struct berth_list *link)
     return berth_container(link, struct berth_past, link);
 }
 
-static void past_free(struct berth_past *past)
+void berth_history_free(struct berth_past *past)
 {
     if (!past)
         return;
@@ -49,7 +49,7 @@ static void forget(struct berth_past *past)
             past->copy = NULL;
         }
     }
-    past_free(past);
+    berth_history_free(past);
 }
 
 /* So many of this module, and so many bytes of all. */
@@ -75,40 +75,52 @@ static char *copy(const char *text, bool *ok)
     return own;
 }
 
-void berth_history_add(const struct berth_generation *old)
+int berth_history_new(const struct berth_generation *old, struct berth_past **ret_past,
+                      struct berth_error *error)
 {
-    struct berth_host *host = old->host;
     const struct berth_image *image = old->image;
-    struct timespec now;
-    if (host->options.history == 0 || host->upstream || !image->copy)
-        return;
+    if (old->host->options.history == 0 || old->host->upstream || !image->copy) {
+        *ret_past = NULL;
+        return BERTH_OK;
+    }
     struct berth_past *past = berth_calloc(1, sizeof *past);
-    if (!past)
-        return;
-    bool ok = true;
-    clock_gettime(CLOCK_REALTIME, &now);
+    bool ok = past != NULL;
+    if (!ok)
+        return berth_error_nomem(error);
     *past = (struct berth_past){ .module = old->module,
                                  .generation = old->number,
                                  .digest = image->digest,
                                  .size = image->size,
-                                 .ended = now.tv_sec * INT64_C(1000000000) + now.tv_nsec,
+                                 .copy = berth_copy_ref(image->copy),
                                  .placement = old->placement->name };
     berth_list_init(&past->link);
     past->options = copy(old->options_given, &ok);
     past->version = copy(image->manifest->version, &ok);
     past->build_id = copy(image->elf->build_id, &ok);
     past->file = copy(image->file, &ok);
-    if (!ok) {
-        past_free(past);
+    if (ok)
+        *ret_past = past;
+    else
+        berth_history_free(past);
+    return ok ? BERTH_OK : berth_error_nomem(error);
+}
+
+void berth_history_add(struct berth_past *past)
+{
+    struct timespec now;
+    if (!past)
         return;
+    clock_gettime(CLOCK_REALTIME, &now);
+    past->ended = now.tv_sec * INT64_C(1000000000) + now.tv_nsec;
+    /* Its own copy is soon a spare one; from what there is the current image may be mapped. */
+    struct berth_past *other = find_image(past->module, past->digest, past->size);
+    if (other) {
+        berth_copy_unref(other->copy);
+        other->copy = past->copy;
+        past->copy = NULL;
     }
-    /* Its own is soon a spare one; from what there is the current image may be mapped. */
-    struct berth_past *other = find_image(old->module, image->digest, image->size);
-    struct berth_past *holder = other ? other : past;
-    berth_copy_unref(holder->copy);
-    holder->copy = berth_copy_ref(image->copy);
-    berth_list_append(&host->history, &past->link);
-    trim(host, old->module);
+    berth_list_append(&past->module->host->history, &past->link);
+    trim(past->module->host, past->module);
 }
 
 void berth_history_drop(struct berth_host *host, const struct berth_module *module)
@@ -116,7 +128,7 @@ void berth_history_drop(struct berth_host *host, const struct berth_module *modu
     berth_list_each_safe(&host->history, link) {
         struct berth_past *past = past_of(link);
         if (!module || past->module == module)
-            past_free(past);
+            berth_history_free(past);
     }
 }
 

@@ -23,11 +23,12 @@ struct berth_past {
     char *version, *build_id, *file;
 };
 
-/*
- * The generation is being replaced. It is left out without memory, or when the host keeps none;
- * older ones go as the host's limits say.
- */
-void berth_history_add(const struct berth_generation *old);
+/* Of a generation that may be replaced. *ret_past NULL: nothing of it is kept. */
+int berth_history_new(const struct berth_generation *old, struct berth_past **ret_past,
+                      struct berth_error *error);
+void berth_history_free(struct berth_past *past); /* NULL: nothing */
+/* It is replaced (taken; NULL: nothing). Older ones go as the host's limits say. */
+void berth_history_add(struct berth_past *past);
 /* The module is gone; NULL: so is the host. */
 void berth_history_drop(struct berth_host *host, const struct berth_module *module);
 /*

@@ -16,7 +16,6 @@
 #include "runtime/core/started.h"
 #include "runtime/core/topic.h"
 #include "runtime/reload/compare.h"
-#include "runtime/reload/history.h"
 #include "runtime/reload/quarantine.h"
 #include "runtime/reload/state.h"
 
@@ -74,6 +73,8 @@ static int make_next(struct berth_replacement *one, const struct berth_reload *r
         return code;
     }
     code = berth_generation_new(host, &setup, &one->next, error);
+    if (code == BERTH_OK)
+        code = berth_history_new(one->old, &one->past, error);
     if (code != BERTH_OK)
         return code;
     berth_module_label(one->next, one->report->to, sizeof one->report->to);
@@ -225,6 +226,7 @@ static void undo(const struct transaction *t)
         reopen(&t->members[i]);
     for (size_t i = 0; i < t->count; i++) {
         struct berth_replacement *one = &t->members[i];
+        berth_history_free(one->past);
         if (!one->next)
             continue;
         if (t->dry) /* there was none */
@@ -447,7 +449,7 @@ static void complete(const struct transaction *t)
         berth_event_of(one->next, BERTH_EVENT_RELOADED, one->report->from);
     }
     for (size_t i = 0; i < t->count; i++) {
-        berth_history_add(t->members[i].old);
+        berth_history_add(t->members[i].past);
         drain(&t->members[i]);
     }
     pthread_mutex_lock(&t->host->lock);

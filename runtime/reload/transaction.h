@@ -3,12 +3,14 @@
 #ifndef RUNTIME_RELOAD_TRANSACTION_H
 #define RUNTIME_RELOAD_TRANSACTION_H
 
+#include "runtime/reload/history.h"
 #include "runtime/reload/lifecycle.h"
 
 struct berth_replacement {
     berth_ctx *admin;
     struct berth_module *module;
     struct berth_generation *old, *next; /* next NULL: it is not made yet */
+    struct berth_past *past; /* what is kept of the old one, once it is replaced; or NULL */
     struct berth_reload_report *report;
     struct berth_restart_policy restart; /* of the new one */
     const struct berth_state *state;     /* for RESTORE, instead of what SAVE gives; or NULL */
