@@ -391,8 +391,8 @@ BERTH_PUBLIC int berth_host_provide(berth_host *host, const struct berth_entry *
 
 /*
  * What is there, as JSON:
- * {"modules":[{"name","version","generation","placement","state","pid","file","content",…}]}, or one
- * module's manifest when name is given. *ret_json is the caller's to berth_free().
+ * {"modules":[{"name","version","generation","placement","state","pid","file","content",…}]}, or
+ * one module's manifest when name is given. *ret_json is the caller's to berth_free().
  */
 BERTH_PUBLIC int berth_host_list(berth_host *host, char **ret_json, struct berth_error *error);
 BERTH_PUBLIC int berth_host_show(berth_host *host, const char *name, char **ret_json,

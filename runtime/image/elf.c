@@ -248,6 +248,8 @@ static const char *const calls[BERTH_CALL_COUNT] = {
     [BERTH_CALL_THRD_CREATE] = "thrd_create",
     [BERTH_CALL_THREAD_ATEXIT] = "__cxa_thread_atexit",
     [BERTH_CALL_THREAD_ATEXIT_IMPL] = "__cxa_thread_atexit_impl",
+    [BERTH_CALL_TIMER_CREATE] = "timer_create",
+    [BERTH_CALL_TIMER_DELETE] = "timer_delete",
 };
 
 /* BERTH_CALL_COUNT: it is none of them. */

@@ -52,6 +52,9 @@
 #define REAPS                                                                          \
     BERTH_FINDING_WARNING, "it takes the ends of the application's own children away", \
         "wait for one process, by waitpid with its number or by a pidfd"
+#define KEEPS_TIMER                                                                  \
+    BERTH_FINDING_NOTE, "its timers must have been deleted when BERTH_STOP returns", \
+        "use berth_timer, which the host ends"
 #define STARTS_THREADS                                                                 \
     BERTH_FINDING_NOTE, "a thread of its own must have ended when BERTH_STOP returns", \
         "use berth_thread, which the host ends and joins"
@@ -117,6 +120,7 @@ static const struct berth_risk risks[] = {
     { "setitimer", ALARMS },
     { "wait", REAPS },
     { "wait3", REAPS },
+    { "timer_create", KEEPS_TIMER },
     { "pthread_create", STARTS_THREADS },
     { "thrd_create", STARTS_THREADS },
 };

@@ -7,14 +7,18 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <sys/mman.h>
 #include <threads.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef int (*create_fn)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
 typedef int (*thrd_create_fn)(thrd_t *, thrd_start_t, void *);
 typedef int (*thread_atexit_fn)(void (*)(void *), void *, void *);
+typedef int (*timer_create_fn)(clockid_t, struct sigevent *, timer_t *);
+typedef int (*timer_delete_fn)(timer_t);
 
 struct berth_traces {
     struct berth_list link;
@@ -185,6 +189,127 @@ static int traced_thread_atexit_impl(void (*run)(void *), void *argument, void *
     return thread_atexit(BERTH_CALL_THREAD_ATEXIT_IMPL, run, argument, object);
 }
 
+/* ---- POSIX timers ---- */
+
+/*
+ * One that has not been deleted. The C library has the function of SIGEV_THREAD in memory that
+ * nobody else can look at, and has a thread for each time call it: it is given a function of ours
+ * and a number, which is nobody's any more once the timer is deleted. So what is late goes nowhere.
+ */
+struct timer {
+    struct berth_list link;
+    struct berth_traces *traces;
+    timer_t timer;
+    uintptr_t number;
+    void (*notify)(union sigval); /* NULL: it sends a signal */
+    union sigval value;
+};
+
+static struct berth_list timers = { &timers, &timers };
+
+static void notify_ended(void *argument)
+{
+    struct berth_traces *traces = argument;
+
+    pthread_mutex_lock(&lock);
+    traces->left.threads--;
+    pthread_mutex_unlock(&lock);
+}
+
+static void notify(union sigval number)
+{
+    struct timer found = { .traces = NULL };
+
+    pthread_mutex_lock(&lock);
+    berth_list_each(&timers, link) {
+        const struct timer *timer = berth_container(link, struct timer, link);
+        if (timer->number == (uintptr_t)number.sival_ptr)
+            found = *timer;
+    }
+    if (found.traces)
+        found.traces->left.threads++;
+    pthread_mutex_unlock(&lock);
+    if (!found.traces)
+        return;
+    pthread_cleanup_push(notify_ended, found.traces);
+    found.notify(found.value);
+    pthread_cleanup_pop(1);
+}
+
+/* NULL: it is nobody's that is known, or does nothing, or there is no memory: it is not counted. */
+static struct timer *timer_new(const struct sigevent *event, uintptr_t caller)
+{
+    static uintptr_t last; /* under the lock */
+    bool calls = event && event->sigev_notify == SIGEV_THREAD;
+    const uintptr_t addresses[] = { caller, calls ? (uintptr_t)event->sigev_notify_function : 0 };
+    struct timer *timer = NULL;
+
+    if (!event || event->sigev_notify != SIGEV_NONE)
+        timer = berth_calloc(1, sizeof(*timer));
+    if (!timer)
+        return NULL;
+    pthread_mutex_lock(&lock);
+    timer->traces = find(addresses, sizeof(addresses) / sizeof(*addresses));
+    timer->number = ++last;
+    pthread_mutex_unlock(&lock);
+    if (calls) {
+        timer->notify = event->sigev_notify_function;
+        timer->value = event->sigev_value;
+    }
+    if (timer->traces)
+        return timer;
+    berth_free(timer);
+    return NULL;
+}
+
+static int traced_timer_create(clockid_t clock, struct sigevent *event, timer_t *ret_timer)
+{
+    timer_create_fn create = (timer_create_fn)real_of(BERTH_CALL_TIMER_CREATE);
+    struct timer *timer = timer_new(event, CALLER);
+    struct sigevent own;
+
+    if (!timer)
+        return create(clock, event, ret_timer);
+    if (timer->notify) {
+        own = *event;
+        own.sigev_notify_function = notify;
+        own.sigev_value.sival_ptr = (void *)timer->number;
+    }
+    int result = create(clock, timer->notify ? &own : event, &timer->timer);
+    if (result != 0) {
+        berth_free(timer);
+        return result;
+    }
+    *ret_timer = timer->timer;
+    pthread_mutex_lock(&lock);
+    berth_list_append(&timers, &timer->link);
+    timer->traces->left.timers++;
+    pthread_mutex_unlock(&lock);
+    return result;
+}
+
+/* Forgets a timer, or NULL: all of them, of some traces, or NULL: of anybody's. */
+static void forget(const timer_t *which, const struct berth_traces *whose)
+{
+    pthread_mutex_lock(&lock);
+    berth_list_each_safe(&timers, link) {
+        struct timer *timer = berth_container(link, struct timer, link);
+        if ((which && timer->timer != *which) || (whose && timer->traces != whose))
+            continue;
+        timer->traces->left.timers--;
+        berth_list_remove(&timer->link);
+        berth_free(timer);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+/* First, since another one may be made at once that has the same name. */
+static int traced_timer_delete(timer_t timer)
+{
+    forget(&timer, NULL);
+    return ((timer_delete_fn)real_of(BERTH_CALL_TIMER_DELETE))(timer);
+}
+
 /* ---- The slots ---- */
 
 static void (*const traced[BERTH_CALL_COUNT])(void) = {
@@ -192,6 +317,8 @@ static void (*const traced[BERTH_CALL_COUNT])(void) = {
     [BERTH_CALL_THRD_CREATE] = (void (*)(void))traced_thrd_create,
     [BERTH_CALL_THREAD_ATEXIT] = (void (*)(void))traced_thread_atexit,
     [BERTH_CALL_THREAD_ATEXIT_IMPL] = (void (*)(void))traced_thread_atexit_impl,
+    [BERTH_CALL_TIMER_CREATE] = (void (*)(void))traced_timer_create,
+    [BERTH_CALL_TIMER_DELETE] = (void (*)(void))traced_timer_delete,
 };
 
 /* The pages that the loader has made read-only; what is writable stays so. */
@@ -245,6 +372,7 @@ void berth_traces_end(struct berth_image *image)
 {
     if (!image->traces)
         return;
+    forget(NULL, image->traces);
     pthread_mutex_lock(&lock);
     berth_list_remove(&image->traces->link);
     bool used = image->traces->left.threads || image->traces->left.destructors;

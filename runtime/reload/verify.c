@@ -80,6 +80,11 @@ static bool tables_are_clear(const struct berth_generation *generation,
 static bool traces_are_clear(const struct berth_image *image, struct berth_doubt *ret_doubt)
 {
     struct berth_traces_left left = berth_traces_get(image);
+    if (left.timers)
+        return doubt(ret_doubt, BERTH_DOUBT_WHILE,
+                     "%zu of the POSIX timers that it has created have not been deleted: its STOP "
+                     "must",
+                     left.timers);
     if (left.threads)
         return doubt(ret_doubt, BERTH_DOUBT_WHILE,
                      "%zu of the threads that it has started have not ended: its STOP must join "

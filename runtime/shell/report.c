@@ -45,7 +45,9 @@ static bool describe_undone(struct berth_remote *remote, struct berth_piece repo
                             "it goes\n",
                             from);
     else
-        berth_buffer_format(text, "%s -> %s is possible, as far as can be told without running it\n",
+        berth_buffer_format(text,
+                            "%s -> %s is possible, as far as can be told without running it"
+                            "\n",
                             from, berth_piece_text_of(report, "to", &remote->client.arena));
     if (!queued)
         append_builds(remote, report, text);

@@ -266,6 +266,7 @@ calls pthread_key_create warning 0 '#include <pthread.h>' 'pthread_key_t k; pthr
 calls setuid warning 0 '#include <unistd.h>' '(void)!setuid(1)'
 calls alarm warning 0 '#include <unistd.h>' 'alarm(1)'
 calls wait warning 0 '#include <sys/wait.h>' 'wait(0)'
+calls timer_create note 0 '#include <time.h>' 'timer_t t; timer_create(CLOCK_MONOTONIC, 0, &t)'
 calls pthread_create note 0 '#include <pthread.h>' 'pthread_t t; pthread_create(&t, 0, 0, 0)'
 echo '#include <stdlib.h>
 BERTH_EXPORT(void, run, "Ends all.") { exit(1); }' | compile bad
