@@ -32,7 +32,7 @@ struct berth_place {
 struct berth_carrier_answer {
     void (*came)(void *user, bool more, int code, const void *result,
                  const struct berth_error *error);
-    /* For each request of the module's that is made under the call; hold may be called under locks. */
+    /* For each request of the module's under the call; hold may be called under locks. */
     void (*hold)(void *user);
     void (*release)(void *user);
     void *user;

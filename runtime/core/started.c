@@ -376,9 +376,9 @@ static void belong_to(struct berth_started *started, struct berth_started *cause
 }
 
 /*
- * Nobody can cancel it any more, but with its own cause: to that belongs what it has started, unless
- * it is being cancelled. Where each call starts the next one for ever, none keeps all that were
- * before. Its caller has a reference, and calls_lock is held.
+ * Nobody can cancel it any more, but with its own cause: to that belongs what it has started,
+ * unless it is being cancelled. Where each call starts the next one for ever, none keeps all that
+ * were before. Its caller has a reference, and calls_lock is held.
  */
 static void caller_leaves(struct berth_started *started)
 {

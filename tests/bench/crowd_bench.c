@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What others cost that a module has nothing to do with: one that floods the host, and subscriptions
- * to other topics.
+ * What others cost that a module has nothing to do with: one that floods the host, and
+ * subscriptions to other topics.
  */
 #include "tests/bench/bench.h"
 
