@@ -14,6 +14,8 @@ int berth_host_load_as(berth_host *host, const char *file, const struct berth_lo
 /* As berth_call_json; caller: the module that asked for it, "" is the application. */
 int berth_call_json_as(berth_ctx *ctx, const char *caller, const char *name, const char *arguments,
                        char **ret_result);
+/* Whether the struct is one that this library knows; else ctx is marked. */
+int berth_words_check(berth_ctx *ctx, const struct berth_words_call *words);
 /* The function of that name; NULL: ctx is marked. */
 struct berth_cell *berth_call_find(berth_ctx *ctx, const char *name);
 /* As berth_host_unload; force: although others require it. */

@@ -304,12 +304,8 @@ static int json_read(void *user, const struct berth_signature *signature, struct
                      const void ***ret_arguments, struct berth_error *error)
 {
     const struct json_call *call = user;
-    size_t size = call->arguments ? strlen(call->arguments) : 0;
-    if (size > call->limit)
-        return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
-                               "the arguments have %zu bytes; max_message is %zu", size,
-                               call->limit);
-    return berth_json_read_arguments(signature, call->arguments, size, arena, ret_arguments, error);
+    return berth_value_read_json(signature, call->arguments, call->limit, arena, ret_arguments,
+                                 error);
 }
 
 static int json_write(void *user, const struct berth_type *type, const void *result,
@@ -360,20 +356,7 @@ static int words_read(void *user, const struct berth_signature *signature,
                       struct berth_error *error)
 {
     const struct words_call *call = user;
-    struct json_call json = { .arguments = call->given->json, .limit = call->limit };
-    if (call->given->json)
-        return json_read(&json, signature, arena, ret_arguments, error);
-    int code =
-        berth_words_read(signature, call->given->words, call->given->count, call->given->expand,
-                         call->given->user, arena, ret_arguments, error);
-    size_t size = 0;
-    for (size_t i = 0; code == BERTH_OK && i < signature->count; i++)
-        size += berth_value_weight(signature->parameters[i].type, (*ret_arguments)[i]);
-    return code == BERTH_OK && size > call->limit
-               ? berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
-                                 "the arguments have %zu bytes; max_message is %zu", size,
-                                 call->limit)
-               : code;
+    return berth_value_read_words(signature, call->given, call->limit, arena, ret_arguments, error);
 }
 
 static int words_write(void *user, const struct berth_type *type, const void *result,
@@ -389,21 +372,28 @@ static int words_write(void *user, const struct berth_type *type, const void *re
     return BERTH_OK;
 }
 
+int berth_words_check(berth_ctx *ctx, const struct berth_words_call *words)
+{
+    if (words->size == sizeof *words)
+        return BERTH_OK;
+    berth_fault_raise_format(ctx, BERTH_INVALID_ARGUMENT,
+                             "berth_words_call.size is %zu: set it to sizeof(struct "
+                             "berth_words_call)",
+                             words->size);
+    return BERTH_INVALID_ARGUMENT;
+}
+
 int berth_call_words(berth_ctx *ctx, const char *name, const struct berth_words_call *words,
                      struct berth_words_result *ret_result)
 {
     struct words_call call = { .given = words, .limit = berth_host_of(ctx)->options.max_message };
     const struct text_call text = { "", words_read, words_write, &call };
-    if (words->size != sizeof *words) {
-        berth_fault_raise_format(ctx, BERTH_INVALID_ARGUMENT,
-                                 "berth_words_call.size is %zu: set it to sizeof(struct "
-                                 "berth_words_call)",
-                                 words->size);
-        return BERTH_INVALID_ARGUMENT;
-    }
+    int code = berth_words_check(ctx, words);
+    if (code != BERTH_OK)
+        return code;
     berth_buffer_init(&call.result, 0);
     berth_buffer_text(&call.result, "");
-    int code = call_text(ctx, name, &text);
+    code = call_text(ctx, name, &text);
     *ret_result = (struct berth_words_result){ .kind = call.kind };
     if (code == BERTH_OK &&
         !(ret_result->data = berth_buffer_take(&call.result, &ret_result->size))) {

@@ -9,6 +9,7 @@
 #include "runtime/value/fit.h"
 #include "runtime/value/json.h"
 #include "runtime/value/value.h"
+#include "runtime/value/words.h"
 
 struct range {
     int64_t low;
@@ -210,4 +211,33 @@ void berth_value_to(enum berth_kind kind, const void *memory, struct berth_value
     default:
         break;
     }
+}
+
+int berth_value_read_json(const struct berth_signature *signature, const char *json, size_t limit,
+                          struct berth_arena *arena, const void ***ret_arguments,
+                          struct berth_error *error)
+{
+    size_t size = json ? strlen(json) : 0;
+    if (size > limit)
+        return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                               "the arguments have %zu bytes; max_message is %zu", size, limit);
+    return berth_json_read_arguments(signature, json, size, arena, ret_arguments, error);
+}
+
+int berth_value_read_words(const struct berth_signature *signature,
+                           const struct berth_words_call *words, size_t limit,
+                           struct berth_arena *arena, const void ***ret_arguments,
+                           struct berth_error *error)
+{
+    if (words->json)
+        return berth_value_read_json(signature, words->json, limit, arena, ret_arguments, error);
+    int code = berth_words_read(signature, words->words, words->count, words->expand, words->user,
+                                arena, ret_arguments, error);
+    size_t size = 0;
+    for (size_t i = 0; code == BERTH_OK && i < signature->count; i++)
+        size += berth_value_weight(signature->parameters[i].type, (*ret_arguments)[i]);
+    return code == BERTH_OK && size > limit
+               ? berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
+                                 "the arguments have %zu bytes; max_message is %zu", size, limit)
+               : code;
 }

@@ -641,7 +641,8 @@ BERTH_PUBLIC int berth_call_take(berth_ctx *ctx, berth_pending pending,
                                  struct berth_value *ret_result);
 /*
  * Waits for one of several replies, which the function sends before its answer; BERTH_VALUE_VOID:
- * there are no more, and the answer is to be taken. After a failure the pending call has ended.
+ * there are no more, and the answer is to be taken, which may be a failure. This one's own failure,
+ * as that the deadline of ctx has passed, ends nothing: the call is still to be taken or dropped.
  */
 BERTH_PUBLIC int berth_call_next(berth_ctx *ctx, berth_pending pending,
                                  struct berth_value *ret_value);
@@ -698,6 +699,18 @@ struct berth_words_result {
 BERTH_PUBLIC int berth_call_words(berth_ctx *ctx, const char *name,
                                   const struct berth_words_call *words,
                                   struct berth_words_result *ret_result);
+/*
+ * The same, started: as berth_call_start, _next and _take. expand is called before the first of
+ * them returns. ret_value->data NULL: there are no more.
+ */
+BERTH_PUBLIC int berth_call_start_words(berth_ctx *ctx, const char *name,
+                                        const struct berth_words_call *words,
+                                        const struct berth_call_options *options,
+                                        berth_pending *ret_pending);
+BERTH_PUBLIC int berth_call_next_words(berth_ctx *ctx, berth_pending pending,
+                                       struct berth_words_result *ret_value);
+BERTH_PUBLIC int berth_call_take_words(berth_ctx *ctx, berth_pending pending,
+                                       struct berth_words_result *ret_result);
 
 /* ---- messages ------------------------------------------------------------------------------- */
 

@@ -590,7 +590,8 @@ BERTH_I_UNUSED static inline bool berth_kept_stopping(berth_ctx *ctx, berth_kept
  *     berth_pending module_function_start(ctx, …)      what fails is the call, when it is taken
  *     ret           module_function_take(ctx, pending) waits for the answer, gives it, and ends it
  *     bool          module_function_next(ctx, pending, &value)
- *                                    waits for one of several replies; false: no more, or failed
+ *                                    waits for one of several replies; false: there are no more, or
+ *                                    waiting has failed; the answer is still to be taken
  *     void          module_function_send(ctx, …)       one way: returns when it is in the mailbox
  * and berth_call_any, _all, _done, _then, _limit, _cancel and _drop take the pending call. What the
  * generation has started ends with it. BERTH_IMPORT_ASYNC_AS(alias, ret, module, function, …) gives

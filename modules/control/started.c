@@ -64,7 +64,11 @@ const char *started_call(struct worker *worker, const char *function, const char
             break;
         send_reply(worker, value);
     }
-    const char *result = berth_failed(ctx) ? NULL : host_call_take(ctx, running.pending);
+    const char *result = NULL;
+    if (berth_failed(ctx))
+        berth_call_drop(ctx, running.pending);
+    else
+        result = host_call_take(ctx, running.pending);
     drop(&running);
     return result;
 }

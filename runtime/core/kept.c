@@ -80,7 +80,7 @@ static int arguments_read(berth_ctx *ctx, const struct berth_started *started,
 {
     struct berth_arena *arena = &berth_thread_of(ctx)->arena;
     const char *data = started->arguments ? started->arguments : "";
-    if (started->json)
+    if (!started->identity)
         return berth_json_read_arguments(signature, started->size ? data : NULL, started->size,
                                          arena, ret_arguments, error);
     if (!started->plain) {

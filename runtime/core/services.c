@@ -231,7 +231,7 @@ static int call_take(berth_ctx *ctx, struct berth_link *link, berth_pending pend
     int code = started ? berth_started_take(ctx, started, more != 0, &reply) : BERTH_NOT_FOUND;
     if (code == BERTH_OK && reply &&
         (code = berth_reply_read(ctx, reply, edge->signature->result, result, &error)) != BERTH_OK)
-        berth_fault_raise_format(ctx, code, "%s", error.text);
+        berth_fault_raise_format(ctx, code, "%s: %s", started->name, error.text);
     if (code == BERTH_OK && reply)
         berth_handles_hold(edge, result);
     if (code != BERTH_OK && result && edge)

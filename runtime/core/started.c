@@ -10,6 +10,7 @@
 #include "runtime/core/permit.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
+#include "runtime/value/words.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -68,6 +69,19 @@ static int reply_whole(const struct berth_started *started, const struct berth_t
     return code;
 }
 
+static int write_text(const struct berth_started *started, const struct berth_type *type,
+                      const void *value, struct berth_buffer *buffer, struct berth_error *error)
+{
+    enum berth_value_kind kind;
+    berth_buffer_text(buffer, ""); /* it may stay that */
+    if (!started->json)
+        return berth_words_write(type, value, buffer, &kind, error);
+    if (type->kind != BERTH_KIND_VOID)
+        return berth_json_write(type, value, buffer, error);
+    berth_buffer_text(buffer, "null");
+    return BERTH_OK;
+}
+
 /* A value, or nothing for void, in the form that the caller wants it in. */
 static int reply_new(struct berth_started *started, const struct berth_type *type,
                      const void *value, bool more, struct berth_reply **ret_reply,
@@ -77,26 +91,27 @@ static int reply_new(struct berth_started *started, const struct berth_type *typ
     struct berth_reply *reply = NULL;
     int code = BERTH_OK;
     *ret_reply = NULL;
-    if (started->one_way || (type->kind == BERTH_KIND_VOID && !started->json))
+    bool text = started->json || started->words;
+    if (started->one_way || (type->kind == BERTH_KIND_VOID && !text))
         return BERTH_OK;
-    if (type->plain && !started->json && !started->packed) {
+    if (type->plain && !text && !started->packed) {
         *ret_reply = reply_plain(started, type, value, more);
         return *ret_reply ? BERTH_OK : berth_error_nomem(error);
     }
     if (started->whole)
         return reply_whole(started, type, value, ret_reply, error);
     berth_buffer_init(&buffer, started->host->options.max_message);
-    if (!started->json)
-        code = berth_value_pack(type, value, &buffer, NULL, error);
-    else if (type->kind == BERTH_KIND_VOID)
-        berth_buffer_text(&buffer, "null");
+    if (text)
+        code = write_text(started, type, value, &buffer, error);
     else
-        code = berth_json_write(type, value, &buffer, error);
+        code = berth_value_pack(type, value, &buffer, NULL, error);
     if (code == BERTH_OK)
         code = berth_buffer_check(&buffer, error);
     reply = code == BERTH_OK ? berth_calloc(1, sizeof *reply) : NULL;
-    if (reply)
+    if (reply) {
+        reply->kind = type->kind;
         reply->data = berth_buffer_take(&buffer, &reply->size);
+    }
     berth_buffer_deinit(&buffer);
     if (code == BERTH_OK && (!reply || !reply->data)) {
         berth_free(reply);
@@ -264,6 +279,7 @@ bool berth_started_answer(struct berth_started *started, const struct berth_type
     if (over)
         return false;
     if (code != BERTH_OK) {
+        berth_error_prefix(&own, "%s: ", started->name);
         if (error)
             *error = own;
         return more ? false : berth_started_fail(started, code, own.text);
@@ -694,7 +710,8 @@ struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start
     started->owner = start->owner;
     started->caller = start->caller ? start->caller : "";
     started->signature = start->signature;
-    started->json = !start->signature;
+    started->json = start->json_replies || !start->signature;
+    started->words = start->words;
     started->packed = start->packed;
     started->whole = start->whole;
     started->count = start->signature ? start->signature->count : 0;
@@ -1279,24 +1296,23 @@ int berth_started_take(berth_ctx *ctx, struct berth_started *started, bool more,
         if (!berth_failed(ctx))
             berth_fault_raise_format(ctx, BERTH_DEADLINE_EXCEEDED,
                                      "%s: not answered before the deadline", started->name);
-        berth_started_drop(started);
+        if (!more)
+            berth_started_drop(started);
         return berth_fault_get(ctx, NULL);
     }
+    int code = BERTH_OK;
     pthread_mutex_lock(&started->lock);
-    struct berth_reply *reply = more ? take_first(started) : NULL;
-    bool answered = started->answered;
-    int code = answered ? started->code : BERTH_OK;
-    if (!more && code == BERTH_OK) {
-        reply = started->answer;
+    if (more) {
+        *ret_reply = take_first(started);
+    } else {
+        code = started->code;
+        *ret_reply = started->answer;
         started->answer = NULL;
     }
     pthread_mutex_unlock(&started->lock);
-    *ret_reply = reply;
-    if (reply && more)
-        return BERTH_OK;
     if (code != BERTH_OK)
         take_failed(ctx, started);
-    if (!more || code != BERTH_OK)
+    if (!more)
         forget(started);
     return code;
 }

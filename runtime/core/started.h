@@ -32,8 +32,8 @@ struct berth_reply {
     struct berth_reply *next;
     size_t size;
     char *data;               /* the value as it lies in memory, packed, or JSON */
-    enum berth_kind kind;     /* of its type, */
-    struct berth_arena whole; /* and what it points at, for who takes it without knowing the type */
+    enum berth_kind kind;     /* of its type; */
+    struct berth_arena whole; /* what it points at, for who takes it without knowing the type */
     uint64_t room[];          /* of a plain value, which data points to */
 };
 
@@ -55,7 +55,7 @@ struct berth_started {
     bool cancelled;                      /* atomic */
     bool recalled;                       /* cancelled before it was answered; atomic */
     /* what replies are kept as; none: as they lie in memory, if they can be */
-    bool json, packed, whole;
+    bool json, words, packed, whole;
     bool single;               /* nobody takes more replies than one */
     bool plain, one_way, echo; /* plain: the arguments lie in room, else they are packed */
     const struct berth_signature *signature; /* the caller's, which may be gone: only to compare */
@@ -109,7 +109,8 @@ struct berth_start {
     bool one_way;
     bool packed; /* its replies; or, so that they can be taken without knowing their type, */
     bool whole;
-    size_t import; /* instead of a cell: of the host that this one serves */
+    bool words, json_replies; /* or as text: for people, or as JSON, as without a signature */
+    size_t import;            /* instead of a cell: of the host that this one serves */
     const char *name;
     /* Instead of a pending call for somebody: called when there is something new. */
     void (*notify)(struct berth_started *started);
@@ -153,9 +154,9 @@ void berth_started_then(struct berth_started *started, berth_reply_fn fn, void *
 int berth_started_wait(berth_ctx *ctx, const berth_pending *pendings, size_t count, int64_t until,
                        bool all, bool some);
 /*
- * Waits for the answer, or with more for a reply, and takes it: *ret_reply (NULL: nothing, or the
- * last one has been taken) is for berth_reply_free. A code: ctx is marked. After the answer, or a
- * failure, the pending call has ended.
+ * Waits for the answer and takes it (*ret_reply NULL: of void), which ends the pending call, or
+ * with more for a reply (NULL: the last one has been taken), which ends nothing. For
+ * berth_reply_free. A code: ctx is marked.
  */
 int berth_started_take(berth_ctx *ctx, struct berth_started *started, bool more,
                        struct berth_reply **ret_reply);

@@ -96,24 +96,6 @@ static int print_failure(struct call *call, int code, const char *text)
     return berth_output_fail(call->remote.options.json, code, "%s", text);
 }
 
-/* In a host for this one call. */
-static int call_local(struct call *call, const struct berth_words_call *words)
-{
-    struct berth_words_result result = { 0 };
-    berth_ctx *ctx = berth_host_enter(call->local.host);
-
-    if (!ctx)
-        return print_failure(call, BERTH_RESOURCE_EXHAUSTED, "out of memory");
-    berth_set_timeout(ctx, call->remote.timeout > 0 ? call->remote.timeout : INT64_MAX);
-    int code = berth_call_words(ctx, call->function, words, &result);
-    int status = code == BERTH_OK ? print_result(call, &result)
-                                  : print_failure(call, code, berth_error_text(ctx));
-    berth_clear(ctx);
-    free(result.data);
-    berth_leave(ctx);
-    return status;
-}
-
 /* One of several results: on a line of its own. */
 static void print_more(void *user, const struct berth_words_result *value)
 {
@@ -121,6 +103,44 @@ static void print_more(void *user, const struct berth_words_result *value)
 
     if (value->kind != BERTH_VALUE_VOID)
         berth_output_write(call->remote.options.json, value->data, value->size, true);
+}
+
+/* Prints the results as they come; the last one is *ret_result. */
+static int take_all(struct call *call, berth_ctx *ctx, berth_pending pending,
+                    struct berth_words_result *ret_result)
+{
+    struct berth_words_result value = { 0 };
+    int code;
+
+    while ((code = berth_call_next_words(ctx, pending, &value)) == BERTH_OK && value.data) {
+        print_more(call, &value);
+        free(value.data);
+    }
+    if (code == BERTH_OK)
+        return berth_call_take_words(ctx, pending, ret_result);
+    berth_call_drop(ctx, pending);
+    return code;
+}
+
+/* In a host for this one call. */
+static int call_local(struct call *call, const struct berth_words_call *words)
+{
+    struct berth_words_result result = { 0 };
+    berth_pending pending;
+    berth_ctx *ctx = berth_host_enter(call->local.host);
+
+    if (!ctx)
+        return print_failure(call, BERTH_RESOURCE_EXHAUSTED, "out of memory");
+    berth_set_timeout(ctx, call->remote.timeout > 0 ? call->remote.timeout : INT64_MAX);
+    int code = berth_call_start_words(ctx, call->function, words, NULL, &pending);
+    if (code == BERTH_OK)
+        code = take_all(call, ctx, pending, &result);
+    int status = code == BERTH_OK ? print_result(call, &result)
+                                  : print_failure(call, code, berth_error_text(ctx));
+    berth_clear(ctx);
+    free(result.data);
+    berth_leave(ctx);
+    return status;
 }
 
 /* At a running one. Ctrl-C cancels the call. */

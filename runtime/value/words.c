@@ -183,26 +183,36 @@ int berth_words_read(const struct berth_signature *signature, const struct berth
     return code;
 }
 
+enum berth_value_kind berth_words_kind(enum berth_kind kind)
+{
+    switch (kind) {
+    case BERTH_KIND_VOID:
+        return BERTH_VALUE_VOID;
+    case BERTH_KIND_STRING:
+        return BERTH_VALUE_STRING;
+    case BERTH_KIND_BYTES:
+        return BERTH_VALUE_BYTES;
+    default:
+        return BERTH_VALUE_JSON;
+    }
+}
+
 int berth_words_write(const struct berth_type *type, const void *value, struct berth_buffer *buffer,
                       enum berth_value_kind *ret_kind, struct berth_error *error)
 {
-    enum berth_value_kind kind = BERTH_VALUE_JSON;
+    enum berth_value_kind kind = berth_words_kind(type->kind);
     int code = BERTH_OK;
 
-    if (type->kind == BERTH_KIND_VOID) {
-        kind = BERTH_VALUE_VOID;
-    } else if (type->kind == BERTH_KIND_STRING) {
-        kind = BERTH_VALUE_STRING;
+    if (kind == BERTH_VALUE_STRING) {
         berth_buffer_text(buffer, *(const char *const *)value);
-    } else if (type->kind == BERTH_KIND_BYTES) {
+    } else if (kind == BERTH_VALUE_BYTES) {
         const berth_bytes *bytes = value;
-        kind = BERTH_VALUE_BYTES;
         berth_buffer_append(buffer, bytes->data, bytes->size);
-    } else {
+    } else if (kind == BERTH_VALUE_JSON) {
         code = berth_json_write(type, value, buffer, error);
     }
-    if (code == BERTH_OK && buffer->failed)
-        code = berth_error_nomem(error);
+    if (code == BERTH_OK)
+        code = berth_buffer_check(buffer, error);
     if (code == BERTH_OK)
         *ret_kind = kind;
     return code;

@@ -30,5 +30,7 @@ int berth_words_read(const struct berth_signature *signature, const struct berth
  */
 int berth_words_write(const struct berth_type *type, const void *value, struct berth_buffer *buffer,
                       enum berth_value_kind *ret_kind, struct berth_error *error);
+/* The same, by the kind of its type. */
+enum berth_value_kind berth_words_kind(enum berth_kind kind);
 
 #endif

@@ -222,6 +222,90 @@ static void functions_get_more_parameters(const char *placement)
     berth_host_free(host);
 }
 
+static berth_pending start_words(berth_ctx *ctx, const char *function, const char *word, bool json)
+{
+    const struct berth_word words[] = { { .data = word, .size = strlen(word) } };
+    const struct berth_words_call call = {
+        .size = sizeof call, .words = words, .count = 1, .as_json = json
+    };
+    berth_pending pending = { 0 };
+    CHECK_INT(berth_call_start_words(ctx, function, &call, NULL, &pending), BERTH_OK);
+    return pending;
+}
+
+/* The next reply, or with more false the answer, as "kind text". */
+static const char *taken_words(berth_ctx *ctx, berth_pending pending, bool more)
+{
+    struct berth_words_result result = { 0 };
+    int code = more ? berth_call_next_words(ctx, pending, &result)
+                    : berth_call_take_words(ctx, pending, &result);
+    if (code != BERTH_OK)
+        return "failed";
+    const char *text = berth_test_format("%u %s", result.kind, result.data ? result.data : "none");
+    CHECK(!result.data || strlen(result.data) == result.size);
+    berth_free(result.data);
+    return text;
+}
+
+static void the_application_starts_in_words(const char *placement)
+{
+    berth_host *host = host_with(placement);
+    LOAD(host, "types", placement);
+    berth_ctx *ctx = berth_host_enter(host);
+
+    CHECK_STR(taken_words(ctx, start_words(ctx, "types.echo_string", "a\"b", false), false),
+              berth_test_format("%u a\"b", BERTH_VALUE_STRING));
+    CHECK_STR(taken_words(ctx, start_words(ctx, "types.echo_string", "a\"b", true), false),
+              berth_test_format("%u \"a\\\"b\"", BERTH_VALUE_JSON));
+    CHECK_STR(taken_words(ctx, start_words(ctx, "types.echo_bytes", "x y", false), false),
+              berth_test_format("%u x y", BERTH_VALUE_BYTES));
+    CHECK_STR(taken_words(ctx, start_words(ctx, "ahead.send", "1", false), false),
+              berth_test_format("%u ", BERTH_VALUE_VOID));
+    berth_pending call = start_words(ctx, "later.count", "2", false);
+    CHECK_STR(taken_words(ctx, call, true), berth_test_format("%u 1", BERTH_VALUE_JSON));
+    CHECK_STR(taken_words(ctx, call, true), berth_test_format("%u 2", BERTH_VALUE_JSON));
+    CHECK_STR(taken_words(ctx, call, true), berth_test_format("%u none", BERTH_VALUE_VOID));
+    CHECK_INT(berth_call_take_json(ctx, call, NULL), BERTH_INVALID_ARGUMENT);
+    CHECK_CONTAINS(berth_error_text(ctx), "not started by berth_call_start_json");
+    berth_clear(ctx);
+    CHECK_STR(taken_words(ctx, call, false), berth_test_format("%u 2", BERTH_VALUE_JSON));
+    const struct berth_words_call none = { .size = sizeof none };
+    CHECK_INT(berth_call_start_words(ctx, "types.echo_string", &none, NULL, &call),
+              BERTH_INVALID_ARGUMENT);
+    CHECK_CONTAINS(berth_error_text(ctx), "types.echo_string: missing argument");
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
+/* Its replies are told first, and the failure by the answer alone. */
+static void a_stream_fails(const char *placement)
+{
+    berth_host *host = host_with(placement);
+    berth_ctx *ctx = berth_host_enter(host);
+    berth_pending call = start(ctx, "later.hold", "[\"a\"]", 0);
+    char *value = NULL;
+
+    wait_until_held(host, "a");
+    CHECK_CALL(host, "later.more", "[\"a\", \"x\"]", "true");
+    CHECK_CALL(host, "later.refuse", "[\"a\", \"no\"]", "null");
+    CHECK_INT(berth_call_next_json(ctx, call, &value), BERTH_OK);
+    CHECK_STR(value, "\"x\"");
+    berth_free(value);
+    CHECK_INT(berth_call_next_json(ctx, call, &value), BERTH_OK);
+    CHECK(!value);
+    check_fails(ctx, call, BERTH_FAILED_PRECONDITION, "later.hold: no");
+    call = start(ctx, "later.hold", "[\"b\"]", 0);
+    berth_set_timeout(ctx, 0);
+    CHECK_INT(berth_call_next_json(ctx, call, &value), BERTH_DEADLINE_EXCEEDED);
+    berth_clear(ctx);
+    berth_set_timeout(ctx, INT64_MAX);
+    wait_until_held(host, "b"); /* it goes on */
+    CHECK_CALL(host, "later.release", "[\"b\", \"y\"]", "null");
+    check_taken(ctx, call, "\"y\"");
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
 static void a_worker_dies(void)
 {
     if (berth_test_valgrind())
@@ -420,6 +504,8 @@ static void a_wait_sleeps(void)
 
 BERTH_TEST_BOTH(the_application_starts)
 BERTH_TEST_BOTH(the_application_starts_with_values)
+BERTH_TEST_BOTH(the_application_starts_in_words)
+BERTH_TEST_BOTH(a_stream_fails)
 BERTH_TEST_BOTH(modules_start)
 BERTH_TEST_BOTH(functions_get_more_parameters)
 BERTH_TEST_BOTH(kept_calls_are_answered)
@@ -432,6 +518,8 @@ BERTH_TEST_BOTH(any_of_several)
 static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("the application starts", the_application_starts),
     BERTH_TEST_ROWS("the application starts with values", the_application_starts_with_values),
+    BERTH_TEST_ROWS("the application starts in words", the_application_starts_in_words),
+    BERTH_TEST_ROWS("a stream fails", a_stream_fails),
     { "what does not fit is not started", what_does_not_fit_is_not_started },
     BERTH_TEST_ROWS("modules start", modules_start),
     BERTH_TEST_ROWS("functions get more parameters", functions_get_more_parameters),

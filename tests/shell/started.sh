@@ -18,6 +18,10 @@ sees() {
 ok "replies are printed as they come, then the result" $'1\n2\n3\n3\n' call later.count 3
 ok "as JSON, too" $'1\n2\n2\n' call --json later.count 2
 ok "a result from a thread of its own" $'1.5\n' call later.half 3
+ok "of a host for the one call as well" $'1\n2\n3\n3\n' call --with ./later.so later.count 3
+ok "whose module is in a worker" $'1\n2\n2\n' call --json --with ./later.so=process later.count 2
+fails "there, too, it is answered at the deadline" 1 "berth: deadline_exceeded: later.hold: not answered before the deadline" \
+    call --with ./later.so --timeout 200ms later.hold a
 fails "it is answered at the deadline, whatever the function does" 1 \
     "berth: deadline_exceeded: later.hold: not answered before the deadline" call --timeout 200ms later.hold a
 ok "which sees that" $'true\n' call later.stopping a
