@@ -130,6 +130,40 @@ tap_run "at the end nothing is left" test "$status" = 0 -a -z "$(ls -A tmp)"
 host_begin --staging memory --config a.conf
 tap_run "--staging memory comes before it" test -z "$(ls -A tmp)"
 host_end
+
+# profile SECONDS: what perf has seen of the host while a module counted for so long, in the file out.
+profile()
+{
+    timeout -k 5 120 perf record -q -e cpu-clock -o data -p "$host" -- "$berth" call counts.count "$1" &&
+        timeout -k 5 120 perf report -i data --stdio
+} </dev/null >out 2>err
+
+build_module counts <<'C'
+#include <berth/module.h>
+#include <time.h>
+BERTH_MODULE("counts", "1.2.3", "Counts.");
+__attribute__((noinline)) static int64_t count_on(void)
+{
+    volatile int64_t n = 0;
+    while (n < 1000000) n++;
+    return n;
+}
+BERTH_EXPORT(i64, count, "Counts for so long.", (i64, seconds))
+{
+    clock_t end = clock() + seconds * CLOCKS_PER_SEC;
+    int64_t n = 0;
+    while (clock() < end) n += count_on();
+    return n;
+}
+C
+host_begin --staging file ./counts.so
+if perf record -q -e cpu-clock -o data -p "$host" -- true >/dev/null 2>&1; then
+    profile 1
+    tap_run "perf names functions, and whose they are" grep -q 'counts@1\.2\.3#1\.so .*count_on' out
+else
+    tap_skip "perf" "no perf that may look at another process"
+fi
+host_end
 TMPDIR=$work/none fails "a directory that is not there" 3 "berth: not_found: no directory for named copies can be made in $work/none: *" run --no-control --staging file ./told.so
 fails "what is neither" 2 "berth: *--staging: write memory or file*" run --staging disk ./told.so
 
