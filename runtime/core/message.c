@@ -307,10 +307,9 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
     return code;
 }
 
-void berth_message_refused(struct berth_subscription *subscription, struct berth_flow *flow,
-                           int code, bool lost)
+void berth_message_refused(struct berth_host *host, struct berth_subscription *subscription,
+                           struct berth_flow *flow, int code, bool lost)
 {
-    struct berth_host *host = subscription->module->host;
     berth_flow_refused(flow, code);
     if (!flow)
         __atomic_add_fetch(&host->uncounted, 1, __ATOMIC_RELAXED);
@@ -326,6 +325,7 @@ void berth_message_waited(berth_ctx *ctx, const struct berth_message_ticket *tic
         count_sent(berth_host_of(ctx), berth_thread_of(ctx), ticket->flow);
         return;
     }
-    berth_message_refused(message->subscription, ticket->flow, code, false);
+    /* the application's may have ended, and its module with it */
+    berth_message_refused(berth_host_of(ctx), message->subscription, ticket->flow, code, false);
     message_free(message);
 }

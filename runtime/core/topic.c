@@ -720,8 +720,8 @@ static void post_to(struct berth_posting *posting, struct berth_match *match,
         return;
     bool full = code != BERTH_MESSAGE_NO_MEMORY;
     posting->code = full ? code : BERTH_RESOURCE_EXHAUSTED;
-    berth_message_refused(subscription, flow_of(match, posting->sender), posting->code,
-                          !posting->ctx);
+    berth_message_refused(posting->host, subscription, flow_of(match, posting->sender),
+                          posting->code, !posting->ctx);
     miss(full ? &posting->full : &posting->too_much, name_of(subscription));
 }
 
@@ -766,7 +766,8 @@ static void send_current(struct berth_subscription *subscription)
         struct berth_flow *flow = flow_of(match, parcel->sender);
         int code = berth_message_post(subscription, parcel, flow, &how, NULL);
         if (code != BERTH_OK)
-            berth_message_refused(subscription, flow, BERTH_RESOURCE_EXHAUSTED, true);
+            berth_message_refused(subscription->module->host, subscription, flow,
+                                  BERTH_RESOURCE_EXHAUSTED, true);
     }
 }
 
@@ -790,8 +791,8 @@ static void lose(const struct berth_posting *posting)
     berth_list_each(&posting->topic->matches, link) {
         struct berth_match *match = berth_container(link, struct berth_match, of_topic);
         if (!match->subscription->denied)
-            berth_message_refused(match->subscription, flow_of(match, posting->sender),
-                                  posting->code, true);
+            berth_message_refused(posting->host, match->subscription,
+                                  flow_of(match, posting->sender), posting->code, true);
     }
 }
 
