@@ -233,10 +233,13 @@ struct started {
 static void started_begin(void *user, void *call)
 {
     struct started *started = user;
+    struct process_carrier *self = started->self;
+
     started->later.what = call;
-    started->later.hold = started->self->upcalls->hold;
-    started->later.cancel = started->self->upcalls->cancel;
-    berth_peer_later_begin(started->self->peer, &started->later, started->request);
+    started->later.hold = self->upcalls->hold;
+    started->later.cancel = self->upcalls->cancel;
+    berth_peer_later_begin(self->peer, &started->later, started->request);
+    berth_worker_waits_begun(&self->waits, call); /* it may be cancelled, and answered, already */
 }
 
 static void started_end(void *user)

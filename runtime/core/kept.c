@@ -294,10 +294,14 @@ static void run_remote(berth_ctx *ctx, struct berth_started *started, struct ber
     berth_flow_begin(ctx, started->flow);
     if (code == BERTH_OK)
         code = carrier->ops->start(carrier, &place, item->index, arguments, &answer, &id, &error);
-    if (code == BERTH_OK)
+    if (code == BERTH_OK) {
         berth_started_set_remote(started, id);
-    else
+        uint32_t chain = carrier->ops->runner(carrier, id);
+        if (chain) /* it waits there already, and who waits for it could not know for whom */
+            berth_wait_again(chain);
+    } else {
         remote_came(started, false, code, NULL, &error);
+    }
     berth_flow_end(ctx, started->flow, BERTH_OK);
 }
 
