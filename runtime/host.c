@@ -31,6 +31,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define DEFAULT_STOP_TIMEOUT      5000000000
 #define DEFAULT_QUARANTINE_IMAGES 64
@@ -142,6 +143,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     }
     host->upstream = upstream;
     host->since = berth_now();
+    host->status_file = -1;
     if (berth_threads_init(&host->threads, &berth_services) != BERTH_OK) {
         berth_process_end();
         berth_free(host);
@@ -428,6 +430,8 @@ int berth_host_end(berth_host *host, struct berth_shutdown_report *report)
     berth_queue_drop(host);
     berth_history_drop(host, NULL);
     berth_generations_finish(host);
+    if (host->status_file >= 0)
+        close(host->status_file);
     make_report(host, report);
     berth_zygote_free(host->zygote);
     registry_free(host);

@@ -438,6 +438,7 @@ struct berth_host {
     struct berth_list bound; /* edges of BERTH_BOUND */
     struct berth_list generations;    /* all of them: current, being made, quarantined */
     size_t quarantined;               /* how many of them are; under admin */
+    int status_file;                  /* for looks at the process: reload/status.h; under admin */
     struct berth_timer look_timer;    /* looks whether they can go */
     int64_t look_delay;               /* before the next look; under admin */
     struct berth_list history;        /* what modules were before: reload/history.h; under admin */
