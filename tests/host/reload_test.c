@@ -65,6 +65,29 @@ static void the_report_accounts_for_what_was_inside(void)
     berth_host_free(host);
 }
 
+/* An inline module that is serial is emptied first. */
+static void a_call_that_stays_inside_refuses_it(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_reload_report report;
+    struct berth_test_held held;
+    struct berth_error error;
+
+    options.stop_timeout_ns = 50000000;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "sleeper", "inline");
+    berth_test_hold(&held, host, "sleeper.hold");
+    CHECK_CODE(reload(host, "sleeper", NULL, &report, &error), BERTH_DEADLINE_EXCEEDED, &error);
+    CHECK_STR(report.step, "handover");
+    CHECK_CONTAINS(error.text,
+                   "sleeper: 1 calls were still inside after the stop_timeout of 0.05 s");
+    berth_test_release(&held);
+    berth_test_join(&held);
+    CHECK_CODE(held.code, BERTH_OK, &held.error);
+    CHECK_CALL(host, "sleeper.nap", "[1]", "1");
+    berth_host_free(host);
+}
+
 static void a_refusal_says_which_step_and_why(void)
 {
     berth_host *host = berth_test_host(NULL);
@@ -713,6 +736,7 @@ static void a_module_reloads_itself(void)
 
 static const struct berth_test tests[] = {
     { "the_report_accounts_for_what_was_inside", the_report_accounts_for_what_was_inside },
+    { "a_call_that_stays_inside_refuses_it", a_call_that_stays_inside_refuses_it },
     { "a_refusal_says_which_step_and_why", a_refusal_says_which_step_and_why },
     { "a_lost_call_is_counted", a_lost_call_is_counted },
     { "a_dry_run_changes_nothing", a_dry_run_changes_nothing },
