@@ -197,6 +197,8 @@ enum berth_mail_end {
 enum berth_mail_next {
     BERTH_MAIL_DONE,
     BERTH_MAIL_RETRY, /* another turn at mail->due; what its sender has sent later waits for it */
+    BERTH_MAIL_AWAY,  /* its turn goes on elsewhere, until berth_mailbox_back: then resume */
+    BERTH_MAIL_AGAIN, /* it could not be handled now, and stays first */
 };
 
 struct berth_mail_ops {
@@ -206,6 +208,11 @@ struct berth_mail_ops {
      */
     enum berth_mail_next (*run)(berth_ctx *ctx, struct berth_generation *generation,
                                 struct berth_mail *mail);
+    /* The rest of a turn that has been away. NULL: none goes. */
+    enum berth_mail_next (*resume)(berth_ctx *ctx, struct berth_generation *generation,
+                                   struct berth_mail *mail);
+    /* Of one that is away: the chain that has to go on before it is back. mail_lock held. */
+    uint32_t (*runner)(struct berth_mail *mail);
     /* Once for each time that it was posted, whatever has become of it. No lock is held. */
     void (*end)(struct berth_mail *mail, enum berth_mail_end how);
     bool counted; /* the mailbox's bounds hold for it */
@@ -368,9 +375,12 @@ struct berth_module {
     struct berth_box boxes[BERTH_PRIORITIES];
     struct berth_list early; /* mails for generations that do not serve yet */
     struct berth_timer retry_timer;
-    uint64_t delivered;  /* messages; atomic, but written in its turns alone */
-    uint32_t turn_chain; /* whose turn goes on; 0: none does; atomic */
-    bool closed;         /* nothing is taken any more */
+    uint64_t delivered;      /* messages; atomic, but written in its turns alone */
+    uint32_t turn_chain;     /* whose turn goes on; 0: none does; atomic */
+    struct berth_mail *away; /* whose turn goes on elsewhere, and holds no thread; or NULL */
+    struct berth_generation *away_from;
+    bool back;   /* it does no more */
+    bool closed; /* nothing is taken any more */
     pthread_cond_t turn_ended;
     pthread_t runner;    /* of the current turn, while queued */
     bool retired;        /* freed after its turn */

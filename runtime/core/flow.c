@@ -192,20 +192,31 @@ void berth_flow_time(berth_ctx *ctx, struct berth_flow *flow, const struct berth
         time_begin(tally_of(berth_thread_of(ctx)), ctx, flow);
 }
 
+/* Whether the handler's turn that begins is to be timed. */
+static bool turn_is_timed(struct berth_thread *thread, struct berth_flow *flow)
+{
+    struct berth_flow_slot *slot = flow ? slot_of(thread, flow) : NULL;
+    if (!slot)
+        return false;
+    uint32_t before = slot->turns++;
+    return before < BERTH_TIMED_FIRST || before % BERTH_TIMED_EACH == 0;
+}
+
 void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
-    struct berth_flow_slot *slot = flow ? slot_of(thread, flow) : NULL;
-    if (slot && (slot->turns < BERTH_TIMED_FIRST || slot->turns % BERTH_TIMED_EACH == 0))
+    if (turn_is_timed(thread, flow))
         time_begin(tally_of(thread), ctx, flow);
-    if (slot)
-        slot->turns++;
 }
 
-static void time_end(struct tally *tally, struct berth_flow *flow)
+int64_t berth_flow_away_begin(berth_ctx *ctx, struct berth_flow *flow)
+{
+    return turn_is_timed(berth_thread_of(ctx), flow) ? berth_now() : 0;
+}
+
+static void add_time(struct berth_flow *flow, int64_t took)
 {
     struct berth_histogram *times = __atomic_load_n(&flow->times, __ATOMIC_ACQUIRE);
-    int64_t took = berth_now() - tally->timings[--tally->head.timed].began;
     if (!times) {
         struct berth_histogram *made = berth_calloc(1, sizeof *made);
         if (!made)
@@ -219,6 +230,20 @@ static void time_end(struct tally *tally, struct berth_flow *flow)
     berth_histogram_add(times, took);
 }
 
+static void add_error(struct berth_flow *flow, int code)
+{
+    if (code > BERTH_OK && code < BERTH_CODES)
+        __atomic_fetch_add(&flow->errors[code], 1, __ATOMIC_RELAXED);
+}
+
+void berth_flow_away_end(struct berth_flow *flow, int64_t began, int code)
+{
+    if (began)
+        add_time(flow, berth_now() - began);
+    if (flow)
+        add_error(flow, code);
+}
+
 static bool is_timed(const struct tally *tally, const berth_ctx *ctx, const struct berth_flow *flow)
 {
     return tally->timings[tally->head.timed - 1].ctx == ctx &&
@@ -229,9 +254,8 @@ void berth_flow_end_with(berth_ctx *ctx, struct berth_flow *flow, int code)
 {
     struct tally *tally = tally_of(berth_thread_of(ctx));
     if (tally && tally->head.timed > 0 && is_timed(tally, ctx, flow))
-        time_end(tally, flow);
-    if (code > BERTH_OK && code < BERTH_CODES)
-        __atomic_fetch_add(&flow->errors[code], 1, __ATOMIC_RELAXED);
+        add_time(flow, berth_now() - tally->timings[--tally->head.timed].began);
+    add_error(flow, code);
 }
 
 void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow)

@@ -143,6 +143,9 @@ void berth_flow_dropped(struct berth_flow *flow);
 void berth_flow_late(struct berth_flow *flow);
 /* The turn of a handler: its time, of the first ones and then of one of many; and its code. */
 void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow);
+/* The same, of a turn that may end on another thread: since when, for end; 0: it is not timed. */
+int64_t berth_flow_away_begin(berth_ctx *ctx, struct berth_flow *flow);
+void berth_flow_away_end(struct berth_flow *flow, int64_t began, int code);
 /* Whether the call sites of a flow ask first. */
 static inline bool berth_flow_asks(const struct berth_flow *flow)
 {

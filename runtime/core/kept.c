@@ -213,6 +213,31 @@ static bool move(struct berth_started *started, enum berth_whereabouts from,
     return moves;
 }
 
+/* What a turn of the message's would have here (core/message.c). */
+static void turn_begin(struct berth_thread *thread, struct berth_remote_run *run)
+{
+    const struct berth_started *of = run->of;
+    run->cause = thread->cause;
+    run->topic = thread->topic;
+    run->run.cancelled = thread->cancelled;
+    run->run.deadline = thread->deadline;
+    run->run.echo = thread->echo;
+    thread->cause = of->cause;
+    thread->topic = of->topic;
+    thread->cancelled = &of->cancelled;
+    thread->deadline = of->deadline;
+    thread->echo = of->echo;
+}
+
+static void turn_end(struct berth_thread *thread, const struct berth_remote_run *run)
+{
+    thread->cause = run->cause;
+    thread->topic = run->topic;
+    thread->cancelled = run->run.cancelled;
+    thread->deadline = run->run.deadline;
+    thread->echo = run->run.echo;
+}
+
 void berth_remote_run_begin(berth_ctx *ctx, struct berth_started *of, struct berth_remote_run *run)
 {
     run->of = of;
@@ -220,14 +245,20 @@ void berth_remote_run_begin(berth_ctx *ctx, struct berth_started *of, struct ber
         return;
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)of->item);
     run->mine = move(of, BERTH_AWAY, BERTH_HERE);
-    berth_run_begin(ctx, of, false, &run->run);
+    if (of->topic)
+        turn_begin(berth_thread_of(ctx), run);
+    else
+        berth_run_begin(ctx, of, false, &run->run);
 }
 
 void berth_remote_run_end(berth_ctx *ctx, const struct berth_remote_run *run)
 {
     if (!run->of)
         return;
-    berth_run_end(ctx, &run->run);
+    if (run->of->topic)
+        turn_end(berth_thread_of(ctx), run);
+    else
+        berth_run_end(ctx, &run->run);
     if (run->mine)
         move(run->of, BERTH_HERE, BERTH_AWAY);
     berth_frame_pop(ctx);
@@ -239,6 +270,10 @@ static void remote_came(void *user, bool more, int code, const void *result,
     struct berth_started *started = user;
     struct berth_generation *generation = started->callee;
     struct berth_error named;
+    if (code == BERTH_INVOKED_LOST)
+        __atomic_add_fetch(&generation->lost, 1, __ATOMIC_RELAXED);
+    if (code == BERTH_INVOKED_LOST || (code == BERTH_INVOKED_UNSENT && !started->topic))
+        code = BERTH_UNAVAILABLE;
     if (code != BERTH_OK) {
         char room[BERTH_EXPLAINED_MAX];
         berth_error_set(&named, code, "%s", berth_item_explain(started->item, error->text, room));
@@ -269,40 +304,66 @@ static void remote_release(void *user)
     berth_started_unref(user);
 }
 
-/* Its worker answers when it has done it; no thread waits here. */
-static void run_remote(berth_ctx *ctx, struct berth_started *started, struct berth_item *item)
+/* From here on it is inside of its generation, until it has come. */
+static void remote_begin(struct berth_started *started, struct berth_item *item)
 {
-    struct berth_thread *thread = berth_thread_of(ctx);
-    struct berth_generation *generation = item->generation;
-    struct berth_carrier *carrier = __atomic_load_n(&generation->carrier, __ATOMIC_ACQUIRE);
-    const struct berth_carrier_answer answer = { remote_came, remote_hold, remote_release,
-                                                 started };
-    const struct berth_place place = { ctx, &thread->arena, started->deadline, "", started->echo };
-    const void *const *arguments;
-    struct berth_error error;
-    uint64_t id;
-    int code = arguments_take(ctx, started, item->signature, &arguments, &error);
-    if (code == BERTH_OK && !carrier)
-        code = berth_error_set(&error, BERTH_UNAVAILABLE, "%s", generation->module->why);
-    if (code != BERTH_OK)
-        berth_error_prefix(&error, "%s: ", started->name);
     started->item = item;
-    started->callee = generation;
+    started->callee = item->generation;
     __atomic_store_n(&started->chain, BERTH_CHAIN_OTHER, __ATOMIC_RELEASE);
     berth_started_ref(started);
     move(started, BERTH_NOWHERE, BERTH_AWAY);
+}
+
+/* Its worker answers when it has done it; no thread waits here. */
+static int remote_send(berth_ctx *ctx, struct berth_started *started, const void *const *arguments,
+                       struct berth_error *error)
+{
+    const struct berth_item *item = started->item;
+    const struct berth_generation *generation = item->generation;
+    struct berth_carrier *carrier = __atomic_load_n(&generation->carrier, __ATOMIC_ACQUIRE);
+    const struct berth_carrier_answer answer = { remote_came, remote_hold, remote_release,
+                                                 started };
+    const struct berth_place place = { ctx, &berth_thread_of(ctx)->arena, started->deadline,
+                                       started->topic ? started->topic : "", started->echo };
+    uint64_t id;
+    if (!carrier)
+        return berth_error_set(error, BERTH_UNAVAILABLE, "%s: %s", started->name,
+                               generation->module->why);
+    int code = carrier->ops->start(carrier, &place, item->kind, item->index, arguments, &answer,
+                                   &id, error);
+    if (code != BERTH_OK)
+        return code;
+    berth_started_set_remote(started, id);
+    uint32_t chain = carrier->ops->runner(carrier, id);
+    if (chain) /* it waits there already, and who waits for it could not know for whom */
+        berth_wait_again(chain);
+    return BERTH_OK;
+}
+
+static void run_remote(berth_ctx *ctx, struct berth_started *started, struct berth_item *item)
+{
+    const void *const *arguments;
+    struct berth_error error;
+    int code = arguments_take(ctx, started, item->signature, &arguments, &error);
+    if (code != BERTH_OK)
+        berth_error_prefix(&error, "%s: ", started->name);
+    remote_begin(started, item);
     berth_flow_begin(ctx, started->flow);
     if (code == BERTH_OK)
-        code = carrier->ops->start(carrier, &place, item->index, arguments, &answer, &id, &error);
-    if (code == BERTH_OK) {
-        berth_started_set_remote(started, id);
-        uint32_t chain = carrier->ops->runner(carrier, id);
-        if (chain) /* it waits there already, and who waits for it could not know for whom */
-            berth_wait_again(chain);
-    } else {
+        code = remote_send(ctx, started, arguments, &error);
+    if (code != BERTH_OK)
         remote_came(started, false, code, NULL, &error);
-    }
     berth_flow_end(ctx, started->flow, BERTH_OK);
+}
+
+void berth_remote_handle(berth_ctx *ctx, struct berth_started *started, struct berth_item *item,
+                         const void *const *arguments)
+{
+    struct berth_error error;
+    remote_begin(started, item);
+    int code = remote_send(ctx, started, arguments, &error);
+    if (code != BERTH_OK)
+        remote_came(started, false, code, NULL, &error);
 }
 
 static struct berth_item *item_find(const struct berth_generation *generation,
@@ -385,7 +446,7 @@ static int wait_for_answer(berth_ctx *ctx, struct berth_item *item, struct berth
 int berth_kept_call(berth_ctx *ctx, struct berth_item *item, const void *const *arguments,
                     void *result)
 {
-    struct berth_started *started = berth_started_direct(ctx, item);
+    struct berth_started *started = berth_started_direct(ctx, item, NULL);
     if (!started) {
         berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
         return BERTH_RESOURCE_EXHAUSTED;

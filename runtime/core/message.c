@@ -3,6 +3,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/core/call.h"
 #include "runtime/core/flow.h"
+#include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/parcel.h"
@@ -17,9 +18,11 @@ struct message {
     struct berth_mail mail;
     struct berth_parcel *parcel;
     struct berth_subscription *subscription;
-    struct berth_flow *flow; /* or NULL */
-    unsigned tries;          /* turns that it has had */
-    bool counted;            /* what has become of it */
+    struct berth_flow *flow;      /* or NULL */
+    unsigned tries;               /* turns that it has had */
+    bool counted;                 /* what has become of it */
+    struct berth_started *remote; /* its turn in a worker */
+    int64_t began;                /* that, if it is timed */
 };
 
 static struct message *message_of(struct berth_mail *mail)
@@ -173,15 +176,21 @@ static void expired(struct message *message, const struct berth_signature *signa
 
 /* ---- a turn ---- */
 
-/* By a handler of the module's. */
-static void handle(berth_ctx *ctx, const struct message *message, struct berth_item *item)
+/* By a handler of the module's, which a worker is told to run; or else it runs here. */
+static void handle(berth_ctx *ctx, const struct message *message, struct berth_item *item,
+                   struct berth_started *remote)
 {
     const struct berth_parcel *parcel = message->parcel;
     const char *const any[] = { parcel->topic, parcel->json ? parcel->json : "{}" };
     const void *const texts[] = { &any[0], &any[1] };
     bool takes_any = item->generation->image->manifest->subscribes[item->index].any;
+    const void *const *arguments = takes_any ? texts : parcel->arguments;
+    if (remote) {
+        berth_remote_handle(ctx, remote, item, arguments);
+        return;
+    }
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
-    berth_item_invoke(ctx, item, parcel->topic, takes_any ? texts : parcel->arguments, NULL);
+    berth_item_invoke(ctx, item, parcel->topic, arguments, NULL);
     berth_frame_pop(ctx);
 }
 
@@ -201,26 +210,27 @@ static void call_back(berth_ctx *ctx, const struct message *message)
     module->app_fn(ctx, &given, module->app_user);
 }
 
-/* item: of the module's handler; NULL: the application's. */
-static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct berth_item *item)
+static void begin_for(struct berth_thread *thread, const struct berth_parcel *parcel)
 {
-    const struct berth_parcel *parcel = message->parcel;
-    struct berth_thread *thread = berth_thread_of(ctx);
-    message->tries++;
     thread->topic = parcel->topic;
     thread->echo = parcel->echo;
     thread->deadline = parcel->deadline;
     thread->cause = parcel->cause;
     thread->cancelled = parcel->cause ? &parcel->cause->recalled : NULL;
-    berth_flow_turn_begin(ctx, message->flow);
-    if (item)
-        handle(ctx, message, item);
-    else
-        call_back(ctx, message);
-    berth_flow_end(ctx, message->flow, berth_error_code(ctx));
+}
+
+/* The handler has been; topic and echo are still the message's. */
+static void handled(struct berth_thread *thread)
+{
     thread->deadline = BERTH_FOREVER;
     thread->cause = NULL;
     thread->cancelled = NULL;
+}
+
+/* What has become of the turn. */
+static enum berth_mail_next finish(berth_ctx *ctx, struct message *message, struct berth_item *item)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
     enum berth_mail_next next = BERTH_MAIL_DONE;
     if (BERTH_I_UNLIKELY(berth_failed(ctx)))
         next = failed(ctx, message, item ? item->generation : NULL, item ? item->signature : NULL);
@@ -229,6 +239,82 @@ static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct
     thread->topic = "";
     thread->echo = false;
     return next;
+}
+
+/* item: of the module's handler; NULL: the application's. */
+static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct berth_item *item)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    message->tries++;
+    begin_for(thread, message->parcel);
+    berth_flow_turn_begin(ctx, message->flow);
+    if (item)
+        handle(ctx, message, item, NULL);
+    else
+        call_back(ctx, message);
+    berth_flow_end(ctx, message->flow, berth_error_code(ctx));
+    handled(thread);
+    return finish(ctx, message, item);
+}
+
+static void turn_back(struct berth_started *remote)
+{
+    berth_mailbox_back(remote->user);
+}
+
+/* The item's worker handles it, and no thread waits. */
+static enum berth_mail_next turn_away(berth_ctx *ctx, struct message *message,
+                                      struct berth_item *item)
+{
+    struct berth_module *module = message->subscription->module;
+    struct berth_thread *thread = berth_thread_of(ctx);
+    message->tries++;
+    begin_for(thread, message->parcel);
+    thread->deadline = berth_deadline(ctx, module->host);
+    message->remote = berth_started_direct(ctx, item, message->parcel->topic);
+    if (message->remote) {
+        message->began = berth_flow_away_begin(ctx, message->flow);
+        berth_mailbox_away(module);
+        handle(ctx, message, item, message->remote);
+    }
+    handled(thread);
+    if (!message->remote) {
+        berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
+        return finish(ctx, message, item);
+    }
+    thread->topic = "";
+    thread->echo = false;
+    berth_started_watch(message->remote, turn_back, module);
+    return BERTH_MAIL_AWAY;
+}
+
+/* A worker that had ended before has not got it: another one will. */
+static enum berth_mail_next message_resume(berth_ctx *ctx, struct berth_generation *generation,
+                                           struct berth_mail *mail)
+{
+    struct message *message = message_of(mail);
+    struct berth_started *remote = message->remote;
+    struct berth_item *item = &generation->handlers[remote->item->index];
+    int code = remote->code;
+    message->remote = NULL;
+    message->tries -= code == BERTH_INVOKED_UNSENT;
+    if (code != BERTH_INVOKED_UNSENT) {
+        berth_thread_of(ctx)->topic = message->parcel->topic;
+        berth_thread_of(ctx)->echo = message->parcel->echo;
+        berth_flow_away_end(message->flow, message->began, code);
+    }
+    if (code > BERTH_OK) {
+        berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
+        berth_fault_pass_on(ctx, code, remote->text ? remote->text : "out of memory");
+        berth_frame_pop(ctx);
+    }
+    berth_started_unref(remote);
+    return code == BERTH_INVOKED_UNSENT ? BERTH_MAIL_AGAIN : finish(ctx, message, item);
+}
+
+static uint32_t message_runner(struct berth_mail *mail)
+{
+    return berth_started_runner(message_of(mail)->remote, false);
 }
 
 static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation *generation,
@@ -246,7 +332,9 @@ static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation 
         expired(message, item ? item->signature : NULL, &why);
         return BERTH_MAIL_DONE;
     }
-    return turn(ctx, message, item);
+    /* without threads who waits for the end of the turn would have to do the rest of it */
+    bool away = item && item->generation->placement->start && generation->host->pool_size;
+    return away ? turn_away(ctx, message, item) : turn(ctx, message, item);
 }
 
 static void message_free(struct message *message)
@@ -269,6 +357,8 @@ static void message_end(struct berth_mail *mail, enum berth_mail_end how)
 }
 
 static const struct berth_mail_ops message_ops = { .run = message_run,
+                                                   .resume = message_resume,
+                                                   .runner = message_runner,
                                                    .end = message_end,
                                                    .counted = true };
 

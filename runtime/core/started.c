@@ -381,6 +381,12 @@ void berth_started_ref(struct berth_started *started)
     __atomic_add_fetch(&started->refs, 1, __ATOMIC_RELAXED);
 }
 
+/* A message goes only if its sender's call is cancelled before it is answered. */
+static bool goes_with(const struct berth_started *started, const struct berth_started *cause)
+{
+    return __atomic_load_n(started->topic ? &cause->recalled : &cause->cancelled, __ATOMIC_ACQUIRE);
+}
+
 /* calls_lock held; NULL: to nobody. */
 static void belong_to(struct berth_started *started, struct berth_started *cause)
 {
@@ -403,7 +409,7 @@ static void caller_leaves(struct berth_started *started)
         return;
     berth_list_each_safe(&started->children, link) {
         struct berth_started *child = berth_container(link, struct berth_started, sibling);
-        if (child->cause != started) /* it is here to be cancelled */
+        if (child->cause != started || child->topic) /* it is here to be cancelled, or it stays */
             continue;
         berth_list_remove(&child->sibling);
         belong_to(child, started->cause);
@@ -510,12 +516,13 @@ static void set_cause(struct berth_started *started, const struct berth_thread *
     if (!cause)
         return;
     pthread_mutex_lock(&started->host->calls_lock);
-    while (cause && (cause->one_way || cause->left) && /* which is cancelled only with its own, */
+    while (cause && !started->topic &&        /* a message goes with its sender's call alone */
+           (cause->one_way || cause->left) && /* which is cancelled only with its own, */
            !__atomic_load_n(&cause->cancelled, __ATOMIC_RELAXED)) /* and has not been yet */
         cause = cause->cause;
     belong_to(started, cause);
     pthread_mutex_unlock(&started->host->calls_lock);
-    if (cause && __atomic_load_n(&cause->cancelled, __ATOMIC_RELAXED)) /* has it gone past it? */
+    if (cause && goes_with(started, cause)) /* has it gone past it? */
         berth_started_cancel(started);
 }
 
@@ -535,32 +542,39 @@ static struct berth_started *started_alloc(struct berth_host *host, size_t room)
     return started;
 }
 
-/* name: as long as the call, or NULL: it lies in that many bytes of room. */
-static struct berth_started *started_here(berth_ctx *ctx, const char *name, size_t room)
+static struct berth_started *started_here(berth_ctx *ctx, size_t room)
 {
     const struct berth_thread *thread = berth_thread_of(ctx);
     struct berth_started *started = started_alloc(berth_host_of(ctx), room);
     if (!started)
         return NULL;
-    started->name = name ? name : started->room;
     started->deadline = thread->deadline;
     started->echo = thread->echo;
-    set_cause(started, thread);
     return started;
 }
 
-struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item)
+struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item,
+                                           const char *topic)
 {
     const char *module = item->generation->module->name, *function = berth_item_name(item);
-    struct berth_started *started = started_here(ctx, NULL, strlen(module) + strlen(function) + 2);
-    if (started)
-        stpcpy(stpcpy(stpcpy(started->room, module), "."), function);
+    struct berth_started *started = started_here(ctx, strlen(module) + strlen(function) + 2);
+    if (!started)
+        return NULL;
+    stpcpy(stpcpy(stpcpy(started->room, module), "."), function);
+    started->name = started->room;
+    started->topic = topic;
+    set_cause(started, berth_thread_of(ctx));
     return started;
 }
 
 struct berth_started *berth_started_cell(berth_ctx *ctx, const struct berth_cell *cell)
 {
-    return started_here(ctx, cell->name, 0);
+    struct berth_started *started = started_here(ctx, 0);
+    if (!started)
+        return NULL;
+    started->name = cell->name;
+    set_cause(started, berth_thread_of(ctx));
+    return started;
 }
 
 /*
@@ -864,7 +878,8 @@ static void cancel(struct berth_started *started)
     struct berth_started *child;
     cancel_one(started, started);
     while ((child = take_child(started))) {
-        cancel_one(child, started);
+        if (!child->topic || goes_with(child, child->cause))
+            cancel_one(child, started);
         berth_started_unref(child);
     }
 }
@@ -992,18 +1007,26 @@ static void then_notify(struct berth_started *started)
         then_end(&started->then, BERTH_MAIL_LEFT);
 }
 
+void berth_started_watch(struct berth_started *started,
+                         void (*notify)(struct berth_started *started), void *user)
+{
+    pthread_mutex_lock(&started->lock);
+    started->user = user;
+    started->notify = notify;
+    bool now = started->answered || started->first;
+    set_timer_and_unlock(started);
+    if (now)
+        notify(started);
+}
+
 void berth_started_then(struct berth_started *started, berth_reply_fn fn, void *user)
 {
     pthread_mutex_lock(&started->lock);
     started->fn = fn;
-    started->user = user;
-    started->notify = then_notify;
     started->then.ops = &then_ops;
     started->then.generation = started->owner;
-    bool now = started->answered || started->first;
-    set_timer_and_unlock(started);
-    if (now)
-        then_notify(started);
+    pthread_mutex_unlock(&started->lock);
+    berth_started_watch(started, then_notify, user);
 }
 
 /* ---- waiting ---- */
@@ -1099,7 +1122,7 @@ static uint32_t runner_of(const struct berth_started *started)
     if (chain || !started->cell)
         return chain ? chain : BERTH_CHAIN_OTHER;
     struct berth_module *module = started->cell->module; /* it waits for its turn */
-    chain = __atomic_load_n(&module->turn_chain, __ATOMIC_ACQUIRE);
+    chain = berth_mailbox_runner(module);
     if (!chain)
         chain = berth_gate_inside(&module->gate);
     if (!chain)

@@ -42,7 +42,8 @@ struct berth_started {
     struct berth_mail then; /* in the caller's, for its function */
     size_t refs;            /* atomic: its caller's, its mails', and that of its being kept */
     struct berth_host *host;
-    const char *name; /* module.function, which lasts as long as the host */
+    const char *name;  /* module.function, which lasts as long as the host */
+    const char *topic; /* of a message, whose turn in a worker this is; NULL: it is a call */
     struct berth_cell *cell;
     struct berth_flow *flow;
     const char *caller;             /* in whose name it is; "": the application's. Lasts */
@@ -125,8 +126,12 @@ struct berth_start {
 struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start *start);
 /* The generation that start.held is of, if it has not been let go of. */
 void berth_started_let_go(struct berth_generation **held);
-/* One that runs on this thread, and has no mail. NULL: no memory. */
-struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item);
+/*
+ * One that runs on this thread, or in the item's worker, and has no mail; topic: of the message
+ * that is to be handled, or NULL. NULL: no memory.
+ */
+struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item,
+                                           const char *topic);
 struct berth_started *berth_started_cell(berth_ctx *ctx, const struct berth_cell *cell);
 void berth_started_ref(struct berth_started *started);
 void berth_started_unref(struct berth_started *started); /* NULL: nothing */
@@ -146,6 +151,9 @@ void berth_started_end(const struct berth_generation *owner);
 void berth_started_cancel(struct berth_started *started);
 void berth_started_limit(struct berth_started *started, int64_t deadline);
 void berth_started_then(struct berth_started *started, berth_reply_fn fn, void *user);
+/* Calls notify for what is new, now too; sees to the deadline from now on. */
+void berth_started_watch(struct berth_started *started,
+                         void (*notify)(struct berth_started *started), void *user);
 /*
  * Waits until the first of them, or all, are answered (or, some: have a reply). Returns the index
  * of one, or with all 1; -1 (with all 0): not before `until` or the deadline of ctx; -1 with ctx
