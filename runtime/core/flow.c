@@ -185,10 +185,16 @@ struct berth_flow_slot *berth_flow_count_elsewhere(berth_ctx *ctx, struct berth_
     return count_elsewhere(berth_thread_of(ctx), flow);
 }
 
+/* Of all threads the first ones. */
+static bool is_to_be_timed(const struct berth_flow *flow, const struct berth_flow_slot *slot)
+{
+    return slot->calls % BERTH_TIMED_EACH == 0 ||
+           __atomic_load_n(&flow->calls, __ATOMIC_RELAXED) < BERTH_TIMED_FIRST;
+}
+
 void berth_flow_time(berth_ctx *ctx, struct berth_flow *flow, const struct berth_flow_slot *slot)
 {
-    if (slot->calls % BERTH_TIMED_EACH == 0 ||
-        __atomic_load_n(&flow->calls, __ATOMIC_RELAXED) < BERTH_TIMED_FIRST)
+    if (is_to_be_timed(flow, slot))
         time_begin(tally_of(berth_thread_of(ctx)), ctx, flow);
 }
 
@@ -209,9 +215,15 @@ void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow)
         time_begin(tally_of(thread), ctx, flow);
 }
 
-int64_t berth_flow_away_begin(berth_ctx *ctx, struct berth_flow *flow)
+int64_t berth_flow_turn_away(berth_ctx *ctx, struct berth_flow *flow)
 {
     return turn_is_timed(berth_thread_of(ctx), flow) ? berth_now() : 0;
+}
+
+int64_t berth_flow_call_away(berth_ctx *ctx, struct berth_flow *flow)
+{
+    const struct berth_flow_slot *slot = berth_flow_count(ctx, flow);
+    return berth_flow_may_time(slot) && is_to_be_timed(flow, slot) ? berth_now() : 0;
 }
 
 static void add_time(struct berth_flow *flow, int64_t took)
@@ -236,7 +248,7 @@ static void add_error(struct berth_flow *flow, int code)
         __atomic_fetch_add(&flow->errors[code], 1, __ATOMIC_RELAXED);
 }
 
-void berth_flow_away_end(struct berth_flow *flow, int64_t began, int code)
+void berth_flow_back(struct berth_flow *flow, int64_t began, int code)
 {
     if (began)
         add_time(flow, berth_now() - began);
@@ -271,11 +283,16 @@ void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow)
         __atomic_fetch_add(&flow->calls, 1, __ATOMIC_RELAXED);
 }
 
-void berth_flow_refused(struct berth_flow *flow, int code)
+void berth_flow_in_vain(struct berth_flow *flow)
 {
     berth_flow_message(NULL, flow);
+}
+
+void berth_flow_refused(struct berth_flow *flow, int code)
+{
+    berth_flow_in_vain(flow);
     if (flow)
-        __atomic_fetch_add(&flow->errors[code], 1, __ATOMIC_RELAXED);
+        add_error(flow, code);
 }
 
 void berth_flow_fate(struct berth_host *host, struct berth_flow *flow, enum berth_fate fate)

@@ -97,7 +97,7 @@ void berth_flow_end_with(berth_ctx *ctx, struct berth_flow *flow, int code);
  * One call, of which ctx is the caller's; end with its code. No lock is held; flow may be NULL,
  * which counts nothing. Returns where it is counted; NULL: in the flow itself, without memory.
  */
-static inline struct berth_flow_slot *berth_flow_begin(berth_ctx *ctx, struct berth_flow *flow)
+static inline struct berth_flow_slot *berth_flow_count(berth_ctx *ctx, struct berth_flow *flow)
 {
     const struct berth_tally *tally = berth_thread_of(ctx)->tally;
     struct berth_flow_slot *slot = tally ? tally->last : NULL;
@@ -105,9 +105,18 @@ static inline struct berth_flow_slot *berth_flow_begin(berth_ctx *ctx, struct be
         return NULL;
     if (slot && slot->flow == flow)
         __atomic_store_n(&slot->calls, slot->calls + 1, __ATOMIC_RELAXED);
-    else if (!(slot = berth_flow_count_elsewhere(ctx, flow)))
-        return NULL;
-    if (BERTH_I_UNLIKELY(slot->calls % BERTH_TIMED_EACH == 0 || slot->calls < BERTH_TIMED_FIRST))
+    else
+        slot = berth_flow_count_elsewhere(ctx, flow);
+    return slot;
+}
+static inline bool berth_flow_may_time(const struct berth_flow_slot *slot)
+{
+    return slot && (slot->calls % BERTH_TIMED_EACH == 0 || slot->calls < BERTH_TIMED_FIRST);
+}
+static inline struct berth_flow_slot *berth_flow_begin(berth_ctx *ctx, struct berth_flow *flow)
+{
+    struct berth_flow_slot *slot = berth_flow_count(ctx, flow);
+    if (BERTH_I_UNLIKELY(berth_flow_may_time(slot)))
         berth_flow_time(ctx, flow, slot);
     return slot;
 }
@@ -135,6 +144,8 @@ void berth_flow_take_slot(berth_ctx *ctx, struct berth_flow *flow);
 void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow);
 /* A call, or a message, that never came there. */
 void berth_flow_refused(struct berth_flow *flow, int code);
+/* The same of a call whose answer tells the code (berth_flow_back). */
+void berth_flow_in_vain(struct berth_flow *flow);
 /* A message of the host ends so, which was counted (berth_flow_message, berth_flow_refused). */
 void berth_flow_fate(struct berth_host *host, struct berth_flow *flow, enum berth_fate fate);
 /* A call that nobody waits for went from a full mailbox, by its policy; it was refused. */
@@ -143,9 +154,13 @@ void berth_flow_dropped(struct berth_flow *flow);
 void berth_flow_late(struct berth_flow *flow);
 /* The turn of a handler: its time, of the first ones and then of one of many; and its code. */
 void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow);
-/* The same, of a turn that may end on another thread: since when, for end; 0: it is not timed. */
-int64_t berth_flow_away_begin(berth_ctx *ctx, struct berth_flow *flow);
-void berth_flow_away_end(struct berth_flow *flow, int64_t began, int code);
+/*
+ * The same of one that may end on another thread, and of a call that is answered there: since when,
+ * for berth_flow_back, or 0: it is not timed. flow may be NULL.
+ */
+int64_t berth_flow_turn_away(berth_ctx *ctx, struct berth_flow *flow);
+int64_t berth_flow_call_away(berth_ctx *ctx, struct berth_flow *flow);
+void berth_flow_back(struct berth_flow *flow, int64_t began, int code);
 /* Whether the call sites of a flow ask first. */
 static inline bool berth_flow_asks(const struct berth_flow *flow)
 {

@@ -174,13 +174,12 @@ static void run_item(berth_ctx *ctx, struct berth_started *started, struct berth
     struct berth_run run;
     void *result = NULL;
     berth_run_begin(ctx, started, item->async, &run);
-    berth_flow_begin(ctx, started->flow);
+    __atomic_store_n(&started->began, berth_flow_call_away(ctx, started->flow), __ATOMIC_RELAXED);
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     int code = call_function(ctx, started, item, &result);
     if (code == BERTH_OK && !item->async)
         answer_result(ctx, started, item->signature->result, result);
     berth_frame_pop(ctx);
-    berth_flow_end(ctx, started->flow, berth_failed(ctx) ? berth_error_code(ctx) : code);
     if (berth_failed(ctx))
         answer_failure(ctx, started);
     berth_run_end(ctx, &run);
@@ -285,8 +284,6 @@ static void remote_came(void *user, bool more, int code, const void *result,
     if (code != BERTH_OK && started->one_way)
         berth_host_log(started->host, NULL, BERTH_LOG_ERROR, "a call that nobody waits for: %s: %s",
                        berth_code_name(code), error->text);
-    if (started->flow && code != BERTH_OK)
-        __atomic_fetch_add(&started->flow->errors[code], 1, __ATOMIC_RELAXED);
     berth_started_set_remote(started, 0);
     bool away = set_at(started, BERTH_NOWHERE) == BERTH_AWAY;
     berth_started_unref(started);
@@ -348,12 +345,11 @@ static void run_remote(berth_ctx *ctx, struct berth_started *started, struct ber
     if (code != BERTH_OK)
         berth_error_prefix(&error, "%s: ", started->name);
     remote_begin(started, item);
-    berth_flow_begin(ctx, started->flow);
+    __atomic_store_n(&started->began, berth_flow_call_away(ctx, started->flow), __ATOMIC_RELAXED);
     if (code == BERTH_OK)
         code = remote_send(ctx, started, arguments, &error);
     if (code != BERTH_OK)
         remote_came(started, false, code, NULL, &error);
-    berth_flow_end(ctx, started->flow, BERTH_OK);
 }
 
 void berth_remote_handle(berth_ctx *ctx, struct berth_started *started, struct berth_item *item,
@@ -381,7 +377,8 @@ static enum berth_mail_next mail_run(berth_ctx *ctx, struct berth_generation *ge
     struct berth_started *started = berth_container(mail, struct berth_started, mail);
     struct berth_item *item = item_find(generation, started->cell);
     if (berth_started_over(started)) { /* it has waited too long */
-        berth_flow_refused(started->flow, BERTH_DEADLINE_EXCEEDED);
+        berth_flow_in_vain(started->flow);
+        berth_started_expire(started);
     } else if (item && generation->placement->start) {
         run_remote(ctx, started, item);
     } else if (item) {
@@ -407,7 +404,7 @@ static void mail_end(struct berth_mail *mail, enum berth_mail_end how)
     snprintf(text, sizeof text, "%s: %s", started->name,
              how == BERTH_MAIL_DROPPED ? "dropped, as its policy says: the mailbox was full"
                                        : "its module was unloaded before the call's turn");
-    berth_flow_refused(started->flow, code);
+    berth_flow_in_vain(started->flow);
     if (how == BERTH_MAIL_DROPPED)
         berth_flow_dropped(started->flow);
     berth_started_fail(started, code, text);

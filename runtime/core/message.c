@@ -273,7 +273,7 @@ static enum berth_mail_next turn_away(berth_ctx *ctx, struct message *message,
     thread->deadline = berth_deadline(ctx, module->host);
     message->remote = berth_started_direct(ctx, item, message->parcel->topic);
     if (message->remote) {
-        message->began = berth_flow_away_begin(ctx, message->flow);
+        message->began = berth_flow_turn_away(ctx, message->flow);
         berth_mailbox_away(module);
         handle(ctx, message, item, message->remote);
     }
@@ -301,7 +301,7 @@ static enum berth_mail_next message_resume(berth_ctx *ctx, struct berth_generati
     if (code != BERTH_INVOKED_UNSENT) {
         berth_thread_of(ctx)->topic = message->parcel->topic;
         berth_thread_of(ctx)->echo = message->parcel->echo;
-        berth_flow_away_end(message->flow, message->began, code);
+        berth_flow_back(message->flow, message->began, code);
     }
     if (code > BERTH_OK) {
         berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);

@@ -205,6 +205,7 @@ static bool put_answer(struct berth_started *started, int code, char *text,
         return false;
     }
     started->answered = true;
+    berth_flow_back(started->flow, __atomic_load_n(&started->began, __ATOMIC_RELAXED), code);
     started->code = code;
     started->text = text;
     started->answer = answer;
@@ -220,7 +221,7 @@ bool berth_started_fail(struct berth_started *started, int code, const char *tex
 static void tell_remote(const struct berth_started *started);
 
 /* Who has it elsewhere is told, or would keep it, and be waited for. */
-static void expire(struct berth_started *started)
+void berth_started_expire(struct berth_started *started)
 {
     char text[2 * BERTH_IDENTIFIER_MAX + 64];
     snprintf(text, sizeof text, "%s: not answered before the deadline", started->name);
@@ -271,7 +272,7 @@ bool berth_started_answer(struct berth_started *started, const struct berth_type
     struct berth_reply *reply;
     struct berth_error own = { 0 };
     if (is_late(started))
-        expire(started);
+        berth_started_expire(started);
     pthread_mutex_lock(&started->lock);
     bool over = started->answered;
     pthread_mutex_unlock(&started->lock);
@@ -743,7 +744,7 @@ struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start
         start->begin(start->user, started);
     int code = started_begin(ctx, started, start, &error);
     if (code != BERTH_OK) {
-        berth_flow_refused(started->flow, code);
+        berth_flow_in_vain(started->flow);
         berth_started_fail(started, code, error.text);
     }
     if (start->notify) {
@@ -907,7 +908,7 @@ static void timer_due(struct berth_timer *timer)
     pthread_mutex_unlock(&started->lock);
     if (!timed) /* who has answered it waits for this callback */
         return;
-    expire(started);
+    berth_started_expire(started);
     berth_started_unref(started);
 }
 
@@ -1039,7 +1040,7 @@ static bool look(struct berth_host *host, uint64_t id, bool some, struct waiting
     if (!started)
         return true;
     if (is_late(started))
-        expire(started);
+        berth_started_expire(started);
     pthread_mutex_lock(&started->lock);
     bool done = started->answered || (some && started->first);
     started->waiter = done ? NULL : waiting->park;

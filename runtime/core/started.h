@@ -45,7 +45,8 @@ struct berth_started {
     const char *name;  /* module.function, which lasts as long as the host */
     const char *topic; /* of a message, whose turn in a worker this is; NULL: it is a call */
     struct berth_cell *cell;
-    struct berth_flow *flow;
+    struct berth_flow *flow;        /* counts its answer, too */
+    int64_t began;                  /* when it came to its callee, if it is timed; else 0; atomic */
     const char *caller;             /* in whose name it is; "": the application's. Lasts */
     struct berth_generation *owner; /* whose it is; NULL: the application's, or the host's */
     struct berth_started *cause;    /* it was started under this one, or NULL; under calls_lock */
@@ -179,6 +180,8 @@ void berth_reply_free(struct berth_started *started, struct berth_reply *reply);
 
 /* false: it has been answered already, by its deadline, too. text may be NULL for BERTH_OK. */
 bool berth_started_fail(struct berth_started *started, int code, const char *text);
+/* Its deadline has passed: it is answered so, if it has not been answered. */
+void berth_started_expire(struct berth_started *started);
 bool berth_started_answer(struct berth_started *started, const struct berth_type *type,
                           const void *value, bool more, struct berth_error *error);
 /*

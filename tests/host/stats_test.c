@@ -418,6 +418,43 @@ static void a_worker_that_calls_is_named(void)
     CHECK_INT(number(flow("hammer", "math.divide"), "invalid_argument"), 30);
 }
 
+/* ---- calls that are started ---- */
+
+/* Its answer's code. */
+static int start_nap(berth_ctx *ctx, int ms, int64_t timeout_ns)
+{
+    const struct berth_call_options options = { .size = sizeof options, .timeout_ns = timeout_ns };
+    berth_pending call = { 0 };
+    CHECK_INT(
+        berth_call_start_json(ctx, "sleeper.nap", berth_test_format("[%d]", ms), &options, &call),
+        BERTH_OK);
+    int code = berth_call_take_json(ctx, call, NULL);
+    berth_clear(ctx);
+    return code;
+}
+
+/* From when its callee has it until it is answered, with whatever code. */
+static void started_calls_are_timed_and_their_answers_counted(const char *placement)
+{
+    if (berth_test_valgrind() && strcmp(placement, "process") == 0)
+        berth_skip("valgrind runs no workers");
+    host = berth_test_host(NULL);
+    LOAD(host, "sleeper", placement);
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK_INT(start_nap(ctx, 30, 0), BERTH_OK);
+    CHECK_INT(number(flow("", "sleeper.nap"), "timed"), 1);
+    CHECK(number(flow("", "sleeper.nap"), "max_ns") >= 29000000);
+    CHECK_INT(start_nap(ctx, 100, 10000000), BERTH_DEADLINE_EXCEEDED);
+    CHECK_INT(number(flow("", "sleeper.nap"), "deadline_exceeded"), 1);
+    CHECK_INT(number(entry("{\"name\":\"sleeper\""), "failed"), 1);
+    UNTIL(host, number(flow("", "sleeper.nap"), "late") == 1);
+    CHECK_INT(number(entry("{\"name\":\"sleeper\""), "failed"), 1);
+    CHECK_INT(calls("", "sleeper.nap"), 2);
+    berth_leave(ctx);
+}
+
+BERTH_TEST_BOTH(started_calls_are_timed_and_their_answers_counted)
+
 static const struct berth_test tests[] = {
     { "every_way_to_call_is_counted", every_way_to_call_is_counted },
     { "calls_of_the_application_by_any_door_are_one_flow",
@@ -438,6 +475,8 @@ static const struct berth_test tests[] = {
     { "messages_are_counted_by_who_gets_them", messages_are_counted_by_who_gets_them },
     { "what_a_full_mailbox_refuses_is_counted", what_a_full_mailbox_refuses_is_counted },
     { "workers_tell_what_they_use", workers_tell_what_they_use },
+    BERTH_TEST_ROWS("started calls are timed, and their answers counted",
+                    started_calls_are_timed_and_their_answers_counted),
     { "a_worker_that_calls_is_named", a_worker_that_calls_is_named },
 };
 
