@@ -623,21 +623,34 @@ static void end_kept(struct berth_generation *generation, bool all)
     } while (started);
 }
 
+static void pause_for(long *pause)
+{
+    nanosleep(&(struct timespec){ 0, *pause }, NULL);
+    *pause = *pause < 1000000 ? *pause * 2 : *pause;
+}
+
+static bool is_read(const struct berth_generation *generation)
+{
+    return __atomic_load_n(&generation->readers, __ATOMIC_ACQUIRE) > 0;
+}
+
 bool berth_kept_quiet(struct berth_generation *generation, int64_t deadline)
 {
     long pause = 20000;
     __atomic_store_n(&generation->leaving, true, __ATOMIC_RELAXED);
-    while (__atomic_load_n(&generation->inside, __ATOMIC_ACQUIRE) > 0) {
+    while (__atomic_load_n(&generation->inside, __ATOMIC_ACQUIRE) > 0 || is_read(generation)) {
         end_kept(generation, false);
         if (berth_now() >= deadline)
             return false;
-        nanosleep(&(struct timespec){ 0, pause }, NULL);
-        pause = pause < 1000000 ? pause * 2 : pause;
+        pause_for(&pause);
     }
     return true;
 }
 
 void berth_kept_end(struct berth_generation *generation)
 {
+    long pause = 20000;
     end_kept(generation, true);
+    while (is_read(generation)) /* which takes a moment, and waits for nobody */
+        pause_for(&pause);
 }

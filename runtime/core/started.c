@@ -680,7 +680,7 @@ static int started_post(berth_ctx *ctx, struct berth_started *started, enum bert
 void berth_started_let_go(struct berth_generation **held)
 {
     if (*held)
-        __atomic_sub_fetch(&(*held)->inside, 1, __ATOMIC_RELEASE);
+        __atomic_sub_fetch(&(*held)->readers, 1, __ATOMIC_RELEASE);
     *held = NULL;
 }
 

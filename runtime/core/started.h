@@ -102,7 +102,7 @@ struct berth_start {
     struct berth_generation *owner;
     const struct berth_signature *signature; /* of the arguments; NULL: they are JSON */
     /* whose it is, to be let go of, and this NULL, before the mailbox is waited for; or NULL */
-    struct berth_generation **held; /* that has one more `inside` */
+    struct berth_generation **held; /* that has one more of `readers` */
     const void *const *arguments;
     const char *json;
     int64_t deadline;                /* besides those of ctx, or BERTH_FOREVER */
