@@ -393,6 +393,8 @@ static void make_report(struct berth_host *host, struct berth_shutdown_report *r
         .expired = host->fates[BERTH_FATE_EXPIRED],
         .dead_lettered = host->fates[BERTH_FATE_DEAD],
         .left = host->fates[BERTH_FATE_LEFT],
+        .blobs = host->blobs.left.count,
+        .blob_bytes = host->blobs.left.bytes,
     };
     if (!report)
         return;

@@ -408,11 +408,15 @@ struct berth_handle {
     char *holder; /* the module that got it last, or NULL */
 };
 
+struct berth_blob_count {
+    size_t count, bytes; /* of whole pages */
+};
 /* Memory that values are passed on in (blob.h). */
 struct berth_blobs {
     pthread_mutex_t lock;
     struct berth_pages pages; /* to the blobs; read without the lock */
-    size_t count, bytes;
+    struct berth_blob_count live;
+    struct berth_blob_count left; /* that modules held which ended with the host */
 };
 
 struct berth_job {
