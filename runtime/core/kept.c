@@ -5,6 +5,7 @@
 #include "runtime/core/call.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/log.h"
+#include "runtime/core/parcel.h"
 #include "runtime/core/registry.h"
 
 #include <stdio.h>
@@ -75,18 +76,22 @@ int berth_kept_serve(berth_ctx *ctx, struct berth_item *item, const char *topic,
 
 /* As the caller has given them; signature: of those. */
 static int arguments_read(berth_ctx *ctx, const struct berth_started *started,
-                          const struct berth_signature *signature, const void ***ret_arguments,
-                          struct berth_error *error)
+                          const struct berth_signature *signature,
+                          const void *const **ret_arguments, struct berth_error *error)
 {
     struct berth_arena *arena = &berth_thread_of(ctx)->arena;
     const char *data = started->arguments ? started->arguments : "";
-    if (!started->identity)
-        return berth_json_read_arguments(signature, started->size ? data : NULL, started->size,
-                                         arena, ret_arguments, error);
-    if (!started->plain) {
-        struct berth_reader reader = { (const unsigned char *)data,
-                                       (const unsigned char *)data + started->size };
-        return berth_arguments_unpack(signature, &reader, arena, ret_arguments, NULL, error);
+    const void **read;
+    if (!started->identity) {
+        int code = berth_json_read_arguments(signature, started->size ? data : NULL, started->size,
+                                             arena, &read, error);
+        if (code == BERTH_OK)
+            *ret_arguments = read;
+        return code;
+    }
+    if (started->parcel) {
+        *ret_arguments = started->parcel->arguments;
+        return BERTH_OK;
     }
     const void **arguments = berth_arena_alloc(arena, (signature->count + 1) * sizeof *arguments);
     if (!arguments)
@@ -108,7 +113,8 @@ static int arguments_take(berth_ctx *ctx, const struct berth_started *started,
                           const void *const **ret_arguments, struct berth_error *error)
 {
     struct berth_signature known = *signature;
-    const void **room = NULL, **given;
+    const void *const *given = NULL;
+    const void **room = NULL;
     enum berth_fit fit = started->identity ? berth_signature_fit(started->identity, signature)
                                            : BERTH_FIT_SAME; /* JSON is read by the new one */
     if (fit == BERTH_FIT_NOT)

@@ -7,6 +7,7 @@
 #include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
+#include "runtime/core/parcel.h"
 #include "runtime/core/permit.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
@@ -433,6 +434,7 @@ static struct berth_started *started_free(struct berth_started *started)
     berth_reply_free(started, started->answer);
     if (!started->plain)
         berth_free(started->arguments);
+    berth_parcel_unref(started->parcel);
     berth_free(started->text);
     pthread_mutex_destroy(&started->lock);
     berth_free(started);
@@ -489,24 +491,32 @@ static void fill(struct berth_started *started, const struct berth_start *start,
     started->identity = strcpy(started->room + layout->identity, signature->identity);
 }
 
-static int pack(struct berth_started *started, const struct berth_start *start,
-                struct berth_error *error)
+static int take_json(struct berth_started *started, const char *json, struct berth_error *error)
 {
     struct berth_buffer buffer;
-    int code = BERTH_OK;
     berth_buffer_init(&buffer, started->host->options.max_message);
-    if (!start->signature) {
-        berth_buffer_text(&buffer, start->json ? start->json : "");
-        code = berth_buffer_check(&buffer, error);
-    } else {
-        code = berth_arguments_check(start->signature, start->arguments, error);
-        if (code == BERTH_OK)
-            code = berth_arguments_pack(start->signature, start->arguments, &buffer, NULL, error);
-    }
-    if (code == BERTH_OK && buffer.size && /* nothing is packed of no arguments */
+    berth_buffer_text(&buffer, json ? json : "");
+    int code = berth_buffer_check(&buffer, error);
+    if (code == BERTH_OK && buffer.size && /* nothing is there of no arguments */
         !(started->arguments = berth_buffer_take(&buffer, &started->size)))
         code = berth_error_nomem(error);
     berth_buffer_deinit(&buffer);
+    return code;
+}
+
+/* What is large is passed on as it lies in its blob. */
+static int take_arguments(struct berth_started *started, const struct berth_start *start,
+                          struct berth_error *error)
+{
+    const struct berth_parcel_setup setup = { .topic = started->name,
+                                              .sender = started->caller,
+                                              .signature = start->signature,
+                                              .deadline = BERTH_FOREVER };
+    if (!start->signature)
+        return take_json(started, start->json, error);
+    int code = berth_parcel_new(started->host, &setup, start->arguments, &started->parcel, error);
+    if (code == BERTH_OK)
+        started->size = started->parcel->size;
     return code;
 }
 
@@ -693,7 +703,7 @@ static int started_begin(berth_ctx *ctx, struct berth_started *started,
     int code = start->denied ? berth_permit_explain_edge(start->denied, error)
                              : cell_check(start->cell, error);
     if (code == BERTH_OK && !started->plain)
-        code = pack(started, start, error);
+        code = take_arguments(started, start, error);
     if (code != BERTH_OK)
         return code;
     started->mail.ops = &berth_kept_ops;

@@ -58,12 +58,13 @@ struct berth_started {
     bool recalled;                       /* cancelled before it was answered; atomic */
     /* what replies are kept as; none: as they lie in memory, if they can be */
     bool json, words, packed, whole;
-    bool single;               /* nobody takes more replies than one */
-    bool plain, one_way, echo; /* plain: the arguments lie in room, else they are packed */
+    bool single;                             /* nobody takes more replies than one */
+    bool plain, one_way, echo;               /* plain: the arguments lie in room */
     const struct berth_signature *signature; /* the caller's, which may be gone: only to compare */
     char *identity;                          /* of that; NULL: of JSON */
-    char *arguments;
-    size_t size, count; /* count: of the caller's parameters */
+    char *arguments;                         /* those in room, or JSON; or else they lie in */
+    struct berth_parcel *parcel;             /* this */
+    size_t size, count;                      /* count: of the caller's parameters */
 
     /* the callee's */
     uint32_t chain; /* that runs it; 0: not yet; BERTH_CHAIN_OTHER: it is kept, or remote; atomic */

@@ -186,6 +186,8 @@ static void a_call_passes_it_as_well(void)
     begin(0);
     view(NULL);
     const char *address = make(10000, 1);
+    CHECK_CALL(host, "painter.ask", "[]", address); /* one that is started, too */
+    CHECK_INT(CALL_INT(host, "viewer.sum", "[]"), 10000);
     CHECK_CALL(host, "painter.show", "[]", address);
     CALL(host, "painter.release", "[]");
     CHECK_INT(live(), 1);
