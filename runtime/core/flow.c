@@ -2,6 +2,7 @@
 #include "runtime/core/flow.h"
 
 #include "runtime/base/memory.h"
+#include "runtime/base/pool.h"
 #include "runtime/core/call.h"
 #include "runtime/core/sample.h"
 
@@ -23,11 +24,12 @@ struct berth_flow *berth_flow_obtain(struct berth_host *host, const char *from, 
     struct berth_flow *flow = berth_map_get(&host->flows, key);
     if (flow)
         return flow;
-    flow = berth_calloc(1, sizeof *flow + (size_t)length + 1);
+    flow = berth_pool_alloc(sizeof *flow + (size_t)length + 1);
     if (!flow)
         return NULL;
     char *names = memcpy(flow + 1, key, (size_t)length + 1);
     flow->from = names;
+    flow->sender = from;
     names += strlen(from);
     *names++ = '\0';
     flow->topic = topic ? names : NULL;
@@ -39,7 +41,7 @@ struct berth_flow *berth_flow_obtain(struct berth_host *host, const char *from, 
     berth_list_init(&flow->sampled);
     if (berth_map_set(&host->flows, key, flow))
         return flow;
-    berth_free(flow);
+    berth_pool_free(flow);
     return NULL;
 }
 
@@ -67,7 +69,7 @@ void berth_flows_free(struct berth_host *host)
     for (size_t i = 0; berth_map_next(&host->flows, &i, &entry);) {
         struct berth_flow *flow = entry->value;
         berth_free(flow->times);
-        berth_free(flow);
+        berth_pool_free(flow);
     }
     berth_map_deinit(&host->flows);
 }
@@ -82,10 +84,13 @@ void berth_flows_free(struct berth_host *host)
 #define CHUNKS      16
 #define CHUNK       64
 #define TIMED_DEPTH 8
+#define MISSES      16
 
 struct tally {
     struct berth_tally head;
     struct berth_flow_slot *chunks[CHUNKS]; /* made when they are needed */
+    uint32_t misses;                        /* messages whose flow had no place here, */
+    uint32_t turns;                         /* and turns of their handlers */
     struct {
         const berth_ctx *ctx;
         const struct berth_flow *flow;
@@ -159,18 +164,38 @@ static void time_begin(struct tally *tally, const berth_ctx *ctx, const struct b
     tally->head.timed++;
 }
 
-/* The thread's place for the flow, taken if need be. */
+/* The thread's place for the flow, whoever has it. NULL: there is none yet. */
+static struct berth_flow_slot *slot_at(const struct tally *tally, const struct berth_flow *flow)
+{
+    struct berth_flow_slot *chunk = tally ? tally->chunks[flow->id / CHUNK % CHUNKS] : NULL;
+    return chunk ? &chunk[flow->id % CHUNK] : NULL;
+}
+
+/* Taken if need be. */
 static struct berth_flow_slot *slot_of(struct berth_thread *thread, struct berth_flow *flow)
 {
-    struct tally *tally = tally_of(thread);
-    struct berth_flow_slot *chunk = tally ? tally->chunks[flow->id / CHUNK % CHUNKS] : NULL;
-    struct berth_flow_slot *slot = chunk ? &chunk[flow->id % CHUNK] : NULL;
+    struct berth_flow_slot *slot = slot_at(tally_of(thread), flow);
     return slot && slot->flow == flow ? slot : slot_take(thread, flow);
 }
 
-static struct berth_flow_slot *count_elsewhere(struct berth_thread *thread, struct berth_flow *flow)
+/*
+ * For a message. Flows that are more than the places would push each other out all the time, which
+ * costs a look at the other one's memory: mostly it is counted in the flow itself then, which is
+ * looked at anyway. A flow that goes on to miss its place soon has it. NULL: not now.
+ */
+static struct berth_flow_slot *slot_for_message(struct berth_thread *thread,
+                                                struct berth_flow *flow)
 {
-    struct berth_flow_slot *slot = slot_of(thread, flow);
+    struct tally *tally = tally_of(thread);
+    struct berth_flow_slot *slot = slot_at(tally, flow);
+    if (slot && slot->flow != flow && slot->flow && ++tally->misses % MISSES != 0)
+        return NULL;
+    return slot_of(thread, flow);
+}
+
+static struct berth_flow_slot *count_in(struct berth_thread *thread, struct berth_flow *flow,
+                                        struct berth_flow_slot *slot)
+{
     if (!slot) {
         __atomic_fetch_add(&flow->calls, 1, __ATOMIC_RELAXED);
         return NULL;
@@ -182,7 +207,8 @@ static struct berth_flow_slot *count_elsewhere(struct berth_thread *thread, stru
 
 struct berth_flow_slot *berth_flow_count_elsewhere(berth_ctx *ctx, struct berth_flow *flow)
 {
-    return count_elsewhere(berth_thread_of(ctx), flow);
+    struct berth_thread *thread = berth_thread_of(ctx);
+    return count_in(thread, flow, slot_of(thread, flow));
 }
 
 /* Of all threads the first ones. */
@@ -201,11 +227,13 @@ void berth_flow_time(berth_ctx *ctx, struct berth_flow *flow, const struct berth
 /* Whether the handler's turn that begins is to be timed. */
 static bool turn_is_timed(struct berth_thread *thread, struct berth_flow *flow)
 {
-    struct berth_flow_slot *slot = flow ? slot_of(thread, flow) : NULL;
-    if (!slot)
+    struct berth_flow_slot *slot = flow ? slot_for_message(thread, flow) : NULL;
+    struct tally *tally = tally_of(thread);
+    if (!flow || !tally)
         return false;
-    uint32_t before = slot->turns++;
-    return before < BERTH_TIMED_FIRST || before % BERTH_TIMED_EACH == 0;
+    uint32_t before = slot ? slot->turns++ : tally->turns++;
+    return before % BERTH_TIMED_EACH == 0 || (slot && before < BERTH_TIMED_FIRST) ||
+           (!slot && !__atomic_load_n(&flow->times, __ATOMIC_RELAXED));
 }
 
 void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow)
@@ -278,7 +306,7 @@ void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow)
     if (slot && slot->flow == flow)
         __atomic_store_n(&slot->calls, slot->calls + 1, __ATOMIC_RELAXED);
     else if (thread)
-        count_elsewhere(thread, flow);
+        count_in(thread, flow, slot_for_message(thread, flow));
     else
         __atomic_fetch_add(&flow->calls, 1, __ATOMIC_RELAXED);
 }

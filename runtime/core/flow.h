@@ -35,19 +35,22 @@ enum berth_fate {
 };
 
 struct berth_flow {
-    const char *from;  /* a module; "": the application */
-    const char *topic; /* NULL: calls */
-    const char *to;    /* module.function or module.handler; "": the application */
+    /* what each message looks at, in one line of the cache */
+    const char *from;   /* a module; "": the application */
+    const char *topic;  /* NULL: calls */
+    const char *to;     /* module.function or module.handler; "": the application */
+    const char *sender; /* of messages: from, as it was given; only to compare */
     uint32_t id;
     enum berth_flow_state state; /* atomic; changed under lock */
     struct berth_cell *cell;     /* of calls */
     /* atomic, all of them */
-    uint64_t calls;     /* or messages; threads have the newest ones (struct berth_tally) */
-    uint64_t estimated; /* and these come on top: under lock */
+    uint64_t calls; /* or messages; threads have the newest ones (struct berth_tally) */
+    struct berth_histogram *times; /* NULL before the first one */
+
+    uint64_t estimated;          /* calls that come on top: under lock */
     uint64_t fates[BERTH_FATES]; /* of its messages that were not delivered */
     uint64_t late;               /* answers of calls that had been answered by their deadline */
     uint64_t errors[BERTH_CODES];
-    struct berth_histogram *times; /* NULL before the first one */
     /* while it is sampled; under lock, but for what is atomic */
     struct berth_list sampled;
     double detour_ns;                  /* what asking takes, */

@@ -60,6 +60,13 @@ static void begin(const char *placement)
     LOAD(host, "hammer", NULL);
 }
 
+/* For those that make calls in great number. */
+static void skip_if_slow(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("takes too long");
+}
+
 /* ---- calls ---- */
 
 static void every_way_to_call_is_counted(void)
@@ -162,13 +169,6 @@ static void a_module_that_calls_through_host_is_named(void)
 }
 
 /* ---- sampling ---- */
-
-/* For those that make calls in great number. */
-static void skip_if_slow(void)
-{
-    if (berth_test_valgrind())
-        berth_skip("takes too long");
-}
 
 #define MANY 3000000
 
@@ -368,6 +368,34 @@ static void messages_are_counted_by_who_gets_them(void)
     CHECK(number(entry("{\"name\":\"subscriber\""), "messages") == 24);
 }
 
+/* A thread has places of its own for 1,024 of them. */
+static void more_flows_than_places_are_counted(void)
+{
+    enum { SENDERS = 10, RECEIVERS = 55, EACH = 20 };
+
+    skip_if_slow();
+    begin(NULL);
+    for (int i = 0; i < SENDERS; i++)
+        berth_test_load_as(host, "publisher", berth_test_format("publisher_%d", i), NULL);
+    for (int i = 0; i < RECEIVERS; i++)
+        berth_test_load_as(host, "subscriber", berth_test_format("subscriber_%d", i), NULL);
+    for (int i = 0; i < SENDERS * EACH; i++)
+        CALL(host, berth_test_format("publisher_%d.ring", i % SENDERS), "[]");
+    for (int i = 0; i < RECEIVERS; i++)
+        UNTIL(host,
+              CALL_INT(host, berth_test_format("subscriber_%d.all", i), "[]") == SENDERS * EACH);
+    const char *all = stats();
+    for (int i = 0; i < SENDERS * RECEIVERS; i++) {
+        const char *its = strstr(
+            all, berth_test_format("{\"from\":\"publisher_%d\",\"topic\":\"news.bell\",\"to\":"
+                                   "\"subscriber_%d.on_bell\",",
+                                   i % SENDERS, i / SENDERS));
+        REQUIRE(its != NULL);
+        CHECK_INT(number(its, "messages"), EACH);
+        CHECK(number(its, "timed") > 0);
+    }
+}
+
 static void what_a_full_mailbox_refuses_is_counted(void)
 {
     struct berth_host_options options = berth_test_host_options();
@@ -473,6 +501,7 @@ static const struct berth_test tests[] = {
     { "sampling_stands_reloads", sampling_stands_reloads },
     { "times_are_told", times_are_told },
     { "messages_are_counted_by_who_gets_them", messages_are_counted_by_who_gets_them },
+    { "more_flows_than_places_are_counted", more_flows_than_places_are_counted },
     { "what_a_full_mailbox_refuses_is_counted", what_a_full_mailbox_refuses_is_counted },
     { "workers_tell_what_they_use", workers_tell_what_they_use },
     BERTH_TEST_ROWS("started calls are timed, and their answers counted",
