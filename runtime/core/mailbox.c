@@ -720,8 +720,7 @@ static bool turn_gate(berth_ctx *ctx, struct berth_generation *generation, bool 
         .ctx = ctx, .deadline = BERTH_FOREVER, .target = target, .patient = true
     };
     *ret_gated = false;
-    if (!generation || generation->image->manifest->parallel ||
-        generation->placement != &berth_carrier_inline)
+    if (!generation || !generation->gated)
         return true;
     *ret_gated = berth_gate_try(&generation->module->gate, ctx);
     if (*ret_gated)

@@ -183,8 +183,7 @@ static void handle(berth_ctx *ctx, const struct message *message, struct berth_i
     const struct berth_parcel *parcel = message->parcel;
     const char *const any[] = { parcel->topic, parcel->json ? parcel->json : "{}" };
     const void *const texts[] = { &any[0], &any[1] };
-    bool takes_any = item->generation->image->manifest->subscribes[item->index].any;
-    const void *const *arguments = takes_any ? texts : parcel->arguments;
+    const void *const *arguments = item->any ? texts : parcel->arguments;
     if (remote) {
         berth_remote_handle(ctx, remote, item, arguments);
         return;
@@ -326,7 +325,11 @@ static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation 
     struct berth_error why;
     if (__atomic_load_n(&subscription->gone, __ATOMIC_ACQUIRE) || (generation && !item))
         return BERTH_MAIL_DONE; /* the handler has gone, with a reload perhaps */
-    if (generation)             /* which is no echo of this message */
+    if (item) {                 /* needed soon */
+        __builtin_prefetch(item->direct);
+        __builtin_prefetch(__extension__(const void *) item->code);
+    }
+    if (generation) /* which is no echo of this message */
         tell_lost(generation, subscription);
     if (is_over(message->parcel, &why)) {
         expired(message, item ? item->signature : NULL, &why);
@@ -388,6 +391,7 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
     __atomic_add_fetch(&parcel->refs, 1, __ATOMIC_RELAXED);
     __atomic_add_fetch(&subscription->refs, 1, __ATOMIC_RELAXED);
     int code = berth_mailbox_post(subscription->module, &message->mail, how);
+    __builtin_prefetch(__atomic_load_n(&subscription->module->current, __ATOMIC_RELAXED));
     if (code == BERTH_OK)
         count_sent(host, berth_thread_mine(&host->threads), flow);
     else if (code == BERTH_MAIL_WAITS)

@@ -17,11 +17,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct berth_manifest_topic *declared_by(const struct berth_publisher *publisher)
-{
-    return &publisher->generation->image->manifest->topics[publisher->index];
-}
-
 static struct berth_publisher *publisher_of(struct berth_list *link)
 {
     return berth_container(link, struct berth_publisher, link);
@@ -30,7 +25,7 @@ static struct berth_publisher *publisher_of(struct berth_list *link)
 const struct berth_manifest_topic *berth_topic_declared(const struct berth_topic *topic)
 {
     return berth_list_empty(&topic->publishers) ? NULL
-                                                : declared_by(publisher_of(topic->publishers.next));
+                                                : publisher_of(topic->publishers.next)->declared;
 }
 
 static struct berth_topic *topic_of(struct berth_topic_entry *entry)
@@ -122,14 +117,15 @@ static void group_unuse(struct berth_group *group)
 static struct berth_match *match_new(struct berth_topic *topic,
                                      struct berth_subscription *subscription)
 {
-    struct berth_match *match = berth_calloc(1, sizeof *match);
+    struct berth_match *match = berth_pool_alloc(sizeof *match);
     if (!match)
         return NULL;
     match->topic = topic;
     match->subscription = subscription;
+    match->module = subscription->module;
     berth_list_init(&match->of_topic);
     if (subscription->how.group && !(match->group = group_use(topic, subscription->how.group))) {
-        berth_free(match);
+        berth_pool_free(match);
         return NULL;
     }
     berth_list_append(&subscription->matches, &match->of_subscription);
@@ -163,7 +159,7 @@ static void match_free(struct berth_match *match, bool active)
         group_unuse(group);
     berth_list_remove(&match->of_topic);
     berth_list_remove(&match->of_subscription);
-    berth_free(match);
+    berth_pool_free(match);
 }
 
 /* ---- subscriptions ---- */
@@ -429,7 +425,7 @@ static void topic_free(struct berth_host *host, struct berth_topic *topic)
     }
     berth_parcel_unref(topic->last);
     berth_free(topic->name);
-    berth_free(topic);
+    berth_pool_free(topic);
 }
 
 void berth_topics_free(struct berth_host *host)
@@ -469,7 +465,7 @@ static struct berth_topic *topic_obtain(struct berth_host *host, const char *nam
     struct berth_topic *topic = berth_map_get(&host->topics, name);
     if (topic)
         return topic;
-    topic = berth_calloc(1, sizeof *topic);
+    topic = berth_pool_alloc(sizeof *topic);
     if (!topic)
         return NULL;
     berth_list_init(&topic->publishers);
@@ -575,7 +571,7 @@ static void publishers_come(struct berth_generation *generation)
 {
     for (size_t i = 0; i < generation->publisher_count; i++) {
         struct berth_publisher *publisher = &generation->publishers[i];
-        publisher->topic = berth_map_get(&generation->host->topics, declared_by(publisher)->topic);
+        publisher->topic = berth_map_get(&generation->host->topics, publisher->declared->topic);
         berth_list_append(&publisher->topic->publishers, &publisher->link);
     }
 }
@@ -640,6 +636,26 @@ void berth_topics_retire(struct berth_generation *generation)
 
 /* ---- publishing ---- */
 
+/*
+ * Among very many modules nothing of a message's way is in the caches, and each thing on it leads to
+ * the next. So what is needed soon is fetched while there is something else to do.
+ */
+static void fetch_match(const struct berth_topic *topic)
+{
+    if (!berth_list_empty(&topic->matches))
+        __builtin_prefetch(berth_container(topic->matches.next, struct berth_match, of_topic));
+}
+
+static void fetch_receiver(const struct berth_match *match)
+{
+    const struct berth_module *module = match->module;
+    __builtin_prefetch(match->subscription);
+    __builtin_prefetch(__atomic_load_n(&match->flow, __ATOMIC_RELAXED));
+    __builtin_prefetch(&module->mail_lock);
+    __builtin_prefetch(&module->boxes[BERTH_PRIORITY_DATA]);
+    __builtin_prefetch(&module->turn_chain);
+}
+
 /* Of the sender's messages to a subscription. topic_lock held for reading. */
 static struct berth_flow *flow_of(struct berth_match *match, const char *sender)
 {
@@ -647,7 +663,7 @@ static struct berth_flow *flow_of(struct berth_match *match, const char *sender)
     struct berth_host *host = subscription->module->host;
     struct berth_flow *flow = __atomic_load_n(&match->flow, __ATOMIC_ACQUIRE);
     char to[2 * BERTH_IDENTIFIER_MAX + 2];
-    if (flow && strcmp(flow->from, sender) == 0)
+    if (flow && (flow->sender == sender || strcmp(flow->from, sender) == 0))
         return flow;
     if (*subscription->module->name)
         snprintf(to, sizeof to, "%s.%s", subscription->module->name, subscription->handler);
@@ -820,6 +836,7 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
     posting->code = BERTH_OK;
     if (!is_read(topic) && !posting->declared->last)
         return;
+    fetch_match(topic);
     posting->code = berth_parcel_new(posting->host, &setup, arguments, &parcel, error);
     if (posting->code != BERTH_OK && !posting->ctx)
         lose(posting);
@@ -829,6 +846,7 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
         set_current(topic, parcel, posting->host);
     berth_list_each(&topic->matches, link) {
         struct berth_match *match = berth_container(link, struct berth_match, of_topic);
+        fetch_receiver(match);
         if (!match->subscription->denied)
             post_to(posting, match, parcel);
     }
@@ -906,7 +924,7 @@ static struct berth_topic *topic_of_publisher(const struct berth_publisher *publ
 {
     return publisher->topic
                ? publisher->topic
-               : berth_map_get(&publisher->generation->host->topics, declared_by(publisher)->topic);
+               : berth_map_get(&publisher->generation->host->topics, publisher->declared->topic);
 }
 
 int berth_publisher_post(berth_ctx *ctx, struct berth_publisher *publisher,
@@ -919,7 +937,9 @@ int berth_publisher_post(berth_ctx *ctx, struct berth_publisher *publisher,
     posting.host = host;
     posting.ctx = ctx;
     posting.sender = generation->module->name;
-    posting.declared = declared_by(publisher);
+    posting.declared = publisher->declared;
+    __builtin_prefetch(publisher->topic);
+    __builtin_prefetch(publisher->signature);
     bool marked = berth_topics_enter(host, thread);
     posting.topic = topic_of_publisher(publisher);
     bool denied = publisher->denied, posted = posting.topic && !denied;
