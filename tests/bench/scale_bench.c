@@ -34,7 +34,8 @@ static void wait_done(void)
 
 struct ring {
     unsigned count;
-    unsigned *order; /* the ring */
+    unsigned *order;       /* the ring */
+    void (**visits)(void); /* in its order: a function of each module */
     berth_host *host;
     berth_ctx *ctx;
     pid_t thread;
@@ -151,6 +152,51 @@ static double hop_many(void *user, long n)
     return hop(&many, n);
 }
 
+/* ---- their images without Berth --------------------------------------------------------------- */
+
+static void find_visits(struct ring *ring)
+{
+    ring->visits = calloc(ring->count, sizeof(*ring->visits));
+    if (!ring->visits)
+        bench_die("no memory");
+    for (unsigned i = 0; i < ring->count; i++) {
+        char name[32];
+        struct berth_value out;
+        snprintf(name, sizeof(name), "hop_%04u.where", ring->order[i]);
+        if (berth_call(ring->ctx, name, NULL, 0, &out) != BERTH_OK)
+            bench_die("%s", berth_error_text(ring->ctx));
+        ring->visits[i] = (void (*)(void))(uintptr_t)out.as.u64;
+    }
+}
+
+/* The least that going through so many images costs: their code, and a line of their data. */
+static double visit(struct ring *ring, long n)
+{
+    double began;
+
+    open_ring(ring);
+    if (!ring->visits)
+        find_visits(ring);
+    bench_place(0, 0);
+    began = bench_now();
+    for (long i = 0; i < n; i += ring->count)
+        for (unsigned k = 0; k < ring->count; k++)
+            ring->visits[k]();
+    return bench_now() - began;
+}
+
+static double visit_few(void *user, long n)
+{
+    (void)user;
+    return visit(&few, n);
+}
+
+static double visit_many(void *user, long n)
+{
+    (void)user;
+    return visit(&many, n);
+}
+
 /* ---- modules at rest ------------------------------------------------------------------------- */
 
 #define REST_SECONDS 30
@@ -256,7 +302,7 @@ static double trip_and_wait(void *user, long n)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-enum { REST = 2 };
+enum { REST = 3 };
 static struct bench_row rows[] = {
     { .id = "scale.control",
       .what = "a message, one of 10 modules after the other, itself",
@@ -267,6 +313,11 @@ static struct bench_row rows[] = {
       .limit = hop_few,
       .run = hop_many,
       .goal = 1.5,
+      .n = 200000 },
+    { .id = "scale.images",
+      .what = "a pointer to a function of one of 10,000 images after the other / of 10",
+      .limit = visit_few,
+      .run = visit_many,
       .n = 200000 },
     { .id = "scale.rest",
       .what = "30 s of rest with 10,000 modules: ticks and switches",
