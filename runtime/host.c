@@ -171,6 +171,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     berth_blobs_init(&host->blobs);
     pthread_cond_init(&host->changed, &host->cond_clock);
     pthread_cond_init(&host->idle, &host->cond_clock);
+    pthread_cond_init(&host->spare_called, &host->cond_clock);
     struct berth_list *lists[] = { &host->order,        &host->subscriptions, &host->bound,
                                    &host->run_queue,    &host->jobs,          &host->generations,
                                    &host->sampled,      &host->history,       &host->queued_reloads,
@@ -448,6 +449,7 @@ int berth_host_end(berth_host *host, struct berth_shutdown_report *report)
     berth_grants_deinit(&host->needed);
     pthread_cond_destroy(&host->changed);
     pthread_cond_destroy(&host->idle);
+    pthread_cond_destroy(&host->spare_called);
     pthread_condattr_destroy(&host->cond_clock);
     pthread_mutex_destroy(&host->admin);
     pthread_rwlock_destroy(&host->topic_lock);

@@ -502,7 +502,10 @@ struct berth_host {
     struct berth_runner *watcher;   /* of them, who watches those that work, or NULL; atomic */
     size_t job_threads;             /* besides the pool */
     size_t blocked;                 /* threads of the pool that wait for somebody else */
-    size_t spares;                  /* threads that work in their place */
+    size_t spares;                  /* threads that work in their place; */
+    size_t spares_resting;          /* that have done so, and stay for a while; */
+    size_t spares_called;           /* of these, that are to do so again */
+    pthread_cond_t spare_called;
     /* signs of life: the newest that is asked for (atomic), and the newest that each has given */
     uint64_t pulse_asked, pool_pulse, loop_pulse;
     struct berth_runner *pool;

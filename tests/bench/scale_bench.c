@@ -9,6 +9,7 @@
 
 #include <berth/host.h>
 #include <errno.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,11 +85,15 @@ static void load(struct ring *ring, unsigned place)
     close(fd);
 }
 
+/* The pool's, as the others do not run modules, or only for a while. */
 static void note_thread(void *user)
 {
     struct ring *ring = user;
+    char name[16] = "";
 
-    ring->thread = gettid();
+    if (pthread_getname_np(pthread_self(), name, sizeof(name)) == 0 &&
+        strcmp(name, "berth-pool") == 0)
+        ring->thread = gettid();
 }
 
 static void open_ring(struct ring *ring)
@@ -269,6 +274,23 @@ static double call_and_wait(void *user, long n)
     return bench_now() - began;
 }
 
+/* The host's only thread waits, in a turn: another one has to work in its place. */
+static double call_in_turn(void *user, long n)
+{
+    const struct berth_value in = { .kind = BERTH_VALUE_I64, .as.i64 = n };
+    berth_pending pending;
+    double began;
+
+    (void)user;
+    open_asker();
+    bench_place(few.thread, BENCH_ANYWHERE); /* new threads are where it is */
+    began = bench_now();
+    if (berth_call_start(few.ctx, "bench_asker.wait", &in, 1, NULL, &pending) != BERTH_OK ||
+        berth_call_take(few.ctx, pending, NULL) != BERTH_OK)
+        bench_die("%s", berth_error_text(few.ctx));
+    return bench_now() - began;
+}
+
 /* There and back: two hops of one message. */
 static double trip(void *user, long n)
 {
@@ -337,6 +359,10 @@ static struct bench_row rows[] = {
       .limit = trip_and_wait,
       .run = call_and_wait,
       .goal = 1.3 },
+    { .id = "scale.async.turn",
+      .what = "a started call that the host's only thread waits for / the same",
+      .limit = trip_and_wait,
+      .run = call_in_turn },
 };
 
 int main(int argc, char **argv)
