@@ -237,7 +237,9 @@ static bool mappings_are_out(unsigned long *ret_count, unsigned long *ret_limit)
     return limit && count + 16 > limit;
 }
 
-/* The message begins with the path of the copy, which means nothing to anybody. */
+#define VERSION ": version `"
+
+/* The message has the path of the copy in it, which means nothing to anybody. */
 static int explain(const char *message, const char *path, struct berth_error *error)
 {
     char name[256];
@@ -263,6 +265,14 @@ static int explain(const char *message, const char *path, struct berth_error *er
                                "it lies beside the module, link with -Wl,-rpath,'$ORIGIN' and give "
                                "it that soname",
                                (int)strcspn(message, ":"), message);
+    const char *version = strstr(message, VERSION);
+    if (version && strstr(version, path))
+        return berth_error_set(
+            error, BERTH_FAILED_PRECONDITION,
+            "it needs version %.*s of %.*s, which does not have it: build it on a "
+            "system as old as this one, or older",
+            (int)strcspn(version + strlen(VERSION), "'"), version + strlen(VERSION),
+            (int)(version - message), message);
     if (strstr(message, "static TLS block"))
         return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
                                "no room for its thread-local data, which are of the static kind: "

@@ -145,6 +145,19 @@ ${BERTH_TEST_CC:-cc} -shared -fPIC -o now/libold.so -Wl,-soname,libold.so -x c c
 has error missing_symbol bad.so '/now/libold.so needs the symbol lower, which no library of its has'
 tap_result $? "what a library of its lacks" <out
 
+echo '#include <pthread.h>
+BERTH_EXPORT(void, run, "Begins.") { pthread_t t; pthread_create(&t, 0, 0, 0); }' | compile twin
+sed 's/GLIBC_2\.34/GLIBC_2.99/' twin.so >bad.so
+if cmp -s twin.so bad.so; then
+    tap_skip "a newer C library" "pthread_create is older here"
+else
+    found "a newer C library" error newer_glibc 'it needs glibc 2.99, and this system has 2.' 1 bad.so twin.so
+    fails "a host says so, too" 1 "berth: failed_precondition: */bad.so: it needs version GLIBC_2.99 of *libc.so.6, *" \
+        call --with ./bad.so patient.run
+    berth doctor --json bad.so
+    tap_run "which version it needs" grep -q '"glibc":{"needs":"2\.99","here":"2\.[0-9]*"}' out
+fi
+
 echo 'double cos(double); BERTH_EXPORT(f64, one, "1", (f64, x)) { return cos(x); }' | tee code | compile bad
 compile twin -lm <code
 if has error missing_symbol bad.so; then
