@@ -87,10 +87,10 @@ static int map_elsewhere(const struct berth_generation *next, struct berth_error
     return BERTH_OK;
 }
 
-/* What another system, or a better day, would not change. */
+/* What a better day would not change; one who is late may have had no processor. */
 static bool is_verdict(int code)
 {
-    return code == BERTH_OK || code == BERTH_UNAVAILABLE || code == BERTH_DEADLINE_EXCEEDED;
+    return code == BERTH_OK || code == BERTH_UNAVAILABLE;
 }
 
 void berth_probes_forget(struct berth_host *host)
