@@ -9,6 +9,7 @@
 #include "runtime/core/registry.h"
 #include "runtime/core/timeout.h"
 #include "runtime/core/topic.h"
+#include "runtime/host.h"
 #include "runtime/host_message.h"
 #include "runtime/reload/quarantine.h"
 
@@ -49,14 +50,43 @@ int berth_publish_json(berth_ctx *ctx, const char *name, const char *fields)
     return code;
 }
 
-static int subscribe(berth_host *host, const char *pattern, const struct berth_receiver *receiver,
-                     const struct berth_receipt *how, berth_message_fn fn, void *user,
-                     uint64_t *ret_id, struct berth_error *error)
+static int read_receipt(const struct berth_subscribe_options *given, struct berth_receipt *ret_how,
+                        struct berth_error *error)
 {
+    struct berth_subscribe_options options = { .size = sizeof options };
+    int code = given ? berth_take_options(given, sizeof options, &options, sizeof options,
+                                          "berth_subscribe_options", error)
+                     : BERTH_OK;
+    if (code != BERTH_OK)
+        return code;
+    if ((unsigned)options.full > BERTH_FULL_DROP_OLDEST)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "full is %d: it is one of enum berth_full", (int)options.full);
+    if (options.tries < 0 || options.tries > BERTH_TRIES_MAX)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "tries is %d: there are 1 to %d",
+                               options.tries, BERTH_TRIES_MAX);
+    if (options.group && !berth_identifier_valid(options.group))
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                               "\"%.64s\" cannot be a group's name: write [a-z][a-z0-9_]*",
+                               options.group);
+    *ret_how = (struct berth_receipt){ options.full, options.tries ? (unsigned)options.tries : 1,
+                                       options.group };
+    return BERTH_OK;
+}
+
+int berth_receiver_subscribe(berth_host *host, const char *pattern,
+                             const struct berth_subscribe_options *options,
+                             const struct berth_receiver *receiver, berth_message_fn fn, void *user,
+                             uint64_t *ret_id, struct berth_error *error)
+{
+    struct berth_receipt how;
     if (berth_process_is_forked())
         return berth_process_refuse(error);
     if (!fn)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "a subscription needs a function");
+    int code = read_receipt(options, &how, error);
+    if (code != BERTH_OK)
+        return code;
     struct berth_module *module = berth_module_new(host, "");
     if (!module)
         return berth_error_nomem(error);
@@ -67,9 +97,9 @@ static int subscribe(berth_host *host, const char *pattern, const struct berth_r
         .pattern = pattern,
         .function = receiver ? receiver->function : "",
         .holder = receiver && *receiver->holder ? receiver->holder : NULL,
-        .how = *how,
+        .how = how,
     };
-    int code = berth_subscription_new(host, &setup, &module->app_subscription, error);
+    code = berth_subscription_new(host, &setup, &module->app_subscription, error);
     if (code == BERTH_OK) {
         pthread_mutex_lock(&host->lock);
         uint64_t id = berth_idmap_add(&host->app_subscriptions, module);
@@ -87,44 +117,11 @@ static int subscribe(berth_host *host, const char *pattern, const struct berth_r
     return code;
 }
 
-int berth_receiver_subscribe(berth_host *host, const char *pattern,
-                             const struct berth_receiver *receiver, berth_message_fn fn, void *user,
-                             uint64_t *ret_id, struct berth_error *error)
-{
-    static const struct berth_receipt how = { .full = BERTH_FULL_DROP_OLDEST, .tries = 1 };
-    return subscribe(host, pattern, receiver, &how, fn, user, ret_id, error);
-}
-
-static int read_receipt(const struct berth_subscribe_options *options,
-                        struct berth_receipt *ret_how, struct berth_error *error)
-{
-    if (options->size != sizeof *options)
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
-                               "berth_subscribe_options.size is %zu: set it to sizeof(struct "
-                               "berth_subscribe_options)",
-                               options->size);
-    if ((unsigned)options->full > BERTH_FULL_DROP_OLDEST)
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
-                               "full is %d: it is one of enum berth_full", (int)options->full);
-    if (options->tries < 0 || options->tries > BERTH_TRIES_MAX)
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "tries is %d: there are 1 to %d",
-                               options->tries, BERTH_TRIES_MAX);
-    if (options->group && !berth_identifier_valid(options->group))
-        return berth_error_set(error, BERTH_INVALID_ARGUMENT,
-                               "\"%.64s\" cannot be a group's name: write [a-z][a-z0-9_]*",
-                               options->group);
-    *ret_how = (struct berth_receipt){ options->full, options->tries ? (unsigned)options->tries : 1,
-                                       options->group };
-    return BERTH_OK;
-}
-
 int berth_host_subscribe_with(berth_host *host, const char *pattern,
                               const struct berth_subscribe_options *options, berth_message_fn fn,
                               void *user, uint64_t *ret_id, struct berth_error *error)
 {
-    struct berth_receipt how = { .full = BERTH_FULL_REJECT, .tries = 1 };
-    int code = options ? read_receipt(options, &how, error) : BERTH_OK;
-    return code == BERTH_OK ? subscribe(host, pattern, NULL, &how, fn, user, ret_id, error) : code;
+    return berth_receiver_subscribe(host, pattern, options, NULL, fn, user, ret_id, error);
 }
 
 int berth_host_subscribe(berth_host *host, const char *pattern, berth_message_fn fn, void *user,

@@ -10,10 +10,10 @@ struct berth_receiver {
     const char *holder, *function;
 };
 /*
- * As berth_host_subscribe, but when its mailbox is full the oldest message goes, so that nobody who
- * publishes is refused because of it; and it gets messages while the receiver may have them.
+ * As berth_host_subscribe_with, and it gets messages while the receiver may have them.
  */
 int berth_receiver_subscribe(berth_host *host, const char *pattern,
+                             const struct berth_subscribe_options *options,
                              const struct berth_receiver *receiver, berth_message_fn fn, void *user,
                              uint64_t *ret_id, struct berth_error *error);
 /* As berth_host_unsubscribe; false: the callback has not returned by the deadline. */

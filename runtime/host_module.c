@@ -564,12 +564,13 @@ static struct berth_cell *receiver_find(struct berth_host *host, const char *fun
 }
 
 static int subscription_add(struct berth_host_module *own, struct subscription *subscription,
-                            const char *pattern, uint64_t *ret_id, struct berth_error *error)
+                            const char *pattern, const struct berth_subscribe_options *options,
+                            uint64_t *ret_id, struct berth_error *error)
 {
     const struct berth_receiver receiver = { subscription->holder, subscription->cell->name };
     char key[24];
     pthread_mutex_lock(&own->lock); /* until it is in the map nobody ends it */
-    int code = berth_receiver_subscribe(subscription->host, pattern, &receiver, deliver,
+    int code = berth_receiver_subscribe(subscription->host, pattern, options, &receiver, deliver,
                                         subscription, &subscription->id, error);
     key_of(subscription->id, key);
     if (code == BERTH_OK && !berth_map_set(&own->subscriptions, key, subscription)) {
@@ -582,20 +583,49 @@ static int subscription_add(struct berth_host_module *own, struct subscription *
     return code;
 }
 
+/* As BERTH_FULL has it; NULL: the default. false: it is none. */
+static bool read_full(const char *word, enum berth_full *ret_full)
+{
+    static const char *const words[] = { [BERTH_FULL_REJECT] = "reject",
+                                         [BERTH_FULL_BLOCK] = "block",
+                                         [BERTH_FULL_DROP_OLDEST] = "drop_oldest" };
+    *ret_full = BERTH_FULL_DROP_OLDEST; /* so nobody who publishes is refused because of it */
+    for (int i = 0; word && i < (int)(sizeof words / sizeof *words); i++)
+        if (strcmp(word, words[i]) == 0) {
+            *ret_full = (enum berth_full)i;
+            return true;
+        }
+    return !word;
+}
+
 FUNCTION(
     u64, subscribe,
     "Has a function called with each message to topics of a pattern, until unsubscribe or the end "
-    "of its module. When its mailbox is full the oldest message is dropped, and counted.",
+    "of its module.",
     (string, pattern, "* is one token, > the rest"),
     (string, function,
-     "takes (u64 subscription, string topic, string sender, json fields, u64 dropped)"))
+     "takes (u64 subscription, string topic, string sender, json fields, u64 dropped)"),
+    (optional(string), full,
+     "of its mailbox: reject, block, or else drop_oldest, which is counted"),
+    (optional(u32), tries, "turns of a message with which it fails; else 1"),
+    (optional(string), group, "of subscriptions, one of which gets a message; else none"))
 {
+    struct berth_subscribe_options options = { .size = sizeof options,
+                                               .tries = tries.present ? (int)tries.value : 0,
+                                               .group = group };
+    if (tries.present && (tries.value == 0 || tries.value > INT32_MAX))
+        options.tries = -1; /* it is refused */
     struct berth_host *host = berth_host_of(ctx);
     struct berth_error error;
     uint64_t id;
     if (berth_permit_ask(ctx, BERTH_RIGHT_SUBSCRIBE, pattern) != BERTH_OK ||
         berth_permit_ask(ctx, BERTH_RIGHT_CALL, function) != BERTH_OK)
         return 0;
+    if (!read_full(full, &options.full)) {
+        berth_fail(ctx, BERTH_INVALID_ARGUMENT,
+                   "full is \"%s\": write reject, block or drop_oldest", full);
+        return 0;
+    }
     struct subscription *subscription = berth_calloc(1, sizeof *subscription);
     int code = subscription ? BERTH_OK : berth_error_nomem(&error);
     if (code == BERTH_OK) {
@@ -605,7 +635,7 @@ FUNCTION(
         code = subscription->cell ? BERTH_OK : error.code;
     }
     if (code == BERTH_OK)
-        code = subscription_add(host->own, subscription, pattern, &id, &error);
+        code = subscription_add(host->own, subscription, pattern, &options, &id, &error);
     if (code == BERTH_OK)
         return id;
     berth_free(subscription);

@@ -216,7 +216,8 @@ struct subscription *subscription_inherit(uint64_t number, uint64_t dropped, con
 void subscription_drop(struct subscription *subscription);
 
 /* NULL: the call has failed. Messages wait until subscription_begin. */
-struct subscription *subscription_new(berth_ctx *ctx, const char *const *patterns, size_t count);
+struct subscription *subscription_new(berth_ctx *ctx, const char *const *patterns, size_t count,
+                                      const char *group);
 void subscription_begin(struct subscription *subscription, struct connection *connection);
 /* Ends a list of them; those that have begun and others. */
 void subscriptions_end(berth_ctx *ctx, struct subscription *list);

@@ -297,12 +297,17 @@ static void run_subscribe(struct worker *worker, const char *const *values, stru
         return;
     }
     size_t count = take_patterns(ctx, values[0] ? values[0] : values[1], patterns, answer);
+    const char *group = values[2] ? json_string(ctx, values[2]) : NULL;
+    if (count && values[2] && (!group || count > 1)) {
+        invalid_params(answer, group ? "a group is for one topic" : "group must be a string");
+        return;
+    }
     if (count && connection_patterns(worker->connection) + count > limits.patterns) {
         answer_fail(answer, 0, BERTH_RESOURCE_EXHAUSTED,
                     "too many subscriptions: see the option \"patterns\"");
         return;
     }
-    struct subscription *made = count ? subscription_new(ctx, patterns, count) : NULL;
+    struct subscription *made = count ? subscription_new(ctx, patterns, count, group) : NULL;
     if (berth_failed(ctx))
         answer_fail_call(ctx, answer);
     if (!made)
@@ -364,6 +369,9 @@ const struct method_doc method_docs[] = {
       { { "topics", "{\"type\":\"array\",\"items\":" STRING ",\"maxItems\":64}", false },
         { "topic",
           "{\"type\":\"string\",\"description\":\"a pattern: * is one token, > the rest\"}",
+          false },
+        { "group",
+          "{\"type\":\"string\",\"description\":\"of subscriptions, one of which gets a message\"}",
           false } } },
     { "unsubscribe",
       "Ends a subscription of this connection.",

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <time.h>
 
-BERTH_IMPORT(u64, host, subscribe, (string, pattern), (string, function));
+BERTH_IMPORT(u64, host, subscribe, (string, pattern), (string, function), (optional(string), full),
+             (optional(u32), tries), (optional(string), group));
 BERTH_IMPORT(void, host, unsubscribe, (u64, subscription));
 
 #define BUCKETS          256
@@ -101,8 +102,10 @@ static struct subscription *allocate(const char *const *patterns, size_t count)
     return made;
 }
 
-struct subscription *subscription_new(berth_ctx *ctx, const char *const *patterns, size_t count)
+struct subscription *subscription_new(berth_ctx *ctx, const char *const *patterns, size_t count,
+                                      const char *group)
 {
+    const berth_optional_u32 once = { false, 0 };
     struct subscription *made = allocate(patterns, count);
     if (!made) {
         berth_fail(ctx, BERTH_RESOURCE_EXHAUSTED, "no memory for a subscription");
@@ -114,7 +117,7 @@ struct subscription *subscription_new(berth_ctx *ctx, const char *const *pattern
     pthread_mutex_unlock(&table.lock);
     const char *function = berth_printf(ctx, "%s.deliver", own_name);
     for (size_t i = 0; i < count && !berth_failed(ctx); i++)
-        made->patterns[i].host_id = host_subscribe(ctx, patterns[i], function);
+        made->patterns[i].host_id = host_subscribe(ctx, patterns[i], function, NULL, once, group);
     if (!berth_failed(ctx))
         return made;
     subscriptions_end(ctx, made);

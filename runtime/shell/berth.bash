@@ -136,7 +136,7 @@ _berth()
         [doctor]="--program --strict --json --help"
         [load]="--as --placement --probe --option --options $host"
         [unload]="--force $host"
-        [subscribe]="--count $host"
+        [subscribe]="--count --group $host"
         [events]="--follow $host"
         [stats]="--watch --prometheus --count $host"
         [log]="--level --set $host"
@@ -154,7 +154,7 @@ _berth()
     --staging) _berth_from "memory file" ;;
     --level) _berth_from "error warning info debug" ;;
     --set) _berth_from "error warning info debug default" ;;
-    --host | --name | --timeout | --args | --as | --option | --options | --count | --to) ;;
+    --host | --name | --timeout | --args | --as | --option | --options | --count | --group | --to) ;;
     *)
         if [[ $word == -* ]]; then
             _berth_from "${options[$command]-}"

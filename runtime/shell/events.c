@@ -190,7 +190,7 @@ static int ask(struct events *events, struct berth_error *error)
         remote->client.message = keep_early;
         remote->client.user = events;
         events->since = now();
-        code = berth_watch_subscribe(remote, &topic, 1, error);
+        code = berth_watch_subscribe(remote, &topic, 1, NULL, error);
     }
     berth_params_begin(&params);
     berth_params_end(&params);

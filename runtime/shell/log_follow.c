@@ -120,7 +120,7 @@ static int print_all(struct follow *follow)
     berth_watch_begin(&follow->remote);
     client->message = print_early;
     client->user = follow;
-    int code = berth_watch_subscribe(&follow->remote, &topic, 1, &error);
+    int code = berth_watch_subscribe(&follow->remote, &topic, 1, NULL, &error);
     client->deadline = BERTH_CLIENT_FOREVER; /* --timeout was for the answer */
     if (code == BERTH_OK && follow->status == BERTH_EXIT_OK)
         code = berth_watch_follow(&follow->remote, print, follow, &error);

@@ -9,9 +9,10 @@
 
 struct subscribe {
     struct berth_remote remote;
-    uint64_t count; /* messages, UINT64_MAX: no end */
-    uint64_t left;  /* of these */
-    int status;     /* of printing */
+    const char *group; /* of readers, or NULL */
+    uint64_t count;    /* messages, UINT64_MAX: no end */
+    uint64_t left;     /* of these */
+    int status;        /* of printing */
 };
 
 static void add_member(struct berth_buffer *line, const char *name, struct berth_piece piece)
@@ -73,7 +74,7 @@ static int follow(struct subscribe *subscribe, const char *const *topics, size_t
     berth_watch_begin(&subscribe->remote);
     client->message = print_early;
     client->user = subscribe;
-    int code = berth_watch_subscribe(&subscribe->remote, topics, count, &error);
+    int code = berth_watch_subscribe(&subscribe->remote, topics, count, subscribe->group, &error);
     if (subscribe->left == UINT64_MAX)
         client->deadline = BERTH_CLIENT_FOREVER; /* --timeout was for the answer */
     if (code == BERTH_OK && wants_more(subscribe)) {
@@ -100,6 +101,7 @@ static int run(int argc, char **argv)
 {
     static const struct option known[] = {
         { "count", required_argument, NULL, 'c' },
+        { "group", required_argument, NULL, 'g' },
         BERTH_REMOTE_OPTIONS,
         { 0 },
     };
@@ -109,14 +111,21 @@ static int run(int argc, char **argv)
         .left = UINT64_MAX,
     };
     struct berth_remote *remote = &subscribe.remote;
-    int status;
+    int status, option;
 
-    while (berth_remote_next(remote, argc, argv) != -1) /* --count is the only one */
-        read_count(&subscribe, optarg);
+    while ((option = berth_remote_next(remote, argc, argv)) != -1)
+        if (option == 'c')
+            read_count(&subscribe, optarg);
+        else
+            subscribe.group = optarg;
     if (optind == argc)
         berth_options_problem(&remote->options, "TOPIC is missing");
     for (int i = optind; i < argc; i++)
         berth_remote_check_text(remote, "TOPIC", argv[i]);
+    if (subscribe.group)
+        berth_remote_check_text(remote, "--group", subscribe.group);
+    if (subscribe.group && argc - optind > 1)
+        berth_options_problem(&remote->options, "--group is for one TOPIC; > and * mean many");
     if (berth_options_end(&remote->options, &status) || !berth_remote_open(remote, &status))
         return status;
     status = follow(&subscribe, (const char *const *)argv + optind, (size_t)(argc - optind));
@@ -126,24 +135,26 @@ static int run(int argc, char **argv)
 
 const struct berth_command berth_command_subscribe = {
     .name = "subscribe",
-    .synopsis = "TOPIC... [--count N]\n"
+    .synopsis = "TOPIC... [--count N] [--group NAME]\n"
                 "           " BERTH_REMOTE_SYNOPSIS,
-    .help =
-        "Prints the messages to topics of a running host, one line of JSON each.\n"
-        "\n"
-        "In TOPIC, * stands for one word between dots and > for all that follow. Topics\n"
-        "of the host itself are only meant by what begins with host, as host.module.>\n"
-        "\n"
-        "  --count N      ends after N messages; else Ctrl-C or SIGTERM ends it\n" BERTH_REMOTE_HELP
-        "  --json         changes nothing but how an error is printed\n"
-        "\n"
-        "Each line has topic, sender and fields; and dropped, if that many messages were\n"
-        "lost before this one because this reader was too slow. It is written at once.\n"
-        "With --count the time of --timeout is for all messages to come, else it is for\n"
-        "the host's answer that they will.\n"
-        "\n"
-        "Examples:\n"
-        "  berth subscribe 'news.>'\n"
-        "  berth subscribe news.text news.bell --count 1 --timeout 1m\n",
+    .help = "Prints the messages to topics of a running host, one line of JSON each.\n"
+            "\n"
+            "In TOPIC, * stands for one word between dots and > for all that follow. Topics\n"
+            "of the host itself are only meant by what begins with host, as host.module.>\n"
+            "\n"
+            "  --count N      ends after N messages; else Ctrl-C or SIGTERM ends it\n"
+            "  --group NAME   of all subscriptions of this group, modules' too, one gets each\n"
+            "                 message: so several readers share the work\n" BERTH_REMOTE_HELP
+            "  --json         changes nothing but how an error is printed\n"
+            "\n"
+            "Each line has topic, sender and fields; and dropped, if that many messages were\n"
+            "lost before this one because this reader was too slow. It is written at once.\n"
+            "With --count the time of --timeout is for all messages to come, else it is for\n"
+            "the host's answer that they will.\n"
+            "\n"
+            "Examples:\n"
+            "  berth subscribe 'news.>'\n"
+            "  berth subscribe news.text news.bell --count 1 --timeout 1m\n"
+            "  berth subscribe --group readers 'news.>'\n",
     .run = run,
 };

@@ -69,7 +69,7 @@ int berth_watch_end(struct berth_remote *remote, int status, int code,
 }
 
 int berth_watch_subscribe(struct berth_remote *remote, const char *const *topics, size_t count,
-                          struct berth_error *error)
+                          const char *group, struct berth_error *error)
 {
     struct berth_buffer params;
     struct berth_piece id;
@@ -80,6 +80,9 @@ int berth_watch_subscribe(struct berth_remote *remote, const char *const *topics
         berth_buffer_text(&params, i ? "," : "");
         berth_piece_quote(topics[i], strlen(topics[i]), &params);
     }
-    berth_buffer_text(&params, "]}");
+    berth_buffer_text(&params, "]");
+    if (group)
+        berth_params_text(&params, "group", group);
+    berth_buffer_text(&params, "}");
     return berth_client_ask(&remote->client, "subscribe", &params, &id, error);
 }

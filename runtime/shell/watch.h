@@ -30,8 +30,11 @@ int berth_watch_follow(struct berth_remote *remote,
 int berth_watch_end(struct berth_remote *remote, int status, int code,
                     const struct berth_error *error);
 
-/* Subscribes to count topics. Messages go to remote->client.message as soon as they come. */
+/*
+ * Subscribes to count topics, or to one in a queue group (else NULL). Messages go to
+ * remote->client.message as soon as they come.
+ */
 int berth_watch_subscribe(struct berth_remote *remote, const char *const *topics, size_t count,
-                          struct berth_error *error);
+                          const char *group, struct berth_error *error);
 
 #endif

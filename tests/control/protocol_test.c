@@ -269,6 +269,8 @@ static void wrong_params_are_told_why(void)
         { "subscribe", "{\"topic\":\"a\",\"topics\":[\"b\"]}", "subscribe needs topics, or topic" },
         { "subscribe", "{\"topics\":[]}", "topics must be 1 to 64 patterns" },
         { "subscribe", "{\"topics\":[1]}", "each of topics must be a string" },
+        { "subscribe", "{\"topics\":[\"a\",\"b\"],\"group\":\"c\"}", "a group is for one topic" },
+        { "subscribe", "{\"topic\":\"a\",\"group\":1}", "group must be a string" },
         { "unsubscribe", "[]", "unsubscribe needs the parameter subscription" },
         { "unsubscribe", "[\"1\"]", "subscription must be a whole number" },
         { "rpc.discover", "[1]", "rpc.discover takes fewer params" },
@@ -524,6 +526,15 @@ static void messages_come_as_notifications(const char *placement)
     CHECK_CONTAINS(client_call(client, "unsubscribe", "{\"subscription\":1}"), "-32005");
     CHECK_STR(client_call(client, "unsubscribe", "{\"subscription\":2}"), result_line("null", "1"));
     CHECK_CALL(host, "publisher.ring", "[]", "null");
+    CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
+    for (int i = 3; i < 5; i++)
+        CHECK_STR(client_call(client, "subscribe", "{\"topic\":\"news.*\",\"group\":\"readers\"}"),
+                  result_line(berth_test_format("%d", i), "1"));
+    for (int i = 0; i < 2; i++) /* each to one of the two */
+        CHECK_CALL(host, "publisher.ring", "[]", "null");
+    const char *shared[] = { client_line(client), client_line(client) };
+    CHECK((strstr(shared[0], "\"subscription\":3,") != NULL) !=
+          (strstr(shared[1], "\"subscription\":3,") != NULL));
     CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
 }
 

@@ -24,8 +24,10 @@ BERTH_EXPORT(f64, add, "a + b", (f64, a), (f64, b))
 struct limits limits = { .batch = 100, .patterns = 100, .line = 1 << 20 };
 char own_name[128] = "control_fuzz";
 
-struct subscription *subscription_new(berth_ctx *ctx, const char *const *patterns, size_t count)
+struct subscription *subscription_new(berth_ctx *ctx, const char *const *patterns, size_t count,
+                                      const char *group)
 {
+    (void)group;
     berth_fail(ctx, BERTH_UNIMPLEMENTED, "%zu of %s", count, patterns[count - 1]);
     return NULL;
 }

@@ -256,6 +256,40 @@ static void a_full_mailbox_loses_the_oldest(void)
     CHECK_CONTAINS(CALL(host, "observer.last", "[]"), "\\\"number\\\":24");
 }
 
+/* What a module says of its own handlers, whoever asks says of a function. */
+static void a_subscription_says_how(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+
+    options.mailbox_messages = 4;
+    options.threads = 0;
+    host = berth_test_host(&options);
+    LOAD(host, "publisher", NULL);
+    LOAD(host, "observer", NULL);
+    LOAD(host, "asker", NULL);
+    const char *id = CALL(host, "host.subscribe", "[\"news.bell\",\"observer.take\",\"reject\",2]");
+    CHECK_CALL(host, "observer.fail_next", "[1]", "null");
+    CHECK_CALL(host, "publisher.ring", "[]", "null");
+    UNTIL(host, CALL_INT(host, "observer.count", "[]") == 1); /* at the second try */
+    for (int i = 0; i < 4; i++)
+        CHECK_CALL(host, "publisher.ring", "[]", "null");
+    CHECK_FAILS(host, "publisher.ring", "[]", BERTH_RESOURCE_EXHAUSTED, "is full");
+    CHECK_CALL(host, "host.unsubscribe", berth_test_format("[%s]", id), "null");
+    CALL(host, "host.subscribe", "[\"news.*\",\"observer.take\",null,null,\"ears\"]");
+    CALL(host, "host.subscribe",
+         "{\"pattern\":\"news.bell\",\"function\":\"asker.hear\",\"group\":\"ears\"}");
+    for (int i = 0; i < 4; i++)
+        CHECK_CALL(host, "publisher.ring", "[]", "null");
+    UNTIL(host,
+          CALL_INT(host, "asker.heard", "[]") == 2 && CALL_INT(host, "observer.count", "[]") == 3);
+    CHECK_FAILS(host, "host.subscribe", "[\"a.b\",\"observer.take\",\"often\"]",
+                BERTH_INVALID_ARGUMENT, "write reject, block or drop_oldest");
+    CHECK_FAILS(host, "host.subscribe", "[\"a.b\",\"observer.take\",null,0]",
+                BERTH_INVALID_ARGUMENT, "there are 1 to");
+    CHECK_FAILS(host, "host.subscribe", "[\"a.b\",\"observer.take\",null,null,\"No\"]",
+                BERTH_INVALID_ARGUMENT, "cannot be a group's name");
+}
+
 /* Nor does the one message that it is handling, although that alone fills the mailbox. */
 static void a_busy_receiver_costs_nothing(void)
 {
@@ -663,6 +697,7 @@ static const struct berth_test tests[] = {
     { "messages_to_an_inline_module", messages_to_an_inline_module },
     { "messages_to_a_worker", messages_to_a_worker },
     { "a_receiver_must_fit", a_receiver_must_fit },
+    { "a_subscription_says_how", a_subscription_says_how },
     { "a_full_mailbox_loses_the_oldest", a_full_mailbox_loses_the_oldest },
     { "a_busy_receiver_costs_nothing", a_busy_receiver_costs_nothing },
     { "a_subscription_ends_with_its_module", a_subscription_ends_with_its_module },
