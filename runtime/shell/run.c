@@ -255,7 +255,7 @@ static void end_host(struct berth_local *local)
 
     berth_local_end(local, &report);
     if (report.blobs)
-        berth_log_info("modules ended without having released %llu blobs of %llu bytes",
+        berth_log_info("blobs that modules had not released when they ended: %llu, of %llu bytes",
                        (unsigned long long)report.blobs, (unsigned long long)report.blob_bytes);
     if (report.sent == report.delivered)
         return;

@@ -117,10 +117,10 @@ static void add_time(struct view *view, struct berth_piece entry, const char *na
     add_unit(view, berth_piece_get(entry, name), 1000, units);
 }
 
-static void add_memory(struct view *view, struct berth_piece entry)
+static void add_bytes(struct view *view, struct berth_piece bytes)
 {
     static const char *const units[] = { "B", "KiB", "MiB", "GiB", NULL };
-    add_unit(view, berth_piece_get(entry, "memory"), 1024, units);
+    add_unit(view, bytes, 1024, units);
 }
 
 /* The time that it has used, or the part of one processor that it does use. */
@@ -143,6 +143,15 @@ static void add_cpu(struct view *view, const char *row, struct berth_piece entry
 static const char *text(struct view *view, struct berth_piece entry, const char *name)
 {
     return berth_piece_text_of(entry, name, &view->stats->arena);
+}
+
+/* How many and how large; a person sees them where there are any. */
+static void add_blobs(struct view *view, struct berth_piece blobs)
+{
+    bool none = view->table.terminal && !berth_piece_integer_of(blobs, "count");
+
+    berth_table_add(&view->table, none ? "" : text(view, blobs, "count"));
+    add_bytes(view, none ? (struct berth_piece){ 0 } : berth_piece_get(blobs, "bytes"));
 }
 
 static void add_party(struct view *view, const char *name)
@@ -181,7 +190,8 @@ static void add_module(struct view *view, struct berth_piece entry)
     berth_table_add(&view->table, text(view, berth_piece_get(entry, "mailbox"), "messages"));
     berth_table_add(&view->table, text(view, entry, "pid"));
     add_cpu(view, name, entry);
-    add_memory(view, entry);
+    add_bytes(view, berth_piece_get(entry, "memory"));
+    add_blobs(view, berth_piece_get(entry, "blobs"));
 }
 
 static void add_times(struct view *view, struct berth_piece entry)
@@ -316,7 +326,8 @@ int berth_stats_table_print(struct berth_stats_table *table, struct berth_piece 
 {
     static const char *const modules[] = { "",        "MODULE",   "CALLS",   "MESSAGES", "FAILED",
                                            "DROPPED", "REJECTED", "EXPIRED", "DEAD",     "LATE",
-                                           "WAITING", "PID",      "CPU",     "MEMORY",   NULL };
+                                           "WAITING", "PID",      "CPU",     "MEMORY",   "BLOBS",
+                                           "BYTES",   NULL };
     static const char *const calls[] = { "",        "FROM", "TO",  "CALLS", "FAILED", "LATE",
                                          "DROPPED", "P50",  "P90", "P99",   "MAX",    NULL };
     static const char *const messages[] = { "",       "FROM",    "TOPIC",    "TO",      "MESSAGES",

@@ -33,6 +33,12 @@ tap_run "with a module, only its lines" test -z "$(cut -f 2,3 out | grep -v hamm
 berth stats publisher subscriber
 tap_run "or those of several" test -z "$(cut -f 2-4 out | grep -vE 'publisher|subscriber')" -a -s out
 
+"$berth" load "$modules/viewer.so" >/dev/null
+"$berth" load "$modules/painter.so" >/dev/null
+"$berth" call painter.make 100000 1 >/dev/null
+berth stats painter
+tap_run "blobs are those of who holds them" test "$(row module painter | tail -n 2 | xargs)" = "1 102400"
+
 on_terminal stats
 tap_run "a terminal gets heads" grep -qE '^MODULE +CALLS' out
 tap_run "for each of the tables" grep -qE '^FROM +TO +CALLS' out
