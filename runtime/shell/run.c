@@ -248,7 +248,7 @@ static int serve(struct run *run)
                       : BERTH_EXIT_OK;
 }
 
-/* Nothing is said of messages that have all been delivered, nor of blobs that have been released. */
+/* Nothing is said of messages that were all delivered, nor of blobs that were all released. */
 static void end_host(struct berth_local *local)
 {
     struct berth_shutdown_report report = { .size = sizeof(report) };
