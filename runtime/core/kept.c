@@ -250,6 +250,7 @@ void berth_remote_run_begin(berth_ctx *ctx, struct berth_started *of, struct ber
         return;
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)of->item);
     run->mine = move(of, BERTH_AWAY, BERTH_HERE);
+    __atomic_store_n(&of->chain, berth_block(ctx)->chain, __ATOMIC_RELEASE);
     if (of->topic)
         turn_begin(berth_thread_of(ctx), run);
     else
@@ -264,6 +265,7 @@ void berth_remote_run_end(berth_ctx *ctx, const struct berth_remote_run *run)
         turn_end(berth_thread_of(ctx), run);
     else
         berth_run_end(ctx, &run->run);
+    __atomic_store_n(&run->of->chain, BERTH_CHAIN_OTHER, __ATOMIC_RELEASE);
     if (run->mine)
         move(run->of, BERTH_HERE, BERTH_AWAY);
     berth_frame_pop(ctx);

@@ -692,7 +692,7 @@ uint32_t berth_mailbox_runner(struct berth_module *module)
     return chain;
 }
 
-/* The thread is free. */
+/* The thread is free. Who waits for the turn may wait for what it waits for elsewhere already. */
 static void turn_leave(struct berth_module *module, const struct turn *turn)
 {
     pthread_mutex_lock(&module->mail_lock);
@@ -700,8 +700,11 @@ static void turn_leave(struct berth_module *module, const struct turn *turn)
     module->away_from = turn->generation;
     module->queued = false;
     module->kept_out = false;
+    uint32_t chain = turn->mail->ops->runner(turn->mail);
     schedule(module);
     pthread_mutex_unlock(&module->mail_lock);
+    if (chain != BERTH_CHAIN_OTHER)
+        berth_wait_again(chain);
 }
 
 static enum outcome outcome_of(enum berth_mail_next next)
