@@ -343,6 +343,7 @@ struct berth_generation {
     bool elder;     /* replaced, and chains that are inside of it come back into it; under lock */
     uint64_t lost;  /* calls that it has let in, and that its carrier has not answered; atomic */
     size_t inside;  /* calls that are inside of it without a frame; atomic */
+    size_t posting; /* threads that post what is for it alone; atomic */
     size_t readers; /* starts that read its signatures: it stays for these; atomic */
     bool leaving;   /* who keeps a call should answer it; atomic */
     struct berth_list all;               /* in host->generations: every one that is not freed */

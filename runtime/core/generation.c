@@ -23,6 +23,7 @@
 #include "runtime/core/topic.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -797,6 +798,9 @@ void berth_generation_close(struct berth_generation *generation)
 {
     struct berth_host *host = generation->host;
     berth_started_end(generation);
+    while (__atomic_load_n(&generation->posting, __ATOMIC_ACQUIRE) > 0)
+        sched_yield();
+    berth_mailbox_forget(generation);
     generation->closed = true;
     berth_handles_end(generation);
     pthread_mutex_lock(&host->lock);

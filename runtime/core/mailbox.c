@@ -420,6 +420,27 @@ static void take_list(struct berth_module *module, struct berth_list *mails, str
         take_out(module, mail_of(link), out);
 }
 
+static void take_those_of(const struct berth_generation *generation, struct berth_list *mails,
+                          struct berth_list *out)
+{
+    berth_list_each_safe(mails, link)
+        if (mail_of(link)->generation == generation)
+            take_out(generation->module, mail_of(link), out);
+}
+
+void berth_mailbox_forget(const struct berth_generation *generation)
+{
+    struct berth_module *module = generation->module;
+    struct berth_list out;
+    berth_list_init(&out);
+    pthread_mutex_lock(&module->mail_lock);
+    for (size_t i = 0; i < BERTH_PRIORITIES; i++)
+        take_those_of(generation, &module->boxes[i].mails, &out);
+    take_those_of(generation, &module->early, &out);
+    pthread_mutex_unlock(&module->mail_lock);
+    end_all(&out, BERTH_MAIL_LEFT);
+}
+
 /* Everything, and senders who wait are told. mail_lock held. */
 static void take_all(struct berth_module *module, struct berth_list *out)
 {

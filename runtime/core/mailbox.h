@@ -68,6 +68,8 @@ void berth_mailbox_serve(struct berth_generation *generation);
  */
 bool berth_mailbox_quiet(struct berth_module *module, const struct berth_generation *generation,
                          const struct berth_wait *wait, int64_t deadline);
+/* Nothing is posted for it any more: what still waits for a turn of this generation goes. */
+void berth_mailbox_forget(const struct berth_generation *generation);
 void berth_mailbox_wake(struct berth_module *module);
 /*
  * Frees an application's module, after a turn that it may be in (its own: later). false: that has

@@ -809,8 +809,12 @@ static void forget(struct berth_started *started)
     if (mine)
         caller_leaves(started);
     pthread_mutex_unlock(&host->calls_lock);
-    if (mine)
-        berth_started_unref(started);
+    if (!mine)
+        return;
+    pthread_mutex_lock(&started->lock);
+    started->notify = NULL; /* its owner may end */
+    pthread_mutex_unlock(&started->lock);
+    berth_started_unref(started);
 }
 
 void berth_started_drop(struct berth_started *started)
@@ -1006,14 +1010,19 @@ static void then_notify(struct berth_started *started)
 {
     static const struct berth_delivery how = { .full = BERTH_FULL_REJECT };
     pthread_mutex_lock(&started->lock);
+    struct berth_generation *owner = started->owner;
     bool told = started->told || !started->notify;
     started->told = true;
+    if (!told && owner) /* it is there: it has not let go of this call */
+        __atomic_add_fetch(&owner->posting, 1, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&started->lock);
     if (told)
         return;
     berth_started_ref(started);
-    int code = started->owner ? berth_mailbox_post(started->owner->module, &started->then, &how)
-                              : berth_schedule_job(started->host, then_job, started);
+    int code = owner ? berth_mailbox_post(owner->module, &started->then, &how)
+                     : berth_schedule_job(started->host, then_job, started);
+    if (owner)
+        __atomic_sub_fetch(&owner->posting, 1, __ATOMIC_RELEASE);
     if (code != BERTH_OK) /* without memory: who asks finds out */
         then_end(&started->then, BERTH_MAIL_LEFT);
 }
