@@ -144,7 +144,8 @@ struct berth_topic {
     struct berth_list
         publishers; /* that declare it now; its type is theirs, and the same for all */
     struct berth_list matches, groups; /* subscriptions, in order of subscribing */
-    size_t untyped;                    /* of them, for messages of any type */
+    size_t receivers;                  /* of a message: matches, and one for each group */
+    size_t untyped;                    /* subscriptions for messages of any type */
     struct berth_parcel *last;         /* its current value, or NULL; under host->last_lock */
 };
 

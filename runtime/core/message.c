@@ -20,7 +20,10 @@ struct message {
     struct berth_flow *flow; /* or NULL */
     unsigned tries;          /* turns that it has had */
     bool counted;            /* what has become of it */
-};
+    bool apart;              /* it does not lie in its parcel */
+} __attribute__((aligned(16)));
+
+const size_t berth_message_size = sizeof(struct message);
 
 static struct message *message_of(struct berth_mail *mail)
 {
@@ -249,11 +252,19 @@ static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation 
     return turn(ctx, message, item);
 }
 
+/* But for the reference of its parcel. */
+static void message_undo(struct message *message)
+{
+    berth_subscription_unref(message->subscription);
+    if (BERTH_I_UNLIKELY(message->apart))
+        berth_free(message);
+}
+
 static void message_free(struct message *message)
 {
-    berth_parcel_unref(message->parcel);
-    berth_subscription_unref(message->subscription);
-    berth_free(message);
+    struct berth_parcel *parcel = message->parcel;
+    message_undo(message);
+    berth_parcel_unref(parcel);
 }
 
 static void message_end(struct berth_mail *mail, enum berth_mail_end how)
@@ -281,11 +292,11 @@ static void count_sent(struct berth_host *host, struct berth_thread *thread,
 }
 
 int berth_message_post(struct berth_subscription *subscription, struct berth_parcel *parcel,
-                       struct berth_flow *flow, const struct berth_delivery *how,
+                       void *place, struct berth_flow *flow, const struct berth_delivery *how,
                        struct berth_message_ticket *ret_ticket)
 {
     struct berth_host *host = subscription->module->host;
-    struct message *message = berth_calloc(1, sizeof *message);
+    struct message *message = place ? place : berth_malloc(sizeof *message);
     if (!message)
         return BERTH_MESSAGE_NO_MEMORY;
     *message = (struct message){ .mail = { .ops = &message_ops,
@@ -294,8 +305,8 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
                                            .priority = parcel->priority },
                                  .parcel = parcel,
                                  .subscription = subscription,
-                                 .flow = flow };
-    __atomic_add_fetch(&parcel->refs, 1, __ATOMIC_RELAXED);
+                                 .flow = flow,
+                                 .apart = !place };
     __atomic_add_fetch(&subscription->refs, 1, __ATOMIC_RELAXED);
     int code = berth_mailbox_post(subscription->module, &message->mail, how);
     if (code == BERTH_OK)
@@ -303,7 +314,7 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
     else if (code == BERTH_MAIL_WAITS)
         *ret_ticket = (struct berth_message_ticket){ &message->mail, flow };
     else
-        message_free(message);
+        message_undo(message);
     return code;
 }
 

@@ -76,6 +76,7 @@ struct berth_posting {
     const struct berth_manifest_topic *declared;
     /* the rest is begin's */
     struct berth_list waits;
+    size_t left; /* receivers that have not had their turn: the parcel has a reference for each */
     int code;
     struct berth_missed full, too_much, waited; /* names; of those there was no memory for; why */
 };
