@@ -211,6 +211,7 @@ struct berth_mail_ops {
     void (*end)(struct berth_mail *mail, enum berth_mail_end how);
     bool counted; /* the mailbox's bounds hold for it */
     bool beside;  /* in a parallel module inline others have their turn meanwhile */
+    bool plain;   /* posted once, for any generation, never withdrawn: taken many at a time */
 };
 
 /*
@@ -249,10 +250,22 @@ struct berth_box {
     struct berth_list droppable; /* of all of them, the oldest first */
     size_t messages, bytes;      /* waiting and in turns, of those that count */
     size_t waiting;              /* of these, without those in turns */
+    size_t special;              /* in mails: those that are not plain */
     struct berth_list rooms;     /* of senders who wait, the first first; under host->room_lock */
     size_t room_count;           /* of them; atomic */
 };
 #define BERTH_PRIORITIES 2
+
+/*
+ * Plain mails that a turn has taken at once, and has not begun. Only the turn touches them; it need
+ * not lock from one to the next.
+ */
+struct berth_batch {
+    struct berth_list mails;
+    struct berth_box *box; /* that they are from, and still count in; NULL: none. Under mail_lock */
+    size_t begun, done, bytes; /* of them, which count there still; atomic */
+    bool stirred;              /* what is left is to go back; atomic */
+};
 
 /* A module's timer or watch. */
 struct berth_alarm {
@@ -369,7 +382,6 @@ struct berth_module {
     struct berth_box boxes[BERTH_PRIORITIES];
     struct berth_list early; /* mails for generations that do not serve yet */
     struct berth_timer retry_timer;
-    uint64_t delivered;  /* messages; atomic, but written in its turns alone */
     uint32_t turn_chain; /* whose turn goes on; 0: none does; atomic */
     bool closed;         /* nothing is taken any more */
     pthread_cond_t turn_ended;
@@ -386,6 +398,9 @@ struct berth_module {
     /* counted for the report */
     uint64_t waited;                  /* atomic, as the next two */
     int64_t longest_wait, swap_began; /* swap_began: since when new calls have been kept out */
+    /* written in its turns alone, apart from what senders use */
+    struct berth_batch batch;
+    uint64_t delivered; /* messages; atomic */
 };
 
 struct berth_handle {

@@ -4,6 +4,12 @@
  * alarms. Turns are taken one after the other, control before data, and within a priority in the
  * order of posting: so order holds for each sender and receiver. A mail that is to have another
  * turn holds up what its sender has sent after it, and nobody else's.
+ *
+ * Messages are what comes in numbers, so a turn takes all that wait there at once, and begins one
+ * after the other without the lock. They count as before, and what it is done with it says in
+ * numbers of its own. Whoever does something that it must know of, as pausing, stirs it: it gives
+ * back what it has not begun. Where others may take single ones out, from among those that can be
+ * dropped or are held up, none are taken at once.
  */
 #include "runtime/core/mailbox.h"
 #include "runtime/call/interrupt.h"
@@ -27,6 +33,7 @@ void berth_mailbox_init(struct berth_module *module)
         berth_list_init(&box->rooms);
     }
     berth_list_init(&module->early);
+    berth_list_init(&module->batch.mails);
     module->retry_timer = (struct berth_timer){ .fire = retry_due, .owner = module };
     module->paused = true;
 }
@@ -44,13 +51,48 @@ static bool has_mail(const struct berth_module *module)
     return false;
 }
 
-/* mail_lock held */
+/* mail_lock held, as in what follows */
+static void stir(struct berth_module *module)
+{
+    __atomic_store_n(&module->batch.stirred, true, __ATOMIC_RELAXED);
+}
+
+static bool has_urgent(const struct berth_module *module)
+{
+    const struct berth_box *last = &module->boxes[BERTH_PRIORITIES - 1];
+    for (const struct berth_box *box = module->batch.box; box && box < last; box++)
+        if (!berth_list_empty(&box[1].mails))
+            return true;
+    return false;
+}
+
 static void schedule(struct berth_module *module)
 {
     if (!module->paused && !module->queued && has_mail(module)) {
         module->queued = true;
         berth_schedule_module(module);
+    } else if (has_urgent(module)) {
+        stir(module);
     }
+}
+
+/* What is in a box, or in turns, of those that count. */
+static struct berth_mailbox_count count_of(const struct berth_module *module,
+                                           const struct berth_box *box)
+{
+    struct berth_mailbox_count count = { box->messages, box->bytes };
+    if (box == module->batch.box) {
+        count.messages -= __atomic_load_n(&module->batch.done, __ATOMIC_RELAXED);
+        count.bytes -= __atomic_load_n(&module->batch.bytes, __ATOMIC_RELAXED);
+    }
+    return count;
+}
+
+static size_t waiting_of(const struct berth_module *module, const struct berth_box *box)
+{
+    size_t begun =
+        box == module->batch.box ? __atomic_load_n(&module->batch.begun, __ATOMIC_RELAXED) : 0;
+    return box->waiting - begun;
 }
 
 struct berth_mailbox_count berth_mailbox_count(struct berth_module *module)
@@ -58,8 +100,9 @@ struct berth_mailbox_count berth_mailbox_count(struct berth_module *module)
     struct berth_mailbox_count count = { 0, 0 };
     pthread_mutex_lock(&module->mail_lock);
     for (size_t i = 0; i < BERTH_PRIORITIES; i++) {
-        count.messages += module->boxes[i].messages;
-        count.bytes += module->boxes[i].bytes;
+        const struct berth_mailbox_count its = count_of(module, &module->boxes[i]);
+        count.messages += its.messages;
+        count.bytes += its.bytes;
     }
     pthread_mutex_unlock(&module->mail_lock);
     return count;
@@ -77,23 +120,31 @@ static bool is_full(const struct berth_module *module, const struct berth_box *b
                     const struct berth_mail *mail)
 {
     const struct berth_host_options *options = &module->host->options;
-    return box->messages >= options->mailbox_messages ||
-           (box->messages && box->bytes + mail->size > options->mailbox_bytes);
+    if (box->messages < options->mailbox_messages &&
+        box->bytes + mail->size <= options->mailbox_bytes)
+        return false; /* the turn's own numbers need not be looked at, which are in its cache */
+    const struct berth_mailbox_count count = count_of(module, box);
+    return count.messages >= options->mailbox_messages ||
+           (count.messages && count.bytes + mail->size > options->mailbox_bytes);
 }
 
 static void put(struct berth_module *module, struct berth_mail *mail, struct berth_list *before)
 {
+    struct berth_box *box = box_of(module, mail);
     mail->waiting = true;
     berth_list_insert(before, &mail->link);
-    box_of(module, mail)->waiting += mail->ops->counted;
+    box->waiting += mail->ops->counted;
+    box->special += !mail->ops->plain;
 }
 
 static void take(struct berth_module *module, struct berth_mail *mail)
 {
+    struct berth_box *box = box_of(module, mail);
     mail->waiting = false;
     berth_list_remove(&mail->link);
     berth_list_remove(&mail->age);
-    box_of(module, mail)->waiting -= mail->ops->counted;
+    box->waiting -= mail->ops->counted;
+    box->special -= !mail->ops->plain;
 }
 
 static void count(struct berth_module *module, const struct berth_mail *mail)
@@ -181,7 +232,7 @@ static bool drop_oldest(struct berth_module *module, struct berth_box *box,
     while (is_full(module, box, mail) && !berth_list_empty(&box->droppable))
         take_out(module, berth_container(box->droppable.next, struct berth_mail, age), out);
     /* when none is left that waits there is room, whatever the one takes that is being handled */
-    return !is_full(module, box, mail) || !box->waiting;
+    return !is_full(module, box, mail) || !waiting_of(module, box);
 }
 
 static void accept(struct berth_module *module, struct berth_mail *mail, bool droppable)
@@ -215,6 +266,11 @@ static int accept_counted(struct berth_module *module, struct berth_mail *mail,
     if (how->full != BERTH_FULL_BLOCK || !how->room || !module->host->pool_size)
         return BERTH_RESOURCE_EXHAUSTED;
     room_begin(how->room, module, mail);
+    if (box == module->batch.box) { /* either it sees this, or this what it is done with */
+        stir(module);
+        berth_frames_barrier();
+        admit(module, box);
+    }
     return BERTH_MAIL_WAITS;
 }
 
@@ -443,7 +499,8 @@ size_t berth_mailbox_close(struct berth_module *module)
     pthread_mutex_lock(&module->mail_lock);
     module->closed = true;
     for (size_t i = 0; i < BERTH_PRIORITIES; i++)
-        messages += module->boxes[i].waiting;
+        messages += waiting_of(module, &module->boxes[i]);
+    stir(module); /* what its turn has taken ends with that */
     take_all(module, &left);
     pthread_mutex_unlock(&module->mail_lock);
     berth_timer_remove(&module->retry_timer);
@@ -462,6 +519,7 @@ void berth_mailbox_pause(struct berth_module *module)
 {
     pthread_mutex_lock(&module->mail_lock);
     module->paused = true;
+    stir(module);
     pthread_mutex_unlock(&module->mail_lock);
 }
 
@@ -575,8 +633,58 @@ struct turn {
     enum outcome outcome;
 };
 
+/* And all that are in the box after a plain one, if it may. mail_lock held. */
+static void batch_take(struct berth_module *module, struct berth_box *box)
+{
+    struct berth_batch *batch = &module->batch;
+    if (box->special || !berth_list_empty(&box->droppable) || !berth_list_empty(&box->retrying))
+        return;
+    batch->box = box;
+    __atomic_store_n(&batch->stirred, false, __ATOMIC_RELAXED);
+    berth_list_move(&batch->mails, &box->mails);
+}
+
+/* What is left is the first again, and what is done counts no more. mail_lock held. */
+static void batch_end(struct berth_module *module)
+{
+    struct berth_batch *batch = &module->batch;
+    struct berth_box *box = batch->box;
+    if (!box)
+        return;
+    berth_list_move(box->mails.next, &batch->mails);
+    box->waiting -= batch->begun;
+    box->messages -= batch->done;
+    box->bytes -= batch->bytes;
+    batch->box = NULL;
+    __atomic_store_n(&batch->begun, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&batch->done, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&batch->bytes, 0, __ATOMIC_RELAXED);
+    admit(module, box);
+}
+
+/* From one of them to the next. false: that takes the lock; turn->mail, if any, has not ended. */
+static bool batch_next(struct berth_module *module, struct turn *turn)
+{
+    struct berth_batch *batch = &module->batch;
+    struct berth_mail *mail = turn->mail;
+    if (!mail || turn->outcome != HANDLED || berth_list_empty(&batch->mails) ||
+        __atomic_load_n(&batch->stirred, __ATOMIC_RELAXED))
+        return false;
+    __atomic_store_n(&batch->done, batch->done + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&batch->bytes, batch->bytes + mail->size, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* who waits for room has a barrier: accept_counted */
+    mail->ops->end(mail, BERTH_MAIL_HANDLED);
+    turn->mail = NULL;
+    if (__atomic_load_n(&batch->stirred, __ATOMIC_RELAXED))
+        return false;
+    __atomic_store_n(&batch->begun, batch->begun + 1, __ATOMIC_RELAXED);
+    turn->mail = mail_of(batch->mails.next);
+    berth_list_remove(&turn->mail->link);
+    return true;
+}
+
 /* Takes the next mail. mail_lock held. */
-static void turn_begin(struct berth_module *module, struct turn *turn)
+static void turn_begin(berth_ctx *ctx, struct berth_module *module, struct turn *turn)
 {
     struct berth_mail *mail = NULL;
     for (int i = BERTH_PRIORITIES; !module->paused && !mail && i > 0; i--)
@@ -584,21 +692,28 @@ static void turn_begin(struct berth_module *module, struct turn *turn)
     turn->mail = mail;
     if (!mail)
         return;
+    module->runner = pthread_self();
+    __atomic_store_n(&module->turn_chain, berth_block(ctx)->chain, __ATOMIC_RELAXED);
     take(module, mail);
+    if (mail->ops->plain)
+        batch_take(module, box_of(module, mail));
     __atomic_store_n(&mail->turn, BERTH_TURN_TAKEN, __ATOMIC_RELAXED);
     turn->generation = mail->generation ? mail->generation : module->current;
     if (turn->generation)
         turn->generation->turns++;
 }
 
-/* true: the mail is to be ended, without the lock. mail_lock held. */
-static bool turn_end(struct berth_module *module, const struct turn *turn)
+/* true: there is a mail to be ended, without the lock. mail_lock held. */
+static bool turn_end(struct berth_module *module, struct turn *turn)
 {
     struct berth_mail *mail = turn->mail;
     if (turn->generation)
         turn->generation->turns--;
-    __atomic_store_n(&mail->turn, BERTH_TURN_NONE, __ATOMIC_RELEASE);
+    turn->generation = NULL;
     pthread_cond_broadcast(&module->turn_ended);
+    if (!mail)
+        return false;
+    __atomic_store_n(&mail->turn, BERTH_TURN_NONE, __ATOMIC_RELEASE);
     bool again = turn->outcome >= LATER;
     module->kept_out = turn->outcome == KEPT_OUT;
     if (again && !mail->withdrawn && !module->closed) {
@@ -632,20 +747,23 @@ static bool settle(struct berth_module *module)
  */
 static bool turn_next(berth_ctx *ctx, struct berth_module *module, struct turn *turn, bool more)
 {
+    struct berth_list left;
+    if (more && batch_next(module, turn))
+        return true;
     struct turn ended = *turn;
+    berth_list_init(&left);
     pthread_mutex_lock(&module->mail_lock);
-    if (!ended.mail) {
-        module->runner = pthread_self();
-        __atomic_store_n(&module->turn_chain, ctx ? berth_block(ctx)->chain : 0, __ATOMIC_RELAXED);
-    } else if (!turn_end(module, &ended)) {
-        ended.mail = NULL;
-    }
-    turn->mail = NULL;
+    batch_end(module);
+    if (BERTH_I_UNLIKELY(module->closed))
+        take_all(module, &left);
+    bool ends = turn_end(module, &ended);
+    *turn = (struct turn){ .mail = NULL };
     if (more)
-        turn_begin(module, turn);
+        turn_begin(ctx, module, turn);
     bool retired = !turn->mail && settle(module);
     pthread_mutex_unlock(&module->mail_lock);
-    if (ended.mail)
+    end_all(&left, BERTH_MAIL_LEFT);
+    if (ends)
         ended.mail->ops->end(ended.mail,
                              ended.outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
     if (retired)
@@ -684,7 +802,9 @@ static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module, const 
     } else if (mail->generation ||
                __atomic_load_n(&module->current, __ATOMIC_ACQUIRE) == generation) {
         /* whoever withdraws it from now on waits */
-        outcome = turn_becomes(mail, BERTH_TURN_TAKEN, BERTH_TURN_RUNNING) ? HANDLED : OVER;
+        outcome = mail->ops->plain || turn_becomes(mail, BERTH_TURN_TAKEN, BERTH_TURN_RUNNING)
+                      ? HANDLED
+                      : OVER;
         if (outcome == HANDLED && mail->ops->run(ctx, generation, mail) == BERTH_MAIL_RETRY)
             outcome = LATER;
     }
@@ -726,7 +846,7 @@ static bool step_aside(struct berth_module *module, const struct turn *turn)
 }
 
 /* The rest of such a turn. */
-static void end_aside(struct berth_module *module, const struct turn *turn)
+static void end_aside(struct berth_module *module, struct turn *turn)
 {
     pthread_mutex_lock(&module->mail_lock);
     bool ends = turn_end(module, turn);

@@ -279,9 +279,9 @@ static void message_end(struct berth_mail *mail, enum berth_mail_end how)
     message_free(message);
 }
 
-static const struct berth_mail_ops message_ops = { .run = message_run,
-                                                   .end = message_end,
-                                                   .counted = true };
+static const struct berth_mail_ops message_ops = {
+    .run = message_run, .end = message_end, .counted = true, .plain = true
+};
 
 static void count_sent(struct berth_host *host, struct berth_thread *thread,
                        struct berth_flow *flow)
