@@ -5,6 +5,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/process.h"
 #include "runtime/base/text.h"
+#include "runtime/call/stock.h"
 
 #include <linux/membarrier.h>
 #include <stdio.h>
@@ -79,6 +80,7 @@ int berth_threads_init(struct berth_threads *set, const struct berth_services *s
     berth_list_init(&set->list);
     berth_list_init(&set->waits);
     set->marks = NULL;
+    set->stocks = NULL;
     set->services = services;
     return BERTH_OK;
 }
@@ -104,6 +106,7 @@ static void thread_ends(struct berth_threads *set, struct berth_thread *thread)
     if (set->ends)
         set->ends(set->user, thread);
     thread->mark->taken = false;
+    berth_stock_leave(thread);
     berth_list_remove(&thread->link);
 }
 
@@ -146,6 +149,7 @@ void berth_threads_deinit(struct berth_threads *set)
         __atomic_store_n(&thread->set, NULL, __ATOMIC_RELEASE);
     }
     berth_marks_free(set);
+    berth_stocks_free(set);
     pthread_mutex_unlock(&orphan_lock);
     pthread_mutex_destroy(&set->waits_lock);
     pthread_mutex_destroy(&set->lock);

@@ -14,6 +14,7 @@
 #include "runtime/core/mailbox.h"
 #include "runtime/call/interrupt.h"
 #include "runtime/call/ring.h"
+#include "runtime/call/stock.h"
 #include "runtime/core/call.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
@@ -874,8 +875,10 @@ void berth_mailbox_run(struct berth_module *module)
         berth_thread_renew(ctx);
         more = turn_next(ctx, module, &turn, batch_goes_on(done, &began));
     }
-    if (ctx)
-        berth_thread_leave(ctx);
+    if (!ctx)
+        return;
+    berth_stock_return(berth_thread_of(ctx));
+    berth_thread_leave(ctx);
 }
 
 bool berth_mailbox_retire(struct berth_module *module, int64_t deadline)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/core/parcel.h"
 #include "runtime/base/memory.h"
+#include "runtime/call/stock.h"
 #include "runtime/core/blob.h"
 #include "runtime/core/started.h"
 
@@ -13,7 +14,7 @@ static void parcel_free(struct berth_parcel *parcel)
     for (size_t i = 0; i < parcel->blob_count; i++)
         berth_blob_unref(parcel->blobs[i]);
     berth_free(parcel->json);
-    berth_free(parcel);
+    berth_stock_give(parcel);
 }
 
 void berth_parcel_unref(struct berth_parcel *parcel)
@@ -70,13 +71,15 @@ static int add_json(struct berth_parcel *parcel, const struct berth_host *host,
 }
 
 /* With the arguments, as they are planned. NULL: no memory. */
-static struct berth_parcel *parcel_make(const struct berth_parcel_setup *setup,
+static struct berth_parcel *parcel_make(struct berth_host *host,
+                                        const struct berth_parcel_setup *setup,
                                         const void *const *arguments, struct berth_plan *plan,
                                         const struct load *load)
 {
     size_t blobs = load->count * sizeof(struct berth_blob *), before = plan->room + blobs;
     size_t places = setup->receivers < BERTH_PARCEL_PLACES ? setup->receivers : BERTH_PARCEL_PLACES;
-    struct berth_parcel *parcel = berth_malloc(sizeof *parcel + before + places * setup->place);
+    struct berth_parcel *parcel = berth_stock_take(berth_thread_mine(&host->threads),
+                                                   sizeof *parcel + before + places * setup->place);
     if (!parcel)
         return NULL;
     char *behind = (char *)(parcel + 1) + plan->room;
@@ -117,7 +120,7 @@ int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *s
     if (code == BERTH_OK && (load.bytes > most || plan.room > most - load.bytes))
         code = berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
                                "larger than the limit of %zu bytes", most);
-    if (code == BERTH_OK && !(parcel = parcel_make(setup, arguments, &plan, &load)))
+    if (code == BERTH_OK && !(parcel = parcel_make(host, setup, arguments, &plan, &load)))
         code = berth_error_nomem(error);
     if (!parcel) {
         unload(&load);
