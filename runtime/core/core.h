@@ -209,9 +209,10 @@ struct berth_mail_ops {
                                 struct berth_mail *mail);
     /* Once for each time that it was posted, whatever has become of it. No lock is held. */
     void (*end)(struct berth_mail *mail, enum berth_mail_end how);
-    bool counted; /* the mailbox's bounds hold for it */
-    bool beside;  /* in a parallel module inline others have their turn meanwhile */
-    bool plain;   /* posted once, for any generation, never withdrawn: taken many at a time */
+    void (*foresee)(struct berth_mail *mail); /* plain: its turn is the next but one */
+    bool counted;                             /* the mailbox's bounds hold for it */
+    bool beside; /* in a parallel module inline others have their turn meanwhile */
+    bool plain;  /* posted once, for any generation, never withdrawn: taken many at a time */
 };
 
 /*
@@ -245,14 +246,15 @@ struct berth_delivery {
 
 /* What a module's mailbox holds of one priority. */
 struct berth_box {
-    struct berth_list mails;     /* those that may have a turn now, in order */
-    struct berth_list retrying;  /* those that had one and get another, with what they hold up */
-    struct berth_list droppable; /* of all of them, the oldest first */
+    struct berth_list *mails;    /* those that may have a turn now, in order: one of heads */
+    struct berth_list heads[2];  /* the other one is the batch's */
     size_t messages, bytes;      /* waiting and in turns, of those that count */
     size_t waiting;              /* of these, without those in turns */
     size_t special;              /* in mails: those that are not plain */
+    size_t room_count;           /* of rooms; atomic */
     struct berth_list rooms;     /* of senders who wait, the first first; under host->room_lock */
-    size_t room_count;           /* of them; atomic */
+    struct berth_list retrying;  /* those that had one and get another, with what they hold up */
+    struct berth_list droppable; /* of all of them, the oldest first */
 };
 #define BERTH_PRIORITIES 2
 
@@ -261,10 +263,12 @@ struct berth_box {
  * not lock from one to the next.
  */
 struct berth_batch {
-    struct berth_list mails;
-    struct berth_box *box; /* that they are from, and still count in; NULL: none. Under mail_lock */
-    size_t begun, done, bytes; /* of them, which count there still; atomic */
-    bool stirred;              /* what is left is to go back; atomic */
+    struct berth_list *mails;
+    size_t begun, done, bytes; /* of them, which count in module->batch_of still; atomic */
+    bool stirred;              /* what is left is to go back, or something has come; atomic */
+    /* as struct berth_park */
+    uint8_t in_vain;
+    uint32_t skip;
 };
 
 /* A module's timer or watch. */
@@ -377,18 +381,18 @@ struct berth_module {
     struct berth_restart restart;
     struct berth_timer restart_timer;
     bool restart_pending;
-    /* mailbox */
+    /* mailbox: first what senders use */
     pthread_mutex_t mail_lock;
+    bool closed;         /* nothing is taken any more */
+    bool paused, queued; /* paused: no turns now; queued: in the run queue or having its turn */
+    bool lingers;        /* the turn has nothing, and looks for something */
+    bool retired;        /* freed after its turn */
+    bool kept_out;       /* its last turn could not begin: who would do it is inside */
+    struct berth_box *batch_of; /* what the batch is from, and still counts in; or NULL */
     struct berth_box boxes[BERTH_PRIORITIES];
     struct berth_list early; /* mails for generations that do not serve yet */
     struct berth_timer retry_timer;
-    uint32_t turn_chain; /* whose turn goes on; 0: none does; atomic */
-    bool closed;         /* nothing is taken any more */
     pthread_cond_t turn_ended;
-    pthread_t runner;    /* of the current turn, while queued */
-    bool retired;        /* freed after its turn */
-    bool kept_out;       /* its last turn could not begin: who would do it is inside */
-    bool paused, queued; /* paused: no turns now; queued: in the run queue or having its turn */
     struct berth_list run_link;
     /* an application's subscription is a module of its own, without a name or a generation */
     berth_message_fn app_fn;
@@ -398,9 +402,12 @@ struct berth_module {
     /* counted for the report */
     uint64_t waited;                  /* atomic, as the next two */
     int64_t longest_wait, swap_began; /* swap_began: since when new calls have been kept out */
-    /* written in its turns alone, apart from what senders use */
+    /* mailbox: what turns use, and write for each message */
+    char apart[64];
     struct berth_batch batch;
-    uint64_t delivered; /* messages; atomic */
+    uint64_t delivered;  /* messages; atomic */
+    uint32_t turn_chain; /* whose turn goes on; 0: none does; atomic */
+    pthread_t runner;    /* of the current turn, while queued; under mail_lock */
 };
 
 struct berth_handle {

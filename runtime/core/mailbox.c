@@ -12,6 +12,7 @@
  * dropped or are held up, none are taken at once.
  */
 #include "runtime/core/mailbox.h"
+#include "runtime/call/gate.h"
 #include "runtime/call/interrupt.h"
 #include "runtime/call/ring.h"
 #include "runtime/call/stock.h"
@@ -28,13 +29,14 @@ void berth_mailbox_init(struct berth_module *module)
 {
     for (size_t i = 0; i < BERTH_PRIORITIES; i++) {
         struct berth_box *box = &module->boxes[i];
-        berth_list_init(&box->mails);
+        berth_list_init(&box->heads[0]);
+        berth_list_init(&box->heads[1]);
+        box->mails = &box->heads[0];
         berth_list_init(&box->retrying);
         berth_list_init(&box->droppable);
         berth_list_init(&box->rooms);
     }
     berth_list_init(&module->early);
-    berth_list_init(&module->batch.mails);
     module->retry_timer = (struct berth_timer){ .fire = retry_due, .owner = module };
     module->paused = true;
 }
@@ -47,7 +49,7 @@ static struct berth_mail *mail_of(struct berth_list *link)
 static bool has_mail(const struct berth_module *module)
 {
     for (size_t i = 0; i < BERTH_PRIORITIES; i++)
-        if (!berth_list_empty(&module->boxes[i].mails))
+        if (!berth_list_empty(module->boxes[i].mails))
             return true;
     return false;
 }
@@ -61,8 +63,8 @@ static void stir(struct berth_module *module)
 static bool has_urgent(const struct berth_module *module)
 {
     const struct berth_box *last = &module->boxes[BERTH_PRIORITIES - 1];
-    for (const struct berth_box *box = module->batch.box; box && box < last; box++)
-        if (!berth_list_empty(&box[1].mails))
+    for (const struct berth_box *box = module->batch_of; box && box < last; box++)
+        if (!berth_list_empty(box[1].mails))
             return true;
     return false;
 }
@@ -72,7 +74,7 @@ static void schedule(struct berth_module *module)
     if (!module->paused && !module->queued && has_mail(module)) {
         module->queued = true;
         berth_schedule_module(module);
-    } else if (has_urgent(module)) {
+    } else if (has_urgent(module) || module->lingers) {
         stir(module);
     }
 }
@@ -82,7 +84,7 @@ static struct berth_mailbox_count count_of(const struct berth_module *module,
                                            const struct berth_box *box)
 {
     struct berth_mailbox_count count = { box->messages, box->bytes };
-    if (box == module->batch.box) {
+    if (box == module->batch_of) {
         count.messages -= __atomic_load_n(&module->batch.done, __ATOMIC_RELAXED);
         count.bytes -= __atomic_load_n(&module->batch.bytes, __ATOMIC_RELAXED);
     }
@@ -92,7 +94,7 @@ static struct berth_mailbox_count count_of(const struct berth_module *module,
 static size_t waiting_of(const struct berth_module *module, const struct berth_box *box)
 {
     size_t begun =
-        box == module->batch.box ? __atomic_load_n(&module->batch.begun, __ATOMIC_RELAXED) : 0;
+        box == module->batch_of ? __atomic_load_n(&module->batch.begun, __ATOMIC_RELAXED) : 0;
     return box->waiting - begun;
 }
 
@@ -193,7 +195,7 @@ static void admit(struct berth_module *module, struct berth_box *box)
         struct berth_room *room = berth_container(box->rooms.next, struct berth_room, link);
         if (is_full(module, box, room->mail))
             break;
-        put(module, room->mail, &box->mails);
+        put(module, room->mail, box->mails);
         count(module, room->mail);
         room_end(room, BERTH_ROOM_GOT);
     }
@@ -240,7 +242,7 @@ static void accept(struct berth_module *module, struct berth_mail *mail, bool dr
 {
     bool early = mail->generation && !mail->generation->serving;
     struct berth_box *box = box_of(module, mail);
-    put(module, mail, early ? &module->early : &box->mails);
+    put(module, mail, early ? &module->early : box->mails);
     count(module, mail);
     if (droppable)
         berth_list_append(&box->droppable, &mail->age);
@@ -257,6 +259,7 @@ static int accept_counted(struct berth_module *module, struct berth_mail *mail,
             accept(module, mail, true);
         else
             berth_list_append(dropped, &mail->link);
+        admit(module, box); /* what went may have been more than it needs */
         return BERTH_OK;
     }
     if (!is_full(module, box, mail) && !__atomic_load_n(&box->room_count, __ATOMIC_RELAXED)) {
@@ -267,7 +270,7 @@ static int accept_counted(struct berth_module *module, struct berth_mail *mail,
     if (how->full != BERTH_FULL_BLOCK || !how->room || !module->host->pool_size)
         return BERTH_RESOURCE_EXHAUSTED;
     room_begin(how->room, module, mail);
-    if (box == module->batch.box) { /* either it sees this, or this what it is done with */
+    if (box == module->batch_of) { /* either it sees this, or this what it is done with */
         stir(module);
         berth_frames_barrier();
         admit(module, box);
@@ -392,7 +395,7 @@ void berth_mailbox_serve(struct berth_generation *generation)
         if (mail_of(link)->generation != generation)
             continue;
         berth_list_remove(link);
-        berth_list_append(&box_of(module, mail_of(link))->mails, link);
+        berth_list_append(box_of(module, mail_of(link))->mails, link);
     }
     schedule(module);
     pthread_mutex_unlock(&module->mail_lock);
@@ -484,7 +487,7 @@ static void take_all(struct berth_module *module, struct berth_list *out)
             take_list(module, &mail_of(link)->held, out);
             take_out(module, mail_of(link), out);
         }
-        take_list(module, &box->mails, out);
+        take_list(module, box->mails, out);
         pthread_mutex_lock(&module->host->room_lock);
         while (!berth_list_empty(&box->rooms))
             room_end(berth_container(box->rooms.next, struct berth_room, link), BERTH_ROOM_NONE);
@@ -547,8 +550,8 @@ static struct berth_mail *lane_of(const struct berth_box *box, const struct bert
 /* The first that nothing holds up; what is in front of it joins its lane. */
 static struct berth_mail *next_of(struct berth_box *box)
 {
-    while (!berth_list_empty(&box->mails)) {
-        struct berth_mail *mail = mail_of(box->mails.next);
+    while (!berth_list_empty(box->mails)) {
+        struct berth_mail *mail = mail_of(box->mails->next);
         struct berth_mail *first =
             mail->sender && !berth_list_empty(&box->retrying) ? lane_of(box, mail) : NULL;
         if (!first)
@@ -564,7 +567,7 @@ static void retry_release(struct berth_module *module, int64_t now)
 {
     for (size_t i = 0; i < BERTH_PRIORITIES; i++) {
         struct berth_box *box = &module->boxes[i];
-        struct berth_list *before = box->mails.next;
+        struct berth_list *before = box->mails->next;
         berth_list_each_safe(&box->retrying, link) {
             struct berth_mail *mail = mail_of(link);
             if (mail->due > now)
@@ -634,33 +637,56 @@ struct turn {
     enum outcome outcome;
 };
 
-/* And all that are in the box after a plain one, if it may. mail_lock held. */
-static void batch_take(struct berth_module *module, struct berth_box *box)
+/*
+ * All that are in the box, if they are plain. Under the lock that touches none of them, as each is
+ * in another processor's cache. mail_lock held.
+ */
+static bool batch_take(struct berth_module *module, struct berth_box *box)
 {
     struct berth_batch *batch = &module->batch;
-    if (box->special || !berth_list_empty(&box->droppable) || !berth_list_empty(&box->retrying))
-        return;
-    batch->box = box;
-    __atomic_store_n(&batch->stirred, false, __ATOMIC_RELAXED);
-    berth_list_move(&batch->mails, &box->mails);
+    if (box->special || berth_list_empty(box->mails) || !berth_list_empty(&box->droppable) ||
+        !berth_list_empty(&box->retrying))
+        return false;
+    module->batch_of = box;
+    batch->mails = box->mails;
+    box->mails = &box->heads[box->mails == &box->heads[0]];
+    /* who waits for room gets what each of them leaves */
+    __atomic_store_n(&batch->stirred, __atomic_load_n(&box->room_count, __ATOMIC_RELAXED) > 0,
+                     __ATOMIC_RELAXED);
+    return true;
 }
 
 /* What is left is the first again, and what is done counts no more. mail_lock held. */
 static void batch_end(struct berth_module *module)
 {
     struct berth_batch *batch = &module->batch;
-    struct berth_box *box = batch->box;
+    struct berth_box *box = module->batch_of;
+    bool any = batch->done > 0;
     if (!box)
         return;
-    berth_list_move(box->mails.next, &batch->mails);
+    berth_list_move(box->mails->next, batch->mails);
     box->waiting -= batch->begun;
     box->messages -= batch->done;
     box->bytes -= batch->bytes;
-    batch->box = NULL;
+    module->batch_of = NULL;
     __atomic_store_n(&batch->begun, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&batch->done, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&batch->bytes, 0, __ATOMIC_RELAXED);
-    admit(module, box);
+    if (any)
+        admit(module, box);
+}
+
+static struct berth_mail *batch_begin(struct berth_batch *batch)
+{
+    struct berth_mail *mail = mail_of(batch->mails->next);
+    __atomic_store_n(&batch->begun, batch->begun + 1, __ATOMIC_RELAXED);
+    berth_list_remove(&mail->link);
+    if (!berth_list_empty(batch->mails)) {
+        struct berth_mail *next = mail_of(batch->mails->next);
+        next->ops->foresee(next);
+        __builtin_prefetch(next->link.next);
+    }
+    return mail;
 }
 
 /* From one of them to the next. false: that takes the lock; turn->mail, if any, has not ended. */
@@ -668,7 +694,7 @@ static bool batch_next(struct berth_module *module, struct turn *turn)
 {
     struct berth_batch *batch = &module->batch;
     struct berth_mail *mail = turn->mail;
-    if (!mail || turn->outcome != HANDLED || berth_list_empty(&batch->mails) ||
+    if (!module->batch_of || turn->outcome != HANDLED || berth_list_empty(batch->mails) ||
         __atomic_load_n(&batch->stirred, __ATOMIC_RELAXED))
         return false;
     __atomic_store_n(&batch->done, batch->done + 1, __ATOMIC_RELAXED);
@@ -678,30 +704,36 @@ static bool batch_next(struct berth_module *module, struct turn *turn)
     turn->mail = NULL;
     if (__atomic_load_n(&batch->stirred, __ATOMIC_RELAXED))
         return false;
-    __atomic_store_n(&batch->begun, batch->begun + 1, __ATOMIC_RELAXED);
-    turn->mail = mail_of(batch->mails.next);
-    berth_list_remove(&turn->mail->link);
+    turn->mail = batch_begin(batch);
     return true;
 }
 
-/* Takes the next mail. mail_lock held. */
-static void turn_begin(berth_ctx *ctx, struct berth_module *module, struct turn *turn)
+/* Takes the next mails. mail_lock held; without it turn_first follows, if there are any. */
+static bool turn_begin(berth_ctx *ctx, struct berth_module *module, struct turn *turn)
 {
     struct berth_mail *mail = NULL;
-    for (int i = BERTH_PRIORITIES; !module->paused && !mail && i > 0; i--)
-        mail = next_of(&module->boxes[i - 1]);
-    turn->mail = mail;
-    if (!mail)
-        return;
+    for (int i = BERTH_PRIORITIES; !module->paused && !mail && !module->batch_of && i > 0; i--)
+        if (!batch_take(module, &module->boxes[i - 1]))
+            mail = next_of(&module->boxes[i - 1]);
+    *turn = (struct turn){ .mail = mail };
+    if (!mail && !module->batch_of)
+        return false;
     module->runner = pthread_self();
     __atomic_store_n(&module->turn_chain, berth_block(ctx)->chain, __ATOMIC_RELAXED);
-    take(module, mail);
-    if (mail->ops->plain)
-        batch_take(module, box_of(module, mail));
-    __atomic_store_n(&mail->turn, BERTH_TURN_TAKEN, __ATOMIC_RELAXED);
-    turn->generation = mail->generation ? mail->generation : module->current;
+    if (mail) {
+        take(module, mail);
+        __atomic_store_n(&mail->turn, BERTH_TURN_TAKEN, __ATOMIC_RELAXED);
+    }
+    turn->generation = mail && mail->generation ? mail->generation : module->current;
     if (turn->generation)
         turn->generation->turns++;
+    return true;
+}
+
+static void turn_first(struct berth_module *module, struct turn *turn)
+{
+    if (!turn->mail)
+        turn->mail = batch_begin(&module->batch);
 }
 
 /* true: there is a mail to be ended, without the lock. mail_lock held. */
@@ -721,7 +753,7 @@ static bool turn_end(struct berth_module *module, struct turn *turn)
         if (turn->outcome == LATER)
             retry(module, mail);
         else
-            put(module, mail, box_of(module, mail)->mails.next);
+            put(module, mail, box_of(module, mail)->mails->next);
         return false;
     }
     discount(module, mail);
@@ -742,6 +774,65 @@ static bool settle(struct berth_module *module)
     return module->retired;
 }
 
+#define LINGER_NS 2000 /* falling asleep and being woken takes that long at least */
+#define SKIP_MAX  256
+
+/*
+ * A module whose sender is on another processor has its next message soon: to be scheduled for each
+ * would cost both of them more than the message. So its thread looks for a moment before it gives
+ * its turn up, if it has nothing else to do; what was in vain is done less often. mail_lock held.
+ */
+static bool linger_begin(struct berth_module *module)
+{
+    struct berth_batch *batch = &module->batch;
+    if (module->paused || module->closed || !berth_schedule_is_free(module->host))
+        return false;
+    if (batch->skip > 0) {
+        batch->skip--;
+        return false;
+    }
+    module->lingers = true;
+    __atomic_store_n(&batch->stirred, false, __ATOMIC_RELAXED);
+    return true;
+}
+
+static void linger(struct berth_module *module)
+{
+    const bool *stirred = &module->batch.stirred;
+    int64_t until = berth_now() + LINGER_NS;
+    do {
+        for (int i = 0; i < 8 && !__atomic_load_n(stirred, __ATOMIC_RELAXED); i++)
+            berth_gate_relax();
+    } while (!__atomic_load_n(stirred, __ATOMIC_RELAXED) && berth_now() < until &&
+             berth_schedule_is_free(module->host));
+}
+
+/* mail_lock held */
+static void linger_end(struct berth_module *module)
+{
+    struct berth_batch *batch = &module->batch;
+    bool found = __atomic_load_n(&batch->stirred, __ATOMIC_RELAXED);
+    module->lingers = false;
+    batch->in_vain = found ? 0 : batch->in_vain < 8 ? batch->in_vain + 1 : 8;
+    batch->skip = found ? 0 : 1U << batch->in_vain;
+}
+
+/* The next turn, if lingering brings one; else as turn_next. */
+static bool turn_after_all(berth_ctx *ctx, struct berth_module *module, struct turn *turn)
+{
+    linger(module);
+    pthread_mutex_lock(&module->mail_lock);
+    linger_end(module);
+    bool goes_on = turn_begin(ctx, module, turn);
+    bool retired = !goes_on && settle(module);
+    pthread_mutex_unlock(&module->mail_lock);
+    if (retired)
+        berth_module_free(module);
+    if (goes_on)
+        turn_first(module, turn);
+    return goes_on;
+}
+
 /*
  * From one turn to the next; at first there is none before. more: there may be one. false: there is
  * none now, and the module may have been freed.
@@ -758,18 +849,21 @@ static bool turn_next(berth_ctx *ctx, struct berth_module *module, struct turn *
     if (BERTH_I_UNLIKELY(module->closed))
         take_all(module, &left);
     bool ends = turn_end(module, &ended);
-    *turn = (struct turn){ .mail = NULL };
-    if (more)
-        turn_begin(ctx, module, turn);
-    bool retired = !turn->mail && settle(module);
+    bool goes_on = more && turn_begin(ctx, module, turn);
+    bool lingers = more && !goes_on && linger_begin(module);
+    bool retired = !goes_on && !lingers && settle(module);
     pthread_mutex_unlock(&module->mail_lock);
     end_all(&left, BERTH_MAIL_LEFT);
     if (ends)
         ended.mail->ops->end(ended.mail,
                              ended.outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
+    if (lingers)
+        return turn_after_all(ctx, module, turn);
     if (retired)
         berth_module_free(module);
-    return turn->mail != NULL;
+    if (goes_on)
+        turn_first(module, turn);
+    return goes_on;
 }
 
 static bool turn_gate(berth_ctx *ctx, struct berth_generation *generation, bool *ret_gated)
