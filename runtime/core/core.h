@@ -174,7 +174,14 @@ struct berth_subscription {
     char *holder;     /* the module that asked host.subscribe for it, handler being the function */
     bool denied;      /* by the policy: gets nothing; under topic_lock */
     uint64_t dropped; /* by its policy, or by the host itself, and not told yet; atomic */
-    size_t refs;      /* atomic: the host's, and queued messages' */
+    /*
+     * References that were taken, and that were given back: the host's, its generation's, and
+     * messages'. One number would go to and fro between who sends them and who handles them.
+     */
+    char apart[64];
+    size_t taken; /* atomic, as the next one */
+    char apart_too[56];
+    size_t given;
 };
 
 /* What a publisher's link leads to. */

@@ -255,7 +255,7 @@ static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation 
 /* But for the reference of its parcel. */
 static void message_undo(struct message *message)
 {
-    berth_subscription_unref(message->subscription);
+    berth_subscription_give(message->subscription);
     if (BERTH_I_UNLIKELY(message->apart))
         berth_free(message);
 }
@@ -321,7 +321,7 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
                                  .subscription = subscription,
                                  .flow = flow,
                                  .apart = !place };
-    __atomic_add_fetch(&subscription->refs, 1, __ATOMIC_RELAXED);
+    berth_subscription_take(subscription);
     int code = berth_mailbox_post(subscription->module, &message->mail, how);
     if (code == BERTH_OK)
         count_sent(host, berth_thread_mine(&host->threads), flow);

@@ -168,11 +168,18 @@ static void match_free(struct berth_match *match, bool active)
 
 /* ---- subscriptions ---- */
 
+/* Once the host has ended it none is taken any more, so who gives the last one back sees that. */
+void berth_subscription_given(struct berth_subscription *subscription, size_t given)
+{
+    if (given == __atomic_load_n(&subscription->taken, __ATOMIC_RELAXED))
+        berth_pool_free(subscription);
+}
+
 void berth_subscription_unref(struct berth_subscription *subscription)
 {
-    if (!subscription || __atomic_sub_fetch(&subscription->refs, 1, __ATOMIC_ACQ_REL) > 0)
-        return;
-    berth_pool_free(subscription);
+    if (subscription)
+        berth_subscription_given(subscription,
+                                 __atomic_add_fetch(&subscription->given, 1, __ATOMIC_ACQ_REL));
 }
 
 static size_t size_of(const char *text)
@@ -199,7 +206,7 @@ static struct berth_subscription *subscription_make(const struct berth_subscript
     if (!subscription)
         return NULL;
     char *at = (char *)(subscription + 1);
-    subscription->refs = 1;
+    subscription->taken = 1;
     subscription->module = setup->module;
     subscription->how = setup->how;
     subscription->pattern = place_text(&at, setup->pattern);
@@ -521,7 +528,7 @@ static struct berth_subscription *subscription_obtain(
                                                     .function = handler->handler,
                                                     .how = receipt_of(handler) };
     if (found) {
-        __atomic_add_fetch(&found->refs, 1, __ATOMIC_RELAXED);
+        berth_subscription_take(found);
         return found;
     }
     struct berth_subscription *made =
@@ -609,8 +616,7 @@ static void subscriptions_come(struct berth_generation *next)
         subscription->how.full = how.full;
         subscription->how.tries = how.tries;
         if (!subscription->active) {
-            __atomic_add_fetch(&subscription->refs, 1,
-                               __ATOMIC_RELAXED); /* the host's; next has its own */
+            berth_subscription_take(subscription); /* the host's; next has its own */
             subscription_activate(next->host, subscription);
         }
         send_current(subscription);
