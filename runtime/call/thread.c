@@ -119,6 +119,8 @@ static void thread_clear(struct berth_thread *thread)
         berth_free(thread->scope);
         thread->scope = outer;
     }
+    berth_free(thread->unused);
+    thread->unused = NULL;
     berth_arena_deinit(&thread->arena);
     berth_free(thread->names);
     thread->names = NULL;
@@ -240,6 +242,20 @@ static berth_ctx *first_free(struct berth_thread *thread)
     return ctx;
 }
 
+/* A thread of the pool enters for each batch of messages, which may be of one. */
+static struct berth_scope *scope_take(struct berth_thread *thread)
+{
+    struct berth_scope *scope = thread->unused;
+    thread->unused = NULL;
+    return scope ? scope : berth_malloc(sizeof *scope);
+}
+
+static void scope_give(struct berth_thread *thread, struct berth_scope *scope)
+{
+    berth_free(thread->unused);
+    thread->unused = scope;
+}
+
 berth_ctx *berth_thread_enter(struct berth_threads *set)
 {
     if (berth_process_is_forked())
@@ -250,11 +266,9 @@ berth_ctx *berth_thread_enter(struct berth_threads *set)
     if (!thread)
         return NULL;
     berth_ctx *ctx = first_free(thread);
-    struct berth_scope *scope = berth_malloc(sizeof *scope);
-    if (!scope || berth_too_deep(ctx)) {
-        berth_free(scope);
+    struct berth_scope *scope = berth_too_deep(ctx) ? NULL : scope_take(thread);
+    if (!scope)
         return NULL;
-    }
     *scope = (struct berth_scope){ thread->scope, ctx, thread->deadline };
     thread->scope = scope;
     __atomic_store_n(&ctx[1].frame, (uintptr_t)0, __ATOMIC_RELAXED); /* others read it */
@@ -294,7 +308,7 @@ void berth_thread_leave(berth_ctx *ctx)
         struct berth_scope *scope = thread->scope;
         thread->deadline = scope->deadline;
         thread->scope = scope->outer;
-        berth_free(scope);
+        scope_give(thread, scope);
     }
     __atomic_store_n(&ctx->frame, 0, __ATOMIC_RELEASE);
     if (ctx == berth_thread_base(thread)) {

@@ -68,13 +68,14 @@ struct berth_thread {
     struct berth_mark *mark;
     struct berth_stock *stock; /* NULL before it is needed */
     pid_t number;              /* the kernel's */
+    bool echo;                 /* what it does comes of a line of the log (core/log.h) */
     struct berth_arena arena;
     struct berth_fault *faults;  /* newest first */
     struct berth_scope *scope;   /* of the newest enter */
+    struct berth_scope *unused;  /* one that was left, for the next enter; or NULL */
     const berth_ctx *chain_from; /* errors name the frames from here on; NULL: all */
     int64_t deadline;            /* berth_now() based, INT64_MAX: none */
     const char *topic;           /* of the message that is being handled, or "" */
-    bool echo;                   /* what it does comes of a line of the log (core/log.h) */
     void **names;                /* cache of looked-up names, or NULL */
     struct berth_tally *tally;   /* what it has counted, or NULL; changed under the set's lock */
     const bool *stopping;  /* what berth_stopping asks besides the deadline, or NULL; atomic */

@@ -35,9 +35,10 @@ enum berth_fate {
 };
 
 struct berth_flow {
-    const char *from;  /* a module; "": the application */
-    const char *topic; /* NULL: calls */
-    const char *to;    /* module.function or module.handler; "": the application */
+    const char *from;   /* a module; "": the application */
+    const char *sender; /* of messages: the same text, where its last sender has it; atomic */
+    const char *topic;  /* NULL: calls */
+    const char *to;     /* module.function or module.handler; "": the application */
     uint32_t id;
     enum berth_flow_state state; /* atomic; changed under lock */
     struct berth_cell *cell;     /* of calls */

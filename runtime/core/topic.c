@@ -653,7 +653,7 @@ static struct berth_flow *flow_of(struct berth_match *match, const char *sender)
     struct berth_host *host = subscription->module->host;
     struct berth_flow *flow = __atomic_load_n(&match->flow, __ATOMIC_ACQUIRE);
     char to[2 * BERTH_IDENTIFIER_MAX + 2];
-    if (flow && strcmp(flow->from, sender) == 0)
+    if (flow && __atomic_load_n(&flow->sender, __ATOMIC_RELAXED) == sender)
         return flow;
     if (*subscription->module->name)
         snprintf(to, sizeof to, "%s.%s", subscription->module->name, subscription->handler);
@@ -662,6 +662,8 @@ static struct berth_flow *flow_of(struct berth_match *match, const char *sender)
     pthread_mutex_lock(&host->lock);
     flow = berth_flow_obtain(host, sender, match->topic->name, to);
     pthread_mutex_unlock(&host->lock);
+    if (flow) /* such texts stay for the host's life */
+        __atomic_store_n(&flow->sender, sender, __ATOMIC_RELAXED);
     __atomic_store_n(&match->flow, flow, __ATOMIC_RELEASE);
     return flow;
 }
