@@ -24,6 +24,7 @@
 #include "runtime/host_module.h"
 #include "runtime/reload/history.h"
 #include "runtime/reload/lifecycle.h"
+#include "runtime/reload/order.h"
 #include "runtime/reload/quarantine.h"
 #include "runtime/reload/queue.h"
 #include "runtime/reload/stacks.h"
@@ -31,6 +32,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define DEFAULT_STOP_TIMEOUT      5000000000
 #define DEFAULT_QUARANTINE_IMAGES 64
@@ -142,6 +144,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     }
     host->upstream = upstream;
     host->since = berth_now();
+    host->status_file = -1;
     if (berth_threads_init(&host->threads, &berth_services) != BERTH_OK) {
         berth_process_end();
         berth_free(host);
@@ -168,6 +171,7 @@ int berth_host_make(const struct berth_host_options *options, const struct berth
     berth_blobs_init(&host->blobs);
     pthread_cond_init(&host->changed, &host->cond_clock);
     pthread_cond_init(&host->idle, &host->cond_clock);
+    pthread_cond_init(&host->spare_called, &host->cond_clock);
     struct berth_list *lists[] = { &host->order,        &host->subscriptions, &host->bound,
                                    &host->run_queue,    &host->jobs,          &host->generations,
                                    &host->sampled,      &host->history,       &host->queued_reloads,
@@ -391,6 +395,8 @@ static void make_report(struct berth_host *host, struct berth_shutdown_report *r
         .expired = host->fates[BERTH_FATE_EXPIRED],
         .dead_lettered = host->fates[BERTH_FATE_DEAD],
         .left = host->fates[BERTH_FATE_LEFT],
+        .blobs = host->blobs.left.count,
+        .blob_bytes = host->blobs.left.bytes,
     };
     if (!report)
         return;
@@ -428,6 +434,8 @@ int berth_host_end(berth_host *host, struct berth_shutdown_report *report)
     berth_queue_drop(host);
     berth_history_drop(host, NULL);
     berth_generations_finish(host);
+    if (host->status_file >= 0)
+        close(host->status_file);
     make_report(host, report);
     berth_zygote_free(host->zygote);
     registry_free(host);
@@ -441,6 +449,7 @@ int berth_host_end(berth_host *host, struct berth_shutdown_report *report)
     berth_grants_deinit(&host->needed);
     pthread_cond_destroy(&host->changed);
     pthread_cond_destroy(&host->idle);
+    pthread_cond_destroy(&host->spare_called);
     pthread_condattr_destroy(&host->cond_clock);
     pthread_mutex_destroy(&host->admin);
     pthread_rwlock_destroy(&host->topic_lock);
@@ -574,88 +583,6 @@ int berth_host_load(berth_host *host, const char *file, const struct berth_load_
     return berth_host_load_all(host, &file, options, 1, error);
 }
 
-static const char *load_name(const struct berth_load *load)
-{
-    return load->name ? load->name : load->image->manifest->name;
-}
-
-/* Whether another load that is not done yet has this name. */
-static bool comes_later(const struct berth_load *loads, const bool *done, size_t count, size_t of,
-                        const char *name, size_t *ret_on)
-{
-    for (size_t k = 0; k < count; k++)
-        if (!done[k] && k != of && strcmp(load_name(&loads[k]), name) == 0) {
-            *ret_on = k;
-            return true;
-        }
-    return false;
-}
-
-/*
- * Whether one of the loads that are not done yet provides what load number `of` requires; *ret_on
- * is which.
- */
-static bool waits_for(const struct berth_load *loads, const bool *done, size_t count, size_t of,
-                      size_t *ret_on)
-{
-    const struct berth_manifest *manifest = loads[of].image->manifest;
-    for (size_t i = 0; i < manifest->require_count; i++)
-        if (comes_later(loads, done, count, of, manifest->requires[i].module, ret_on))
-            return true;
-    return false;
-}
-
-/* Whether it imports from one of them: then what does not fit is found before either serves. */
-static bool imports_from(const struct berth_load *loads, const bool *done, size_t count, size_t of)
-{
-    const struct berth_manifest *manifest = loads[of].image->manifest;
-    size_t on;
-    for (size_t i = 0; i < manifest->import_count; i++)
-        if (comes_later(loads, done, count, of, manifest->imports[i].module, &on))
-            return true;
-    return false;
-}
-
-static int cycle(const struct berth_load *loads, const bool *done, size_t count, size_t start,
-                 struct berth_error *error)
-{
-    char ring[512];
-    size_t at = start, used = 0, on;
-    /* after count steps the walk is on the ring itself */
-    for (size_t i = 0; i < count && waits_for(loads, done, count, at, &on); i++)
-        at = on;
-    size_t first = at;
-    do {
-        int more = snprintf(ring + used, sizeof ring - used, "%s requires ", load_name(&loads[at]));
-        used += more > 0 && (size_t)more < sizeof ring - used ? (size_t)more : 0;
-        if (!waits_for(loads, done, count, at, &on))
-            break;
-        at = on;
-    } while (at != first);
-    return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                           "these modules require each other: %s%s", ring,
-                           load_name(&loads[first]));
-}
-
-/* The next to be loaded: after all that it requires, and, if that can be, all that it imports. */
-static bool next_load(const struct berth_load *loads, const bool *done, size_t count,
-                      size_t *ret_next)
-{
-    size_t on;
-    bool found = false;
-    for (size_t i = 0; i < count; i++) {
-        if (done[i] || waits_for(loads, done, count, i, &on))
-            continue;
-        bool last = imports_from(loads, done, count, i);
-        if (!found || !last)
-            *ret_next = i;
-        found = true;
-        if (!last)
-            break;
-    }
-    return found;
-}
-
 static int load_one(berth_ctx *admin, struct berth_load *from, struct berth_error *error)
 {
     char file[512];
@@ -668,32 +595,24 @@ static int load_one(berth_ctx *admin, struct berth_load *from, struct berth_erro
     return code;
 }
 
-/* In an order that satisfies what they require. Images that are taken are NULL afterwards. */
-static int load_ordered(berth_ctx *admin, struct berth_load *loads, bool *done, size_t count,
-                        struct berth_error *error)
+/* Images that are taken are NULL afterwards. */
+static int load_ordered(berth_ctx *admin, struct berth_load *loads, const size_t *order,
+                        size_t count, struct berth_error *error)
 {
-    for (size_t left = count, next = 0; left > 0; left--) {
-        if (!next_load(loads, done, count, &next)) {
-            for (next = 0; done[next]; next++)
-                ;
-            return cycle(loads, done, count, next, error);
-        }
-        done[next] = true;
-        int code = load_one(admin, &loads[next], error);
-        if (code != BERTH_OK)
-            return code;
-    }
-    return BERTH_OK;
+    int code = BERTH_OK;
+    for (size_t i = 0; i < count && code == BERTH_OK; i++)
+        code = load_one(admin, &loads[order[i]], error);
+    return code;
 }
 
-static int load_staged(berth_host *host, struct berth_load *loads, bool *done, size_t count,
-                       struct berth_error *error)
+static int load_staged(berth_host *host, struct berth_load *loads, const size_t *order,
+                       size_t count, struct berth_error *error)
 {
     berth_ctx *admin = berth_admin_enter(host, "a load", error);
     if (!admin)
         return error && error->code ? error->code : BERTH_RESOURCE_EXHAUSTED;
     struct berth_list *last = host->order.previous;
-    int code = load_ordered(admin, loads, done, count, error);
+    int code = load_ordered(admin, loads, order, count, error);
     while (code != BERTH_OK && host->order.previous != last) { /* all or none */
         struct berth_module *module =
             berth_container(host->order.previous, struct berth_module, link);
@@ -723,13 +642,13 @@ int berth_host_load_as(berth_host *host, const char *file, const struct berth_lo
         return berth_process_refuse(error);
     struct berth_error why = { 0 };
     struct berth_load load = { 0 };
-    bool done = false;
+    const size_t order = 0;
     int code = load_fields(options, 0, &load, &why);
     if (code == BERTH_OK)
         code = berth_image_stage(file, 1, NULL, &load.image, &why);
     if (code == BERTH_OK) {
-        snprintf(ret_name, BERTH_IDENTIFIER_MAX + 1, "%s", load_name(&load));
-        code = load_staged(host, &load, &done, 1, &why);
+        snprintf(ret_name, BERTH_IDENTIFIER_MAX + 1, "%s", berth_load_name(&load));
+        code = load_staged(host, &load, &order, 1, &why);
     }
     berth_image_free(load.image);
     if (code == BERTH_OK)
@@ -748,19 +667,21 @@ int berth_host_load_all(berth_host *host, const char *const *files,
         return berth_process_refuse(error);
     struct berth_error why = { 0 };
     struct berth_load *loads = berth_calloc(count + 1, sizeof *loads);
-    bool *done = berth_calloc(count + 1, sizeof *done);
-    int code = loads && done ? BERTH_OK : berth_error_nomem(&why);
+    size_t *order = berth_calloc(count + 1, sizeof *order);
+    int code = loads && order ? BERTH_OK : berth_error_nomem(&why);
     for (size_t i = 0; i < count && code == BERTH_OK; i++) {
         code = load_fields(options, i, &loads[i], &why);
         if (code == BERTH_OK)
             code = berth_image_stage(files[i], 1, NULL, &loads[i].image, &why);
     }
     if (code == BERTH_OK)
-        code = load_staged(host, loads, done, count, &why);
+        code = berth_load_order(loads, count, order, &why);
+    if (code == BERTH_OK)
+        code = load_staged(host, loads, order, count, &why);
     for (size_t i = 0; loads && i < count; i++)
         berth_image_free(loads[i].image);
     berth_free(loads);
-    berth_free(done);
+    berth_free(order);
     if (code != BERTH_OK)
         berth_host_refused(host, "", &why);
     if (code != BERTH_OK && error)

@@ -59,7 +59,7 @@ static int check(berth_ctx *ctx, const struct asked *asked)
 }
 
 /*
- * The signature that the function has now, which stays until `inside` of the generation is one
+ * The signature that the function has now, which stays until `readers` of the generation is one
  * less. No frame: the module may be one that is being replaced.
  */
 static struct berth_generation *hold(struct berth_cell *cell,
@@ -72,7 +72,7 @@ static struct berth_generation *hold(struct berth_cell *cell,
     if (berth_cell_find(host, cell->name, error)) {
         generation = cell->item ? cell->item->generation : cell->module->current;
         *ret_signature = berth_cell_signature(cell);
-        __atomic_add_fetch(&generation->inside, 1, __ATOMIC_RELAXED);
+        __atomic_add_fetch(&generation->readers, 1, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&host->lock);
     return generation;

@@ -5,6 +5,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/process.h"
 #include "runtime/base/usage.h"
+#include "runtime/core/blob.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
@@ -17,6 +18,7 @@ struct row {
     const char *name;
     int pid;
     size_t waiting, waiting_bytes;
+    struct berth_blob_count blobs;
     uint64_t calls, failed, messages, late, fates[BERTH_FATES];
 };
 
@@ -48,6 +50,7 @@ static bool rows_take(struct berth_host *host, struct rows *rows)
         const struct berth_mailbox_count waiting = berth_mailbox_count(module);
         row->waiting = waiting.messages;
         row->waiting_bytes = waiting.bytes;
+        row->blobs = berth_blobs_held(module->current);
         ok = berth_map_set(&rows->by_name, module->name, row);
     }
     pthread_mutex_unlock(&host->lock);
@@ -119,6 +122,13 @@ static void print_usage(struct berth_buffer *buffer, int pid)
     number(buffer, ",\"memory\":", usage.memory);
 }
 
+static void print_blobs(struct berth_buffer *buffer, struct berth_blob_count blobs)
+{
+    number(buffer, ",\"blobs\":{\"count\":", blobs.count);
+    number(buffer, ",\"bytes\":", blobs.bytes);
+    berth_buffer_text(buffer, "}");
+}
+
 static void print_row(struct berth_buffer *buffer, const struct row *row)
 {
     text(buffer, "{\"name\":", row->name);
@@ -130,6 +140,7 @@ static void print_row(struct berth_buffer *buffer, const struct row *row)
     number(buffer, ",\"mailbox\":{\"messages\":", row->waiting);
     number(buffer, ",\"bytes\":", row->waiting_bytes);
     berth_buffer_text(buffer, "}");
+    print_blobs(buffer, row->blobs);
     if (row->pid)
         print_usage(buffer, row->pid);
     berth_buffer_text(buffer, "}");
@@ -220,6 +231,7 @@ int berth_host_stats(berth_host *host, char **ret_json, struct berth_error *erro
                                                                                    : "\"sampled\"");
     number(&buffer, ",\"uptime_ns\":", (uint64_t)(berth_now() - host->since));
     print_usage(&buffer, getpid());
+    print_blobs(&buffer, berth_blobs_live(&host->blobs));
     berth_buffer_text(&buffer, "},\"modules\":[");
     for (size_t i = 0; ok && i < rows.count; i++) {
         berth_buffer_text(&buffer, i ? "," : "");

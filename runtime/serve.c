@@ -92,7 +92,7 @@ static int run_later(berth_ctx *ctx, struct berth_item *item, const char *topic,
                      const struct berth_served_later *later, const void *const *values, void *value,
                      struct berth_error *error)
 {
-    struct berth_started *started = berth_started_direct(ctx, item);
+    struct berth_started *started = berth_started_direct(ctx, item, NULL);
     if (!started)
         return berth_error_nomem(error);
     started->packed = true;

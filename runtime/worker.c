@@ -402,7 +402,7 @@ static const char *on_check(void *user, const struct berth_received *frame)
     return NULL; /* the host is to be believed; what does not exist is an error of the call */
 }
 
-/* A call that the host may cancel, and that may be answered later. */
+/* A call, or a message, that the host may cancel; a call may be answered later. */
 struct call {
     struct worker *worker;
     struct berth_received *request;
@@ -474,9 +474,9 @@ static int serve_call(struct worker *worker, berth_ctx *under, struct berth_rece
     call->worker = worker;
     call->request = request;
     const struct berth_served_later later = { call_begin, call_end, call_notify, call };
-    int code = berth_served_invoke(worker->host, under, BERTH_ITEM_EXPORT, request->wire.index,
-                                   request->deadline, topic, request->wire.echo != 0, &later,
-                                   arguments, result, error);
+    int code = berth_served_invoke(worker->host, under, (enum berth_item_kind)request->wire.kind,
+                                   request->wire.index, request->deadline, topic,
+                                   request->wire.echo != 0, &later, arguments, result, error);
     if (code != BERTH_SERVED_LATER)
         berth_free(call);
     return code;
@@ -493,7 +493,7 @@ static int on_serve(void *user, berth_ctx *under, struct berth_received *request
     const char *topic = berth_wire_get_text(&reader);
     if (!topic)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "not a call");
-    if (request->wire.kind == BERTH_ITEM_EXPORT)
+    if (request->wire.kind != BERTH_ITEM_HOOK)
         return serve_call(worker, under, request, topic, &reader, result, error);
     return berth_served_invoke(worker->host, under, (enum berth_item_kind)request->wire.kind,
                                request->wire.index, request->deadline, topic,

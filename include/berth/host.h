@@ -183,6 +183,8 @@ struct berth_shutdown_report {
                                been cancelled */
     uint64_t dead_lettered; /* its handler failed, as often as it may */
     uint64_t left;          /* its receiver, or this host, has ended before its turn */
+    /* that modules in this process had made or kept, and not released when they ended with it */
+    uint64_t blobs, blob_bytes;
 };
 /*
  * berth_host_free, which also tells that; report may be NULL. It is filled in unless the host stays

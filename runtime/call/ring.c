@@ -77,13 +77,13 @@ static struct berth_wait *next_in_ring(struct berth_wait *at, const struct berth
  * Who is refused: one that yields; else the one that closes the ring, or, if that is patient, the
  * last one that can be.
  */
-static struct berth_wait *choose(struct berth_wait *newest)
+static struct berth_wait *choose(struct berth_wait *newest, bool patient)
 {
     struct berth_wait *found = newest;
     for (struct berth_wait *at = newest; at; at = next_in_ring(at, newest)) {
         if (at->yields)
             return at;
-        if (newest->patient && at->refuse)
+        if (patient && at->refuse)
             found = at;
     }
     return found;
@@ -167,10 +167,16 @@ static void print(struct berth_wait *newest, char *buffer)
 /* ---- waiting ---- */
 
 /* NULL: the wait can end. */
-static struct berth_wait *find_loser(struct berth_wait *newest)
+static struct berth_wait *find_loser(struct berth_wait *newest, bool patient)
 {
     search++;
-    return is_stuck(newest, newest) ? choose(newest) : NULL;
+    return is_stuck(newest, newest) ? choose(newest, patient) : NULL;
+}
+
+static void refuse(struct berth_wait *loser)
+{
+    __atomic_store_n(&loser->refused, true, __ATOMIC_RELEASE);
+    loser->refuse(loser);
 }
 
 bool berth_wait_begin(struct berth_wait *wait)
@@ -181,17 +187,40 @@ bool berth_wait_begin(struct berth_wait *wait)
     pthread_mutex_lock(&ring_lock);
     wait->over = search;
     berth_list_insert(waits.next, &wait->link);
-    while ((loser = find_loser(wait))) {
+    while ((loser = find_loser(wait, wait->patient))) {
         print(wait, loser->ring);
         if (loser == wait)
             break;
-        __atomic_store_n(&loser->refused, true, __ATOMIC_RELEASE);
-        loser->refuse(loser);
+        refuse(loser);
     }
     if (loser)
         berth_list_remove(&wait->link);
     pthread_mutex_unlock(&ring_lock);
     return !loser;
+}
+
+static bool waits_for(const struct berth_wait *wait, uint32_t chain)
+{
+    uint32_t holder;
+    for (size_t i = 0; (holder = wait->holder(wait, i)); i++)
+        if (holder == chain)
+            return true;
+    return false;
+}
+
+void berth_wait_again(uint32_t chain)
+{
+    struct berth_wait *loser;
+    pthread_mutex_lock(&ring_lock);
+    berth_list_each(&waits, link) {
+        struct berth_wait *wait = berth_container(link, struct berth_wait, link);
+        bool known = waits_for(wait, chain); /* it has begun: whoever can be refused, is */
+        while (known && (loser = find_loser(wait, !wait->refuse)) && loser->refuse) {
+            print(wait, loser->ring);
+            refuse(loser);
+        }
+    }
+    pthread_mutex_unlock(&ring_lock);
 }
 
 void berth_wait_end(struct berth_wait *wait)

@@ -9,7 +9,8 @@
  *
  * Why what is found is true, and nothing is missed: a chain that waits goes on, and so gives up
  * what it holds, only after it has taken its wait out of here, under the lock. And whoever gets
- * hold of something does not wait, so a ring is only ever closed by beginning to wait.
+ * hold of something does not wait, so a ring is only ever closed by beginning to wait; or by what is
+ * told of late, since it happens in a worker (berth_wait_again).
  *
  * The lock is taken before every lock of a host's but admin and topic_lock.
  */
@@ -75,6 +76,12 @@ struct berth_wait {
 bool berth_wait_begin(struct berth_wait *wait);
 /* The wait is over, for whatever reason. Before anything is given up that the chain holds. */
 void berth_wait_end(struct berth_wait *wait);
+
+/*
+ * A chain has come to be known to be waited for, which was so before: those who wait for it are
+ * looked at again. Called without locks of a host's, but admin.
+ */
+void berth_wait_again(uint32_t chain);
 
 static inline bool berth_wait_refused(const struct berth_wait *wait)
 {

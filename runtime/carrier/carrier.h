@@ -156,12 +156,14 @@ struct berth_carrier_ops {
                   enum berth_item_kind kind, size_t index, const void *const *arguments,
                   void *result, struct berth_error *error);
     /*
-     * The same for an export, without waiting: answer tells, unless this fails. *ret_id is for
-     * cancel. Both are NULL where the callee runs on the caller's thread. Neither blocks.
+     * The same for an export or a handler, without waiting: answer tells, unless this fails; its
+     * code may be BERTH_INVOKED_LOST, or BERTH_INVOKED_UNSENT. *ret_id is for cancel. Both are NULL
+     * where the callee runs on the caller's thread. Neither blocks.
      */
-    int (*start)(struct berth_carrier *carrier, const struct berth_place *place, size_t index,
-                 const void *const *arguments, const struct berth_carrier_answer *answer,
-                 uint64_t *ret_id, struct berth_error *error);
+    int (*start)(struct berth_carrier *carrier, const struct berth_place *place,
+                 enum berth_item_kind kind, size_t index, const void *const *arguments,
+                 const struct berth_carrier_answer *answer, uint64_t *ret_id,
+                 struct berth_error *error);
     void (*cancel)(struct berth_carrier *carrier, uint64_t id);
     /*
      * The chain that has to go on before a started one is answered, as far as that waits for
@@ -202,6 +204,7 @@ struct berth_carrier_ops {
 };
 #define BERTH_INVOKED_FAILED (-1)
 #define BERTH_INVOKED_LOST   (-2)
+#define BERTH_INVOKED_UNSENT (-3) /* it had gone before this could be sent */
 
 struct berth_carrier { /* the head of each carrier's own struct */
     const struct berth_carrier_ops *ops;

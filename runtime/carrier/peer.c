@@ -50,7 +50,7 @@ struct pending {
 struct serving {
     struct berth_list link;
     pthread_t thread;
-    uint64_t id, under;
+    uint64_t id;
     uint32_t chain;
     bool inside;
 };
@@ -525,20 +525,6 @@ uint32_t berth_peer_inside(struct berth_peer *peer, size_t i)
     return chain;
 }
 
-uint32_t berth_peer_server(struct berth_peer *peer, uint64_t id)
-{
-    uint32_t chain = 0;
-
-    pthread_mutex_lock(&peer->lock);
-    berth_list_each(&peer->serving, link) {
-        const struct serving *serving = berth_container(link, struct serving, link);
-        if (serving->under == id)
-            chain = serving->chain;
-    }
-    pthread_mutex_unlock(&peer->lock);
-    return chain;
-}
-
 static void request_free(struct berth_peer *peer, struct berth_received *request)
 {
     pthread_mutex_lock(&peer->lock);
@@ -569,7 +555,6 @@ static void serve(struct berth_peer *peer, berth_ctx *under, struct berth_receiv
 {
     struct serving serving = { .thread = pthread_self(),
                                .id = request->wire.id,
-                               .under = request->wire.under,
                                .chain = berth_chain_own(),
                                .inside = request->wire.inside };
     struct berth_error error = { .code = BERTH_OK };

@@ -182,8 +182,6 @@ uint64_t berth_peer_serves(struct berth_peer *peer);
  * of them; 0: there are no more.
  */
 uint32_t berth_peer_inside(struct berth_peer *peer, size_t i);
-/* The chain of the thread that serves what was asked under this request of ours; 0: none does. */
-uint32_t berth_peer_server(struct berth_peer *peer, uint64_t id);
 /* What answers this request of the other end's later, held as by `hold`; NULL: nothing does. */
 void *berth_peer_later_find(struct berth_peer *peer, uint64_t id);
 /*

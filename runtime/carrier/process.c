@@ -94,6 +94,7 @@ struct waited {
     struct process_carrier *self;
     struct berth_carrier_answer answer;
     const struct berth_type *type;
+    int lost; /* the code, if the worker has ended */
 };
 
 static void tell(struct waited *waited, bool more, int code, const void *result,
@@ -120,7 +121,8 @@ static void tell_ended(struct process_carrier *self)
         pthread_mutex_unlock(&self->lock);
         if (!any)
             return;
-        tell(berth_container(link, struct waited, link), false, BERTH_UNAVAILABLE, NULL, &error);
+        struct waited *waited = berth_container(link, struct waited, link);
+        tell(waited, false, waited->lost, NULL, &error);
     }
 }
 
@@ -233,10 +235,13 @@ struct started {
 static void started_begin(void *user, void *call)
 {
     struct started *started = user;
+    struct process_carrier *self = started->self;
+
     started->later.what = call;
-    started->later.hold = started->self->upcalls->hold;
-    started->later.cancel = started->self->upcalls->cancel;
-    berth_peer_later_begin(started->self->peer, &started->later, started->request);
+    started->later.hold = self->upcalls->hold;
+    started->later.cancel = self->upcalls->cancel;
+    berth_peer_later_begin(self->peer, &started->later, started->request);
+    berth_worker_waits_begun(&self->waits, call); /* it may be cancelled, and answered, already */
 }
 
 static void started_end(void *user)
@@ -714,9 +719,11 @@ static int process_invoke(struct berth_carrier *carrier, const struct berth_plac
 /* ---- invoking, without waiting ---- */
 
 /* The worker has ended; it may take a moment until it is known how. */
-static void on_ended_call(struct waited *waited)
+static void tell_when_known(struct waited *waited, int lost)
 {
     struct process_carrier *self = waited->self;
+
+    waited->lost = lost;
 
     pthread_mutex_lock(&self->lock);
     berth_list_append(&self->untold, &waited->link);
@@ -735,7 +742,7 @@ static void on_came(void *user, bool more, int code, const struct berth_received
     void *value = NULL;
 
     if (code == BERTH_PEER_ENDED) {
-        on_ended_call(waited);
+        tell_when_known(waited, BERTH_INVOKED_LOST);
         return;
     }
     if (code != BERTH_OK) {
@@ -765,14 +772,15 @@ static void *hold_call(void *user)
 }
 
 static int process_start(struct berth_carrier *carrier, const struct berth_place *place,
-                         size_t index, const void *const *arguments,
+                         enum berth_item_kind kind, size_t index, const void *const *arguments,
                          const struct berth_carrier_answer *answer, uint64_t *ret_id,
                          struct berth_error *error)
 {
     struct process_carrier *self = self_of(carrier);
-    const struct berth_signature *signature = carrier->image->manifest->exports[index].signature;
+    const struct berth_signature *signature =
+        berth_item_signature(carrier->image->manifest, kind, index);
     const struct berth_wire wire = { .type = BERTH_WIRE_INVOKE,
-                                     .kind = BERTH_ITEM_EXPORT,
+                                     .kind = (uint16_t)kind,
                                      .index = (uint32_t)index,
                                      .echo = place->echo };
     struct waited *waited;
@@ -787,8 +795,11 @@ static int process_start(struct berth_carrier *carrier, const struct berth_place
     int code = begin_invoke(self, place, &wire, signature, arguments, &buffer, error);
     if (code == BERTH_OK)
         code = berth_peer_start(self->peer, &wire, &buffer, place->deadline, &came, ret_id, error);
-    if (code == BERTH_PEER_ENDED)
-        code = berth_error_set(error, BERTH_UNAVAILABLE, "%s: its worker has ended", self->name);
+    if (code == BERTH_PEER_ENDED) {
+        *ret_id = 0;
+        tell_when_known(waited, BERTH_INVOKED_UNSENT);
+        return BERTH_OK;
+    }
     if (code == BERTH_PEER_EXPIRED)
         code = berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "%s: not begun before the deadline",
                                self->name);

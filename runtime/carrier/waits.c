@@ -119,6 +119,17 @@ static size_t weight_of(const struct told *told)
     return 1 + told->count;
 }
 
+/* With the lock held. */
+static void add_weight(struct berth_worker_waits *waits, size_t weight)
+{
+    __atomic_store_n(&waits->weight, waits->weight + weight, __ATOMIC_RELEASE);
+}
+
+static bool any(const struct berth_worker_waits *waits)
+{
+    return __atomic_load_n(&waits->weight, __ATOMIC_ACQUIRE) != 0;
+}
+
 /* NULL: there is no room for it, and it ends when it does. Only the reader adds any. */
 static struct told *told_new(struct berth_worker_waits *waits, const struct berth_received *note)
 {
@@ -192,7 +203,7 @@ void berth_worker_waits_add(struct berth_worker_waits *waits, const struct berth
         set_answers(told, note->wire.kind == BERTH_WIRE_ANY);
     pthread_mutex_lock(&waits->lock);
     berth_list_append(&waits->list, &told->link);
-    waits->weight += weight_of(told);
+    add_weight(waits, weight_of(told));
     if (told->inside)
         waits->inside = told;
     pthread_mutex_unlock(&waits->lock);
@@ -214,7 +225,7 @@ static struct told *take(struct berth_worker_waits *waits, uint64_t number, uint
         if (told->under == request && (left ? told->threaded : told->number == number)) {
             found = told;
             berth_list_remove(link);
-            waits->weight -= weight_of(told);
+            add_weight(waits, -weight_of(told));
             if (waits->inside == told)
                 waits->inside = NULL;
             break;
@@ -240,12 +251,24 @@ void berth_worker_waits_left(struct berth_worker_waits *waits, uint64_t request)
         told_free(told);
 }
 
+void berth_worker_waits_begun(struct berth_worker_waits *waits, void *started)
+{
+    const char *name;
+
+    if (!any(waits))
+        return;
+    waits->upcalls->hold(started);
+    uint32_t chain = waits->upcalls->runner(started, &name);
+    if (chain != BERTH_CHAIN_OTHER)
+        berth_wait_again(chain);
+}
+
 uint32_t berth_worker_waits_runner(struct berth_worker_waits *waits, uint64_t request)
 {
-    uint32_t chain = berth_peer_server(waits->peer, request);
+    uint32_t chain = 0;
 
-    if (chain)
-        return chain;
+    if (!any(waits))
+        return 0;
     pthread_mutex_lock(&waits->lock);
     berth_list_each(&waits->list, link)
         if (told_of(link)->under == request)

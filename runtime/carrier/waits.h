@@ -28,7 +28,7 @@ struct told;
 struct berth_worker_waits {
     pthread_mutex_t lock; /* taken after the finder's, and before the peer's */
     struct berth_list list;
-    size_t weight;             /* of them and what they wait for */
+    size_t weight;             /* of them and what they wait for; atomic */
     const struct told *inside; /* the one that is; or NULL */
     struct berth_peer *peer;   /* atomic */
     const char *module;        /* its name */
@@ -48,6 +48,8 @@ void berth_worker_waits_add(struct berth_worker_waits *waits, const struct berth
 void berth_worker_waits_remove(struct berth_worker_waits *waits, uint64_t number, uint64_t under);
 /* Nobody in the host waits for the reply to this request any more: nor for what is under it. */
 void berth_worker_waits_left(struct berth_worker_waits *waits, uint64_t request);
+/* A call that the worker has started, and may wait for already, is about to begin. */
+void berth_worker_waits_begun(struct berth_worker_waits *waits, void *started);
 /* The chain that has to go on before a request is answered; 0: none, as far as is known. */
 uint32_t berth_worker_waits_runner(struct berth_worker_waits *waits, uint64_t request);
 

@@ -46,6 +46,12 @@ static size_t room_of(size_t size)
     return size ? (size + BERTH_PAGE - 1) & ~(BERTH_PAGE - 1) : BERTH_PAGE;
 }
 
+static void add(struct berth_blob_count *to, size_t room)
+{
+    to->count++;
+    to->bytes += room;
+}
+
 /* With one reference. */
 static struct berth_blob *blob_new(struct berth_host *host, size_t size)
 {
@@ -60,8 +66,8 @@ static struct berth_blob *blob_new(struct berth_host *host, size_t size)
     berth_list_init(&blob->holds);
     pthread_mutex_lock(&blobs->lock);
     bool known = blob->data && berth_pages_set(&blobs->pages, blob->data, room, blob);
-    blobs->count += known;
-    blobs->bytes += known ? room : 0;
+    if (known)
+        add(&blobs->live, room);
     pthread_mutex_unlock(&blobs->lock);
     if (known)
         return blob;
@@ -81,8 +87,8 @@ static void blob_free(struct berth_blob *blob)
     size_t room = room_of(blob->size);
     pthread_mutex_lock(&blobs->lock);
     berth_pages_clear(&blobs->pages, blob->data, room);
-    blobs->count--;
-    blobs->bytes -= room;
+    blobs->live.count--;
+    blobs->live.bytes -= room;
     pthread_mutex_unlock(&blobs->lock);
     /* at the kernel's limit of mappings it stays as it is, and is of no use to anybody else */
     bool writable = !blob->shared || !is_checked(blob) ||
@@ -259,9 +265,32 @@ void berth_blobs_leave(struct berth_generation *holder)
         if (!berth_list_empty(&holder->blobs)) {
             struct hold *held = berth_container(holder->blobs.next, struct hold, of_holder);
             blob = held->blob;
+            if (holder->host->end_deadline)
+                add(&blobs->left, room_of(blob->size));
             hold_end(held);
         }
         pthread_mutex_unlock(&blobs->lock);
         berth_blob_unref(blob);
     } while (blob);
+}
+
+struct berth_blob_count berth_blobs_held(const struct berth_generation *holder)
+{
+    struct berth_blobs *blobs = &holder->host->blobs;
+    struct berth_blob_count count = { 0, 0 };
+    pthread_mutex_lock(&blobs->lock);
+    berth_list_each(&holder->blobs, link) {
+        const struct hold *hold = berth_container(link, struct hold, of_holder);
+        add(&count, room_of(hold->blob->size));
+    }
+    pthread_mutex_unlock(&blobs->lock);
+    return count;
+}
+
+struct berth_blob_count berth_blobs_live(struct berth_blobs *blobs)
+{
+    pthread_mutex_lock(&blobs->lock);
+    struct berth_blob_count count = blobs->live;
+    pthread_mutex_unlock(&blobs->lock);
+    return count;
 }

@@ -30,8 +30,11 @@ int berth_blob_hold(struct berth_generation *holder, const void **data, size_t s
 /* Once less. Fails if it does not hold what is there, or there is nothing. */
 int berth_blob_release(struct berth_generation *holder, const void *data,
                        struct berth_error *error);
-/* It holds nothing any more. */
+/* It holds nothing any more. Under admin. */
 void berth_blobs_leave(struct berth_generation *holder);
+/* What it holds, and all that there is. */
+struct berth_blob_count berth_blobs_held(const struct berth_generation *holder);
+struct berth_blob_count berth_blobs_live(struct berth_blobs *blobs);
 
 /*
  * One more reference to the blob that a piece of a value lies in, from now on not to be written;

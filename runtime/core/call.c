@@ -65,6 +65,8 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
         .ctx = ctx, .of = module, .holder = swap_holder, .target = cell->name
     };
     bool ring = !berth_wait_begin(&wait);
+    if (!ring) /* who replaces it may wait for a turn that the pool is to give */
+        berth_schedule_blocks(host);
     pthread_mutex_lock(&host->lock);
     bool waited = module->swapping;
     while (module->swapping && code == BERTH_OK) {
@@ -106,8 +108,10 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
         }
     }
     pthread_mutex_unlock(&host->lock);
-    if (!ring)
+    if (!ring) {
+        berth_schedule_goes_on(host);
         berth_wait_end(&wait);
+    }
     if (code != BERTH_OK)
         berth_fault_raise_format(ctx, code, "%s", text);
     return code == BERTH_OK;

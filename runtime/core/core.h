@@ -69,6 +69,7 @@ struct berth_item {
     bool gated;         /* code of a serial module */
     bool asks;  /* whoever comes must ask: it is gated or timed, or the module has elders; atomic */
     bool async; /* answers later: see kept.h */
+    bool any;   /* a handler of messages of any type */
     /*
      * When a call is no more than that, without a copy of anything: how; else NULL: the carrier's.
      */
@@ -119,12 +120,13 @@ struct berth_function {
 /* A subscription that a topic's messages go to. */
 struct berth_match {
     struct berth_list of_topic; /* of those that are in no group */
-    struct berth_list of_subscription;
-    struct berth_topic *topic;
     struct berth_subscription *subscription;
+    struct berth_module *module; /* of that */
+    struct berth_flow *flow;     /* of the last sender; atomic; NULL before the first message */
+    struct berth_topic *topic;
+    struct berth_list of_subscription;
     struct berth_group *group; /* one of which gets a message; or NULL */
     size_t place;              /* in the group */
-    struct berth_flow *flow;   /* of the last sender; atomic; NULL before the first message */
 };
 
 /* The members of a queue group that match a topic: each message goes to one of them. */
@@ -138,15 +140,15 @@ struct berth_group {
 
 /* A topic that is, or was, declared: for the host's life. */
 struct berth_topic {
-    struct berth_topic_entry entry; /* in host->topic_tree */
     char *name;
-    bool of_log; /* its messages are lines of the log */
-    struct berth_list
-        publishers; /* that declare it now; its type is theirs, and the same for all */
     struct berth_list matches, groups; /* subscriptions, in order of subscribing */
     size_t receivers;                  /* of a message: matches, and one for each group */
     size_t untyped;                    /* subscriptions for messages of any type */
     struct berth_parcel *last;         /* its current value, or NULL; under host->last_lock */
+    bool of_log;                       /* its messages are lines of the log */
+    struct berth_list
+        publishers; /* that declare it now; its type is theirs, and the same for all */
+    struct berth_topic_entry entry; /* in host->topic_tree */
 };
 
 /* How a subscription gets its messages. */
@@ -161,19 +163,19 @@ struct berth_receipt {
  * by pattern, handler and group.
  */
 struct berth_subscription {
+    struct berth_module *module;
+    struct berth_receipt how;
+    uint64_t dropped; /* by its policy, or by the host itself, and not told yet; atomic */
+    bool active;      /* gets messages; under topic_lock */
+    bool gone;        /* atomic; ended: queued messages for it are dropped */
+    bool denied;      /* by the policy: gets nothing; under topic_lock */
     struct berth_topic_entry entry; /* in host->patterns */
     struct berth_list link;         /* in host->subscriptions */
     struct berth_list of_module;    /* in module->subscriptions */
     struct berth_list matches;      /* one for each topic */
-    struct berth_module *module;
     char *pattern, *handler;
     char *identity; /* of the handler's type; NULL: any */
-    struct berth_receipt how;
-    bool active;      /* gets messages; under topic_lock */
-    bool gone;        /* atomic; ended: queued messages for it are dropped */
-    char *holder;     /* the module that asked host.subscribe for it, handler being the function */
-    bool denied;      /* by the policy: gets nothing; under topic_lock */
-    uint64_t dropped; /* by its policy, or by the host itself, and not told yet; atomic */
+    char *holder;   /* the module that asked host.subscribe for it, handler being the function */
     /*
      * References that were taken, and that were given back: the host's, its generation's, and
      * messages'. One number would go to and fro between who sends them and who handles them.
@@ -190,6 +192,7 @@ struct berth_publisher {
     struct berth_generation *generation;
     struct berth_topic *topic; /* NULL in a worker */
     const struct berth_signature *signature;
+    const struct berth_manifest_topic *declared;
     size_t index; /* in the manifest */
     bool denied;  /* by the policy; under topic_lock */
 };
@@ -205,6 +208,8 @@ enum berth_mail_end {
 enum berth_mail_next {
     BERTH_MAIL_DONE,
     BERTH_MAIL_RETRY, /* another turn at mail->due; what its sender has sent later waits for it */
+    BERTH_MAIL_AWAY,  /* its turn goes on elsewhere, until berth_mailbox_back: then resume */
+    BERTH_MAIL_AGAIN, /* it could not be handled now, and stays first */
 };
 
 struct berth_mail_ops {
@@ -214,6 +219,11 @@ struct berth_mail_ops {
      */
     enum berth_mail_next (*run)(berth_ctx *ctx, struct berth_generation *generation,
                                 struct berth_mail *mail);
+    /* The rest of a turn that has been away. NULL: none goes. */
+    enum berth_mail_next (*resume)(berth_ctx *ctx, struct berth_generation *generation,
+                                   struct berth_mail *mail);
+    /* Of one that is away: the chain that has to go on before it is back. mail_lock held. */
+    uint32_t (*runner)(struct berth_mail *mail);
     /* Once for each time that it was posted, whatever has become of it. No lock is held. */
     void (*end)(struct berth_mail *mail, enum berth_mail_end how);
     void (*foresee)(struct berth_mail *mail); /* plain: its turn is the next but one */
@@ -318,42 +328,48 @@ enum berth_doubt_lasts {
 
 /* One image of a module, running somewhere, and what it holds. */
 struct berth_generation {
+    /* what each turn looks at, in one line of the cache */
     struct berth_module *module;
     struct berth_host *host;
+    struct berth_item *handlers;
+    struct berth_subscription **subscriptions; /* one per handler; NULL before the switch */
+    size_t handler_count;
+    size_t turns; /* mails being handled; under mail_lock */
+    bool gated;   /* a serial module, inline: its turns take the gate */
+    bool stopping;
+    bool serving; /* its alarms have turns: not before START, and RESTORE; under mail_lock */
+
+    struct berth_image *image;
+    size_t export_count;
+    struct berth_item *exports, hooks[BERTH_HOOK_COUNT];
     unsigned number;
     uint64_t serial; /* no two in a process have the same */
-    struct berth_image *image;
     const struct berth_carrier_ops *placement;
     struct berth_carrier *carrier; /* NULL while a worker is away */
     struct berth_upcalls upcalls;
-    size_t export_count, handler_count;
-    struct berth_item *exports, *handlers, hooks[BERTH_HOOK_COUNT];
     struct berth_edge *edges; /* one per import link */
     size_t edge_count;
     struct berth_publisher *publishers;
     size_t publisher_count;
-    struct berth_subscription **subscriptions; /* one per handler; NULL before the switch */
     struct berth_option_value *options;
     char *options_json;  /* values for all of them */
     char *options_given; /* what the operator gave, for the next generation; or NULL */
     struct berth_list alarms, threads;
     struct berth_list blobs; /* that it holds; under blobs.lock */
-    bool stopping;
-    int stopping_fd; /* an eventfd, once somebody has asked for it; else -1 */
-    bool probe;      /* its image is mapped in a worker before */
-    bool owed_stop;  /* its START has gone well, and STOP has not run yet; under admin */
-    bool dead;       /* its worker has died; under lock */
-    bool closed;     /* STOP has run, and nothing leads to it any more; under admin */
+    int stopping_fd;         /* an eventfd, once somebody has asked for it; else -1 */
+    bool probe;              /* its image is mapped in a worker before */
+    bool owed_stop;          /* its START has gone well, and STOP has not run yet; under admin */
+    bool dead;               /* its worker has died; under lock */
+    bool closed;             /* STOP has run, and nothing leads to it any more; under admin */
     /* replaced or unloaded, and not proved safe to unmap: reload/quarantine.h; under lock */
     bool quarantined;
     enum berth_doubt_lasts lasts; /* what keeps it */
     char why[160];
-    bool elder;    /* replaced, and chains that are inside of it come back into it; under lock */
-    uint64_t lost; /* calls that it has let in, and that its carrier has not answered; atomic */
-    size_t turns;  /* mails being handled; under mail_lock */
-    size_t inside; /* calls that are inside of it without a frame; atomic */
-    bool leaving;  /* who keeps a call should answer it; atomic */
-    bool serving;  /* its alarms have turns: not before START, and RESTORE; under mail_lock */
+    bool elder;     /* replaced, and chains that are inside of it come back into it; under lock */
+    uint64_t lost;  /* calls that it has let in, and that its carrier has not answered; atomic */
+    size_t inside;  /* calls that are inside of it without a frame; atomic */
+    size_t readers; /* starts that read its signatures: it stays for these; atomic */
+    bool leaving;   /* who keeps a call should answer it; atomic */
     struct berth_list all;               /* in host->generations: every one that is not freed */
     struct berth_crash_slot *crash_slot; /* or NULL */
     struct berth_arena arena;
@@ -368,19 +384,41 @@ enum berth_module_state {
 
 struct berth_module {
     struct berth_host *host;
-    const char *name;       /* behind this struct */
+    const char *name; /* behind this struct */
+    struct berth_generation *current;
+    /*
+     * mailbox: what each message looks at, in as few lines of the cache as it takes; first what
+     * senders write, then what turns do
+     */
+    pthread_mutex_t mail_lock;
+    bool closed;                /* nothing is taken any more */
+    bool paused, queued;        /* paused: no turns now; queued: in the run queue or having one */
+    bool lingers;               /* the turn has nothing, and looks for something */
+    bool retired;               /* freed after its turn */
+    bool kept_out;              /* its last turn could not begin: who would do it is inside */
+    bool back;                  /* what was away does no more */
+    struct berth_box *batch_of; /* what the batch is from, and still counts in; or NULL */
+    struct berth_box boxes[BERTH_PRIORITIES];
+    struct berth_mail *away; /* whose turn goes on elsewhere, and holds no thread; or NULL */
+    struct berth_generation *away_from;
+    struct berth_list run_link;
+    pthread_cond_t turn_ended;
+    struct berth_batch batch;
+    uint64_t delivered;  /* messages; atomic, but written in its turns alone */
+    uint32_t turn_chain; /* whose turn goes on; 0: none does; atomic */
+    pthread_t runner;    /* of the current turn, while queued; under mail_lock */
+    struct berth_gate gate;
+
     struct berth_list link; /* in host->order, while it is loaded */
     enum berth_module_state state;
-    char why[256]; /* WAITING, FAILED: what happened */
-    struct berth_generation *current;
+    char why[256];                 /* WAITING, FAILED: what happened */
     struct berth_generation *next; /* in a reload: what is to take its place; under lock */
     size_t elders;                 /* generations before it that are; atomic */
     unsigned generations;          /* made so far */
     int log_level;                 /* enum berth_log_level + 1; 0: the host's. Atomic */
     int64_t call_timeout;          /* of functions without one: core/timeout.h; atomic */
-    struct berth_gate gate;
-    bool swapping;       /* callers wait for host->changed */
-    uint32_t swap_chain; /* who swaps */
+    bool swapping;                 /* callers wait for host->changed */
+    uint32_t swap_chain;           /* who swaps */
     struct berth_list cells;
     struct berth_list subscriptions; /* active ones; under topic_lock */
     struct berth_map handles_by_id;
@@ -388,19 +426,8 @@ struct berth_module {
     struct berth_restart restart;
     struct berth_timer restart_timer;
     bool restart_pending;
-    /* mailbox: first what senders use */
-    pthread_mutex_t mail_lock;
-    bool closed;         /* nothing is taken any more */
-    bool paused, queued; /* paused: no turns now; queued: in the run queue or having its turn */
-    bool lingers;        /* the turn has nothing, and looks for something */
-    bool retired;        /* freed after its turn */
-    bool kept_out;       /* its last turn could not begin: who would do it is inside */
-    struct berth_box *batch_of; /* what the batch is from, and still counts in; or NULL */
-    struct berth_box boxes[BERTH_PRIORITIES];
     struct berth_list early; /* mails for generations that do not serve yet */
     struct berth_timer retry_timer;
-    pthread_cond_t turn_ended;
-    struct berth_list run_link;
     /* an application's subscription is a module of its own, without a name or a generation */
     berth_message_fn app_fn;
     void *app_user;
@@ -409,12 +436,6 @@ struct berth_module {
     /* counted for the report */
     uint64_t waited;                  /* atomic, as the next two */
     int64_t longest_wait, swap_began; /* swap_began: since when new calls have been kept out */
-    /* mailbox: what turns use, and write for each message */
-    char apart[64];
-    struct berth_batch batch;
-    uint64_t delivered;  /* messages; atomic */
-    uint32_t turn_chain; /* whose turn goes on; 0: none does; atomic */
-    pthread_t runner;    /* of the current turn, while queued; under mail_lock */
 };
 
 struct berth_handle {
@@ -427,11 +448,15 @@ struct berth_handle {
     char *holder; /* the module that got it last, or NULL */
 };
 
+struct berth_blob_count {
+    size_t count, bytes; /* of whole pages */
+};
 /* Memory that values are passed on in (blob.h). */
 struct berth_blobs {
     pthread_mutex_t lock;
     struct berth_pages pages; /* to the blobs; read without the lock */
-    size_t count, bytes;
+    struct berth_blob_count live;
+    struct berth_blob_count left; /* that modules held which ended with the host */
 };
 
 struct berth_job {
@@ -468,6 +493,7 @@ struct berth_host {
     struct berth_list bound; /* edges of BERTH_BOUND */
     struct berth_list generations;    /* all of them: current, being made, quarantined */
     size_t quarantined;               /* how many of them are; under admin */
+    int status_file;                  /* for looks at the process: reload/status.h; under admin */
     struct berth_timer look_timer;    /* looks whether they can go */
     int64_t look_delay;               /* before the next look; under admin */
     struct berth_list history;        /* what modules were before: reload/history.h; under admin */
@@ -507,7 +533,10 @@ struct berth_host {
     struct berth_runner *watcher;   /* of them, who watches those that work, or NULL; atomic */
     size_t job_threads;             /* besides the pool */
     size_t blocked;                 /* threads of the pool that wait for somebody else */
-    size_t spares;                  /* threads that work in their place */
+    size_t spares;                  /* threads that work in their place; */
+    size_t spares_resting;          /* that have done so, and stay for a while; */
+    size_t spares_called;           /* of these, that are to do so again */
+    pthread_cond_t spare_called;
     /* signs of life: the newest that is asked for (atomic), and the newest that each has given */
     uint64_t pulse_asked, pool_pulse, loop_pulse;
     struct berth_runner *pool;

@@ -2,6 +2,7 @@
 #include "runtime/core/flow.h"
 
 #include "runtime/base/memory.h"
+#include "runtime/base/pool.h"
 #include "runtime/core/call.h"
 #include "runtime/core/sample.h"
 
@@ -23,11 +24,12 @@ struct berth_flow *berth_flow_obtain(struct berth_host *host, const char *from, 
     struct berth_flow *flow = berth_map_get(&host->flows, key);
     if (flow)
         return flow;
-    flow = berth_calloc(1, sizeof *flow + (size_t)length + 1);
+    flow = berth_pool_alloc(sizeof *flow + (size_t)length + 1);
     if (!flow)
         return NULL;
     char *names = memcpy(flow + 1, key, (size_t)length + 1);
     flow->from = names;
+    flow->sender = from;
     names += strlen(from);
     *names++ = '\0';
     flow->topic = topic ? names : NULL;
@@ -39,7 +41,7 @@ struct berth_flow *berth_flow_obtain(struct berth_host *host, const char *from, 
     berth_list_init(&flow->sampled);
     if (berth_map_set(&host->flows, key, flow))
         return flow;
-    berth_free(flow);
+    berth_pool_free(flow);
     return NULL;
 }
 
@@ -67,7 +69,7 @@ void berth_flows_free(struct berth_host *host)
     for (size_t i = 0; berth_map_next(&host->flows, &i, &entry);) {
         struct berth_flow *flow = entry->value;
         berth_free(flow->times);
-        berth_free(flow);
+        berth_pool_free(flow);
     }
     berth_map_deinit(&host->flows);
 }
@@ -82,10 +84,13 @@ void berth_flows_free(struct berth_host *host)
 #define CHUNKS      16
 #define CHUNK       64
 #define TIMED_DEPTH 8
+#define MISSES      16
 
 struct tally {
     struct berth_tally head;
     struct berth_flow_slot *chunks[CHUNKS]; /* made when they are needed */
+    uint32_t misses;                        /* messages whose flow had no place here, */
+    uint32_t turns;                         /* and turns of their handlers */
     struct {
         const berth_ctx *ctx;
         const struct berth_flow *flow;
@@ -159,18 +164,38 @@ static void time_begin(struct tally *tally, const berth_ctx *ctx, const struct b
     tally->head.timed++;
 }
 
-/* The thread's place for the flow, taken if need be. */
+/* The thread's place for the flow, whoever has it. NULL: there is none yet. */
+static struct berth_flow_slot *slot_at(const struct tally *tally, const struct berth_flow *flow)
+{
+    struct berth_flow_slot *chunk = tally ? tally->chunks[flow->id / CHUNK % CHUNKS] : NULL;
+    return chunk ? &chunk[flow->id % CHUNK] : NULL;
+}
+
+/* Taken if need be. */
 static struct berth_flow_slot *slot_of(struct berth_thread *thread, struct berth_flow *flow)
 {
-    struct tally *tally = tally_of(thread);
-    struct berth_flow_slot *chunk = tally ? tally->chunks[flow->id / CHUNK % CHUNKS] : NULL;
-    struct berth_flow_slot *slot = chunk ? &chunk[flow->id % CHUNK] : NULL;
+    struct berth_flow_slot *slot = slot_at(tally_of(thread), flow);
     return slot && slot->flow == flow ? slot : slot_take(thread, flow);
 }
 
-static struct berth_flow_slot *count_elsewhere(struct berth_thread *thread, struct berth_flow *flow)
+/*
+ * For a message. Flows that are more than the places would push each other out all the time, which
+ * costs a look at the other one's memory: mostly it is counted in the flow itself then, which is
+ * looked at anyway. A flow that goes on to miss its place soon has it. NULL: not now.
+ */
+static struct berth_flow_slot *slot_for_message(struct berth_thread *thread,
+                                                struct berth_flow *flow)
 {
-    struct berth_flow_slot *slot = slot_of(thread, flow);
+    struct tally *tally = tally_of(thread);
+    struct berth_flow_slot *slot = slot_at(tally, flow);
+    if (slot && slot->flow != flow && slot->flow && ++tally->misses % MISSES != 0)
+        return NULL;
+    return slot_of(thread, flow);
+}
+
+static struct berth_flow_slot *count_in(struct berth_thread *thread, struct berth_flow *flow,
+                                        struct berth_flow_slot *slot)
+{
     if (!slot) {
         __atomic_fetch_add(&flow->calls, 1, __ATOMIC_RELAXED);
         return NULL;
@@ -182,30 +207,56 @@ static struct berth_flow_slot *count_elsewhere(struct berth_thread *thread, stru
 
 struct berth_flow_slot *berth_flow_count_elsewhere(berth_ctx *ctx, struct berth_flow *flow)
 {
-    return count_elsewhere(berth_thread_of(ctx), flow);
+    struct berth_thread *thread = berth_thread_of(ctx);
+    return count_in(thread, flow, slot_of(thread, flow));
+}
+
+/* Of all threads the first ones. */
+static bool is_to_be_timed(const struct berth_flow *flow, const struct berth_flow_slot *slot)
+{
+    return slot->calls % BERTH_TIMED_EACH == 0 ||
+           __atomic_load_n(&flow->calls, __ATOMIC_RELAXED) < BERTH_TIMED_FIRST;
 }
 
 void berth_flow_time(berth_ctx *ctx, struct berth_flow *flow, const struct berth_flow_slot *slot)
 {
-    if (slot->calls % BERTH_TIMED_EACH == 0 ||
-        __atomic_load_n(&flow->calls, __ATOMIC_RELAXED) < BERTH_TIMED_FIRST)
+    if (is_to_be_timed(flow, slot))
         time_begin(tally_of(berth_thread_of(ctx)), ctx, flow);
+}
+
+/* Whether the handler's turn that begins is to be timed. */
+static bool turn_is_timed(struct berth_thread *thread, struct berth_flow *flow)
+{
+    struct berth_flow_slot *slot = flow ? slot_for_message(thread, flow) : NULL;
+    struct tally *tally = tally_of(thread);
+    if (!flow || !tally)
+        return false;
+    uint32_t before = slot ? slot->turns++ : tally->turns++;
+    return before % BERTH_TIMED_EACH == 0 || (slot && before < BERTH_TIMED_FIRST) ||
+           (!slot && !__atomic_load_n(&flow->times, __ATOMIC_RELAXED));
 }
 
 void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
-    struct berth_flow_slot *slot = flow ? slot_of(thread, flow) : NULL;
-    if (slot && (slot->turns < BERTH_TIMED_FIRST || slot->turns % BERTH_TIMED_EACH == 0))
+    if (turn_is_timed(thread, flow))
         time_begin(tally_of(thread), ctx, flow);
-    if (slot)
-        slot->turns++;
 }
 
-static void time_end(struct tally *tally, struct berth_flow *flow)
+int64_t berth_flow_turn_away(berth_ctx *ctx, struct berth_flow *flow)
+{
+    return turn_is_timed(berth_thread_of(ctx), flow) ? berth_now() : 0;
+}
+
+int64_t berth_flow_call_away(berth_ctx *ctx, struct berth_flow *flow)
+{
+    const struct berth_flow_slot *slot = berth_flow_count(ctx, flow);
+    return berth_flow_may_time(slot) && is_to_be_timed(flow, slot) ? berth_now() : 0;
+}
+
+static void add_time(struct berth_flow *flow, int64_t took)
 {
     struct berth_histogram *times = __atomic_load_n(&flow->times, __ATOMIC_ACQUIRE);
-    int64_t took = berth_now() - tally->timings[--tally->head.timed].began;
     if (!times) {
         struct berth_histogram *made = berth_calloc(1, sizeof *made);
         if (!made)
@@ -219,6 +270,20 @@ static void time_end(struct tally *tally, struct berth_flow *flow)
     berth_histogram_add(times, took);
 }
 
+static void add_error(struct berth_flow *flow, int code)
+{
+    if (code > BERTH_OK && code < BERTH_CODES)
+        __atomic_fetch_add(&flow->errors[code], 1, __ATOMIC_RELAXED);
+}
+
+void berth_flow_back(struct berth_flow *flow, int64_t began, int code)
+{
+    if (began)
+        add_time(flow, berth_now() - began);
+    if (flow)
+        add_error(flow, code);
+}
+
 static bool is_timed(const struct tally *tally, const berth_ctx *ctx, const struct berth_flow *flow)
 {
     return tally->timings[tally->head.timed - 1].ctx == ctx &&
@@ -229,9 +294,8 @@ void berth_flow_end_with(berth_ctx *ctx, struct berth_flow *flow, int code)
 {
     struct tally *tally = tally_of(berth_thread_of(ctx));
     if (tally && tally->head.timed > 0 && is_timed(tally, ctx, flow))
-        time_end(tally, flow);
-    if (code > BERTH_OK && code < BERTH_CODES)
-        __atomic_fetch_add(&flow->errors[code], 1, __ATOMIC_RELAXED);
+        add_time(flow, berth_now() - tally->timings[--tally->head.timed].began);
+    add_error(flow, code);
 }
 
 void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow)
@@ -242,16 +306,21 @@ void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow)
     if (slot && slot->flow == flow)
         __atomic_store_n(&slot->calls, slot->calls + 1, __ATOMIC_RELAXED);
     else if (thread)
-        count_elsewhere(thread, flow);
+        count_in(thread, flow, slot_for_message(thread, flow));
     else
         __atomic_fetch_add(&flow->calls, 1, __ATOMIC_RELAXED);
 }
 
-void berth_flow_refused(struct berth_flow *flow, int code)
+void berth_flow_in_vain(struct berth_flow *flow)
 {
     berth_flow_message(NULL, flow);
+}
+
+void berth_flow_refused(struct berth_flow *flow, int code)
+{
+    berth_flow_in_vain(flow);
     if (flow)
-        __atomic_fetch_add(&flow->errors[code], 1, __ATOMIC_RELAXED);
+        add_error(flow, code);
 }
 
 void berth_flow_fate(struct berth_host *host, struct berth_flow *flow, enum berth_fate fate)

@@ -35,20 +35,22 @@ enum berth_fate {
 };
 
 struct berth_flow {
+    /* what each message looks at, in one line of the cache */
     const char *from;   /* a module; "": the application */
-    const char *sender; /* of messages: the same text, where its last sender has it; atomic */
     const char *topic;  /* NULL: calls */
     const char *to;     /* module.function or module.handler; "": the application */
+    const char *sender; /* of messages: from, as it was given; only to compare */
     uint32_t id;
     enum berth_flow_state state; /* atomic; changed under lock */
     struct berth_cell *cell;     /* of calls */
     /* atomic, all of them */
-    uint64_t calls;     /* or messages; threads have the newest ones (struct berth_tally) */
-    uint64_t estimated; /* and these come on top: under lock */
+    uint64_t calls; /* or messages; threads have the newest ones (struct berth_tally) */
+    struct berth_histogram *times; /* NULL before the first one */
+
+    uint64_t estimated;          /* calls that come on top: under lock */
     uint64_t fates[BERTH_FATES]; /* of its messages that were not delivered */
     uint64_t late;               /* answers of calls that had been answered by their deadline */
     uint64_t errors[BERTH_CODES];
-    struct berth_histogram *times; /* NULL before the first one */
     /* while it is sampled; under lock, but for what is atomic */
     struct berth_list sampled;
     double detour_ns;                  /* what asking takes, */
@@ -98,7 +100,7 @@ void berth_flow_end_with(berth_ctx *ctx, struct berth_flow *flow, int code);
  * One call, of which ctx is the caller's; end with its code. No lock is held; flow may be NULL,
  * which counts nothing. Returns where it is counted; NULL: in the flow itself, without memory.
  */
-static inline struct berth_flow_slot *berth_flow_begin(berth_ctx *ctx, struct berth_flow *flow)
+static inline struct berth_flow_slot *berth_flow_count(berth_ctx *ctx, struct berth_flow *flow)
 {
     const struct berth_tally *tally = berth_thread_of(ctx)->tally;
     struct berth_flow_slot *slot = tally ? tally->last : NULL;
@@ -106,9 +108,18 @@ static inline struct berth_flow_slot *berth_flow_begin(berth_ctx *ctx, struct be
         return NULL;
     if (slot && slot->flow == flow)
         __atomic_store_n(&slot->calls, slot->calls + 1, __ATOMIC_RELAXED);
-    else if (!(slot = berth_flow_count_elsewhere(ctx, flow)))
-        return NULL;
-    if (BERTH_I_UNLIKELY(slot->calls % BERTH_TIMED_EACH == 0 || slot->calls < BERTH_TIMED_FIRST))
+    else
+        slot = berth_flow_count_elsewhere(ctx, flow);
+    return slot;
+}
+static inline bool berth_flow_may_time(const struct berth_flow_slot *slot)
+{
+    return slot && (slot->calls % BERTH_TIMED_EACH == 0 || slot->calls < BERTH_TIMED_FIRST);
+}
+static inline struct berth_flow_slot *berth_flow_begin(berth_ctx *ctx, struct berth_flow *flow)
+{
+    struct berth_flow_slot *slot = berth_flow_count(ctx, flow);
+    if (BERTH_I_UNLIKELY(berth_flow_may_time(slot)))
         berth_flow_time(ctx, flow, slot);
     return slot;
 }
@@ -136,6 +147,8 @@ void berth_flow_take_slot(berth_ctx *ctx, struct berth_flow *flow);
 void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow);
 /* A call, or a message, that never came there. */
 void berth_flow_refused(struct berth_flow *flow, int code);
+/* The same of a call whose answer tells the code (berth_flow_back). */
+void berth_flow_in_vain(struct berth_flow *flow);
 /* A message of the host ends so, which was counted (berth_flow_message, berth_flow_refused). */
 void berth_flow_fate(struct berth_host *host, struct berth_flow *flow, enum berth_fate fate);
 /* A call that nobody waits for went from a full mailbox, by its policy; it was refused. */
@@ -144,6 +157,13 @@ void berth_flow_dropped(struct berth_flow *flow);
 void berth_flow_late(struct berth_flow *flow);
 /* The turn of a handler: its time, of the first ones and then of one of many; and its code. */
 void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow);
+/*
+ * The same of one that may end on another thread, and of a call that is answered there: since when,
+ * for berth_flow_back, or 0: it is not timed. flow may be NULL.
+ */
+int64_t berth_flow_turn_away(berth_ctx *ctx, struct berth_flow *flow);
+int64_t berth_flow_call_away(berth_ctx *ctx, struct berth_flow *flow);
+void berth_flow_back(struct berth_flow *flow, int64_t began, int code);
 /* Whether the call sites of a flow ask first. */
 static inline bool berth_flow_asks(const struct berth_flow *flow)
 {

@@ -28,7 +28,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define ARENA_ROOM ((size_t)640) /* enough for a small module's items */
+#define ARENA_ROOM ((size_t)672) /* enough for a small module's items, */
+/* which begin where a line of the cache does, behind the head of the arena's block */
+#define HEAD_SIZE (((sizeof(struct berth_generation) + 32 + 63) & ~(size_t)63) - 32)
 
 static uint64_t next_serial;
 
@@ -342,9 +344,11 @@ static int items_make(struct berth_generation *generation, struct berth_error *e
     for (size_t i = 0; i < manifest->export_count; i++)
         generation->exports[i] =
             item_of(generation, BERTH_ITEM_EXPORT, i, manifest->exports[i].signature);
-    for (size_t i = 0; i < manifest->subscribe_count; i++)
+    for (size_t i = 0; i < manifest->subscribe_count; i++) {
         generation->handlers[i] =
             item_of(generation, BERTH_ITEM_SUBSCRIBE, i, manifest->subscribes[i].signature);
+        generation->handlers[i].any = manifest->subscribes[i].any;
+    }
     for (size_t i = 0; i < BERTH_HOOK_COUNT; i++)
         generation->hooks[i] = item_of(generation, BERTH_ITEM_HOOK, i,
                                        berth_item_signature(manifest, BERTH_ITEM_HOOK, i));
@@ -370,7 +374,7 @@ static int cells_make(struct berth_generation *generation, struct berth_error *e
 int berth_generation_new(struct berth_host *host, const struct berth_generation_setup *setup,
                          struct berth_generation **ret_generation, struct berth_error *error)
 {
-    struct berth_generation *generation = berth_pool_alloc(sizeof *generation + ARENA_ROOM);
+    struct berth_generation *generation = berth_pool_alloc(HEAD_SIZE + ARENA_ROOM);
     if (!generation) {
         berth_image_free(setup->image);
         return berth_error_nomem(error);
@@ -379,6 +383,8 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
     generation->module = setup->module;
     generation->image = setup->image;
     generation->placement = setup->placement;
+    generation->gated =
+        setup->placement == &berth_carrier_inline && !setup->image->manifest->parallel;
     generation->image->staging = &host->staging;
     generation->probe = setup->probe || (host->options.flags & BERTH_HOST_PROBE);
     generation->number = ++setup->module->generations;
@@ -387,7 +393,7 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
     berth_list_init(&generation->threads);
     berth_list_init(&generation->blobs);
     berth_arena_init(&generation->arena);
-    berth_arena_lend(&generation->arena, generation + 1, ARENA_ROOM);
+    berth_arena_lend(&generation->arena, (char *)generation + HEAD_SIZE, ARENA_ROOM);
     generation->upcalls = (struct berth_upcalls){ .call = upcall_call,
                                                   .start = upcall_start,
                                                   .hold = upcall_hold,
@@ -528,6 +534,7 @@ static int links_bind(struct berth_generation *generation, struct berth_error *e
             *publisher =
                 (struct berth_publisher){ .generation = generation,
                                           .signature = image->manifest->topics[index].signature,
+                                          .declared = &image->manifest->topics[index],
                                           .index = index };
             berth_list_init(&publisher->link);
             link->edge = publisher;
@@ -550,6 +557,7 @@ static int imports_bind(struct berth_generation *generation, struct berth_error 
         struct berth_publisher *publisher = &generation->publishers[generation->publisher_count++];
         *publisher = (struct berth_publisher){ .generation = generation,
                                                .signature = manifest->topics[i].signature,
+                                               .declared = &manifest->topics[i],
                                                .index = i };
         berth_list_init(&publisher->link);
     }

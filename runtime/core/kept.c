@@ -5,6 +5,7 @@
 #include "runtime/core/call.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/log.h"
+#include "runtime/core/parcel.h"
 #include "runtime/core/registry.h"
 
 #include <stdio.h>
@@ -75,18 +76,22 @@ int berth_kept_serve(berth_ctx *ctx, struct berth_item *item, const char *topic,
 
 /* As the caller has given them; signature: of those. */
 static int arguments_read(berth_ctx *ctx, const struct berth_started *started,
-                          const struct berth_signature *signature, const void ***ret_arguments,
-                          struct berth_error *error)
+                          const struct berth_signature *signature,
+                          const void *const **ret_arguments, struct berth_error *error)
 {
     struct berth_arena *arena = &berth_thread_of(ctx)->arena;
     const char *data = started->arguments ? started->arguments : "";
-    if (!started->identity)
-        return berth_json_read_arguments(signature, started->size ? data : NULL, started->size,
-                                         arena, ret_arguments, error);
-    if (!started->plain) {
-        struct berth_reader reader = { (const unsigned char *)data,
-                                       (const unsigned char *)data + started->size };
-        return berth_arguments_unpack(signature, &reader, arena, ret_arguments, NULL, error);
+    const void **read;
+    if (!started->identity) {
+        int code = berth_json_read_arguments(signature, started->size ? data : NULL, started->size,
+                                             arena, &read, error);
+        if (code == BERTH_OK)
+            *ret_arguments = read;
+        return code;
+    }
+    if (started->parcel) {
+        *ret_arguments = started->parcel->arguments;
+        return BERTH_OK;
     }
     const void **arguments = berth_arena_alloc(arena, (signature->count + 1) * sizeof *arguments);
     if (!arguments)
@@ -108,7 +113,8 @@ static int arguments_take(berth_ctx *ctx, const struct berth_started *started,
                           const void *const **ret_arguments, struct berth_error *error)
 {
     struct berth_signature known = *signature;
-    const void **room = NULL, **given;
+    const void *const *given = NULL;
+    const void **room = NULL;
     enum berth_fit fit = started->identity ? berth_signature_fit(started->identity, signature)
                                            : BERTH_FIT_SAME; /* JSON is read by the new one */
     if (fit == BERTH_FIT_NOT)
@@ -174,13 +180,12 @@ static void run_item(berth_ctx *ctx, struct berth_started *started, struct berth
     struct berth_run run;
     void *result = NULL;
     berth_run_begin(ctx, started, item->async, &run);
-    berth_flow_begin(ctx, started->flow);
+    __atomic_store_n(&started->began, berth_flow_call_away(ctx, started->flow), __ATOMIC_RELAXED);
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     int code = call_function(ctx, started, item, &result);
     if (code == BERTH_OK && !item->async)
         answer_result(ctx, started, item->signature->result, result);
     berth_frame_pop(ctx);
-    berth_flow_end(ctx, started->flow, berth_failed(ctx) ? berth_error_code(ctx) : code);
     if (berth_failed(ctx))
         answer_failure(ctx, started);
     berth_run_end(ctx, &run);
@@ -213,6 +218,31 @@ static bool move(struct berth_started *started, enum berth_whereabouts from,
     return moves;
 }
 
+/* What a turn of the message's would have here (core/message.c). */
+static void turn_begin(struct berth_thread *thread, struct berth_remote_run *run)
+{
+    const struct berth_started *of = run->of;
+    run->cause = thread->cause;
+    run->topic = thread->topic;
+    run->run.cancelled = thread->cancelled;
+    run->run.deadline = thread->deadline;
+    run->run.echo = thread->echo;
+    thread->cause = of->cause;
+    thread->topic = of->topic;
+    thread->cancelled = &of->cancelled;
+    thread->deadline = of->deadline;
+    thread->echo = of->echo;
+}
+
+static void turn_end(struct berth_thread *thread, const struct berth_remote_run *run)
+{
+    thread->cause = run->cause;
+    thread->topic = run->topic;
+    thread->cancelled = run->run.cancelled;
+    thread->deadline = run->run.deadline;
+    thread->echo = run->run.echo;
+}
+
 void berth_remote_run_begin(berth_ctx *ctx, struct berth_started *of, struct berth_remote_run *run)
 {
     run->of = of;
@@ -220,14 +250,20 @@ void berth_remote_run_begin(berth_ctx *ctx, struct berth_started *of, struct ber
         return;
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)of->item);
     run->mine = move(of, BERTH_AWAY, BERTH_HERE);
-    berth_run_begin(ctx, of, false, &run->run);
+    if (of->topic)
+        turn_begin(berth_thread_of(ctx), run);
+    else
+        berth_run_begin(ctx, of, false, &run->run);
 }
 
 void berth_remote_run_end(berth_ctx *ctx, const struct berth_remote_run *run)
 {
     if (!run->of)
         return;
-    berth_run_end(ctx, &run->run);
+    if (run->of->topic)
+        turn_end(berth_thread_of(ctx), run);
+    else
+        berth_run_end(ctx, &run->run);
     if (run->mine)
         move(run->of, BERTH_HERE, BERTH_AWAY);
     berth_frame_pop(ctx);
@@ -239,6 +275,10 @@ static void remote_came(void *user, bool more, int code, const void *result,
     struct berth_started *started = user;
     struct berth_generation *generation = started->callee;
     struct berth_error named;
+    if (code == BERTH_INVOKED_LOST)
+        __atomic_add_fetch(&generation->lost, 1, __ATOMIC_RELAXED);
+    if (code == BERTH_INVOKED_LOST || (code == BERTH_INVOKED_UNSENT && !started->topic))
+        code = BERTH_UNAVAILABLE;
     if (code != BERTH_OK) {
         char room[BERTH_EXPLAINED_MAX];
         berth_error_set(&named, code, "%s", berth_item_explain(started->item, error->text, room));
@@ -250,8 +290,6 @@ static void remote_came(void *user, bool more, int code, const void *result,
     if (code != BERTH_OK && started->one_way)
         berth_host_log(started->host, NULL, BERTH_LOG_ERROR, "a call that nobody waits for: %s: %s",
                        berth_code_name(code), error->text);
-    if (started->flow && code != BERTH_OK)
-        __atomic_fetch_add(&started->flow->errors[code], 1, __ATOMIC_RELAXED);
     berth_started_set_remote(started, 0);
     bool away = set_at(started, BERTH_NOWHERE) == BERTH_AWAY;
     berth_started_unref(started);
@@ -269,36 +307,65 @@ static void remote_release(void *user)
     berth_started_unref(user);
 }
 
-/* Its worker answers when it has done it; no thread waits here. */
-static void run_remote(berth_ctx *ctx, struct berth_started *started, struct berth_item *item)
+/* From here on it is inside of its generation, until it has come. */
+static void remote_begin(struct berth_started *started, struct berth_item *item)
 {
-    struct berth_thread *thread = berth_thread_of(ctx);
-    struct berth_generation *generation = item->generation;
-    struct berth_carrier *carrier = __atomic_load_n(&generation->carrier, __ATOMIC_ACQUIRE);
-    const struct berth_carrier_answer answer = { remote_came, remote_hold, remote_release,
-                                                 started };
-    const struct berth_place place = { ctx, &thread->arena, started->deadline, "", started->echo };
-    const void *const *arguments;
-    struct berth_error error;
-    uint64_t id;
-    int code = arguments_take(ctx, started, item->signature, &arguments, &error);
-    if (code == BERTH_OK && !carrier)
-        code = berth_error_set(&error, BERTH_UNAVAILABLE, "%s", generation->module->why);
-    if (code != BERTH_OK)
-        berth_error_prefix(&error, "%s: ", started->name);
     started->item = item;
-    started->callee = generation;
+    started->callee = item->generation;
     __atomic_store_n(&started->chain, BERTH_CHAIN_OTHER, __ATOMIC_RELEASE);
     berth_started_ref(started);
     move(started, BERTH_NOWHERE, BERTH_AWAY);
-    berth_flow_begin(ctx, started->flow);
+}
+
+/* Its worker answers when it has done it; no thread waits here. */
+static int remote_send(berth_ctx *ctx, struct berth_started *started, const void *const *arguments,
+                       struct berth_error *error)
+{
+    const struct berth_item *item = started->item;
+    const struct berth_generation *generation = item->generation;
+    struct berth_carrier *carrier = __atomic_load_n(&generation->carrier, __ATOMIC_ACQUIRE);
+    const struct berth_carrier_answer answer = { remote_came, remote_hold, remote_release,
+                                                 started };
+    const struct berth_place place = { ctx, &berth_thread_of(ctx)->arena, started->deadline,
+                                       started->topic ? started->topic : "", started->echo };
+    uint64_t id;
+    if (!carrier)
+        return berth_error_set(error, BERTH_UNAVAILABLE, "%s: %s", started->name,
+                               generation->module->why);
+    int code = carrier->ops->start(carrier, &place, item->kind, item->index, arguments, &answer,
+                                   &id, error);
+    if (code != BERTH_OK)
+        return code;
+    berth_started_set_remote(started, id);
+    uint32_t chain = carrier->ops->runner(carrier, id);
+    if (chain) /* it waits there already, and who waits for it could not know for whom */
+        berth_wait_again(chain);
+    return BERTH_OK;
+}
+
+static void run_remote(berth_ctx *ctx, struct berth_started *started, struct berth_item *item)
+{
+    const void *const *arguments;
+    struct berth_error error;
+    int code = arguments_take(ctx, started, item->signature, &arguments, &error);
+    if (code != BERTH_OK)
+        berth_error_prefix(&error, "%s: ", started->name);
+    remote_begin(started, item);
+    __atomic_store_n(&started->began, berth_flow_call_away(ctx, started->flow), __ATOMIC_RELAXED);
     if (code == BERTH_OK)
-        code = carrier->ops->start(carrier, &place, item->index, arguments, &answer, &id, &error);
-    if (code == BERTH_OK)
-        berth_started_set_remote(started, id);
-    else
+        code = remote_send(ctx, started, arguments, &error);
+    if (code != BERTH_OK)
         remote_came(started, false, code, NULL, &error);
-    berth_flow_end(ctx, started->flow, BERTH_OK);
+}
+
+void berth_remote_handle(berth_ctx *ctx, struct berth_started *started, struct berth_item *item,
+                         const void *const *arguments)
+{
+    struct berth_error error;
+    remote_begin(started, item);
+    int code = remote_send(ctx, started, arguments, &error);
+    if (code != BERTH_OK)
+        remote_came(started, false, code, NULL, &error);
 }
 
 static struct berth_item *item_find(const struct berth_generation *generation,
@@ -316,7 +383,8 @@ static enum berth_mail_next mail_run(berth_ctx *ctx, struct berth_generation *ge
     struct berth_started *started = berth_container(mail, struct berth_started, mail);
     struct berth_item *item = item_find(generation, started->cell);
     if (berth_started_over(started)) { /* it has waited too long */
-        berth_flow_refused(started->flow, BERTH_DEADLINE_EXCEEDED);
+        berth_flow_in_vain(started->flow);
+        berth_started_expire(started);
     } else if (item && generation->placement->start) {
         run_remote(ctx, started, item);
     } else if (item) {
@@ -342,7 +410,7 @@ static void mail_end(struct berth_mail *mail, enum berth_mail_end how)
     snprintf(text, sizeof text, "%s: %s", started->name,
              how == BERTH_MAIL_DROPPED ? "dropped, as its policy says: the mailbox was full"
                                        : "its module was unloaded before the call's turn");
-    berth_flow_refused(started->flow, code);
+    berth_flow_in_vain(started->flow);
     if (how == BERTH_MAIL_DROPPED)
         berth_flow_dropped(started->flow);
     berth_started_fail(started, code, text);
@@ -381,7 +449,7 @@ static int wait_for_answer(berth_ctx *ctx, struct berth_item *item, struct berth
 int berth_kept_call(berth_ctx *ctx, struct berth_item *item, const void *const *arguments,
                     void *result)
 {
-    struct berth_started *started = berth_started_direct(ctx, item);
+    struct berth_started *started = berth_started_direct(ctx, item, NULL);
     if (!started) {
         berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
         return BERTH_RESOURCE_EXHAUSTED;
@@ -561,21 +629,34 @@ static void end_kept(struct berth_generation *generation, bool all)
     } while (started);
 }
 
+static void pause_for(long *pause)
+{
+    nanosleep(&(struct timespec){ 0, *pause }, NULL);
+    *pause = *pause < 1000000 ? *pause * 2 : *pause;
+}
+
+static bool is_read(const struct berth_generation *generation)
+{
+    return __atomic_load_n(&generation->readers, __ATOMIC_ACQUIRE) > 0;
+}
+
 bool berth_kept_quiet(struct berth_generation *generation, int64_t deadline)
 {
     long pause = 20000;
     __atomic_store_n(&generation->leaving, true, __ATOMIC_RELAXED);
-    while (__atomic_load_n(&generation->inside, __ATOMIC_ACQUIRE) > 0) {
+    while (__atomic_load_n(&generation->inside, __ATOMIC_ACQUIRE) > 0 || is_read(generation)) {
         end_kept(generation, false);
         if (berth_now() >= deadline)
             return false;
-        nanosleep(&(struct timespec){ 0, pause }, NULL);
-        pause = pause < 1000000 ? pause * 2 : pause;
+        pause_for(&pause);
     }
     return true;
 }
 
 void berth_kept_end(struct berth_generation *generation)
 {
+    long pause = 20000;
     end_kept(generation, true);
+    while (is_read(generation)) /* which takes a moment, and waits for nobody */
+        pause_for(&pause);
 }

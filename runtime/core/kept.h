@@ -20,6 +20,12 @@ void berth_run_begin(berth_ctx *ctx, struct berth_started *started, bool may_kee
 void berth_run_end(berth_ctx *ctx, const struct berth_run *run);
 
 /*
+ * Has the item's worker handle a message; no thread waits. `notify` of the started one tells when
+ * it is over: with BERTH_INVOKED_UNSENT for a code if the worker had ended before.
+ */
+void berth_remote_handle(berth_ctx *ctx, struct berth_started *started, struct berth_item *item,
+                         const void *const *arguments);
+/*
  * A thread here does for a while what a call that its worker has asks for, and stands for it: in
  * its frames, as its chain, and cancelled with it. of: held by the caller; NULL: nothing is done.
  * ctx: below what is asked for.
@@ -27,6 +33,8 @@ void berth_run_end(berth_ctx *ctx, const struct berth_run *run);
 struct berth_remote_run {
     struct berth_started *of;
     struct berth_run run;
+    struct berth_started *cause; /* of a message, and the next one */
+    const char *topic;
     bool mine; /* nobody stood for it before */
 };
 void berth_remote_run_begin(berth_ctx *ctx, struct berth_started *of, struct berth_remote_run *run);

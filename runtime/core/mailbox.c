@@ -71,7 +71,8 @@ static bool has_urgent(const struct berth_module *module)
 
 static void schedule(struct berth_module *module)
 {
-    if (!module->paused && !module->queued && has_mail(module)) {
+    bool due = module->away ? module->back : !module->paused && has_mail(module);
+    if (due && !module->queued) {
         module->queued = true;
         berth_schedule_module(module);
     } else if (has_urgent(module) || module->lingers) {
@@ -305,7 +306,7 @@ int berth_mailbox_post(struct berth_module *receiver, struct berth_mail *mail,
 static uint32_t room_holder(const struct berth_wait *wait, size_t i)
 {
     struct berth_room *room = (struct berth_room *)wait->of;
-    const struct berth_module *module = NULL; /* of a name: for the host's life */
+    struct berth_module *module = NULL; /* of a name: for the host's life */
     uint32_t chain = 0;
     if (i > 0)
         return 0;
@@ -315,6 +316,8 @@ static uint32_t room_holder(const struct berth_wait *wait, size_t i)
         module = *room->module->name ? room->module : NULL;
     }
     pthread_mutex_unlock(&room->host->room_lock);
+    if (chain == BERTH_CHAIN_OTHER && module)
+        return berth_mailbox_runner(module);
     return chain || !module ? chain : berth_module_swapper(module);
 }
 
@@ -411,8 +414,8 @@ static bool turn_becomes(struct berth_mail *mail, enum berth_mail_turn from,
 
 static uint32_t turn_holder(const struct berth_wait *wait, size_t i)
 {
-    const struct berth_module *module = wait->of;
-    return i == 0 ? __atomic_load_n(&module->turn_chain, __ATOMIC_ACQUIRE) : 0;
+    struct berth_module *module = (struct berth_module *)wait->of;
+    return i == 0 ? berth_mailbox_runner(module) : 0;
 }
 
 /*
@@ -436,7 +439,7 @@ static void turn_wait_end(struct berth_wait *wait)
 static bool is_running(const struct berth_module *module, const struct berth_mail *mail)
 {
     return __atomic_load_n(&mail->turn, __ATOMIC_ACQUIRE) == BERTH_TURN_RUNNING &&
-           !pthread_equal(module->runner, pthread_self());
+           (module->away == mail || !pthread_equal(module->runner, pthread_self()));
 }
 
 /* Its turn goes on; it may be long. */
@@ -628,12 +631,14 @@ enum outcome {
     LATER,    /* it is to have another turn */
     AGAIN,    /* it was not handled, and stays first */
     KEPT_OUT, /* the same, since who should do it is inside of the module, and waits */
+    AWAY,     /* it goes on elsewhere */
 };
 
 /* The turn that a mail has. generation: whose it is (kept alive by ->turns), or the application. */
 struct turn {
     struct berth_mail *mail;
     struct berth_generation *generation;
+    bool was_away;
     enum outcome outcome;
 };
 
@@ -708,18 +713,30 @@ static bool batch_next(struct berth_module *module, struct turn *turn)
     return true;
 }
 
-/* Takes the next mails. mail_lock held; without it turn_first follows, if there are any. */
+/*
+ * Takes the one that has been away, or else the next mails. mail_lock held; without it turn_first
+ * follows, if there are any.
+ */
 static bool turn_begin(berth_ctx *ctx, struct berth_module *module, struct turn *turn)
 {
     struct berth_mail *mail = NULL;
-    for (int i = BERTH_PRIORITIES; !module->paused && !mail && !module->batch_of && i > 0; i--)
+    bool away = module->away != NULL;
+    for (int i = BERTH_PRIORITIES; !away && !module->paused && !mail && !module->batch_of && i > 0;
+         i--)
         if (!batch_take(module, &module->boxes[i - 1]))
             mail = next_of(&module->boxes[i - 1]);
-    *turn = (struct turn){ .mail = mail };
-    if (!mail && !module->batch_of)
+    *turn = (struct turn){ .mail = mail, .outcome = OVER, .was_away = away };
+    if (!away && !mail && !module->batch_of)
         return false;
     module->runner = pthread_self();
     __atomic_store_n(&module->turn_chain, berth_block(ctx)->chain, __ATOMIC_RELAXED);
+    if (away) {
+        turn->mail = module->away;
+        turn->generation = module->away_from;
+        module->away = NULL;
+        module->back = false;
+        return true;
+    }
     if (mail) {
         take(module, mail);
         __atomic_store_n(&mail->turn, BERTH_TURN_TAKEN, __ATOMIC_RELAXED);
@@ -866,6 +883,54 @@ static bool turn_next(berth_ctx *ctx, struct berth_module *module, struct turn *
     return goes_on;
 }
 
+void berth_mailbox_away(struct berth_module *module)
+{
+    __atomic_store_n(&module->turn_chain, BERTH_CHAIN_OTHER, __ATOMIC_RELEASE);
+}
+
+void berth_mailbox_back(struct berth_module *module)
+{
+    pthread_mutex_lock(&module->mail_lock);
+    module->back = true;
+    if (module->away) /* else the thread that sends it away sees that */
+        schedule(module);
+    pthread_mutex_unlock(&module->mail_lock);
+}
+
+uint32_t berth_mailbox_runner(struct berth_module *module)
+{
+    uint32_t chain = __atomic_load_n(&module->turn_chain, __ATOMIC_ACQUIRE);
+    if (chain != BERTH_CHAIN_OTHER)
+        return chain;
+    pthread_mutex_lock(&module->mail_lock);
+    if (module->away)
+        chain = module->away->ops->runner(module->away);
+    pthread_mutex_unlock(&module->mail_lock);
+    return chain;
+}
+
+/* The thread is free. */
+static void turn_leave(struct berth_module *module, const struct turn *turn)
+{
+    pthread_mutex_lock(&module->mail_lock);
+    batch_end(module);
+    module->away = turn->mail;
+    module->away_from = turn->generation;
+    module->queued = false;
+    module->kept_out = false;
+    schedule(module);
+    pthread_mutex_unlock(&module->mail_lock);
+}
+
+static enum outcome outcome_of(enum berth_mail_next next)
+{
+    static const enum outcome outcomes[] = { [BERTH_MAIL_DONE] = HANDLED,
+                                             [BERTH_MAIL_RETRY] = LATER,
+                                             [BERTH_MAIL_AWAY] = AWAY,
+                                             [BERTH_MAIL_AGAIN] = AGAIN };
+    return outcomes[next];
+}
+
 static bool turn_gate(berth_ctx *ctx, struct berth_generation *generation, bool *ret_gated)
 {
     char target[BERTH_FRAME_NAME];
@@ -873,8 +938,7 @@ static bool turn_gate(berth_ctx *ctx, struct berth_generation *generation, bool 
         .ctx = ctx, .deadline = BERTH_FOREVER, .target = target, .patient = true
     };
     *ret_gated = false;
-    if (!generation || generation->image->manifest->parallel ||
-        generation->placement != &berth_carrier_inline)
+    if (!generation || !generation->gated)
         return true;
     *ret_gated = berth_gate_try(&generation->module->gate, ctx);
     if (*ret_gated)
@@ -890,6 +954,8 @@ static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module, const 
     struct berth_mail *mail = turn->mail;
     enum outcome outcome = AGAIN;
     bool gated;
+    if (turn->was_away)
+        return outcome_of(mail->ops->resume(ctx, generation, mail));
     if (!turn_gate(ctx, generation, &gated))
         return KEPT_OUT;
     if (mail->generation && __atomic_load_n(&generation->stopping, __ATOMIC_ACQUIRE)) {
@@ -900,8 +966,8 @@ static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module, const 
         outcome = mail->ops->plain || turn_becomes(mail, BERTH_TURN_TAKEN, BERTH_TURN_RUNNING)
                       ? HANDLED
                       : OVER;
-        if (outcome == HANDLED && mail->ops->run(ctx, generation, mail) == BERTH_MAIL_RETRY)
-            outcome = LATER;
+        if (outcome == HANDLED)
+            outcome = outcome_of(mail->ops->run(ctx, generation, mail));
     }
     if (gated)
         berth_gate_unlock(&module->gate, ctx);
@@ -954,7 +1020,7 @@ static void end_aside(struct berth_module *module, struct turn *turn)
 
 void berth_mailbox_run(struct berth_module *module)
 {
-    struct turn turn = { .mail = NULL };
+    struct turn turn = { .mail = NULL, .outcome = OVER };
     int64_t began = 0;
     berth_ctx *ctx = berth_thread_enter(&module->host->threads);
     /* without memory it is tried again */
@@ -962,6 +1028,10 @@ void berth_mailbox_run(struct berth_module *module)
     for (int done = 1; more; done++) {
         bool aside = step_aside(module, &turn);
         turn.outcome = turn_run(ctx, module, &turn);
+        if (turn.outcome == AWAY) {
+            turn_leave(module, &turn);
+            break;
+        }
         if (aside) {
             end_aside(module, &turn);
             break;

@@ -76,6 +76,16 @@ void berth_mailbox_wake(struct berth_module *module);
 bool berth_mailbox_retire(struct berth_module *module, int64_t deadline);
 
 /*
+ * The turn that is run goes on elsewhere from now on, before it may be back; its run returns
+ * BERTH_MAIL_AWAY.
+ */
+void berth_mailbox_away(struct berth_module *module);
+/* It is to be resumed, once for each that went away; no lock after mail_lock is held. */
+void berth_mailbox_back(struct berth_module *module);
+/* The chain that has to go on before the turn that goes on ends; 0: none does. */
+uint32_t berth_mailbox_runner(struct berth_module *module);
+
+/*
  * Handles a batch of mails, for a module that was scheduled; it is again, if there are more. No
  * other thread does so at the same time.
  */

@@ -3,6 +3,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/core/call.h"
 #include "runtime/core/flow.h"
+#include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/parcel.h"
@@ -17,10 +18,12 @@ struct message {
     struct berth_mail mail;
     struct berth_parcel *parcel;
     struct berth_subscription *subscription;
-    struct berth_flow *flow; /* or NULL */
-    unsigned tries;          /* turns that it has had */
-    bool counted;            /* what has become of it */
-    bool apart;              /* it does not lie in its parcel */
+    struct berth_flow *flow;      /* or NULL */
+    unsigned tries;               /* turns that it has had */
+    bool counted;                 /* what has become of it */
+    struct berth_started *remote; /* its turn in a worker */
+    int64_t began;                /* that, if it is timed */
+    bool apart;                   /* it does not lie in its parcel */
 } __attribute__((aligned(16)));
 
 const size_t berth_message_size = sizeof(struct message);
@@ -176,15 +179,20 @@ static void expired(struct message *message, const struct berth_signature *signa
 
 /* ---- a turn ---- */
 
-/* By a handler of the module's. */
-static void handle(berth_ctx *ctx, const struct message *message, struct berth_item *item)
+/* By a handler of the module's, which a worker is told to run; or else it runs here. */
+static void handle(berth_ctx *ctx, const struct message *message, struct berth_item *item,
+                   struct berth_started *remote)
 {
     const struct berth_parcel *parcel = message->parcel;
     const char *const any[] = { parcel->topic, parcel->json ? parcel->json : "{}" };
     const void *const texts[] = { &any[0], &any[1] };
-    bool takes_any = item->generation->image->manifest->subscribes[item->index].any;
+    const void *const *arguments = item->any ? texts : parcel->arguments;
+    if (remote) {
+        berth_remote_handle(ctx, remote, item, arguments);
+        return;
+    }
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
-    berth_item_invoke(ctx, item, parcel->topic, takes_any ? texts : parcel->arguments, NULL);
+    berth_item_invoke(ctx, item, parcel->topic, arguments, NULL);
     berth_frame_pop(ctx);
 }
 
@@ -204,26 +212,27 @@ static void call_back(berth_ctx *ctx, const struct message *message)
     module->app_fn(ctx, &given, module->app_user);
 }
 
-/* item: of the module's handler; NULL: the application's. */
-static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct berth_item *item)
+static void begin_for(struct berth_thread *thread, const struct berth_parcel *parcel)
 {
-    const struct berth_parcel *parcel = message->parcel;
-    struct berth_thread *thread = berth_thread_of(ctx);
-    message->tries++;
     thread->topic = parcel->topic;
     thread->echo = parcel->echo;
     thread->deadline = parcel->deadline;
     thread->cause = parcel->cause;
     thread->cancelled = parcel->cause ? &parcel->cause->recalled : NULL;
-    berth_flow_turn_begin(ctx, message->flow);
-    if (item)
-        handle(ctx, message, item);
-    else
-        call_back(ctx, message);
-    berth_flow_end(ctx, message->flow, berth_error_code(ctx));
+}
+
+/* The handler has been; topic and echo are still the message's. */
+static void handled(struct berth_thread *thread)
+{
     thread->deadline = BERTH_FOREVER;
     thread->cause = NULL;
     thread->cancelled = NULL;
+}
+
+/* What has become of the turn. */
+static enum berth_mail_next finish(berth_ctx *ctx, struct message *message, struct berth_item *item)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
     enum berth_mail_next next = BERTH_MAIL_DONE;
     if (BERTH_I_UNLIKELY(berth_failed(ctx)))
         next = failed(ctx, message, item ? item->generation : NULL, item ? item->signature : NULL);
@@ -232,6 +241,82 @@ static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct
     thread->topic = "";
     thread->echo = false;
     return next;
+}
+
+/* item: of the module's handler; NULL: the application's. */
+static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct berth_item *item)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    message->tries++;
+    begin_for(thread, message->parcel);
+    berth_flow_turn_begin(ctx, message->flow);
+    if (item)
+        handle(ctx, message, item, NULL);
+    else
+        call_back(ctx, message);
+    berth_flow_end(ctx, message->flow, berth_error_code(ctx));
+    handled(thread);
+    return finish(ctx, message, item);
+}
+
+static void turn_back(struct berth_started *remote)
+{
+    berth_mailbox_back(remote->user);
+}
+
+/* The item's worker handles it, and no thread waits. */
+static enum berth_mail_next turn_away(berth_ctx *ctx, struct message *message,
+                                      struct berth_item *item)
+{
+    struct berth_module *module = message->subscription->module;
+    struct berth_thread *thread = berth_thread_of(ctx);
+    message->tries++;
+    begin_for(thread, message->parcel);
+    thread->deadline = berth_deadline(ctx, module->host);
+    message->remote = berth_started_direct(ctx, item, message->parcel->topic);
+    if (message->remote) {
+        message->began = berth_flow_turn_away(ctx, message->flow);
+        berth_mailbox_away(module);
+        handle(ctx, message, item, message->remote);
+    }
+    handled(thread);
+    if (!message->remote) {
+        berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
+        return finish(ctx, message, item);
+    }
+    thread->topic = "";
+    thread->echo = false;
+    berth_started_watch(message->remote, turn_back, module);
+    return BERTH_MAIL_AWAY;
+}
+
+/* A worker that had ended before has not got it: another one will. */
+static enum berth_mail_next message_resume(berth_ctx *ctx, struct berth_generation *generation,
+                                           struct berth_mail *mail)
+{
+    struct message *message = message_of(mail);
+    struct berth_started *remote = message->remote;
+    struct berth_item *item = &generation->handlers[remote->item->index];
+    int code = remote->code;
+    message->remote = NULL;
+    message->tries -= code == BERTH_INVOKED_UNSENT;
+    if (code != BERTH_INVOKED_UNSENT) {
+        berth_thread_of(ctx)->topic = message->parcel->topic;
+        berth_thread_of(ctx)->echo = message->parcel->echo;
+        berth_flow_back(message->flow, message->began, code);
+    }
+    if (code > BERTH_OK) {
+        berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
+        berth_fault_pass_on(ctx, code, remote->text ? remote->text : "out of memory");
+        berth_frame_pop(ctx);
+    }
+    berth_started_unref(remote);
+    return code == BERTH_INVOKED_UNSENT ? BERTH_MAIL_AGAIN : finish(ctx, message, item);
+}
+
+static uint32_t message_runner(struct berth_mail *mail)
+{
+    return berth_started_runner(message_of(mail)->remote, false);
 }
 
 static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation *generation,
@@ -243,13 +328,19 @@ static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation 
     struct berth_error why;
     if (__atomic_load_n(&subscription->gone, __ATOMIC_ACQUIRE) || (generation && !item))
         return BERTH_MAIL_DONE; /* the handler has gone, with a reload perhaps */
-    if (generation)             /* which is no echo of this message */
+    if (item) {                 /* needed soon */
+        __builtin_prefetch(item->direct);
+        __builtin_prefetch(__extension__(const void *) item->code);
+    }
+    if (generation) /* which is no echo of this message */
         tell_lost(generation, subscription);
     if (is_over(message->parcel, &why)) {
         expired(message, item ? item->signature : NULL, &why);
         return BERTH_MAIL_DONE;
     }
-    return turn(ctx, message, item);
+    /* without threads who waits for the end of the turn would have to do the rest of it */
+    bool away = item && item->generation->placement->start && generation->host->pool_size;
+    return away ? turn_away(ctx, message, item) : turn(ctx, message, item);
 }
 
 /* But for the reference of its parcel. */
@@ -291,6 +382,8 @@ static void message_foresee(struct berth_mail *mail)
 
 static const struct berth_mail_ops message_ops = {
     .run = message_run,
+    .resume = message_resume,
+    .runner = message_runner,
     .end = message_end,
     .foresee = message_foresee,
     .counted = true,
@@ -323,6 +416,7 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
                                  .apart = !place };
     berth_subscription_take(subscription);
     int code = berth_mailbox_post(subscription->module, &message->mail, how);
+    __builtin_prefetch(__atomic_load_n(&subscription->module->current, __ATOMIC_RELAXED));
     if (code == BERTH_OK)
         count_sent(host, berth_thread_mine(&host->threads), flow);
     else if (code == BERTH_MAIL_WAITS)
@@ -332,10 +426,9 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
     return code;
 }
 
-void berth_message_refused(struct berth_subscription *subscription, struct berth_flow *flow,
-                           int code, bool lost)
+void berth_message_refused(struct berth_host *host, struct berth_subscription *subscription,
+                           struct berth_flow *flow, int code, bool lost)
 {
-    struct berth_host *host = subscription->module->host;
     berth_flow_refused(flow, code);
     if (!flow)
         __atomic_add_fetch(&host->uncounted, 1, __ATOMIC_RELAXED);
@@ -351,6 +444,7 @@ void berth_message_waited(berth_ctx *ctx, const struct berth_message_ticket *tic
         count_sent(berth_host_of(ctx), berth_thread_of(ctx), ticket->flow);
         return;
     }
-    berth_message_refused(message->subscription, ticket->flow, code, false);
+    /* the application's may have ended, and its module with it */
+    berth_message_refused(berth_host_of(ctx), message->subscription, ticket->flow, code, false);
     message_free(message);
 }

@@ -31,8 +31,8 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
 /*
  * One that did not get there is counted. lost: its sender does not know, so its receiver is told.
  */
-void berth_message_refused(struct berth_subscription *subscription, struct berth_flow *flow,
-                           int code, bool lost);
+void berth_message_refused(struct berth_host *host, struct berth_subscription *subscription,
+                           struct berth_flow *flow, int code, bool lost);
 void berth_message_waited(berth_ctx *ctx, const struct berth_message_ticket *ticket, int code);
 
 #endif

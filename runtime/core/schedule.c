@@ -220,17 +220,40 @@ static void *job_main(void *argument)
     return NULL;
 }
 
-/* In the place of a thread of the pool that waits: as long as there are modules, and it waits. */
+/*
+ * In the place of a thread of the pool that waits: as long as there are modules, and it waits. Then a
+ * few stay for a while, since who waits for one answer often waits for the next one soon.
+ */
+#define SPARES_RESTING 2
+#define SPARE_REST_NS  20000000
+
 static _Thread_local const struct berth_host *spare_of __attribute__((tls_model("initial-exec")));
+
+/* Until it is called, and counts among the spares again (true). run_lock held. */
+static bool spare_rest(struct berth_host *host)
+{
+    const int64_t until = berth_now() + SPARE_REST_NS;
+    const struct timespec at = { until / 1000000000, until % 1000000000 };
+    int number = host->spares_resting < SPARES_RESTING ? 0 : ETIMEDOUT;
+    host->spares_resting++;
+    while (!host->spares_called && !host->ending && number == 0)
+        number = pthread_cond_timedwait(&host->spare_called, &host->run_lock, &at);
+    host->spares_resting--;
+    bool called = host->spares_called > 0;
+    host->spares_called -= called;
+    return called;
+}
 
 static void *spare_main(void *argument)
 {
     struct berth_host *host = argument;
     spare_of = host;
     pthread_mutex_lock(&host->run_lock);
-    while (!host->ending && host->blocked >= host->spares && run_one(host))
-        ;
-    host->spares--;
+    do {
+        while (!host->ending && host->blocked >= host->spares && run_one(host))
+            ;
+        host->spares--;
+    } while (spare_rest(host));
     job_thread_ends(host);
     pthread_mutex_unlock(&host->run_lock);
     return NULL;
@@ -249,16 +272,26 @@ static bool add_thread(struct berth_host *host, void *(*run)(void *), const char
     return false;
 }
 
+/* Somebody is to work in the place of a thread that waits. run_lock held. */
+static void add_spare(struct berth_host *host)
+{
+    bool rests = host->spares_resting > host->spares_called;
+    host->spares++;
+    if (rests) {
+        host->spares_called++;
+        pthread_cond_signal(&host->spare_called);
+    } else if (host->job_threads >= JOB_THREADS + OWN_THREADS ||
+               !add_thread(host, spare_main, "berth-spare")) {
+        host->spares--;
+    }
+}
+
 /* There is something new to do. run_lock held, and given up. */
 static void wake_one(struct berth_host *host)
 {
     struct berth_runner *idle = berth_runner_pop(host);
-    if (!idle && host->blocked > host->spares && !host->ending &&
-        host->job_threads < JOB_THREADS + OWN_THREADS && host->queued) {
-        host->spares++;
-        if (!add_thread(host, spare_main, "berth-spare"))
-            host->spares--;
-    }
+    if (!idle && host->blocked > host->spares && !host->ending && host->queued)
+        add_spare(host);
     bool dispatched = !host->pool_size;
     pthread_mutex_unlock(&host->run_lock);
     if (idle)
@@ -419,6 +452,7 @@ static void end_threads(struct berth_host *host)
     __atomic_store_n(&host->ending, true, __ATOMIC_RELEASE);
     for (size_t i = 0; i < host->pool_size; i++)
         berth_park_wake(&host->pool[i].park);
+    pthread_cond_broadcast(&host->spare_called);
 }
 
 void berth_schedule_stop(struct berth_host *host)

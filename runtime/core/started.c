@@ -7,6 +7,7 @@
 #include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
+#include "runtime/core/parcel.h"
 #include "runtime/core/permit.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
@@ -205,6 +206,7 @@ static bool put_answer(struct berth_started *started, int code, char *text,
         return false;
     }
     started->answered = true;
+    berth_flow_back(started->flow, __atomic_load_n(&started->began, __ATOMIC_RELAXED), code);
     started->code = code;
     started->text = text;
     started->answer = answer;
@@ -220,7 +222,7 @@ bool berth_started_fail(struct berth_started *started, int code, const char *tex
 static void tell_remote(const struct berth_started *started);
 
 /* Who has it elsewhere is told, or would keep it, and be waited for. */
-static void expire(struct berth_started *started)
+void berth_started_expire(struct berth_started *started)
 {
     char text[2 * BERTH_IDENTIFIER_MAX + 64];
     snprintf(text, sizeof text, "%s: not answered before the deadline", started->name);
@@ -271,7 +273,7 @@ bool berth_started_answer(struct berth_started *started, const struct berth_type
     struct berth_reply *reply;
     struct berth_error own = { 0 };
     if (is_late(started))
-        expire(started);
+        berth_started_expire(started);
     pthread_mutex_lock(&started->lock);
     bool over = started->answered;
     pthread_mutex_unlock(&started->lock);
@@ -381,6 +383,12 @@ void berth_started_ref(struct berth_started *started)
     __atomic_add_fetch(&started->refs, 1, __ATOMIC_RELAXED);
 }
 
+/* A message goes only if its sender's call is cancelled before it is answered. */
+static bool goes_with(const struct berth_started *started, const struct berth_started *cause)
+{
+    return __atomic_load_n(started->topic ? &cause->recalled : &cause->cancelled, __ATOMIC_ACQUIRE);
+}
+
 /* calls_lock held; NULL: to nobody. */
 static void belong_to(struct berth_started *started, struct berth_started *cause)
 {
@@ -403,7 +411,7 @@ static void caller_leaves(struct berth_started *started)
         return;
     berth_list_each_safe(&started->children, link) {
         struct berth_started *child = berth_container(link, struct berth_started, sibling);
-        if (child->cause != started) /* it is here to be cancelled */
+        if (child->cause != started || child->topic) /* it is here to be cancelled, or it stays */
             continue;
         berth_list_remove(&child->sibling);
         belong_to(child, started->cause);
@@ -426,6 +434,7 @@ static struct berth_started *started_free(struct berth_started *started)
     berth_reply_free(started, started->answer);
     if (!started->plain)
         berth_free(started->arguments);
+    berth_parcel_unref(started->parcel);
     berth_free(started->text);
     pthread_mutex_destroy(&started->lock);
     berth_free(started);
@@ -482,24 +491,32 @@ static void fill(struct berth_started *started, const struct berth_start *start,
     started->identity = strcpy(started->room + layout->identity, signature->identity);
 }
 
-static int pack(struct berth_started *started, const struct berth_start *start,
-                struct berth_error *error)
+static int take_json(struct berth_started *started, const char *json, struct berth_error *error)
 {
     struct berth_buffer buffer;
-    int code = BERTH_OK;
     berth_buffer_init(&buffer, started->host->options.max_message);
-    if (!start->signature) {
-        berth_buffer_text(&buffer, start->json ? start->json : "");
-        code = berth_buffer_check(&buffer, error);
-    } else {
-        code = berth_arguments_check(start->signature, start->arguments, error);
-        if (code == BERTH_OK)
-            code = berth_arguments_pack(start->signature, start->arguments, &buffer, NULL, error);
-    }
-    if (code == BERTH_OK && buffer.size && /* nothing is packed of no arguments */
+    berth_buffer_text(&buffer, json ? json : "");
+    int code = berth_buffer_check(&buffer, error);
+    if (code == BERTH_OK && buffer.size && /* nothing is there of no arguments */
         !(started->arguments = berth_buffer_take(&buffer, &started->size)))
         code = berth_error_nomem(error);
     berth_buffer_deinit(&buffer);
+    return code;
+}
+
+/* What is large is passed on as it lies in its blob. */
+static int take_arguments(struct berth_started *started, const struct berth_start *start,
+                          struct berth_error *error)
+{
+    const struct berth_parcel_setup setup = { .topic = started->name,
+                                              .sender = started->caller,
+                                              .signature = start->signature,
+                                              .deadline = BERTH_FOREVER };
+    if (!start->signature)
+        return take_json(started, start->json, error);
+    int code = berth_parcel_new(started->host, &setup, start->arguments, &started->parcel, error);
+    if (code == BERTH_OK)
+        started->size = started->parcel->size;
     return code;
 }
 
@@ -510,12 +527,13 @@ static void set_cause(struct berth_started *started, const struct berth_thread *
     if (!cause)
         return;
     pthread_mutex_lock(&started->host->calls_lock);
-    while (cause && (cause->one_way || cause->left) && /* which is cancelled only with its own, */
+    while (cause && !started->topic &&        /* a message goes with its sender's call alone */
+           (cause->one_way || cause->left) && /* which is cancelled only with its own, */
            !__atomic_load_n(&cause->cancelled, __ATOMIC_RELAXED)) /* and has not been yet */
         cause = cause->cause;
     belong_to(started, cause);
     pthread_mutex_unlock(&started->host->calls_lock);
-    if (cause && __atomic_load_n(&cause->cancelled, __ATOMIC_RELAXED)) /* has it gone past it? */
+    if (cause && goes_with(started, cause)) /* has it gone past it? */
         berth_started_cancel(started);
 }
 
@@ -535,32 +553,39 @@ static struct berth_started *started_alloc(struct berth_host *host, size_t room)
     return started;
 }
 
-/* name: as long as the call, or NULL: it lies in that many bytes of room. */
-static struct berth_started *started_here(berth_ctx *ctx, const char *name, size_t room)
+static struct berth_started *started_here(berth_ctx *ctx, size_t room)
 {
     const struct berth_thread *thread = berth_thread_of(ctx);
     struct berth_started *started = started_alloc(berth_host_of(ctx), room);
     if (!started)
         return NULL;
-    started->name = name ? name : started->room;
     started->deadline = thread->deadline;
     started->echo = thread->echo;
-    set_cause(started, thread);
     return started;
 }
 
-struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item)
+struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item,
+                                           const char *topic)
 {
     const char *module = item->generation->module->name, *function = berth_item_name(item);
-    struct berth_started *started = started_here(ctx, NULL, strlen(module) + strlen(function) + 2);
-    if (started)
-        stpcpy(stpcpy(stpcpy(started->room, module), "."), function);
+    struct berth_started *started = started_here(ctx, strlen(module) + strlen(function) + 2);
+    if (!started)
+        return NULL;
+    stpcpy(stpcpy(stpcpy(started->room, module), "."), function);
+    started->name = started->room;
+    started->topic = topic;
+    set_cause(started, berth_thread_of(ctx));
     return started;
 }
 
 struct berth_started *berth_started_cell(berth_ctx *ctx, const struct berth_cell *cell)
 {
-    return started_here(ctx, cell->name, 0);
+    struct berth_started *started = started_here(ctx, 0);
+    if (!started)
+        return NULL;
+    started->name = cell->name;
+    set_cause(started, berth_thread_of(ctx));
+    return started;
 }
 
 /*
@@ -665,7 +690,7 @@ static int started_post(berth_ctx *ctx, struct berth_started *started, enum bert
 void berth_started_let_go(struct berth_generation **held)
 {
     if (*held)
-        __atomic_sub_fetch(&(*held)->inside, 1, __ATOMIC_RELEASE);
+        __atomic_sub_fetch(&(*held)->readers, 1, __ATOMIC_RELEASE);
     *held = NULL;
 }
 
@@ -678,7 +703,7 @@ static int started_begin(berth_ctx *ctx, struct berth_started *started,
     int code = start->denied ? berth_permit_explain_edge(start->denied, error)
                              : cell_check(start->cell, error);
     if (code == BERTH_OK && !started->plain)
-        code = pack(started, start, error);
+        code = take_arguments(started, start, error);
     if (code != BERTH_OK)
         return code;
     started->mail.ops = &berth_kept_ops;
@@ -729,7 +754,7 @@ struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start
         start->begin(start->user, started);
     int code = started_begin(ctx, started, start, &error);
     if (code != BERTH_OK) {
-        berth_flow_refused(started->flow, code);
+        berth_flow_in_vain(started->flow);
         berth_started_fail(started, code, error.text);
     }
     if (start->notify) {
@@ -864,7 +889,8 @@ static void cancel(struct berth_started *started)
     struct berth_started *child;
     cancel_one(started, started);
     while ((child = take_child(started))) {
-        cancel_one(child, started);
+        if (!child->topic || goes_with(child, child->cause))
+            cancel_one(child, started);
         berth_started_unref(child);
     }
 }
@@ -892,7 +918,7 @@ static void timer_due(struct berth_timer *timer)
     pthread_mutex_unlock(&started->lock);
     if (!timed) /* who has answered it waits for this callback */
         return;
-    expire(started);
+    berth_started_expire(started);
     berth_started_unref(started);
 }
 
@@ -992,18 +1018,26 @@ static void then_notify(struct berth_started *started)
         then_end(&started->then, BERTH_MAIL_LEFT);
 }
 
+void berth_started_watch(struct berth_started *started,
+                         void (*notify)(struct berth_started *started), void *user)
+{
+    pthread_mutex_lock(&started->lock);
+    started->user = user;
+    started->notify = notify;
+    bool now = started->answered || started->first;
+    set_timer_and_unlock(started);
+    if (now)
+        notify(started);
+}
+
 void berth_started_then(struct berth_started *started, berth_reply_fn fn, void *user)
 {
     pthread_mutex_lock(&started->lock);
     started->fn = fn;
-    started->user = user;
-    started->notify = then_notify;
     started->then.ops = &then_ops;
     started->then.generation = started->owner;
-    bool now = started->answered || started->first;
-    set_timer_and_unlock(started);
-    if (now)
-        then_notify(started);
+    pthread_mutex_unlock(&started->lock);
+    berth_started_watch(started, then_notify, user);
 }
 
 /* ---- waiting ---- */
@@ -1016,7 +1050,7 @@ static bool look(struct berth_host *host, uint64_t id, bool some, struct waiting
     if (!started)
         return true;
     if (is_late(started))
-        expire(started);
+        berth_started_expire(started);
     pthread_mutex_lock(&started->lock);
     bool done = started->answered || (some && started->first);
     started->waiter = done ? NULL : waiting->park;
@@ -1099,7 +1133,7 @@ static uint32_t runner_of(const struct berth_started *started)
     if (chain || !started->cell)
         return chain ? chain : BERTH_CHAIN_OTHER;
     struct berth_module *module = started->cell->module; /* it waits for its turn */
-    chain = __atomic_load_n(&module->turn_chain, __ATOMIC_ACQUIRE);
+    chain = berth_mailbox_runner(module);
     if (!chain)
         chain = berth_gate_inside(&module->gate);
     if (!chain)

@@ -42,9 +42,11 @@ struct berth_started {
     struct berth_mail then; /* in the caller's, for its function */
     size_t refs;            /* atomic: its caller's, its mails', and that of its being kept */
     struct berth_host *host;
-    const char *name; /* module.function, which lasts as long as the host */
+    const char *name;  /* module.function, which lasts as long as the host */
+    const char *topic; /* of a message, whose turn in a worker this is; NULL: it is a call */
     struct berth_cell *cell;
-    struct berth_flow *flow;
+    struct berth_flow *flow;        /* counts its answer, too */
+    int64_t began;                  /* when it came to its callee, if it is timed; else 0; atomic */
     const char *caller;             /* in whose name it is; "": the application's. Lasts */
     struct berth_generation *owner; /* whose it is; NULL: the application's, or the host's */
     struct berth_started *cause;    /* it was started under this one, or NULL; under calls_lock */
@@ -56,12 +58,13 @@ struct berth_started {
     bool recalled;                       /* cancelled before it was answered; atomic */
     /* what replies are kept as; none: as they lie in memory, if they can be */
     bool json, words, packed, whole;
-    bool single;               /* nobody takes more replies than one */
-    bool plain, one_way, echo; /* plain: the arguments lie in room, else they are packed */
+    bool single;                             /* nobody takes more replies than one */
+    bool plain, one_way, echo;               /* plain: the arguments lie in room */
     const struct berth_signature *signature; /* the caller's, which may be gone: only to compare */
     char *identity;                          /* of that; NULL: of JSON */
-    char *arguments;
-    size_t size, count; /* count: of the caller's parameters */
+    char *arguments;                         /* those in room, or JSON; or else they lie in */
+    struct berth_parcel *parcel;             /* this */
+    size_t size, count;                      /* count: of the caller's parameters */
 
     /* the callee's */
     uint32_t chain; /* that runs it; 0: not yet; BERTH_CHAIN_OTHER: it is kept, or remote; atomic */
@@ -100,7 +103,7 @@ struct berth_start {
     struct berth_generation *owner;
     const struct berth_signature *signature; /* of the arguments; NULL: they are JSON */
     /* whose it is, to be let go of, and this NULL, before the mailbox is waited for; or NULL */
-    struct berth_generation **held; /* that has one more `inside` */
+    struct berth_generation **held; /* that has one more of `readers` */
     const void *const *arguments;
     const char *json;
     int64_t deadline;                /* besides those of ctx, or BERTH_FOREVER */
@@ -125,8 +128,12 @@ struct berth_start {
 struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start *start);
 /* The generation that start.held is of, if it has not been let go of. */
 void berth_started_let_go(struct berth_generation **held);
-/* One that runs on this thread, and has no mail. NULL: no memory. */
-struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item);
+/*
+ * One that runs on this thread, or in the item's worker, and has no mail; topic: of the message
+ * that is to be handled, or NULL. NULL: no memory.
+ */
+struct berth_started *berth_started_direct(berth_ctx *ctx, const struct berth_item *item,
+                                           const char *topic);
 struct berth_started *berth_started_cell(berth_ctx *ctx, const struct berth_cell *cell);
 void berth_started_ref(struct berth_started *started);
 void berth_started_unref(struct berth_started *started); /* NULL: nothing */
@@ -146,6 +153,9 @@ void berth_started_end(const struct berth_generation *owner);
 void berth_started_cancel(struct berth_started *started);
 void berth_started_limit(struct berth_started *started, int64_t deadline);
 void berth_started_then(struct berth_started *started, berth_reply_fn fn, void *user);
+/* Calls notify for what is new, now too; sees to the deadline from now on. */
+void berth_started_watch(struct berth_started *started,
+                         void (*notify)(struct berth_started *started), void *user);
 /*
  * Waits until the first of them, or all, are answered (or, some: have a reply). Returns the index
  * of one, or with all 1; -1 (with all 0): not before `until` or the deadline of ctx; -1 with ctx
@@ -171,6 +181,8 @@ void berth_reply_free(struct berth_started *started, struct berth_reply *reply);
 
 /* false: it has been answered already, by its deadline, too. text may be NULL for BERTH_OK. */
 bool berth_started_fail(struct berth_started *started, int code, const char *text);
+/* Its deadline has passed: it is answered so, if it has not been answered. */
+void berth_started_expire(struct berth_started *started);
 bool berth_started_answer(struct berth_started *started, const struct berth_type *type,
                           const void *value, bool more, struct berth_error *error);
 /*

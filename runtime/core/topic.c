@@ -17,11 +17,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct berth_manifest_topic *declared_by(const struct berth_publisher *publisher)
-{
-    return &publisher->generation->image->manifest->topics[publisher->index];
-}
-
 static struct berth_publisher *publisher_of(struct berth_list *link)
 {
     return berth_container(link, struct berth_publisher, link);
@@ -30,7 +25,7 @@ static struct berth_publisher *publisher_of(struct berth_list *link)
 const struct berth_manifest_topic *berth_topic_declared(const struct berth_topic *topic)
 {
     return berth_list_empty(&topic->publishers) ? NULL
-                                                : declared_by(publisher_of(topic->publishers.next));
+                                                : publisher_of(topic->publishers.next)->declared;
 }
 
 static struct berth_topic *topic_of(struct berth_topic_entry *entry)
@@ -119,14 +114,15 @@ static struct berth_group *group_use(struct berth_topic *topic, const char *name
 static struct berth_match *match_new(struct berth_topic *topic,
                                      struct berth_subscription *subscription)
 {
-    struct berth_match *match = berth_calloc(1, sizeof *match);
+    struct berth_match *match = berth_pool_alloc(sizeof *match);
     if (!match)
         return NULL;
     match->topic = topic;
     match->subscription = subscription;
+    match->module = subscription->module;
     berth_list_init(&match->of_topic);
     if (subscription->how.group && !(match->group = group_use(topic, subscription->how.group))) {
-        berth_free(match);
+        berth_pool_free(match);
         return NULL;
     }
     berth_list_append(&subscription->matches, &match->of_subscription);
@@ -163,7 +159,7 @@ static void match_free(struct berth_match *match, bool active)
         match->topic->receivers--;
     berth_list_remove(&match->of_topic);
     berth_list_remove(&match->of_subscription);
-    berth_free(match);
+    berth_pool_free(match);
 }
 
 /* ---- subscriptions ---- */
@@ -436,7 +432,7 @@ static void topic_free(struct berth_host *host, struct berth_topic *topic)
     }
     berth_parcel_unref(topic->last);
     berth_free(topic->name);
-    berth_free(topic);
+    berth_pool_free(topic);
 }
 
 void berth_topics_free(struct berth_host *host)
@@ -476,7 +472,7 @@ static struct berth_topic *topic_obtain(struct berth_host *host, const char *nam
     struct berth_topic *topic = berth_map_get(&host->topics, name);
     if (topic)
         return topic;
-    topic = berth_calloc(1, sizeof *topic);
+    topic = berth_pool_alloc(sizeof *topic);
     if (!topic)
         return NULL;
     berth_list_init(&topic->publishers);
@@ -582,7 +578,7 @@ static void publishers_come(struct berth_generation *generation)
 {
     for (size_t i = 0; i < generation->publisher_count; i++) {
         struct berth_publisher *publisher = &generation->publishers[i];
-        publisher->topic = berth_map_get(&generation->host->topics, declared_by(publisher)->topic);
+        publisher->topic = berth_map_get(&generation->host->topics, publisher->declared->topic);
         berth_list_append(&publisher->topic->publishers, &publisher->link);
     }
 }
@@ -646,6 +642,26 @@ void berth_topics_retire(struct berth_generation *generation)
 
 /* ---- publishing ---- */
 
+/*
+ * Among very many modules nothing of a message's way is in the caches, and each thing on it leads to
+ * the next. So what is needed soon is fetched while there is something else to do.
+ */
+static void fetch_match(const struct berth_topic *topic)
+{
+    if (!berth_list_empty(&topic->matches))
+        __builtin_prefetch(berth_container(topic->matches.next, struct berth_match, of_topic));
+}
+
+static void fetch_receiver(const struct berth_match *match)
+{
+    const struct berth_module *module = match->module;
+    __builtin_prefetch(match->subscription);
+    __builtin_prefetch(__atomic_load_n(&match->flow, __ATOMIC_RELAXED));
+    __builtin_prefetch(&module->mail_lock);
+    __builtin_prefetch(&module->boxes[BERTH_PRIORITY_DATA]);
+    __builtin_prefetch(&module->turn_chain);
+}
+
 /* Of the sender's messages to a subscription. topic_lock held for reading. */
 static struct berth_flow *flow_of(struct berth_match *match, const char *sender)
 {
@@ -653,7 +669,7 @@ static struct berth_flow *flow_of(struct berth_match *match, const char *sender)
     struct berth_host *host = subscription->module->host;
     struct berth_flow *flow = __atomic_load_n(&match->flow, __ATOMIC_ACQUIRE);
     char to[2 * BERTH_IDENTIFIER_MAX + 2];
-    if (flow && __atomic_load_n(&flow->sender, __ATOMIC_RELAXED) == sender)
+    if (flow && (flow->sender == sender || strcmp(flow->from, sender) == 0))
         return flow;
     if (*subscription->module->name)
         snprintf(to, sizeof to, "%s.%s", subscription->module->name, subscription->handler);
@@ -662,8 +678,6 @@ static struct berth_flow *flow_of(struct berth_match *match, const char *sender)
     pthread_mutex_lock(&host->lock);
     flow = berth_flow_obtain(host, sender, match->topic->name, to);
     pthread_mutex_unlock(&host->lock);
-    if (flow) /* such texts stay for the host's life */
-        __atomic_store_n(&flow->sender, sender, __ATOMIC_RELAXED);
     __atomic_store_n(&match->flow, flow, __ATOMIC_RELEASE);
     return flow;
 }
@@ -735,8 +749,8 @@ static bool post_to(struct berth_posting *posting, struct berth_match *match,
         return true;
     bool full = code != BERTH_MESSAGE_NO_MEMORY;
     posting->code = full ? code : BERTH_RESOURCE_EXHAUSTED;
-    berth_message_refused(subscription, flow_of(match, posting->sender), posting->code,
-                          !posting->ctx);
+    berth_message_refused(posting->host, subscription, flow_of(match, posting->sender),
+                          posting->code, !posting->ctx);
     miss(full ? &posting->full : &posting->too_much, name_of(subscription));
     return false;
 }
@@ -790,7 +804,8 @@ static void send_current(struct berth_subscription *subscription)
         __atomic_add_fetch(&parcel->refs, 1, __ATOMIC_RELAXED);
         if (berth_message_post(subscription, parcel, NULL, flow, &how, NULL) == BERTH_OK)
             continue;
-        berth_message_refused(subscription, flow, BERTH_RESOURCE_EXHAUSTED, true);
+        berth_message_refused(subscription->module->host, subscription, flow,
+                              BERTH_RESOURCE_EXHAUSTED, true);
         berth_parcel_unref(parcel);
     }
 }
@@ -810,8 +825,8 @@ static void lose(const struct berth_posting *posting)
     berth_list_each(&posting->topic->matches, link) {
         struct berth_match *match = berth_container(link, struct berth_match, of_topic);
         if (!match->subscription->denied)
-            berth_message_refused(match->subscription, flow_of(match, posting->sender),
-                                  posting->code, true);
+            berth_message_refused(posting->host, match->subscription,
+                                  flow_of(match, posting->sender), posting->code, true);
     }
 }
 
@@ -842,6 +857,7 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
     posting->left = topic->receivers;
     if (!setup.receivers)
         return;
+    fetch_match(topic);
     posting->code = berth_parcel_new(posting->host, &setup, arguments, &parcel, error);
     if (posting->code != BERTH_OK && !posting->ctx)
         lose(posting);
@@ -851,6 +867,7 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
         set_current(topic, parcel, posting->host);
     berth_list_each(&topic->matches, link) {
         struct berth_match *match = berth_container(link, struct berth_match, of_topic);
+        fetch_receiver(match);
         bool posted = !match->subscription->denied && post_to(posting, match, parcel);
         receiver_done(posting, parcel, posted);
     }
@@ -929,7 +946,7 @@ static struct berth_topic *topic_of_publisher(const struct berth_publisher *publ
 {
     return publisher->topic
                ? publisher->topic
-               : berth_map_get(&publisher->generation->host->topics, declared_by(publisher)->topic);
+               : berth_map_get(&publisher->generation->host->topics, publisher->declared->topic);
 }
 
 int berth_publisher_post(berth_ctx *ctx, struct berth_publisher *publisher,
@@ -942,7 +959,9 @@ int berth_publisher_post(berth_ctx *ctx, struct berth_publisher *publisher,
     posting.host = host;
     posting.ctx = ctx;
     posting.sender = generation->module->name;
-    posting.declared = declared_by(publisher);
+    posting.declared = publisher->declared;
+    __builtin_prefetch(publisher->topic);
+    __builtin_prefetch(publisher->signature);
     bool marked = berth_topics_enter(host, thread);
     posting.topic = topic_of_publisher(publisher);
     bool denied = publisher->denied, posted = posting.topic && !denied;

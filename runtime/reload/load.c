@@ -198,9 +198,9 @@ static uint32_t inside_holder(const struct berth_wait *wait, size_t i)
     if (chain || i > 0)
         return chain;
     pthread_mutex_lock(&module->mail_lock);
-    chain = generation->turns ? __atomic_load_n(&module->turn_chain, __ATOMIC_ACQUIRE) : 0;
+    bool turns = generation->turns > 0;
     pthread_mutex_unlock(&module->mail_lock);
-    return chain;
+    return turns ? berth_mailbox_runner(module) : 0;
 }
 
 static void inside_refuse(struct berth_wait *wait)

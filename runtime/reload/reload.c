@@ -158,8 +158,10 @@ static int wait_inside(struct berth_replacement *one, bool all, struct berth_err
                                "%s: %zu calls are inside that wait for its reload; it goes on",
                                one->module->name, count_inside(one->old));
     return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
-                           "%s: %zu calls were still inside at the deadline; it goes on",
-                           one->module->name, count_inside(one->old));
+                           "%s: %zu calls were still inside after the stop_timeout of %g s; it "
+                           "goes on",
+                           one->module->name, count_inside(one->old),
+                           (double)one->module->host->options.stop_timeout_ns / 1e9);
 }
 
 /* together: with others, none of which may be inside of it when these are replaced. */

@@ -23,16 +23,15 @@ static bool find_number(const char *text, const char *label, int base, uint64_t 
     return true;
 }
 
-struct berth_status berth_status_read(void)
+struct berth_status berth_status_read(int *file)
 {
     struct berth_status status = { .caught = UINT64_MAX };
     uint64_t threads = 0;
     char text[4096];
-    int file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
-    ssize_t got = file < 0 ? -1 : read(file, text, sizeof text - 1);
 
-    if (file >= 0)
-        close(file);
+    if (*file < 0)
+        *file = open("/proc/self/status", O_RDONLY | O_CLOEXEC);
+    ssize_t got = *file < 0 ? -1 : pread(*file, text, sizeof text - 1, 0);
     text[got > 0 ? got : 0] = '\0';
     find_number(text, "\nSigCgt:\t", 16, &status.caught);
     find_number(text, "\nThreads:\t", 10, &threads);

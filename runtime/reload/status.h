@@ -11,6 +11,7 @@ struct berth_status {
     size_t threads;  /* 0: not known */
 };
 
-struct berth_status berth_status_read(void);
+/* *file: where it is read, -1 before the first time; it stays open, the caller's. */
+struct berth_status berth_status_read(int *file);
 
 #endif

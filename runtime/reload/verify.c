@@ -227,7 +227,7 @@ static bool is_clear(struct walk *walk, const struct berth_image *image)
     struct berth_doubt *found = walk->doubt;
     if (!numbers_of_host(walk->host, &walk->seen))
         return doubt(found, BERTH_DOUBT_MOMENT, "not proved: no memory to look at all threads");
-    struct berth_status status = berth_status_read();
+    struct berth_status status = berth_status_read(&walk->host->status_file);
     if (berth_holders_find(image, status.caught, found->text, sizeof found->text))
         return false;
     return are_all(&walk->seen, status.threads) || unknown_are_clear(walk);

@@ -12,7 +12,7 @@
 /* One number of an entry, as a series whose labels say which entry that is. */
 struct metric {
     const char *part;  /* of the statistics: "calls" */
-    const char *value; /* the member, or of "mailbox", as mailbox.messages */
+    const char *value; /* the member, or one of a member, as mailbox.messages */
     const char *name, *type, *help;
     const char *labels[3]; /* members that tell entries apart */
     bool seconds;          /* the member is in ns */
@@ -39,6 +39,28 @@ static const struct metric metrics[] = {
       "gauge",
       "Resident, of the host's process.",
       { 0 },
+      false },
+    { "host",
+      "blobs.count",
+      "berth_blobs",
+      "gauge",
+      "Blobs that there are in the host's process.",
+      { 0 },
+      false },
+    { "host", "blobs.bytes", "berth_blob_bytes", "gauge", "What these take.", { 0 }, false },
+    { "modules",
+      "blobs.count",
+      "berth_module_blobs",
+      "gauge",
+      "Blobs that the module has made or kept, and not released.",
+      { "name" },
+      false },
+    { "modules",
+      "blobs.bytes",
+      "berth_module_blob_bytes",
+      "gauge",
+      "What these take.",
+      { "name" },
       false },
     { "modules",
       "mailbox.messages",
@@ -175,9 +197,12 @@ static void print_labels(struct berth_buffer *out, const char *const labels[3],
 
 static struct berth_piece value_of(const struct metric *metric, struct berth_piece entry)
 {
-    static const char inner[] = "mailbox.";
-    if (strncmp(metric->value, inner, strlen(inner)) == 0)
-        return berth_piece_get(berth_piece_get(entry, "mailbox"), metric->value + strlen(inner));
+    static const char *const inner[] = { "mailbox", "blobs" };
+    for (size_t i = 0; i < sizeof inner / sizeof *inner; i++) {
+        size_t length = strlen(inner[i]);
+        if (strncmp(metric->value, inner[i], length) == 0 && metric->value[length] == '.')
+            return berth_piece_get(berth_piece_get(entry, inner[i]), metric->value + length + 1);
+    }
     return berth_piece_get(entry, metric->value);
 }
 

@@ -248,12 +248,15 @@ static int serve(struct run *run)
                       : BERTH_EXIT_OK;
 }
 
-/* Nothing is said of messages that have all been delivered. */
+/* Nothing is said of messages that have all been delivered, nor of blobs that have been released. */
 static void end_host(struct berth_local *local)
 {
     struct berth_shutdown_report report = { .size = sizeof(report) };
 
     berth_local_end(local, &report);
+    if (report.blobs)
+        berth_log_info("modules ended without having released %llu blobs of %llu bytes",
+                       (unsigned long long)report.blobs, (unsigned long long)report.blob_bytes);
     if (report.sent == report.delivered)
         return;
     berth_log_info("of %llu messages %llu were delivered, %llu rejected, %llu dropped, %llu "

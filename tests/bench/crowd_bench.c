@@ -7,10 +7,12 @@
 
 #include <berth/host.h>
 #include <errno.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -52,11 +54,15 @@ static void check(const struct crowd *crowd)
         bench_die("%s", berth_error_text(crowd->ctx));
 }
 
+/* The pool's, as the others do not run modules, or only for a while. */
 static void note_thread(void *user)
 {
     struct crowd *crowd = user;
+    char name[16] = "";
 
-    crowd->thread = gettid();
+    if (pthread_getname_np(pthread_self(), name, sizeof(name)) == 0 &&
+        strcmp(name, "berth-pool") == 0)
+        crowd->thread = gettid();
 }
 
 static void open_host(struct crowd *crowd, int threads)

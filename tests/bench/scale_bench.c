@@ -9,6 +9,7 @@
 
 #include <berth/host.h>
 #include <errno.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,7 +35,8 @@ static void wait_done(void)
 
 struct ring {
     unsigned count;
-    unsigned *order; /* the ring */
+    unsigned *order;       /* the ring */
+    void (**visits)(void); /* in its order: a function of each module */
     berth_host *host;
     berth_ctx *ctx;
     pid_t thread;
@@ -83,11 +85,15 @@ static void load(struct ring *ring, unsigned place)
     close(fd);
 }
 
+/* The pool's, as the others do not run modules, or only for a while. */
 static void note_thread(void *user)
 {
     struct ring *ring = user;
+    char name[16] = "";
 
-    ring->thread = gettid();
+    if (pthread_getname_np(pthread_self(), name, sizeof(name)) == 0 &&
+        strcmp(name, "berth-pool") == 0)
+        ring->thread = gettid();
 }
 
 static void open_ring(struct ring *ring)
@@ -149,6 +155,51 @@ static double hop_many(void *user, long n)
 {
     (void)user;
     return hop(&many, n);
+}
+
+/* ---- their images without Berth --------------------------------------------------------------- */
+
+static void find_visits(struct ring *ring)
+{
+    ring->visits = calloc(ring->count, sizeof(*ring->visits));
+    if (!ring->visits)
+        bench_die("no memory");
+    for (unsigned i = 0; i < ring->count; i++) {
+        char name[32];
+        struct berth_value out;
+        snprintf(name, sizeof(name), "hop_%04u.where", ring->order[i]);
+        if (berth_call(ring->ctx, name, NULL, 0, &out) != BERTH_OK)
+            bench_die("%s", berth_error_text(ring->ctx));
+        ring->visits[i] = (void (*)(void))(uintptr_t)out.as.u64;
+    }
+}
+
+/* The least that going through so many images costs: their code, and a line of their data. */
+static double visit(struct ring *ring, long n)
+{
+    double began;
+
+    open_ring(ring);
+    if (!ring->visits)
+        find_visits(ring);
+    bench_place(0, 0);
+    began = bench_now();
+    for (long i = 0; i < n; i += ring->count)
+        for (unsigned k = 0; k < ring->count; k++)
+            ring->visits[k]();
+    return bench_now() - began;
+}
+
+static double visit_few(void *user, long n)
+{
+    (void)user;
+    return visit(&few, n);
+}
+
+static double visit_many(void *user, long n)
+{
+    (void)user;
+    return visit(&many, n);
 }
 
 /* ---- modules at rest ------------------------------------------------------------------------- */
@@ -223,6 +274,23 @@ static double call_and_wait(void *user, long n)
     return bench_now() - began;
 }
 
+/* The host's only thread waits, in a turn: another one has to work in its place. */
+static double call_in_turn(void *user, long n)
+{
+    const struct berth_value in = { .kind = BERTH_VALUE_I64, .as.i64 = n };
+    berth_pending pending;
+    double began;
+
+    (void)user;
+    open_asker();
+    bench_place(few.thread, BENCH_ANYWHERE); /* new threads are where it is */
+    began = bench_now();
+    if (berth_call_start(few.ctx, "bench_asker.wait", &in, 1, NULL, &pending) != BERTH_OK ||
+        berth_call_take(few.ctx, pending, NULL) != BERTH_OK)
+        bench_die("%s", berth_error_text(few.ctx));
+    return bench_now() - began;
+}
+
 /* There and back: two hops of one message. */
 static double trip(void *user, long n)
 {
@@ -256,7 +324,7 @@ static double trip_and_wait(void *user, long n)
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-enum { REST = 2 };
+enum { REST = 3 };
 static struct bench_row rows[] = {
     { .id = "scale.control",
       .what = "a message, one of 10 modules after the other, itself",
@@ -267,6 +335,11 @@ static struct bench_row rows[] = {
       .limit = hop_few,
       .run = hop_many,
       .goal = 1.5,
+      .n = 200000 },
+    { .id = "scale.images",
+      .what = "a pointer to a function of one of 10,000 images after the other / of 10",
+      .limit = visit_few,
+      .run = visit_many,
       .n = 200000 },
     { .id = "scale.rest",
       .what = "30 s of rest with 10,000 modules: ticks and switches",
@@ -286,6 +359,10 @@ static struct bench_row rows[] = {
       .limit = trip_and_wait,
       .run = call_and_wait,
       .goal = 1.3 },
+    { .id = "scale.async.turn",
+      .what = "a started call that the host's only thread waits for / the same",
+      .limit = trip_and_wait,
+      .run = call_in_turn },
 };
 
 int main(int argc, char **argv)

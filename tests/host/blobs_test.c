@@ -32,7 +32,7 @@ static void view(const char *options)
 static size_t live(void)
 {
     pthread_mutex_lock(&host->blobs.lock);
-    size_t count = host->blobs.count;
+    size_t count = host->blobs.live.count;
     pthread_mutex_unlock(&host->blobs.lock);
     return count;
 }
@@ -173,7 +173,7 @@ static void what_a_module_has_goes_with_it(void)
     paint(5000, 2);
     UNTIL(host, CALL_INT(host, "viewer.views", "[]") == 1);
     CHECK_INT(live(), 3);
-    CHECK_INT(host->blobs.bytes, MIB + 4096 + 8192);
+    CHECK_INT(host->blobs.live.bytes, MIB + 4096 + 8192);
     CHECK_CODE(berth_host_reload(host, "painter", NULL, NULL, &error), BERTH_OK, &error);
     CHECK_INT(live(), 1);
     unload("viewer");
@@ -186,6 +186,8 @@ static void a_call_passes_it_as_well(void)
     begin(0);
     view(NULL);
     const char *address = make(10000, 1);
+    CHECK_CALL(host, "painter.ask", "[]", address); /* one that is started, too */
+    CHECK_INT(CALL_INT(host, "viewer.sum", "[]"), 10000);
     CHECK_CALL(host, "painter.show", "[]", address);
     CALL(host, "painter.release", "[]");
     CHECK_INT(live(), 1);
@@ -313,6 +315,23 @@ static void a_worker_gets_copies(void)
     end();
 }
 
+static void what_is_held_is_told(void)
+{
+    struct berth_shutdown_report report = { .size = sizeof report };
+    begin(0);
+    view("{\"keeps\":true}");
+    paint(100000, 3);
+    UNTIL(host, CALL_INT(host, "viewer.views", "[]") == 1);
+    UNTIL(host, live() == 1);
+    const char *stats = CALL(host, "host.stats", "[]");
+    CHECK_CONTAINS(strstr(stats, "{\"name\":\"viewer\""),
+                   ",\"blobs\":{\"count\":1,\"bytes\":102400}");
+    CHECK_CONTAINS(stats, ",\"blobs\":{\"count\":1,\"bytes\":102400}},\"modules\":");
+    CHECK_INT(berth_host_end(host, &report), BERTH_OK);
+    CHECK_INT(report.blobs, 1);
+    CHECK_INT(report.blob_bytes, 102400);
+}
+
 static void the_mode_that_checks_keeps_it_right(void)
 {
     begin(BERTH_HOST_CHECK_OWNERSHIP);
@@ -394,6 +413,7 @@ static const struct berth_test tests[] = {
     { "a_message_is_not_larger_than_the_limit", a_message_is_not_larger_than_the_limit },
     { "mailboxes_count_all_of_it", mailboxes_count_all_of_it },
     { "a_worker_gets_copies", a_worker_gets_copies },
+    { "what_is_held_is_told", what_is_held_is_told },
     { "the_mode_that_checks_keeps_it_right", the_mode_that_checks_keeps_it_right },
     { "that_mode_finds_who_writes_what_others_have", that_mode_finds_who_writes_what_others_have },
     { "without_memory_nothing_is_left", without_memory_nothing_is_left },

@@ -65,6 +65,29 @@ static void the_report_accounts_for_what_was_inside(void)
     berth_host_free(host);
 }
 
+/* An inline module that is serial is emptied first. */
+static void a_call_that_stays_inside_refuses_it(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_reload_report report;
+    struct berth_test_held held;
+    struct berth_error error;
+
+    options.stop_timeout_ns = 50000000;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "sleeper", "inline");
+    berth_test_hold(&held, host, "sleeper.hold");
+    CHECK_CODE(reload(host, "sleeper", NULL, &report, &error), BERTH_DEADLINE_EXCEEDED, &error);
+    CHECK_STR(report.step, "handover");
+    CHECK_CONTAINS(error.text,
+                   "sleeper: 1 calls were still inside after the stop_timeout of 0.05 s");
+    berth_test_release(&held);
+    berth_test_join(&held);
+    CHECK_CODE(held.code, BERTH_OK, &held.error);
+    CHECK_CALL(host, "sleeper.nap", "[1]", "1");
+    berth_host_free(host);
+}
+
 static void a_refusal_says_which_step_and_why(void)
 {
     berth_host *host = berth_test_host(NULL);
@@ -711,8 +734,77 @@ static void a_module_reloads_itself(void)
     berth_host_free(host);
 }
 
+/* ---- Beginning a call ---- */
+
+/* One thread stops where it wants memory, until it may go on. */
+static _Thread_local bool stops;
+static bool stopped, goes_on;
+
+static void *allocate(void *user, size_t size)
+{
+    (void)user;
+    if (stops) {
+        stops = false;
+        __atomic_store_n(&stopped, true, __ATOMIC_RELEASE);
+        EVENTUALLY(__atomic_load_n(&goes_on, __ATOMIC_ACQUIRE));
+    }
+    return malloc(size);
+}
+
+static void *reallocate(void *user, void *memory, size_t size)
+{
+    (void)user;
+    return realloc(memory, size);
+}
+
+static void release(void *user, void *memory)
+{
+    (void)user;
+    free(memory);
+}
+
+static int start_set(berth_ctx *ctx)
+{
+    const struct berth_value one = { .kind = BERTH_VALUE_U64, .as.u64 = 1 };
+    berth_pending call = { 0 };
+    int code = berth_call_start(ctx, "returner.set", &one, 1, NULL, &call);
+    return code == BERTH_OK ? berth_call_take(ctx, call, NULL) : code;
+}
+
+static void *start_slowly(void *unused)
+{
+    berth_ctx *ctx = berth_host_enter(app_host);
+    (void)unused;
+    CHECK_INT(start_set(ctx), BERTH_OK); /* what is made once is there */
+    stops = true;
+    CHECK_INT(start_set(ctx), BERTH_OK);
+    berth_leave(ctx);
+    return NULL;
+}
+
+/* It looks at what the function takes; that stays, and is no call yet. */
+static void who_starts_a_call_is_not_inside(void)
+{
+    struct berth_reload_report report;
+    pthread_t starter, reloader;
+
+    app_host = berth_test_host(NULL);
+    LOAD(app_host, "returner", "inline");
+    REQUIRE(pthread_create(&starter, NULL, start_slowly, NULL) == 0);
+    EVENTUALLY(__atomic_load_n(&stopped, __ATOMIC_ACQUIRE));
+    REQUIRE(pthread_create(&reloader, NULL, reload_returner, &report) == 0);
+    EVENTUALLY(!strcmp(berth_test_module(app_host, "returner", "generation"), "2"));
+    __atomic_store_n(&goes_on, true, __ATOMIC_RELEASE);
+    pthread_join(starter, NULL);
+    pthread_join(reloader, NULL);
+    CHECK_INT(report.in_flight, 0);
+    CHECK_INT(report.drained, 0);
+    berth_host_free(app_host);
+}
+
 static const struct berth_test tests[] = {
     { "the_report_accounts_for_what_was_inside", the_report_accounts_for_what_was_inside },
+    { "a_call_that_stays_inside_refuses_it", a_call_that_stays_inside_refuses_it },
     { "a_refusal_says_which_step_and_why", a_refusal_says_which_step_and_why },
     { "a_lost_call_is_counted", a_lost_call_is_counted },
     { "a_dry_run_changes_nothing", a_dry_run_changes_nothing },
@@ -729,9 +821,15 @@ static const struct berth_test tests[] = {
     { "groups_are_all_or_none", groups_are_all_or_none },
     { "who_comes_back_stays_in_the_old_one", who_comes_back_stays_in_the_old_one },
     { "a_module_reloads_itself", a_module_reloads_itself },
+    { "who_starts_a_call_is_not_inside", who_starts_a_call_is_not_inside },
 };
 
 int main(int argc, char **argv)
 {
+    const struct berth_allocator allocator = {
+        .size = sizeof allocator, .allocate = allocate, .reallocate = reallocate, .release = release
+    };
+    if (berth_set_allocator(&allocator, NULL) != BERTH_OK)
+        return 1;
     return berth_suite_main("reload", tests, sizeof(tests) / sizeof(tests[0]), argc, argv);
 }

@@ -60,6 +60,13 @@ static void begin(const char *placement)
     LOAD(host, "hammer", NULL);
 }
 
+/* For those that make calls in great number. */
+static void skip_if_slow(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("takes too long");
+}
+
 /* ---- calls ---- */
 
 static void every_way_to_call_is_counted(void)
@@ -162,13 +169,6 @@ static void a_module_that_calls_through_host_is_named(void)
 }
 
 /* ---- sampling ---- */
-
-/* For those that make calls in great number. */
-static void skip_if_slow(void)
-{
-    if (berth_test_valgrind())
-        berth_skip("takes too long");
-}
 
 #define MANY 3000000
 
@@ -368,6 +368,34 @@ static void messages_are_counted_by_who_gets_them(void)
     CHECK(number(entry("{\"name\":\"subscriber\""), "messages") == 24);
 }
 
+/* A thread has places of its own for 1,024 of them. */
+static void more_flows_than_places_are_counted(void)
+{
+    enum { SENDERS = 10, RECEIVERS = 55, EACH = 20 };
+
+    skip_if_slow();
+    begin(NULL);
+    for (int i = 0; i < SENDERS; i++)
+        berth_test_load_as(host, "publisher", berth_test_format("publisher_%d", i), NULL);
+    for (int i = 0; i < RECEIVERS; i++)
+        berth_test_load_as(host, "subscriber", berth_test_format("subscriber_%d", i), NULL);
+    for (int i = 0; i < SENDERS * EACH; i++)
+        CALL(host, berth_test_format("publisher_%d.ring", i % SENDERS), "[]");
+    for (int i = 0; i < RECEIVERS; i++)
+        UNTIL(host,
+              CALL_INT(host, berth_test_format("subscriber_%d.all", i), "[]") == SENDERS * EACH);
+    const char *all = stats();
+    for (int i = 0; i < SENDERS * RECEIVERS; i++) {
+        const char *its = strstr(
+            all, berth_test_format("{\"from\":\"publisher_%d\",\"topic\":\"news.bell\",\"to\":"
+                                   "\"subscriber_%d.on_bell\",",
+                                   i % SENDERS, i / SENDERS));
+        REQUIRE(its != NULL);
+        CHECK_INT(number(its, "messages"), EACH);
+        CHECK(number(its, "timed") > 0);
+    }
+}
+
 static void what_a_full_mailbox_refuses_is_counted(void)
 {
     struct berth_host_options options = berth_test_host_options();
@@ -418,6 +446,43 @@ static void a_worker_that_calls_is_named(void)
     CHECK_INT(number(flow("hammer", "math.divide"), "invalid_argument"), 30);
 }
 
+/* ---- calls that are started ---- */
+
+/* Its answer's code. */
+static int start_nap(berth_ctx *ctx, int ms, int64_t timeout_ns)
+{
+    const struct berth_call_options options = { .size = sizeof options, .timeout_ns = timeout_ns };
+    berth_pending call = { 0 };
+    CHECK_INT(
+        berth_call_start_json(ctx, "sleeper.nap", berth_test_format("[%d]", ms), &options, &call),
+        BERTH_OK);
+    int code = berth_call_take_json(ctx, call, NULL);
+    berth_clear(ctx);
+    return code;
+}
+
+/* From when its callee has it until it is answered, with whatever code. */
+static void started_calls_are_timed_and_their_answers_counted(const char *placement)
+{
+    if (berth_test_valgrind() && strcmp(placement, "process") == 0)
+        berth_skip("valgrind runs no workers");
+    host = berth_test_host(NULL);
+    LOAD(host, "sleeper", placement);
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK_INT(start_nap(ctx, 30, 0), BERTH_OK);
+    CHECK_INT(number(flow("", "sleeper.nap"), "timed"), 1);
+    CHECK(number(flow("", "sleeper.nap"), "max_ns") >= 29000000);
+    CHECK_INT(start_nap(ctx, 100, 10000000), BERTH_DEADLINE_EXCEEDED);
+    CHECK_INT(number(flow("", "sleeper.nap"), "deadline_exceeded"), 1);
+    CHECK_INT(number(entry("{\"name\":\"sleeper\""), "failed"), 1);
+    UNTIL(host, number(flow("", "sleeper.nap"), "late") == 1);
+    CHECK_INT(number(entry("{\"name\":\"sleeper\""), "failed"), 1);
+    CHECK_INT(calls("", "sleeper.nap"), 2);
+    berth_leave(ctx);
+}
+
+BERTH_TEST_BOTH(started_calls_are_timed_and_their_answers_counted)
+
 static const struct berth_test tests[] = {
     { "every_way_to_call_is_counted", every_way_to_call_is_counted },
     { "calls_of_the_application_by_any_door_are_one_flow",
@@ -436,8 +501,11 @@ static const struct berth_test tests[] = {
     { "sampling_stands_reloads", sampling_stands_reloads },
     { "times_are_told", times_are_told },
     { "messages_are_counted_by_who_gets_them", messages_are_counted_by_who_gets_them },
+    { "more_flows_than_places_are_counted", more_flows_than_places_are_counted },
     { "what_a_full_mailbox_refuses_is_counted", what_a_full_mailbox_refuses_is_counted },
     { "workers_tell_what_they_use", workers_tell_what_they_use },
+    BERTH_TEST_ROWS("started calls are timed, and their answers counted",
+                    started_calls_are_timed_and_their_answers_counted),
     { "a_worker_that_calls_is_named", a_worker_that_calls_is_named },
 };
 

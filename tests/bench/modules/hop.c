@@ -12,6 +12,19 @@ BERTH_EXPORT(void, start, "A message that passes so many of them; then posts a s
     publish_next(ctx, semaphore, left);
 }
 
+static uint64_t count;
+
+static void visit(void)
+{
+    count++;
+}
+
+BERTH_EXPORT(u64, where, "A function without arguments, which counts.")
+{
+    (void)ctx;
+    return (uintptr_t)visit;
+}
+
 BERTH_SUBSCRIBE("hop_aaaa.in", on_in, (u64, semaphore), (i64, left))
 {
     if (left > 1)

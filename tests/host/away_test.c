@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Messages whose handler takes long. In a worker no thread waits for it: what becomes of them when
+ * their sender's call is cancelled, their deadline passes, the worker dies, or the module is
+ * replaced meanwhile, is the same as in this process, and each is accounted for once.
+ */
+#include <dirent.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/support/hosting.h"
+
+static berth_host *host;
+static struct berth_error error;
+static const char *path; /* while it is there, minder stays with what comes */
+
+static void load_minder(const char *name, const char *placement)
+{
+    const char *options = berth_test_format("{\"hold\":\"%s\"}", path);
+    const struct berth_load_options load = {
+        .size = sizeof load, .name = name, .placement = placement, .options = options
+    };
+    CHECK_CODE(berth_host_load(host, berth_test_fixture("minder"), &load, &error), BERTH_OK,
+               &error);
+}
+
+static void begin(const char *placement, int threads)
+{
+    struct berth_host_options options = berth_test_host_options();
+    if (berth_test_valgrind() && strcmp(placement, "process") == 0)
+        berth_skip("valgrind cannot follow workers");
+    options.threads = threads;
+    host = berth_test_host(&options);
+    path = berth_test_hold_path();
+    fclose(fopen(path, "w"));
+    LOAD(host, "sleeper", "inline");
+    LOAD(host, "hurry", "inline");
+}
+
+static void end(struct berth_shutdown_report *report)
+{
+    *report = (struct berth_shutdown_report){ .size = sizeof *report };
+    CHECK_INT(berth_host_end(host, report), BERTH_OK);
+    CHECK_INT(report->delivered + report->rejected + report->dropped + report->expired +
+                  report->dead_lettered + report->left,
+              report->sent);
+}
+
+static void tell(int number)
+{
+    CHECK_CALL(host, "hurry.tell", berth_test_format("[%d]", number), "null");
+}
+
+#define MINDER(function) CALL_INT(host, "minder." function, "[]")
+
+/* "numbers " of minder.done. */
+struct ear {
+    pthread_mutex_t lock;
+    char heard[1024];
+};
+
+static void hear(berth_ctx *ctx, const struct berth_message *message, void *user)
+{
+    struct ear *ear = user;
+    (void)ctx;
+    pthread_mutex_lock(&ear->lock);
+    size_t used = strlen(ear->heard);
+    const char *number = strrchr(message->fields, ':') + 1;
+    snprintf(ear->heard + used, sizeof ear->heard - used, "%.*s ", (int)strcspn(number, "}"),
+             number);
+    pthread_mutex_unlock(&ear->lock);
+}
+
+static void listen_to(const char *topic, struct ear *ear)
+{
+    memset(ear, 0, sizeof *ear);
+    pthread_mutex_init(&ear->lock, NULL);
+    CHECK_CODE(berth_host_subscribe(host, topic, hear, ear, NULL, &error), BERTH_OK, &error);
+}
+
+static bool has_heard(struct ear *ear, const char *what)
+{
+    pthread_mutex_lock(&ear->lock);
+    bool has = strcmp(ear->heard, what) == 0;
+    pthread_mutex_unlock(&ear->lock);
+    return has;
+}
+
+/* ---- one after the other ---- */
+
+static void order_is_kept(const char *placement)
+{
+    struct berth_shutdown_report report;
+    struct ear ear;
+    begin(placement, 2);
+    load_minder(NULL, placement);
+    listen_to("minder.done", &ear);
+    for (int i = 1; i <= 9; i++)
+        tell(i);
+    EVENTUALLY(MINDER("begun") == 1);
+    CHECK_CONTAINS(CALL(host, "host.stats", "[]"), "\"mailbox\":{\"messages\":9,");
+    unlink(path);
+    EVENTUALLY(has_heard(&ear, "1 2 3 4 5 6 7 8 9 "));
+    EVENTUALLY(strstr(CALL(host, "host.stats", "[]"), "\"to\":\"minder.on_jobs\",\"messages\":9,"));
+    end(&report);
+    CHECK_INT(report.delivered, 18);
+}
+
+/* ---- its sender's call ---- */
+
+static void who_is_cancelled_is_told(const char *placement)
+{
+    struct berth_shutdown_report report;
+    const char *inside = berth_test_hold_path();
+    berth_pending call;
+    begin(placement, 2);
+    load_minder(NULL, placement);
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK_INT(berth_call_start_json(ctx, "hurry.tell_and_hold",
+                                    berth_test_format("[1, \"%s\"]", inside), NULL, &call),
+              BERTH_OK);
+    EVENTUALLY(MINDER("begun") == 1 && berth_test_exists(inside));
+    berth_call_cancel(ctx, call);
+    EVENTUALLY(MINDER("stopped") == 1);
+    berth_call_drop(ctx, call);
+    unlink(inside);
+    unlink(path);
+    tell(2);
+    EVENTUALLY(MINDER("handled") == 1);
+    berth_leave(ctx);
+    end(&report);
+}
+
+/* Neither the next one nor who publishes waits for a handler beyond that. */
+static void a_deadline_ends_a_turn(const char *placement)
+{
+    struct berth_shutdown_report report;
+    begin(placement, 2);
+    load_minder(NULL, placement);
+    CHECK_CODE(berth_test_try(host, "hurry.tell", "[1]", 50000000, NULL, &error), BERTH_OK, &error);
+    EVENTUALLY(MINDER("stopped") == 1);
+    unlink(path);
+    tell(2);
+    EVENTUALLY(MINDER("handled") == 1);
+    end(&report);
+}
+
+/* ---- the worker's end ---- */
+
+static void only_the_one_inside_is_lost(void)
+{
+    struct berth_shutdown_report report;
+    begin("process", 2);
+    load_minder(NULL, "process");
+    for (int i = 1; i <= 20; i++)
+        tell(i);
+    EVENTUALLY(MINDER("begun") == 1);
+    const char *pid = berth_test_module(host, "minder", "pid");
+    CHECK_INT(kill(atoi(pid), SIGKILL), 0);
+    unlink(path);
+    EVENTUALLY(berth_test_runs_again(host, "minder", pid));
+    EVENTUALLY(MINDER("handled") == 19);
+    CHECK_CONTAINS(berth_test_log(), "a message to hurry.jobs failed: unavailable: minder.on_jobs");
+    end(&report);
+    CHECK_INT(report.dead_lettered, 1);
+}
+
+/* ---- a reload ---- */
+
+static void *reload(void *report)
+{
+    struct berth_error why;
+    CHECK_CODE(berth_host_reload(host, "minder", NULL, report, &why), BERTH_OK, &why);
+    return NULL;
+}
+
+static void a_reload_drains_it(const char *placement)
+{
+    struct berth_reload_report replaced = { .size = sizeof replaced };
+    struct berth_shutdown_report report;
+    struct ear ear;
+    pthread_t reloader;
+    begin(placement, 2);
+    load_minder(NULL, placement);
+    listen_to("minder.done", &ear);
+    tell(1);
+    EVENTUALLY(MINDER("begun") == 1);
+    REQUIRE(pthread_create(&reloader, NULL, reload, &replaced) == 0);
+    EVENTUALLY(strcmp(berth_test_module(host, "minder", "generation"), "2") == 0);
+    tell(2);
+    CHECK_INT(MINDER("begun"), 0); /* the new one's turn comes when the old one's is over */
+    unlink(path);
+    pthread_join(reloader, NULL);
+    CHECK_INT(replaced.in_flight, 1);
+    CHECK_INT(replaced.drained, 1);
+    CHECK_INT(replaced.dropped, 0);
+    EVENTUALLY(MINDER("handled") == 1);
+    EVENTUALLY(has_heard(&ear, "1 2 "));
+    end(&report);
+    CHECK_INT(report.delivered, 4);
+}
+
+/* ---- no thread waits ---- */
+
+static size_t threads_of_this_process(void)
+{
+    DIR *tasks = opendir("/proc/self/task");
+    size_t count = 0;
+    while (tasks && readdir(tasks))
+        count++;
+    closedir(tasks);
+    return count;
+}
+
+static void slow_handlers_need_no_threads(void)
+{
+    enum { WORKERS = 12 };
+    struct berth_shutdown_report report;
+    begin("process", 1);
+    for (int i = 0; i < WORKERS; i++)
+        load_minder(berth_test_format("minder%d", i), "process");
+    size_t before = threads_of_this_process();
+    tell(1);
+    for (int i = 0; i < WORKERS; i++)
+        EVENTUALLY(CALL_INT(host, berth_test_format("minder%d.begun", i), "[]") == 1);
+    EVENTUALLY(threads_of_this_process() <= before);
+    unlink(path);
+    for (int i = 0; i < WORKERS; i++)
+        EVENTUALLY(CALL_INT(host, berth_test_format("minder%d.handled", i), "[]") == 1);
+    end(&report);
+    CHECK_INT(report.delivered, WORKERS);
+}
+
+BERTH_TEST_BOTH(order_is_kept)
+BERTH_TEST_BOTH(who_is_cancelled_is_told)
+BERTH_TEST_BOTH(a_deadline_ends_a_turn)
+BERTH_TEST_BOTH(a_reload_drains_it)
+
+static const struct berth_test tests[] = {
+    BERTH_TEST_ROWS("order is kept", order_is_kept),
+    BERTH_TEST_ROWS("who is cancelled is told", who_is_cancelled_is_told),
+    BERTH_TEST_ROWS("a deadline ends a turn", a_deadline_ends_a_turn),
+    { "only the one inside is lost", only_the_one_inside_is_lost },
+    BERTH_TEST_ROWS("a reload drains it", a_reload_drains_it),
+    { "slow handlers need no threads", slow_handlers_need_no_threads },
+};
+
+int main(int argc, char **argv)
+{
+    return berth_suite_main("away", tests, sizeof tests / sizeof *tests, argc, argv);
+}
