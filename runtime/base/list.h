@@ -43,6 +43,17 @@ static inline void berth_list_remove(struct berth_list *link)
     link->previous->next = link->next;
     berth_list_init(link);
 }
+/* All of them, in their order; from is empty then. */
+static inline void berth_list_move(struct berth_list *before, struct berth_list *from)
+{
+    if (berth_list_empty(from))
+        return;
+    from->next->previous = before->previous;
+    from->previous->next = before;
+    before->previous->next = from->next;
+    before->previous = from->previous;
+    berth_list_init(from);
+}
 
 #define berth_container(pointer, type, member) \
     ((type *)(void *)((char *)(pointer)-offsetof(type, member)))

@@ -5,6 +5,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/process.h"
 #include "runtime/base/text.h"
+#include "runtime/call/stock.h"
 
 #include <linux/membarrier.h>
 #include <stdio.h>
@@ -79,6 +80,7 @@ int berth_threads_init(struct berth_threads *set, const struct berth_services *s
     berth_list_init(&set->list);
     berth_list_init(&set->waits);
     set->marks = NULL;
+    set->stocks = NULL;
     set->services = services;
     return BERTH_OK;
 }
@@ -104,6 +106,7 @@ static void thread_ends(struct berth_threads *set, struct berth_thread *thread)
     if (set->ends)
         set->ends(set->user, thread);
     thread->mark->taken = false;
+    berth_stock_leave(thread);
     berth_list_remove(&thread->link);
 }
 
@@ -116,6 +119,8 @@ static void thread_clear(struct berth_thread *thread)
         berth_free(thread->scope);
         thread->scope = outer;
     }
+    berth_free(thread->unused);
+    thread->unused = NULL;
     berth_arena_deinit(&thread->arena);
     berth_free(thread->names);
     thread->names = NULL;
@@ -146,6 +151,7 @@ void berth_threads_deinit(struct berth_threads *set)
         __atomic_store_n(&thread->set, NULL, __ATOMIC_RELEASE);
     }
     berth_marks_free(set);
+    berth_stocks_free(set);
     pthread_mutex_unlock(&orphan_lock);
     pthread_mutex_destroy(&set->waits_lock);
     pthread_mutex_destroy(&set->lock);
@@ -236,6 +242,20 @@ static berth_ctx *first_free(struct berth_thread *thread)
     return ctx;
 }
 
+/* A thread of the pool enters for each batch of messages, which may be of one. */
+static struct berth_scope *scope_take(struct berth_thread *thread)
+{
+    struct berth_scope *scope = thread->unused;
+    thread->unused = NULL;
+    return scope ? scope : berth_malloc(sizeof *scope);
+}
+
+static void scope_give(struct berth_thread *thread, struct berth_scope *scope)
+{
+    berth_free(thread->unused);
+    thread->unused = scope;
+}
+
 berth_ctx *berth_thread_enter(struct berth_threads *set)
 {
     if (berth_process_is_forked())
@@ -246,11 +266,9 @@ berth_ctx *berth_thread_enter(struct berth_threads *set)
     if (!thread)
         return NULL;
     berth_ctx *ctx = first_free(thread);
-    struct berth_scope *scope = berth_malloc(sizeof *scope);
-    if (!scope || berth_too_deep(ctx)) {
-        berth_free(scope);
+    struct berth_scope *scope = berth_too_deep(ctx) ? NULL : scope_take(thread);
+    if (!scope)
         return NULL;
-    }
     *scope = (struct berth_scope){ thread->scope, ctx, thread->deadline };
     thread->scope = scope;
     __atomic_store_n(&ctx[1].frame, (uintptr_t)0, __ATOMIC_RELAXED); /* others read it */
@@ -290,7 +308,7 @@ void berth_thread_leave(berth_ctx *ctx)
         struct berth_scope *scope = thread->scope;
         thread->deadline = scope->deadline;
         thread->scope = scope->outer;
-        berth_free(scope);
+        scope_give(thread, scope);
     }
     __atomic_store_n(&ctx->frame, 0, __ATOMIC_RELEASE);
     if (ctx == berth_thread_base(thread)) {

@@ -15,6 +15,7 @@
 
 struct berth_scope;
 struct berth_serving;
+struct berth_stock;
 struct berth_tally;
 struct berth_thread;
 
@@ -32,7 +33,8 @@ struct berth_fault {
 struct berth_threads {
     pthread_mutex_t lock;
     struct berth_list list;
-    struct berth_mark *marks; /* of all threads that have been; changed under the lock, atomic */
+    struct berth_mark *marks;   /* of all threads that have been; changed under the lock, atomic */
+    struct berth_stock *stocks; /* the same; under the lock */
     const struct berth_services *services;
     /*
      * A frame's word in words ("math.divide"), or NULL for one that is nobody's. Called without the
@@ -64,14 +66,16 @@ struct berth_thread {
     struct berth_thread *sibling; /* the same thread's record in another host */
     struct berth_list link;
     struct berth_mark *mark;
-    pid_t number; /* the kernel's */
+    struct berth_stock *stock; /* NULL before it is needed */
+    pid_t number;              /* the kernel's */
+    bool echo;                 /* what it does comes of a line of the log (core/log.h) */
     struct berth_arena arena;
     struct berth_fault *faults;  /* newest first */
     struct berth_scope *scope;   /* of the newest enter */
+    struct berth_scope *unused;  /* one that was left, for the next enter; or NULL */
     const berth_ctx *chain_from; /* errors name the frames from here on; NULL: all */
     int64_t deadline;            /* berth_now() based, INT64_MAX: none */
     const char *topic;           /* of the message that is being handled, or "" */
-    bool echo;                   /* what it does comes of a line of the log (core/log.h) */
     void **names;                /* cache of looked-up names, or NULL */
     struct berth_tally *tally;   /* what it has counted, or NULL; changed under the set's lock */
     const bool *stopping;  /* what berth_stopping asks besides the deadline, or NULL; atomic */

@@ -142,7 +142,8 @@ struct berth_group {
 struct berth_topic {
     char *name;
     struct berth_list matches, groups; /* subscriptions, in order of subscribing */
-    size_t untyped;                    /* of them, for messages of any type */
+    size_t receivers;                  /* of a message: matches, and one for each group */
+    size_t untyped;                    /* subscriptions for messages of any type */
     struct berth_parcel *last;         /* its current value, or NULL; under host->last_lock */
     bool of_log;                       /* its messages are lines of the log */
     struct berth_list
@@ -163,7 +164,6 @@ struct berth_receipt {
  */
 struct berth_subscription {
     struct berth_module *module;
-    size_t refs; /* atomic: the host's, and queued messages' */
     struct berth_receipt how;
     uint64_t dropped; /* by its policy, or by the host itself, and not told yet; atomic */
     bool active;      /* gets messages; under topic_lock */
@@ -176,6 +176,14 @@ struct berth_subscription {
     char *pattern, *handler;
     char *identity; /* of the handler's type; NULL: any */
     char *holder;   /* the module that asked host.subscribe for it, handler being the function */
+    /*
+     * References that were taken, and that were given back: the host's, its generation's, and
+     * messages'. One number would go to and fro between who sends them and who handles them.
+     */
+    char apart[64];
+    size_t taken; /* atomic, as the next one */
+    char apart_too[56];
+    size_t given;
 };
 
 /* What a publisher's link leads to. */
@@ -218,8 +226,10 @@ struct berth_mail_ops {
     uint32_t (*runner)(struct berth_mail *mail);
     /* Once for each time that it was posted, whatever has become of it. No lock is held. */
     void (*end)(struct berth_mail *mail, enum berth_mail_end how);
-    bool counted; /* the mailbox's bounds hold for it */
-    bool beside;  /* in a parallel module inline others have their turn meanwhile */
+    void (*foresee)(struct berth_mail *mail); /* plain: its turn is the next but one */
+    bool counted;                             /* the mailbox's bounds hold for it */
+    bool beside; /* in a parallel module inline others have their turn meanwhile */
+    bool plain;  /* posted once, for any generation, never withdrawn: taken many at a time */
 };
 
 /*
@@ -253,15 +263,30 @@ struct berth_delivery {
 
 /* What a module's mailbox holds of one priority. */
 struct berth_box {
-    struct berth_list mails;     /* those that may have a turn now, in order */
-    struct berth_list retrying;  /* those that had one and get another, with what they hold up */
-    struct berth_list droppable; /* of all of them, the oldest first */
+    struct berth_list *mails;    /* those that may have a turn now, in order: one of heads */
+    struct berth_list heads[2];  /* the other one is the batch's */
     size_t messages, bytes;      /* waiting and in turns, of those that count */
     size_t waiting;              /* of these, without those in turns */
+    size_t special;              /* in mails: those that are not plain */
+    size_t room_count;           /* of rooms; atomic */
     struct berth_list rooms;     /* of senders who wait, the first first; under host->room_lock */
-    size_t room_count;           /* of them; atomic */
+    struct berth_list retrying;  /* those that had one and get another, with what they hold up */
+    struct berth_list droppable; /* of all of them, the oldest first */
 };
 #define BERTH_PRIORITIES 2
+
+/*
+ * Plain mails that a turn has taken at once, and has not begun. Only the turn touches them; it need
+ * not lock from one to the next.
+ */
+struct berth_batch {
+    struct berth_list *mails;
+    size_t begun, done, bytes; /* of them, which count in module->batch_of still; atomic */
+    bool stirred;              /* what is left is to go back, or something has come; atomic */
+    /* as struct berth_park */
+    uint8_t in_vain;
+    uint32_t skip;
+};
 
 /* A module's timer or watch. */
 struct berth_alarm {
@@ -362,22 +387,28 @@ struct berth_module {
     struct berth_host *host;
     const char *name; /* behind this struct */
     struct berth_generation *current;
-    /* mailbox: what each message looks at, in as few lines of the cache as it takes */
+    /*
+     * mailbox: what each message looks at, in as few lines of the cache as it takes; first what
+     * senders write, then what turns do
+     */
     pthread_mutex_t mail_lock;
+    bool closed;                /* nothing is taken any more */
+    bool paused, queued;        /* paused: no turns now; queued: in the run queue or having one */
+    bool lingers;               /* the turn has nothing, and looks for something */
+    bool retired;               /* freed after its turn */
+    bool kept_out;              /* its last turn could not begin: who would do it is inside */
+    bool back;                  /* what was away does no more */
+    struct berth_box *batch_of; /* what the batch is from, and still counts in; or NULL */
     struct berth_box boxes[BERTH_PRIORITIES];
-    uint32_t turn_chain;     /* whose turn goes on; 0: none does; atomic */
-    bool back;               /* what was away does no more */
-    bool closed;             /* nothing is taken any more */
-    bool retired;            /* freed after its turn */
-    bool kept_out;           /* its last turn could not begin: who would do it is inside */
-    bool paused, queued;     /* paused: no turns now; queued: in the run queue or having its turn */
     struct berth_mail *away; /* whose turn goes on elsewhere, and holds no thread; or NULL */
     struct berth_generation *away_from;
-    pthread_t runner; /* of the current turn, while queued */
     struct berth_list run_link;
-    struct berth_gate gate;
     pthread_cond_t turn_ended;
-    uint64_t delivered; /* messages; atomic, but written in its turns alone */
+    struct berth_batch batch;
+    uint64_t delivered;  /* messages; atomic, but written in its turns alone */
+    uint32_t turn_chain; /* whose turn goes on; 0: none does; atomic */
+    pthread_t runner;    /* of the current turn, while queued; under mail_lock */
+    struct berth_gate gate;
 
     struct berth_list link; /* in host->order, while it is loaded */
     enum berth_module_state state;

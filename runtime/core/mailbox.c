@@ -4,10 +4,18 @@
  * alarms. Turns are taken one after the other, control before data, and within a priority in the
  * order of posting: so order holds for each sender and receiver. A mail that is to have another
  * turn holds up what its sender has sent after it, and nobody else's.
+ *
+ * Messages are what comes in numbers, so a turn takes all that wait there at once, and begins one
+ * after the other without the lock. They count as before, and what it is done with it says in
+ * numbers of its own. Whoever does something that it must know of, as pausing, stirs it: it gives
+ * back what it has not begun. Where others may take single ones out, from among those that can be
+ * dropped or are held up, none are taken at once.
  */
 #include "runtime/core/mailbox.h"
+#include "runtime/call/gate.h"
 #include "runtime/call/interrupt.h"
 #include "runtime/call/ring.h"
+#include "runtime/call/stock.h"
 #include "runtime/core/call.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
@@ -21,7 +29,9 @@ void berth_mailbox_init(struct berth_module *module)
 {
     for (size_t i = 0; i < BERTH_PRIORITIES; i++) {
         struct berth_box *box = &module->boxes[i];
-        berth_list_init(&box->mails);
+        berth_list_init(&box->heads[0]);
+        berth_list_init(&box->heads[1]);
+        box->mails = &box->heads[0];
         berth_list_init(&box->retrying);
         berth_list_init(&box->droppable);
         berth_list_init(&box->rooms);
@@ -39,19 +49,54 @@ static struct berth_mail *mail_of(struct berth_list *link)
 static bool has_mail(const struct berth_module *module)
 {
     for (size_t i = 0; i < BERTH_PRIORITIES; i++)
-        if (!berth_list_empty(&module->boxes[i].mails))
+        if (!berth_list_empty(module->boxes[i].mails))
             return true;
     return false;
 }
 
-/* mail_lock held */
+/* mail_lock held, as in what follows */
+static void stir(struct berth_module *module)
+{
+    __atomic_store_n(&module->batch.stirred, true, __ATOMIC_RELAXED);
+}
+
+static bool has_urgent(const struct berth_module *module)
+{
+    const struct berth_box *last = &module->boxes[BERTH_PRIORITIES - 1];
+    for (const struct berth_box *box = module->batch_of; box && box < last; box++)
+        if (!berth_list_empty(box[1].mails))
+            return true;
+    return false;
+}
+
 static void schedule(struct berth_module *module)
 {
     bool due = module->away ? module->back : !module->paused && has_mail(module);
     if (due && !module->queued) {
         module->queued = true;
         berth_schedule_module(module);
+    } else if (has_urgent(module) || module->lingers) {
+        stir(module);
     }
+}
+
+/* What is in a box, or in turns, of those that count. */
+static struct berth_mailbox_count count_of(const struct berth_module *module,
+                                           const struct berth_box *box)
+{
+    struct berth_mailbox_count count = { box->messages, box->bytes };
+    if (box == module->batch_of) {
+        count.messages -= __atomic_load_n(&module->batch.done, __ATOMIC_RELAXED);
+        count.bytes -= __atomic_load_n(&module->batch.bytes, __ATOMIC_RELAXED);
+    }
+    return count;
+}
+
+static size_t waiting_of(const struct berth_module *module, const struct berth_box *box)
+{
+    size_t begun =
+        box == module->batch_of ? __atomic_load_n(&module->batch.begun, __ATOMIC_RELAXED) : 0;
+    return box->waiting - begun;
 }
 
 struct berth_mailbox_count berth_mailbox_count(struct berth_module *module)
@@ -59,8 +104,9 @@ struct berth_mailbox_count berth_mailbox_count(struct berth_module *module)
     struct berth_mailbox_count count = { 0, 0 };
     pthread_mutex_lock(&module->mail_lock);
     for (size_t i = 0; i < BERTH_PRIORITIES; i++) {
-        count.messages += module->boxes[i].messages;
-        count.bytes += module->boxes[i].bytes;
+        const struct berth_mailbox_count its = count_of(module, &module->boxes[i]);
+        count.messages += its.messages;
+        count.bytes += its.bytes;
     }
     pthread_mutex_unlock(&module->mail_lock);
     return count;
@@ -78,23 +124,31 @@ static bool is_full(const struct berth_module *module, const struct berth_box *b
                     const struct berth_mail *mail)
 {
     const struct berth_host_options *options = &module->host->options;
-    return box->messages >= options->mailbox_messages ||
-           (box->messages && box->bytes + mail->size > options->mailbox_bytes);
+    if (box->messages < options->mailbox_messages &&
+        box->bytes + mail->size <= options->mailbox_bytes)
+        return false; /* the turn's own numbers need not be looked at, which are in its cache */
+    const struct berth_mailbox_count count = count_of(module, box);
+    return count.messages >= options->mailbox_messages ||
+           (count.messages && count.bytes + mail->size > options->mailbox_bytes);
 }
 
 static void put(struct berth_module *module, struct berth_mail *mail, struct berth_list *before)
 {
+    struct berth_box *box = box_of(module, mail);
     mail->waiting = true;
     berth_list_insert(before, &mail->link);
-    box_of(module, mail)->waiting += mail->ops->counted;
+    box->waiting += mail->ops->counted;
+    box->special += !mail->ops->plain;
 }
 
 static void take(struct berth_module *module, struct berth_mail *mail)
 {
+    struct berth_box *box = box_of(module, mail);
     mail->waiting = false;
     berth_list_remove(&mail->link);
     berth_list_remove(&mail->age);
-    box_of(module, mail)->waiting -= mail->ops->counted;
+    box->waiting -= mail->ops->counted;
+    box->special -= !mail->ops->plain;
 }
 
 static void count(struct berth_module *module, const struct berth_mail *mail)
@@ -142,7 +196,7 @@ static void admit(struct berth_module *module, struct berth_box *box)
         struct berth_room *room = berth_container(box->rooms.next, struct berth_room, link);
         if (is_full(module, box, room->mail))
             break;
-        put(module, room->mail, &box->mails);
+        put(module, room->mail, box->mails);
         count(module, room->mail);
         room_end(room, BERTH_ROOM_GOT);
     }
@@ -182,14 +236,14 @@ static bool drop_oldest(struct berth_module *module, struct berth_box *box,
     while (is_full(module, box, mail) && !berth_list_empty(&box->droppable))
         take_out(module, berth_container(box->droppable.next, struct berth_mail, age), out);
     /* when none is left that waits there is room, whatever the one takes that is being handled */
-    return !is_full(module, box, mail) || !box->waiting;
+    return !is_full(module, box, mail) || !waiting_of(module, box);
 }
 
 static void accept(struct berth_module *module, struct berth_mail *mail, bool droppable)
 {
     bool early = mail->generation && !mail->generation->serving;
     struct berth_box *box = box_of(module, mail);
-    put(module, mail, early ? &module->early : &box->mails);
+    put(module, mail, early ? &module->early : box->mails);
     count(module, mail);
     if (droppable)
         berth_list_append(&box->droppable, &mail->age);
@@ -206,6 +260,7 @@ static int accept_counted(struct berth_module *module, struct berth_mail *mail,
             accept(module, mail, true);
         else
             berth_list_append(dropped, &mail->link);
+        admit(module, box); /* what went may have been more than it needs */
         return BERTH_OK;
     }
     if (!is_full(module, box, mail) && !__atomic_load_n(&box->room_count, __ATOMIC_RELAXED)) {
@@ -216,6 +271,11 @@ static int accept_counted(struct berth_module *module, struct berth_mail *mail,
     if (how->full != BERTH_FULL_BLOCK || !how->room || !module->host->pool_size)
         return BERTH_RESOURCE_EXHAUSTED;
     room_begin(how->room, module, mail);
+    if (box == module->batch_of) { /* either it sees this, or this what it is done with */
+        stir(module);
+        berth_frames_barrier();
+        admit(module, box);
+    }
     return BERTH_MAIL_WAITS;
 }
 
@@ -338,7 +398,7 @@ void berth_mailbox_serve(struct berth_generation *generation)
         if (mail_of(link)->generation != generation)
             continue;
         berth_list_remove(link);
-        berth_list_append(&box_of(module, mail_of(link))->mails, link);
+        berth_list_append(box_of(module, mail_of(link))->mails, link);
     }
     schedule(module);
     pthread_mutex_unlock(&module->mail_lock);
@@ -451,7 +511,7 @@ static void take_all(struct berth_module *module, struct berth_list *out)
             take_list(module, &mail_of(link)->held, out);
             take_out(module, mail_of(link), out);
         }
-        take_list(module, &box->mails, out);
+        take_list(module, box->mails, out);
         pthread_mutex_lock(&module->host->room_lock);
         while (!berth_list_empty(&box->rooms))
             room_end(berth_container(box->rooms.next, struct berth_room, link), BERTH_ROOM_NONE);
@@ -467,7 +527,8 @@ size_t berth_mailbox_close(struct berth_module *module)
     pthread_mutex_lock(&module->mail_lock);
     module->closed = true;
     for (size_t i = 0; i < BERTH_PRIORITIES; i++)
-        messages += module->boxes[i].waiting;
+        messages += waiting_of(module, &module->boxes[i]);
+    stir(module); /* what its turn has taken ends with that */
     take_all(module, &left);
     pthread_mutex_unlock(&module->mail_lock);
     berth_timer_remove(&module->retry_timer);
@@ -486,6 +547,7 @@ void berth_mailbox_pause(struct berth_module *module)
 {
     pthread_mutex_lock(&module->mail_lock);
     module->paused = true;
+    stir(module);
     pthread_mutex_unlock(&module->mail_lock);
 }
 
@@ -512,8 +574,8 @@ static struct berth_mail *lane_of(const struct berth_box *box, const struct bert
 /* The first that nothing holds up; what is in front of it joins its lane. */
 static struct berth_mail *next_of(struct berth_box *box)
 {
-    while (!berth_list_empty(&box->mails)) {
-        struct berth_mail *mail = mail_of(box->mails.next);
+    while (!berth_list_empty(box->mails)) {
+        struct berth_mail *mail = mail_of(box->mails->next);
         struct berth_mail *first =
             mail->sender && !berth_list_empty(&box->retrying) ? lane_of(box, mail) : NULL;
         if (!first)
@@ -529,7 +591,7 @@ static void retry_release(struct berth_module *module, int64_t now)
 {
     for (size_t i = 0; i < BERTH_PRIORITIES; i++) {
         struct berth_box *box = &module->boxes[i];
-        struct berth_list *before = box->mails.next;
+        struct berth_list *before = box->mails->next;
         berth_list_each_safe(&box->retrying, link) {
             struct berth_mail *mail = mail_of(link);
             if (mail->due > now)
@@ -601,45 +663,135 @@ struct turn {
     enum outcome outcome;
 };
 
-/* Takes the one that has been away, or else the next mail. mail_lock held. */
-static void turn_begin(struct berth_module *module, struct turn *turn)
+/*
+ * All that are in the box, if they are plain. Under the lock that touches none of them, as each is
+ * in another processor's cache. mail_lock held.
+ */
+static bool batch_take(struct berth_module *module, struct berth_box *box)
+{
+    struct berth_batch *batch = &module->batch;
+    if (box->special || berth_list_empty(box->mails) || !berth_list_empty(&box->droppable) ||
+        !berth_list_empty(&box->retrying))
+        return false;
+    module->batch_of = box;
+    batch->mails = box->mails;
+    box->mails = &box->heads[box->mails == &box->heads[0]];
+    /* who waits for room gets what each of them leaves */
+    __atomic_store_n(&batch->stirred, __atomic_load_n(&box->room_count, __ATOMIC_RELAXED) > 0,
+                     __ATOMIC_RELAXED);
+    return true;
+}
+
+/* What is left is the first again, and what is done counts no more. mail_lock held. */
+static void batch_end(struct berth_module *module)
+{
+    struct berth_batch *batch = &module->batch;
+    struct berth_box *box = module->batch_of;
+    bool any = batch->done > 0;
+    if (!box)
+        return;
+    berth_list_move(box->mails->next, batch->mails);
+    box->waiting -= batch->begun;
+    box->messages -= batch->done;
+    box->bytes -= batch->bytes;
+    module->batch_of = NULL;
+    __atomic_store_n(&batch->begun, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&batch->done, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&batch->bytes, 0, __ATOMIC_RELAXED);
+    if (any)
+        admit(module, box);
+}
+
+static struct berth_mail *batch_begin(struct berth_batch *batch)
+{
+    struct berth_mail *mail = mail_of(batch->mails->next);
+    __atomic_store_n(&batch->begun, batch->begun + 1, __ATOMIC_RELAXED);
+    berth_list_remove(&mail->link);
+    if (!berth_list_empty(batch->mails)) {
+        struct berth_mail *next = mail_of(batch->mails->next);
+        next->ops->foresee(next);
+        __builtin_prefetch(next->link.next);
+    }
+    return mail;
+}
+
+/* From one of them to the next. false: that takes the lock; turn->mail, if any, has not ended. */
+static bool batch_next(struct berth_module *module, struct turn *turn)
+{
+    struct berth_batch *batch = &module->batch;
+    struct berth_mail *mail = turn->mail;
+    if (!module->batch_of || turn->outcome != HANDLED || berth_list_empty(batch->mails) ||
+        __atomic_load_n(&batch->stirred, __ATOMIC_RELAXED))
+        return false;
+    __atomic_store_n(&batch->done, batch->done + 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&batch->bytes, batch->bytes + mail->size, __ATOMIC_RELAXED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* who waits for room has a barrier: accept_counted */
+    mail->ops->end(mail, BERTH_MAIL_HANDLED);
+    turn->mail = NULL;
+    if (__atomic_load_n(&batch->stirred, __ATOMIC_RELAXED))
+        return false;
+    turn->mail = batch_begin(batch);
+    return true;
+}
+
+/*
+ * Takes the one that has been away, or else the next mails. mail_lock held; without it turn_first
+ * follows, if there are any.
+ */
+static bool turn_begin(berth_ctx *ctx, struct berth_module *module, struct turn *turn)
 {
     struct berth_mail *mail = NULL;
-    turn->was_away = module->away != NULL;
-    if (turn->was_away) {
+    bool away = module->away != NULL;
+    for (int i = BERTH_PRIORITIES; !away && !module->paused && !mail && !module->batch_of && i > 0;
+         i--)
+        if (!batch_take(module, &module->boxes[i - 1]))
+            mail = next_of(&module->boxes[i - 1]);
+    *turn = (struct turn){ .mail = mail, .outcome = OVER, .was_away = away };
+    if (!away && !mail && !module->batch_of)
+        return false;
+    module->runner = pthread_self();
+    __atomic_store_n(&module->turn_chain, berth_block(ctx)->chain, __ATOMIC_RELAXED);
+    if (away) {
         turn->mail = module->away;
         turn->generation = module->away_from;
         module->away = NULL;
         module->back = false;
-        return;
+        return true;
     }
-    for (int i = BERTH_PRIORITIES; !module->paused && !mail && i > 0; i--)
-        mail = next_of(&module->boxes[i - 1]);
-    turn->mail = mail;
-    if (!mail)
-        return;
-    take(module, mail);
-    __atomic_store_n(&mail->turn, BERTH_TURN_TAKEN, __ATOMIC_RELAXED);
-    turn->generation = mail->generation ? mail->generation : module->current;
+    if (mail) {
+        take(module, mail);
+        __atomic_store_n(&mail->turn, BERTH_TURN_TAKEN, __ATOMIC_RELAXED);
+    }
+    turn->generation = mail && mail->generation ? mail->generation : module->current;
     if (turn->generation)
         turn->generation->turns++;
+    return true;
 }
 
-/* true: the mail is to be ended, without the lock. mail_lock held. */
-static bool turn_end(struct berth_module *module, const struct turn *turn)
+static void turn_first(struct berth_module *module, struct turn *turn)
+{
+    if (!turn->mail)
+        turn->mail = batch_begin(&module->batch);
+}
+
+/* true: there is a mail to be ended, without the lock. mail_lock held. */
+static bool turn_end(struct berth_module *module, struct turn *turn)
 {
     struct berth_mail *mail = turn->mail;
     if (turn->generation)
         turn->generation->turns--;
-    __atomic_store_n(&mail->turn, BERTH_TURN_NONE, __ATOMIC_RELEASE);
+    turn->generation = NULL;
     pthread_cond_broadcast(&module->turn_ended);
+    if (!mail)
+        return false;
+    __atomic_store_n(&mail->turn, BERTH_TURN_NONE, __ATOMIC_RELEASE);
     bool again = turn->outcome >= LATER;
     module->kept_out = turn->outcome == KEPT_OUT;
     if (again && !mail->withdrawn && !module->closed) {
         if (turn->outcome == LATER)
             retry(module, mail);
         else
-            put(module, mail, box_of(module, mail)->mails.next);
+            put(module, mail, box_of(module, mail)->mails->next);
         return false;
     }
     discount(module, mail);
@@ -660,31 +812,96 @@ static bool settle(struct berth_module *module)
     return module->retired;
 }
 
+#define LINGER_NS 2000 /* falling asleep and being woken takes that long at least */
+#define SKIP_MAX  256
+
+/*
+ * A module whose sender is on another processor has its next message soon: to be scheduled for each
+ * would cost both of them more than the message. So its thread looks for a moment before it gives
+ * its turn up, if it has nothing else to do; what was in vain is done less often. mail_lock held.
+ */
+static bool linger_begin(struct berth_module *module)
+{
+    struct berth_batch *batch = &module->batch;
+    if (module->paused || module->closed || !berth_schedule_is_free(module->host))
+        return false;
+    if (batch->skip > 0) {
+        batch->skip--;
+        return false;
+    }
+    module->lingers = true;
+    __atomic_store_n(&batch->stirred, false, __ATOMIC_RELAXED);
+    return true;
+}
+
+static void linger(struct berth_module *module)
+{
+    const bool *stirred = &module->batch.stirred;
+    int64_t until = berth_now() + LINGER_NS;
+    do {
+        for (int i = 0; i < 8 && !__atomic_load_n(stirred, __ATOMIC_RELAXED); i++)
+            berth_gate_relax();
+    } while (!__atomic_load_n(stirred, __ATOMIC_RELAXED) && berth_now() < until &&
+             berth_schedule_is_free(module->host));
+}
+
+/* mail_lock held */
+static void linger_end(struct berth_module *module)
+{
+    struct berth_batch *batch = &module->batch;
+    bool found = __atomic_load_n(&batch->stirred, __ATOMIC_RELAXED);
+    module->lingers = false;
+    batch->in_vain = found ? 0 : batch->in_vain < 8 ? batch->in_vain + 1 : 8;
+    batch->skip = found ? 0 : 1U << batch->in_vain;
+}
+
+/* The next turn, if lingering brings one; else as turn_next. */
+static bool turn_after_all(berth_ctx *ctx, struct berth_module *module, struct turn *turn)
+{
+    linger(module);
+    pthread_mutex_lock(&module->mail_lock);
+    linger_end(module);
+    bool goes_on = turn_begin(ctx, module, turn);
+    bool retired = !goes_on && settle(module);
+    pthread_mutex_unlock(&module->mail_lock);
+    if (retired)
+        berth_module_free(module);
+    if (goes_on)
+        turn_first(module, turn);
+    return goes_on;
+}
+
 /*
  * From one turn to the next; at first there is none before. more: there may be one. false: there is
  * none now, and the module may have been freed.
  */
 static bool turn_next(berth_ctx *ctx, struct berth_module *module, struct turn *turn, bool more)
 {
+    struct berth_list left;
+    if (more && batch_next(module, turn))
+        return true;
     struct turn ended = *turn;
+    berth_list_init(&left);
     pthread_mutex_lock(&module->mail_lock);
-    if (!ended.mail) {
-        module->runner = pthread_self();
-        __atomic_store_n(&module->turn_chain, ctx ? berth_block(ctx)->chain : 0, __ATOMIC_RELAXED);
-    } else if (!turn_end(module, &ended)) {
-        ended.mail = NULL;
-    }
-    turn->mail = NULL;
-    if (more)
-        turn_begin(module, turn);
-    bool retired = !turn->mail && settle(module);
+    batch_end(module);
+    if (BERTH_I_UNLIKELY(module->closed))
+        take_all(module, &left);
+    bool ends = turn_end(module, &ended);
+    bool goes_on = more && turn_begin(ctx, module, turn);
+    bool lingers = more && !goes_on && linger_begin(module);
+    bool retired = !goes_on && !lingers && settle(module);
     pthread_mutex_unlock(&module->mail_lock);
-    if (ended.mail)
+    end_all(&left, BERTH_MAIL_LEFT);
+    if (ends)
         ended.mail->ops->end(ended.mail,
                              ended.outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
+    if (lingers)
+        return turn_after_all(ctx, module, turn);
     if (retired)
         berth_module_free(module);
-    return turn->mail != NULL;
+    if (goes_on)
+        turn_first(module, turn);
+    return goes_on;
 }
 
 void berth_mailbox_away(struct berth_module *module)
@@ -717,6 +934,7 @@ uint32_t berth_mailbox_runner(struct berth_module *module)
 static void turn_leave(struct berth_module *module, const struct turn *turn)
 {
     pthread_mutex_lock(&module->mail_lock);
+    batch_end(module);
     module->away = turn->mail;
     module->away_from = turn->generation;
     module->queued = false;
@@ -769,7 +987,9 @@ static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module, const 
     } else if (mail->generation ||
                __atomic_load_n(&module->current, __ATOMIC_ACQUIRE) == generation) {
         /* whoever withdraws it from now on waits */
-        outcome = turn_becomes(mail, BERTH_TURN_TAKEN, BERTH_TURN_RUNNING) ? HANDLED : OVER;
+        outcome = mail->ops->plain || turn_becomes(mail, BERTH_TURN_TAKEN, BERTH_TURN_RUNNING)
+                      ? HANDLED
+                      : OVER;
         if (outcome == HANDLED)
             outcome = outcome_of(mail->ops->run(ctx, generation, mail));
     }
@@ -811,7 +1031,7 @@ static bool step_aside(struct berth_module *module, const struct turn *turn)
 }
 
 /* The rest of such a turn. */
-static void end_aside(struct berth_module *module, const struct turn *turn)
+static void end_aside(struct berth_module *module, struct turn *turn)
 {
     pthread_mutex_lock(&module->mail_lock);
     bool ends = turn_end(module, turn);
@@ -843,8 +1063,10 @@ void berth_mailbox_run(struct berth_module *module)
         berth_thread_renew(ctx);
         more = turn_next(ctx, module, &turn, batch_goes_on(done, &began));
     }
-    if (ctx)
-        berth_thread_leave(ctx);
+    if (!ctx)
+        return;
+    berth_stock_return(berth_thread_of(ctx));
+    berth_thread_leave(ctx);
 }
 
 bool berth_mailbox_retire(struct berth_module *module, int64_t deadline)

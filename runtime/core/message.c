@@ -23,7 +23,10 @@ struct message {
     bool counted;                 /* what has become of it */
     struct berth_started *remote; /* its turn in a worker */
     int64_t began;                /* that, if it is timed */
-};
+    bool apart;                   /* it does not lie in its parcel */
+} __attribute__((aligned(16)));
+
+const size_t berth_message_size = sizeof(struct message);
 
 static struct message *message_of(struct berth_mail *mail)
 {
@@ -340,11 +343,19 @@ static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation 
     return away ? turn_away(ctx, message, item) : turn(ctx, message, item);
 }
 
+/* But for the reference of its parcel. */
+static void message_undo(struct message *message)
+{
+    berth_subscription_give(message->subscription);
+    if (BERTH_I_UNLIKELY(message->apart))
+        berth_free(message);
+}
+
 static void message_free(struct message *message)
 {
-    berth_parcel_unref(message->parcel);
-    berth_subscription_unref(message->subscription);
-    berth_free(message);
+    struct berth_parcel *parcel = message->parcel;
+    message_undo(message);
+    berth_parcel_unref(parcel);
 }
 
 static void message_end(struct berth_mail *mail, enum berth_mail_end how)
@@ -359,11 +370,25 @@ static void message_end(struct berth_mail *mail, enum berth_mail_end how)
     message_free(message);
 }
 
-static const struct berth_mail_ops message_ops = { .run = message_run,
-                                                   .resume = message_resume,
-                                                   .runner = message_runner,
-                                                   .end = message_end,
-                                                   .counted = true };
+/* Its values come from the cache of who has sent it. */
+static void message_foresee(struct berth_mail *mail)
+{
+    const char *parcel = (const char *)message_of(mail)->parcel;
+    for (size_t i = 0; i < 4; i++)
+        __builtin_prefetch(parcel + i * 64);
+    __builtin_prefetch((const char *)mail + 64);
+    __builtin_prefetch((const char *)mail + 128);
+}
+
+static const struct berth_mail_ops message_ops = {
+    .run = message_run,
+    .resume = message_resume,
+    .runner = message_runner,
+    .end = message_end,
+    .foresee = message_foresee,
+    .counted = true,
+    .plain = true,
+};
 
 static void count_sent(struct berth_host *host, struct berth_thread *thread,
                        struct berth_flow *flow)
@@ -374,11 +399,11 @@ static void count_sent(struct berth_host *host, struct berth_thread *thread,
 }
 
 int berth_message_post(struct berth_subscription *subscription, struct berth_parcel *parcel,
-                       struct berth_flow *flow, const struct berth_delivery *how,
+                       void *place, struct berth_flow *flow, const struct berth_delivery *how,
                        struct berth_message_ticket *ret_ticket)
 {
     struct berth_host *host = subscription->module->host;
-    struct message *message = berth_calloc(1, sizeof *message);
+    struct message *message = place ? place : berth_malloc(sizeof *message);
     if (!message)
         return BERTH_MESSAGE_NO_MEMORY;
     *message = (struct message){ .mail = { .ops = &message_ops,
@@ -387,9 +412,9 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
                                            .priority = parcel->priority },
                                  .parcel = parcel,
                                  .subscription = subscription,
-                                 .flow = flow };
-    __atomic_add_fetch(&parcel->refs, 1, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&subscription->refs, 1, __ATOMIC_RELAXED);
+                                 .flow = flow,
+                                 .apart = !place };
+    berth_subscription_take(subscription);
     int code = berth_mailbox_post(subscription->module, &message->mail, how);
     __builtin_prefetch(__atomic_load_n(&subscription->module->current, __ATOMIC_RELAXED));
     if (code == BERTH_OK)
@@ -397,7 +422,7 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
     else if (code == BERTH_MAIL_WAITS)
         *ret_ticket = (struct berth_message_ticket){ &message->mail, flow };
     else
-        message_free(message);
+        message_undo(message);
     return code;
 }
 

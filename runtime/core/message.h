@@ -17,13 +17,16 @@ struct berth_message_ticket {
     struct berth_flow *flow;
 };
 #define BERTH_MESSAGE_NO_MEMORY (-2)
+/* What one takes in its parcel. */
+extern const size_t berth_message_size;
 /*
- * Into the mailbox of the subscription's module. As berth_mailbox_post, and without memory
- * BERTH_MESSAGE_NO_MEMORY. flow: what counts it, when it is there, or NULL. BERTH_MAIL_WAITS:
+ * Into the mailbox of the subscription's module, in a place of the parcel's (NULL: in memory of its
+ * own). As berth_mailbox_post, and without memory BERTH_MESSAGE_NO_MEMORY; a reference of the
+ * parcel's goes with it. flow: what counts it, when it is there, or NULL. BERTH_MAIL_WAITS:
  * *ret_ticket is for berth_message_waited, with the code of berth_room_wait.
  */
 int berth_message_post(struct berth_subscription *subscription, struct berth_parcel *parcel,
-                       struct berth_flow *flow, const struct berth_delivery *how,
+                       void *place, struct berth_flow *flow, const struct berth_delivery *how,
                        struct berth_message_ticket *ret_ticket);
 /*
  * One that did not get there is counted. lost: its sender does not know, so its receiver is told.

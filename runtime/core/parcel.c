@@ -1,21 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/core/parcel.h"
 #include "runtime/base/memory.h"
+#include "runtime/call/stock.h"
 #include "runtime/core/blob.h"
 #include "runtime/core/started.h"
 
 #include <string.h>
 
-void berth_parcel_unref(struct berth_parcel *parcel)
+static void parcel_free(struct berth_parcel *parcel)
 {
-    if (!parcel || __atomic_sub_fetch(&parcel->refs, 1, __ATOMIC_ACQ_REL) > 0)
-        return;
     if (parcel->cause)
         berth_started_unref(parcel->cause);
     for (size_t i = 0; i < parcel->blob_count; i++)
         berth_blob_unref(parcel->blobs[i]);
     berth_free(parcel->json);
-    berth_free(parcel);
+    berth_stock_give(parcel);
+}
+
+void berth_parcel_unref(struct berth_parcel *parcel)
+{
+    if (!parcel || (__atomic_load_n(&parcel->refs, __ATOMIC_ACQUIRE) > 1 &&
+                    __atomic_sub_fetch(&parcel->refs, 1, __ATOMIC_ACQ_REL) > 0))
+        return; /* the last one need not count */
+    parcel_free(parcel);
 }
 
 /* Blobs on their way into a parcel. */
@@ -64,23 +71,27 @@ static int add_json(struct berth_parcel *parcel, const struct berth_host *host,
 }
 
 /* With the arguments, as they are planned. NULL: no memory. */
-static struct berth_parcel *parcel_make(const struct berth_parcel_setup *setup,
+static struct berth_parcel *parcel_make(struct berth_host *host,
+                                        const struct berth_parcel_setup *setup,
                                         const void *const *arguments, struct berth_plan *plan,
                                         const struct load *load)
 {
-    size_t blobs = load->count * sizeof(struct berth_blob *);
-    struct berth_parcel *parcel = berth_malloc(sizeof *parcel + plan->room + blobs);
+    size_t blobs = load->count * sizeof(struct berth_blob *), before = plan->room + blobs;
+    size_t places = setup->receivers < BERTH_PARCEL_PLACES ? setup->receivers : BERTH_PARCEL_PLACES;
+    struct berth_parcel *parcel = berth_stock_take(berth_thread_mine(&host->threads),
+                                                   sizeof *parcel + before + places * setup->place);
     if (!parcel)
         return NULL;
     char *behind = (char *)(parcel + 1) + plan->room;
     *parcel = (struct berth_parcel){
-        .refs = 1,
-        .size = sizeof *parcel + plan->room + blobs + load->bytes,
+        .refs = setup->receivers,
+        .size = sizeof *parcel + before + load->bytes,
         .topic = setup->topic,
         .sender = setup->sender,
         .arguments = berth_arguments_place(setup->signature, arguments, plan, parcel + 1),
         .blobs = (struct berth_blob **)(void *)behind,
         .blob_count = load->count,
+        .places = behind + blobs,
         .deadline = setup->deadline,
         .cause = setup->cause,
         .priority = (uint8_t)setup->priority,
@@ -109,7 +120,7 @@ int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *s
     if (code == BERTH_OK && (load.bytes > most || plan.room > most - load.bytes))
         code = berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
                                "larger than the limit of %zu bytes", most);
-    if (code == BERTH_OK && !(parcel = parcel_make(setup, arguments, &plan, &load)))
+    if (code == BERTH_OK && !(parcel = parcel_make(host, setup, arguments, &plan, &load)))
         code = berth_error_nomem(error);
     if (!parcel) {
         unload(&load);
@@ -120,6 +131,6 @@ int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *s
     if (code == BERTH_OK)
         *ret_parcel = parcel;
     else
-        berth_parcel_unref(parcel);
+        parcel_free(parcel);
     return code;
 }

@@ -10,12 +10,13 @@
 
 /* An immutable message. Handlers in this process get the very values that lie in it. */
 struct berth_parcel {
-    size_t refs;                  /* atomic */
+    size_t refs;                  /* atomic; one for each receiver that is not done with it */
     size_t size;                  /* that mailboxes count, with what lies in blobs */
     const char *topic, *sender;   /* for the host's life */
     const void *const *arguments; /* the fields, by the topic's type, behind this struct */
     struct berth_blob **blobs;    /* that they point into, behind them */
     size_t blob_count;
+    char *places;                /* for its messages, behind them: see the setup */
     char *json;                  /* for handlers of any topic, or NULL */
     int64_t deadline;            /* of its sender, as berth_now() */
     struct berth_started *cause; /* the call that has published it; or NULL */
@@ -29,10 +30,17 @@ struct berth_parcel_setup {
     int64_t deadline;
     struct berth_started *cause; /* or NULL */
     unsigned priority;           /* enum berth_priority */
+    size_t receivers;            /* at least 1 */
+    size_t place;                /* bytes for each of the first BERTH_PARCEL_PLACES of them */
     bool any;                    /* there are handlers of any topic */
     bool echo;
 };
-/* With one reference. Checks the arguments. */
+/*
+ * Messages of a parcel lie in it, so that publishing takes memory once, but not of very many
+ * receivers: who is slow would keep all of that.
+ */
+#define BERTH_PARCEL_PLACES 8
+/* With one reference for each receiver. Checks the arguments. */
 int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *setup,
                      const void *const *arguments, struct berth_parcel **ret_parcel,
                      struct berth_error *error);

@@ -39,7 +39,11 @@ struct berth_module *berth_module_new(struct berth_host *host, const char *name)
     berth_list_init(&module->subscriptions);
     berth_map_init(&module->handles_by_id);
     berth_gate_init(&module->gate);
-    pthread_mutex_init(&module->mail_lock, NULL);
+    pthread_mutexattr_t attributes; /* it is never held for long */
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(&module->mail_lock, &attributes);
+    pthread_mutexattr_destroy(&attributes);
     pthread_cond_init(&module->turn_ended, &host->cond_clock);
     return module;
 }

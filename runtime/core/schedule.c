@@ -316,6 +316,14 @@ void berth_schedule_module(struct berth_module *module)
         wake_one(host);
 }
 
+bool berth_schedule_is_free(const struct berth_host *host)
+{
+    const struct berth_runner *own = berth_runner_own(host);
+    return own && !__atomic_load_n(&own->next, __ATOMIC_RELAXED) &&
+           !__atomic_load_n(&host->queued, __ATOMIC_RELAXED) && !pool_is_asked(host) &&
+           !__atomic_load_n(&host->ending, __ATOMIC_RELAXED);
+}
+
 void berth_schedule_let_in(struct berth_host *host)
 {
     pthread_mutex_lock(&host->run_lock);

@@ -14,6 +14,8 @@ void berth_schedule_stop(struct berth_host *host);
 void berth_schedule_leave(struct berth_host *host);
 /* The module has mail. Its mail_lock is held. */
 void berth_schedule_module(struct berth_module *module);
+/* The calling thread is one of the pool, and as far as it can see there is nothing else to do. */
+bool berth_schedule_is_free(const struct berth_host *host);
 /*
  * Without threads: who waits does the work, but not of modules that it is inside of. It waits no
  * more: they have turns again.

@@ -72,6 +72,16 @@ static struct berth_group *group_find(struct berth_topic *topic, const char *nam
     return NULL;
 }
 
+static void group_unuse(struct berth_topic *topic, struct berth_group *group)
+{
+    if (--group->users)
+        return;
+    topic->receivers--;
+    berth_list_remove(&group->link);
+    berth_free(group->members);
+    berth_free(group);
+}
+
 /* With a place for one more member. NULL: no memory. */
 static struct berth_group *group_use(struct berth_topic *topic, const char *name)
 {
@@ -83,6 +93,7 @@ static struct berth_group *group_use(struct berth_topic *topic, const char *name
             return NULL;
         memcpy(group->name, name, size);
         berth_list_append(&topic->groups, &group->link);
+        topic->receivers++;
     }
     if (group->users == group->capacity) {
         size_t capacity = 2 * group->capacity + 2;
@@ -93,24 +104,10 @@ static struct berth_group *group_use(struct berth_topic *topic, const char *name
             group->capacity = capacity;
         }
     }
-    if (group->users < group->capacity) {
-        group->users++;
+    if (++group->users <= group->capacity)
         return group;
-    }
-    if (!group->users) {
-        berth_list_remove(&group->link);
-        berth_free(group);
-    }
+    group_unuse(topic, group);
     return NULL;
-}
-
-static void group_unuse(struct berth_group *group)
-{
-    if (--group->users)
-        return;
-    berth_list_remove(&group->link);
-    berth_free(group->members);
-    berth_free(group);
 }
 
 /* The topic does not know it yet. */
@@ -141,6 +138,7 @@ static void match_begin(struct berth_match *match)
         group->members[group->count++] = match;
     } else {
         berth_list_append(&match->topic->matches, &match->of_topic);
+        match->topic->receivers++;
     }
 }
 
@@ -156,7 +154,9 @@ static void match_free(struct berth_match *match, bool active)
         moved->place = match->place;
     }
     if (group)
-        group_unuse(group);
+        group_unuse(match->topic, group);
+    else if (active)
+        match->topic->receivers--;
     berth_list_remove(&match->of_topic);
     berth_list_remove(&match->of_subscription);
     berth_pool_free(match);
@@ -164,11 +164,18 @@ static void match_free(struct berth_match *match, bool active)
 
 /* ---- subscriptions ---- */
 
+/* Once the host has ended it none is taken any more, so who gives the last one back sees that. */
+void berth_subscription_given(struct berth_subscription *subscription, size_t given)
+{
+    if (given == __atomic_load_n(&subscription->taken, __ATOMIC_RELAXED))
+        berth_pool_free(subscription);
+}
+
 void berth_subscription_unref(struct berth_subscription *subscription)
 {
-    if (!subscription || __atomic_sub_fetch(&subscription->refs, 1, __ATOMIC_ACQ_REL) > 0)
-        return;
-    berth_pool_free(subscription);
+    if (subscription)
+        berth_subscription_given(subscription,
+                                 __atomic_add_fetch(&subscription->given, 1, __ATOMIC_ACQ_REL));
 }
 
 static size_t size_of(const char *text)
@@ -195,7 +202,7 @@ static struct berth_subscription *subscription_make(const struct berth_subscript
     if (!subscription)
         return NULL;
     char *at = (char *)(subscription + 1);
-    subscription->refs = 1;
+    subscription->taken = 1;
     subscription->module = setup->module;
     subscription->how = setup->how;
     subscription->pattern = place_text(&at, setup->pattern);
@@ -517,7 +524,7 @@ static struct berth_subscription *subscription_obtain(
                                                     .function = handler->handler,
                                                     .how = receipt_of(handler) };
     if (found) {
-        __atomic_add_fetch(&found->refs, 1, __ATOMIC_RELAXED);
+        berth_subscription_take(found);
         return found;
     }
     struct berth_subscription *made =
@@ -605,8 +612,7 @@ static void subscriptions_come(struct berth_generation *next)
         subscription->how.full = how.full;
         subscription->how.tries = how.tries;
         if (!subscription->active) {
-            __atomic_add_fetch(&subscription->refs, 1,
-                               __ATOMIC_RELAXED); /* the host's; next has its own */
+            berth_subscription_take(subscription); /* the host's; next has its own */
             subscription_activate(next->host, subscription);
         }
         send_current(subscription);
@@ -700,13 +706,13 @@ struct wait {
 
 /* With a place to wait at. */
 static int post_and_wait(struct berth_posting *posting, struct berth_subscription *subscription,
-                         struct berth_parcel *parcel, struct berth_flow *flow)
+                         struct berth_parcel *parcel, void *place, struct berth_flow *flow)
 {
     struct wait *wait = berth_malloc(sizeof *wait);
     if (!wait)
         return BERTH_RESOURCE_EXHAUSTED;
     const struct berth_delivery how = { .full = BERTH_FULL_BLOCK, .room = &wait->room };
-    int code = berth_message_post(subscription, parcel, flow, &how, &wait->ticket);
+    int code = berth_message_post(subscription, parcel, place, flow, &how, &wait->ticket);
     if (code == BERTH_MAIL_WAITS)
         berth_list_append(&posting->waits, &wait->link);
     else
@@ -714,6 +720,10 @@ static int post_and_wait(struct berth_posting *posting, struct berth_subscriptio
     return code;
 }
 
+/*
+ * To the next receiver. Those whose messages lie in the parcel come last: once they have it, the
+ * parcel may have gone.
+ */
 static int post(struct berth_posting *posting, struct berth_match *match,
                 struct berth_parcel *parcel, enum berth_full full)
 {
@@ -721,28 +731,32 @@ static int post(struct berth_posting *posting, struct berth_match *match,
     struct berth_flow *flow = flow_of(match, posting->sender);
     bool waits = full == BERTH_FULL_BLOCK && posting->ctx;
     const struct berth_delivery how = { .full = waits ? BERTH_FULL_REJECT : full };
-    int code = berth_message_post(subscription, parcel, flow, &how, NULL);
+    size_t i = posting->left - 1;
+    void *place = i < BERTH_PARCEL_PLACES ? parcel->places + i * berth_message_size : NULL;
+    int code = berth_message_post(subscription, parcel, place, flow, &how, NULL);
     return code == BERTH_RESOURCE_EXHAUSTED && waits
-               ? post_and_wait(posting, subscription, parcel, flow)
+               ? post_and_wait(posting, subscription, parcel, place, flow)
                : code;
 }
 
-static void post_to(struct berth_posting *posting, struct berth_match *match,
+/* false: it does not get there. */
+static bool post_to(struct berth_posting *posting, struct berth_match *match,
                     struct berth_parcel *parcel)
 {
     struct berth_subscription *subscription = match->subscription;
     int code = post(posting, match, parcel, subscription->how.full);
     if (code == BERTH_OK || code == BERTH_MAIL_WAITS)
-        return;
+        return true;
     bool full = code != BERTH_MESSAGE_NO_MEMORY;
     posting->code = full ? code : BERTH_RESOURCE_EXHAUSTED;
     berth_message_refused(posting->host, subscription, flow_of(match, posting->sender),
                           posting->code, !posting->ctx);
     miss(full ? &posting->full : &posting->too_much, name_of(subscription));
+    return false;
 }
 
-/* The next one whose mailbox has room; if none has, the next one, as it wants that. */
-static void post_to_one(struct berth_posting *posting, struct berth_group *group,
+/* The next one whose mailbox has room; if none has, the next one, as it wants that. false: none. */
+static bool post_to_one(struct berth_posting *posting, struct berth_group *group,
                         struct berth_parcel *parcel)
 {
     size_t first = __atomic_fetch_add(&group->turn, 1, __ATOMIC_RELAXED);
@@ -753,16 +767,23 @@ static void post_to_one(struct berth_posting *posting, struct berth_group *group
             continue;
         next = next ? next : match;
         if (post(posting, match, parcel, BERTH_FULL_REJECT) == BERTH_OK)
-            return;
+            return true;
     }
-    if (next)
-        post_to(posting, next, parcel);
+    return next && post_to(posting, next, parcel);
 }
 
+/* The next receiver's reference has gone with its message, or is given back. */
+static void receiver_done(struct berth_posting *posting, struct berth_parcel *parcel, bool posted)
+{
+    posting->left--;
+    if (!posted)
+        berth_parcel_unref(parcel);
+}
+
+/* A reference goes with it. */
 static void set_current(struct berth_topic *topic, struct berth_parcel *parcel,
                         struct berth_host *host)
 {
-    __atomic_add_fetch(&parcel->refs, 1, __ATOMIC_RELAXED);
     pthread_mutex_lock(&host->last_lock);
     struct berth_parcel *before = topic->last;
     topic->last = parcel;
@@ -780,23 +801,20 @@ static void send_current(struct berth_subscription *subscription)
         if (!parcel || subscription->denied)
             continue;
         struct berth_flow *flow = flow_of(match, parcel->sender);
-        int code = berth_message_post(subscription, parcel, flow, &how, NULL);
-        if (code != BERTH_OK)
-            berth_message_refused(subscription->module->host, subscription, flow,
-                                  BERTH_RESOURCE_EXHAUSTED, true);
+        __atomic_add_fetch(&parcel->refs, 1, __ATOMIC_RELAXED);
+        if (berth_message_post(subscription, parcel, NULL, flow, &how, NULL) == BERTH_OK)
+            continue;
+        berth_message_refused(subscription->module->host, subscription, flow,
+                              BERTH_RESOURCE_EXHAUSTED, true);
+        berth_parcel_unref(parcel);
     }
-}
-
-static bool is_read(const struct berth_topic *topic)
-{
-    return !berth_list_empty(&topic->matches) || !berth_list_empty(&topic->groups);
 }
 
 bool berth_topic_is_read(struct berth_host *host, const char *name)
 {
     pthread_rwlock_rdlock(&host->topic_lock);
     const struct berth_topic *topic = berth_map_get(&host->topics, name);
-    bool read = topic && is_read(topic);
+    bool read = topic && topic->receivers > 0;
     pthread_rwlock_unlock(&host->topic_lock);
     return read;
 }
@@ -827,6 +845,8 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
         .deadline = call ? call->deadline : BERTH_FOREVER,
         .cause = call ? berth_cause_of(call) : NULL,
         .priority = posting->declared->priority,
+        .receivers = topic->receivers + posting->declared->last,
+        .place = berth_message_size,
         .any = topic->untyped > 0 || posting->declared->last,
         .echo = topic->of_log || (thread ? thread->echo : berth_log_is_echo(posting->host)),
     };
@@ -834,7 +854,8 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
     posting->full.text[0] = posting->too_much.text[0] = posting->waited.text[0] = '\0';
     posting->full.more = posting->too_much.more = posting->waited.more = 0;
     posting->code = BERTH_OK;
-    if (!is_read(topic) && !posting->declared->last)
+    posting->left = topic->receivers;
+    if (!setup.receivers)
         return;
     fetch_match(topic);
     posting->code = berth_parcel_new(posting->host, &setup, arguments, &parcel, error);
@@ -847,12 +868,13 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
     berth_list_each(&topic->matches, link) {
         struct berth_match *match = berth_container(link, struct berth_match, of_topic);
         fetch_receiver(match);
-        if (!match->subscription->denied)
-            post_to(posting, match, parcel);
+        bool posted = !match->subscription->denied && post_to(posting, match, parcel);
+        receiver_done(posting, parcel, posted);
     }
-    berth_list_each(&topic->groups, link)
-        post_to_one(posting, berth_container(link, struct berth_group, link), parcel);
-    berth_parcel_unref(parcel);
+    berth_list_each(&topic->groups, link) {
+        struct berth_group *group = berth_container(link, struct berth_group, link);
+        receiver_done(posting, parcel, post_to_one(posting, group, parcel));
+    }
 }
 
 /* All of them have until the sender's deadline; who gets room first does not matter. */

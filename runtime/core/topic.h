@@ -76,6 +76,7 @@ struct berth_posting {
     const struct berth_manifest_topic *declared;
     /* the rest is begin's */
     struct berth_list waits;
+    size_t left; /* receivers that have not had their turn: the parcel has a reference for each */
     int code;
     struct berth_missed full, too_much, waited; /* names; of those there was no memory for; why */
 };
@@ -101,6 +102,18 @@ int berth_subscription_new(struct berth_host *host, const struct berth_subscript
                            struct berth_subscription **ret_subscription, struct berth_error *error);
 void berth_subscription_end(struct berth_host *host, struct berth_subscription *subscription);
 void berth_subscription_unref(struct berth_subscription *subscription);
+/* The same for messages, of which there are many: while the host has its own. */
+static inline void berth_subscription_take(struct berth_subscription *subscription)
+{
+    __atomic_add_fetch(&subscription->taken, 1, __ATOMIC_RELAXED);
+}
+void berth_subscription_given(struct berth_subscription *subscription, size_t given);
+static inline void berth_subscription_give(struct berth_subscription *subscription)
+{
+    size_t given = __atomic_add_fetch(&subscription->given, 1, __ATOMIC_ACQ_REL);
+    if (BERTH_I_UNLIKELY(__atomic_load_n(&subscription->gone, __ATOMIC_RELAXED)))
+        berth_subscription_given(subscription, given);
+}
 /* At the host's end. */
 void berth_topics_free(struct berth_host *host);
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A mailbox against a model of it: arrays, one thread, and nothing clever. Each step posts a mail,
- * has a turn, or lets time pass; both must agree on what comes next and on what has become of every
- * mail.
+ * has some turns, in which more is posted, or lets time pass; both must agree on what comes next and
+ * on what has become of every mail.
  */
 #include <string.h>
 
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
+#include "runtime/core/schedule.h"
 
 #include "tests/support/hosting.h"
 
@@ -40,22 +41,19 @@ static struct berth_module *module;
 static struct letter letters[MAILS];
 static enum fate expected[MAILS];
 static struct model models[BERTH_PRIORITIES];
-static struct letter *turn; /* whose was the last */
+static size_t made;
+static bool mixed; /* mails that are not plain, or may be dropped, are posted, too */
 static const char senders[SENDERS];
 
+/* The turn that goes on, or the last one, and how many may follow it. */
+static struct {
+    struct letter *letter;
+    bool again; /* it asks for another one */
+    uint64_t left;
+} turn;
+
 static enum berth_mail_next run(berth_ctx *ctx, struct berth_generation *generation,
-                                struct berth_mail *mail)
-{
-    turn = berth_container(mail, struct letter, mail);
-    berth_mailbox_pause(module); /* a batch of one */
-    (void)ctx;
-    (void)generation;
-    if (!turn->retries)
-        return BERTH_MAIL_DONE;
-    turn->retries--;
-    mail->due = 0;
-    return BERTH_MAIL_RETRY;
-}
+                                struct berth_mail *mail);
 
 static void end(struct berth_mail *mail, enum berth_mail_end how)
 {
@@ -64,7 +62,15 @@ static void end(struct berth_mail *mail, enum berth_mail_end how)
     letter->fate = how == BERTH_MAIL_DROPPED ? DROPPED : HANDLED;
 }
 
-static const struct berth_mail_ops ops = { .run = run, .end = end, .counted = true };
+static void foresee(struct berth_mail *mail)
+{
+    CHECK(mail->ops->plain);
+}
+
+static const struct berth_mail_ops special = { .run = run, .end = end, .counted = true };
+static const struct berth_mail_ops plain = {
+    .run = run, .end = end, .foresee = foresee, .counted = true, .plain = true
+};
 
 /* ---- the model ---- */
 
@@ -139,6 +145,7 @@ static void model_post(struct letter *letter, enum berth_full full)
             model_accept(model, letter);
         else
             expected[index_of(letter)] = DROPPED;
+        model_admit(model);
     } else if (!model_full(model, letter) && !model->waits) {
         model_accept(model, letter);
     } else if (full == BERTH_FULL_BLOCK) {
@@ -212,6 +219,7 @@ static void begin(void)
     memset(letters, 0, sizeof letters);
     memset(expected, 0, sizeof expected);
     memset(models, 0, sizeof models);
+    made = 0;
 }
 
 static void finish(void)
@@ -223,10 +231,12 @@ static void finish(void)
 
 static void post(struct letter *letter)
 {
-    enum berth_full full = (enum berth_full)berth_test_random_below(3);
+    enum berth_full full = mixed ? (enum berth_full)berth_test_random_below(3)
+                           : berth_test_random_below(2) ? BERTH_FULL_REJECT
+                                                        : BERTH_FULL_BLOCK;
     const struct berth_delivery how = { .full = full, .room = &letter->room };
     letter->mail = (struct berth_mail){
-        .ops = &ops,
+        .ops = mixed && berth_test_random_below(3) == 0 ? &special : &plain,
         .sender = &senders[berth_test_random_below(SENDERS)],
         .size = berth_test_random_below(40),
         .priority = (uint8_t)(berth_test_random_below(4) == 0),
@@ -242,32 +252,10 @@ static void post(struct letter *letter)
     model_post(letter, full);
 }
 
-static void have_turn(void)
-{
-    struct letter *next = model_next(&models[BERTH_PRIORITY_CONTROL]);
-    if (!next)
-        next = model_next(&models[BERTH_PRIORITY_DATA]);
-    bool again = next && next->retries > 0;
-    turn = NULL;
-    module->paused = false;
-    module->queued = true;
-    berth_mailbox_run(module);
-    CHECK(turn == next);
-    if (next)
-        model_turn(next, again);
-}
-
-static void pass_time(void)
-{
-    berth_loop_run(host->loop, 0);
-    for (size_t i = 0; i < BERTH_PRIORITIES; i++)
-        model_tick(&models[i]);
-}
-
 /* Whether both think the same of all mails; one that has got room is not told of it. */
-static bool agree(size_t count)
+static bool agree(void)
 {
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < made; i++) {
         if (letters[i].fate == WAITS_FOR_ROOM && letters[i].room.state == BERTH_ROOM_GOT)
             letters[i].fate = WAITING;
         if (letters[i].fate == expected[i])
@@ -280,19 +268,76 @@ static bool agree(size_t count)
            has.bytes == models[0].bytes + models[1].bytes;
 }
 
+static struct letter *next_of_all(void)
+{
+    struct letter *next = model_next(&models[BERTH_PRIORITY_CONTROL]);
+    return next ? next : model_next(&models[BERTH_PRIORITY_DATA]);
+}
+
+static void turn_ended(void)
+{
+    if (turn.letter)
+        model_turn(turn.letter, turn.again);
+    turn.letter = NULL;
+}
+
+static enum berth_mail_next run(berth_ctx *ctx, struct berth_generation *generation,
+                                struct berth_mail *mail)
+{
+    (void)ctx;
+    (void)generation;
+    turn_ended(); /* the one before it */
+    turn.letter = berth_container(mail, struct letter, mail);
+    CHECK(turn.letter == next_of_all());
+    for (uint64_t n = berth_test_random_below(3); n > 0 && made < MAILS; n--)
+        post(&letters[made++]);
+    CHECK(agree());
+    if (--turn.left == 0)
+        berth_mailbox_pause(module);
+    turn.again = turn.letter->retries > 0;
+    if (!turn.again)
+        return BERTH_MAIL_DONE;
+    turn.letter->retries--;
+    mail->due = 0;
+    return BERTH_MAIL_RETRY;
+}
+
+static void have_turns(void)
+{
+    turn.left = 1 + berth_test_random_below(6);
+    module->paused = false;
+    module->queued = true;
+    berth_mailbox_run(module);
+    turn_ended();
+    if (module->queued) /* it has taken its time, and would go on later */
+        berth_schedule_cancel(module);
+    else if (!module->paused) /* it has looked for another one */
+        CHECK(!next_of_all());
+    berth_mailbox_pause(module);
+    module->queued = true;
+}
+
+static void pass_time(void)
+{
+    berth_loop_run(host->loop, 0);
+    for (size_t i = 0; i < BERTH_PRIORITIES; i++)
+        model_tick(&models[i]);
+}
+
 static void does_as_the_model(void)
 {
-    size_t made = 0;
     begin();
     for (int step = 0; made < MAILS; step++) {
         uint64_t what = berth_test_random_below(10);
         if (what < 5)
             post(&letters[made++]);
         else if (what < 9)
-            have_turn();
+            have_turns();
         else
             pass_time();
-        bool agrees = agree(made);
+        if (step % 100 == 0)
+            mixed = berth_test_random_below(2);
+        bool agrees = agree();
         CHECK(agrees);
         if (!agrees)
             break;
@@ -305,26 +350,28 @@ static void closes(void)
 {
     size_t left = 0, waiting = 0;
     begin();
-    for (size_t i = 0; i < 60; i++) {
-        post(&letters[i]);
-        if (i % 7 == 0)
-            have_turn();
+    mixed = true;
+    while (made < 60) {
+        post(&letters[made++]);
+        if (made % 7 == 0)
+            have_turns();
     }
-    CHECK(agree(60));
-    for (size_t i = 0; i < 60; i++)
+    CHECK(agree());
+    size_t count = made;
+    for (size_t i = 0; i < count; i++)
         waiting += expected[i] == WAITING;
     CHECK_INT(berth_mailbox_close(module), waiting);
-    for (size_t i = 0; i < 60; i++)
+    for (size_t i = 0; i < count; i++)
         if (expected[i] == WAITS_FOR_ROOM)
             CHECK_INT(letters[i].room.state, BERTH_ROOM_NONE);
         else
             left += letters[i].fate == WAITING;
     CHECK_INT(left, 0);
     const struct berth_delivery how = { .full = BERTH_FULL_REJECT };
-    letters[60].mail = (struct berth_mail){ .ops = &ops };
-    CHECK_INT(berth_mailbox_post(module, &letters[60].mail, &how), BERTH_UNAVAILABLE);
+    letters[count].mail = (struct berth_mail){ .ops = &plain };
+    CHECK_INT(berth_mailbox_post(module, &letters[count].mail, &how), BERTH_UNAVAILABLE);
     berth_mailbox_open(module);
-    CHECK_INT(berth_mailbox_post(module, &letters[60].mail, &how), BERTH_OK);
+    CHECK_INT(berth_mailbox_post(module, &letters[count].mail, &how), BERTH_OK);
     finish();
 }
 
