@@ -659,7 +659,6 @@ static void fetch_receiver(const struct berth_match *match)
     __builtin_prefetch(__atomic_load_n(&match->flow, __ATOMIC_RELAXED));
     __builtin_prefetch(&module->mail_lock);
     __builtin_prefetch(&module->boxes[BERTH_PRIORITY_DATA]);
-    __builtin_prefetch(&module->turn_chain);
 }
 
 /* Of the sender's messages to a subscription. topic_lock held for reading. */
