@@ -495,7 +495,7 @@ void berth_mailbox_forget(const struct berth_generation *generation)
     berth_list_init(&out);
     pthread_mutex_lock(&module->mail_lock);
     for (size_t i = 0; i < BERTH_PRIORITIES; i++)
-        take_those_of(generation, &module->boxes[i].mails, &out);
+        take_those_of(generation, module->boxes[i].mails, &out);
     take_those_of(generation, &module->early, &out);
     pthread_mutex_unlock(&module->mail_lock);
     end_all(&out, BERTH_MAIL_LEFT);
