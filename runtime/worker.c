@@ -650,6 +650,7 @@ static int serve(const struct berth_newborn *newborn)
     berth_host_free(worker.host);
     berth_peer_close(worker.peer);
     berth_peer_unref(worker.peer);
+    berth_idmap_deinit(&worker.told);
     berth_loop_free(worker.loop);
     return EXIT_SUCCESS;
 }
