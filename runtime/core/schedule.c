@@ -221,8 +221,8 @@ static void *job_main(void *argument)
 }
 
 /*
- * In the place of a thread of the pool that waits: as long as there are modules, and it waits. Then a
- * few stay for a while, since who waits for one answer often waits for the next one soon.
+ * In the place of a thread of the pool that waits: as long as there are modules, and it waits. Then
+ * a few stay for a while, since who waits for one answer often waits for the next one soon.
  */
 #define SPARES_RESTING 2
 #define SPARE_REST_NS  20000000

@@ -643,8 +643,8 @@ void berth_topics_retire(struct berth_generation *generation)
 /* ---- publishing ---- */
 
 /*
- * Among very many modules nothing of a message's way is in the caches, and each thing on it leads to
- * the next. So what is needed soon is fetched while there is something else to do.
+ * Among very many modules nothing of a message's way is in the caches, and each thing on it leads
+ * to the next. So what is needed soon is fetched while there is something else to do.
  */
 static void fetch_match(const struct berth_topic *topic)
 {

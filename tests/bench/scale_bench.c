@@ -157,7 +157,7 @@ static double hop_many(void *user, long n)
     return hop(&many, n);
 }
 
-/* ---- their images without Berth --------------------------------------------------------------- */
+/* ---- their images without Berth -------------------------------------------------------------- */
 
 static void find_visits(struct ring *ring)
 {
