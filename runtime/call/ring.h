@@ -9,8 +9,8 @@
  *
  * Why what is found is true, and nothing is missed: a chain that waits goes on, and so gives up
  * what it holds, only after it has taken its wait out of here, under the lock. And whoever gets
- * hold of something does not wait, so a ring is only ever closed by beginning to wait; or by what is
- * told of late, since it happens in a worker (berth_wait_again).
+ * hold of something does not wait, so a ring is only ever closed by beginning to wait; or by what
+ * is told of late, since it happens in a worker (berth_wait_again).
  *
  * The lock is taken before every lock of a host's but admin and topic_lock.
  */

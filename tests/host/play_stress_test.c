@@ -4,7 +4,8 @@
  * policy, priority and group, handlers that fail, deadlines and cancelled calls, while modules are
  * reloaded, move between placements, go and come back. Senders and receivers keep a ledger outside
  * of the host (tests/fixtures/player.h), with which its report must agree: every message has ended
- * in one way, and in order; every call was answered once; nobody was inside of a serial module twice.
+ * in one way, and in order; every call was answered once; nobody was inside of a serial module
+ * twice.
  */
 #include "runtime/core/core.h"
 #include "runtime/core/mailbox.h"
