@@ -2,8 +2,8 @@
 /*
  * Memory that one thread takes and another one gives back, as that of messages. A heap makes such
  * threads wait for each other, and for its lock. So each thread has blocks of its own, all of one
- * size; those that others are done with come back to it, many at a time, and without a lock. What is
- * larger, and what goes beyond so many blocks, comes from the heap.
+ * size; those that others are done with come back to it, many at a time, and without a lock. What
+ * is larger, and what goes beyond so many blocks, comes from the heap.
  *
  * The blocks stay for the life of the set: a thread that ends leaves them to another one.
  */

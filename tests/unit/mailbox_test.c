@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A mailbox against a model of it: arrays, one thread, and nothing clever. Each step posts a mail,
- * has some turns, in which more is posted, or lets time pass; both must agree on what comes next and
- * on what has become of every mail.
+ * has some turns, in which more is posted, or lets time pass; both must agree on what comes next
+ * and on what has become of every mail.
  */
 #include <string.h>
 
