@@ -407,6 +407,7 @@ static int make_all(const struct transaction *t, struct berth_reload *reloads,
 
 static void begin(const struct transaction *t, const struct berth_reload *reloads)
 {
+    pthread_mutex_lock(&t->host->lock); /* a worker may end just now */
     for (size_t i = 0; i < t->count; i++) {
         struct berth_module *module = reloads[i].module;
         struct berth_generation *old = module->current;
@@ -420,6 +421,7 @@ static void begin(const struct transaction *t, const struct berth_reload *reload
             .was_running = old->carrier != NULL && module->state == BERTH_MODULE_RUNNING,
         };
     }
+    pthread_mutex_unlock(&t->host->lock);
 }
 
 static int prepare(const struct transaction *t, struct berth_reload *reloads,
