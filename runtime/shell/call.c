@@ -63,6 +63,12 @@ static void read_words(struct call *call, int argc, char **argv)
         call->words[call->count++] = (struct berth_word){ argv[optind], strlen(argv[optind]) };
 }
 
+/* Of what is printed as it is: whether it leaves the line that it is in open. */
+static bool is_open(const struct berth_words_result *result)
+{
+    return !result->size || result->data[result->size - 1] != '\n';
+}
+
 static int print_result(const struct call *call, const struct berth_words_result *result)
 {
     bool newline = result->kind == BERTH_VALUE_JSON;
@@ -70,7 +76,7 @@ static int print_result(const struct call *call, const struct berth_words_result
     if (result->kind == BERTH_VALUE_VOID)
         return BERTH_EXIT_OK;
     if (!newline && isatty(STDOUT_FILENO)) /* raw, but the prompt begins on a line of its own */
-        newline = !result->size || result->data[result->size - 1] != '\n';
+        newline = is_open(result);
     return berth_output_write(call->remote.options.json, result->data, result->size, newline);
 }
 
@@ -102,7 +108,7 @@ static void print_more(void *user, const struct berth_words_result *value)
     const struct call *call = user;
 
     if (value->kind != BERTH_VALUE_VOID)
-        berth_output_write(call->remote.options.json, value->data, value->size, true);
+        berth_output_write(call->remote.options.json, value->data, value->size, is_open(value));
 }
 
 /* Prints the results as they come; the last one is *ret_result. */

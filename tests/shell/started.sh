@@ -20,6 +20,16 @@ ok "as JSON, too" $'1\n2\n2\n' call --json later.count 2
 ok "a result from a thread of its own" $'1.5\n' call later.half 3
 ok "of a host for the one call as well" $'1\n2\n3\n3\n' call --with ./later.so later.count 3
 ok "whose module is in a worker" $'1\n2\n2\n' call --json --with ./later.so=process later.count 2
+
+"$berth" call later.hold e >out 2>err &
+call=$!
+until [ "$("$berth" call later.holds e)" = true ]; do sleep 0.02; done
+for value in $'a\n' b ''; do "$berth" call later.more e "$value" >/dev/null; done
+"$berth" call later.release e c
+wait $call
+status=$?
+check "a text that ends its line is not given another end" 0 $'a\nb\n\nc' ""
+
 fails "there, too, it is answered at the deadline" 1 "berth: deadline_exceeded: later.hold: not answered before the deadline" \
     call --with ./later.so --timeout 200ms later.hold a
 fails "it is answered at the deadline, whatever the function does" 1 \
