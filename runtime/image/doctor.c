@@ -81,14 +81,16 @@ static void diagnose_arrays(struct berth_findings *findings, const struct berth_
     if (elf->constructors > 1)
         berth_findings_add(findings, BERTH_FINDING_NOTE, "constructors",
                            "what may fail, or takes time, belongs into BERTH_START",
-                           "it has code that runs while it is loaded (%llu constructors), which "
+                           "it has code that runs while it is loaded (%llu constructor%s), which "
                            "nothing can stop",
-                           (unsigned long long)elf->constructors - 1);
+                           (unsigned long long)elf->constructors - 1,
+                           elf->constructors == 2 ? "" : "s");
     if (elf->destructors > 1)
         berth_findings_add(findings, BERTH_FINDING_NOTE, "destructors",
                            "what may take time belongs into BERTH_STOP",
-                           "it has code that runs while it is unmapped (%llu destructors)",
-                           (unsigned long long)elf->destructors - 1);
+                           "it has code that runs while it is unmapped (%llu destructor%s)",
+                           (unsigned long long)elf->destructors - 1,
+                           elf->destructors == 2 ? "" : "s");
 }
 
 void berth_diagnose_elf(struct berth_findings *findings, const struct berth_elf *elf)

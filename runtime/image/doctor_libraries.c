@@ -5,6 +5,7 @@
 #include "runtime/base/text.h"
 #include "runtime/image/library.h"
 
+#include <errno.h>
 #include <gnu/libc-version.h>
 #include <limits.h>
 #include <string.h>
@@ -316,6 +317,9 @@ int berth_diagnose_libraries(struct berth_findings *findings, const char *file, 
 
     if (code == BERTH_OK)
         code = berth_libraries_begin(&look.own, file, bytes, size, error);
+    if (code == BERTH_OK && program && access(program, R_OK))
+        code = berth_error_set(error, BERTH_INVALID_ARGUMENT, "%s: cannot be opened: %s", program,
+                               strerror(errno));
     if (code == BERTH_OK && program && !global(&look))
         code = berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "%s: not a program that can be looked at: it must be position "

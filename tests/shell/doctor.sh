@@ -196,13 +196,13 @@ BAD
 __asm__(".data\n.globl shared_by_all\n.type shared_by_all, %gnu_unique_object\n.size shared_by_all, 8\nshared_by_all: .quad 7\n.text\n");
 END
 C
-patient "constructors" note constructors 'while it is loaded' 0 <<'C'
+patient "constructors" note constructors 'while it is loaded (1 constructor)' 0 <<'C'
 BAD
 static volatile int begun;
 __attribute__((constructor)) static void begin(void) { begun = 1; }
 END
 C
-patient "destructors" note destructors 'while it is unmapped' 0 <<'C'
+patient "destructors" note destructors 'while it is unmapped (1 destructor)' 0 <<'C'
 BAD
 static volatile int ended;
 __attribute__((destructor)) static void end(void) { ended = 1; }
@@ -245,7 +245,7 @@ echo 'int helper(void) { return 2; } int main(void) { return helper(); }' |
     ${BERTH_TEST_CC:-cc} -rdynamic -pie -fPIE -o program -x c -
 berth doctor --program ./program --json bad.so
 tap_run "a name of an application" grep -qF '"what":"clashing_export","text":"it exports helper, a name of ./program' out
-fails "--program takes a program" 1 "berth: invalid_argument: ./none: *" doctor --program ./none bad.so
+fails "--program takes a program" 1 "berth: invalid_argument: ./none: cannot be opened: *" doctor --program ./none bad.so
 
 # ---- What it calls ----
 
