@@ -871,6 +871,12 @@ static bool turn_after_all(berth_ctx *ctx, struct berth_module *module, struct t
     return goes_on;
 }
 
+static void end_one(const struct turn *ended)
+{
+    ended->mail->ops->end(ended->mail,
+                          ended->outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
+}
+
 /*
  * From one turn to the next; at first there is none before. more: there may be one. false: there is
  * none now, and the module may have been freed.
@@ -884,17 +890,22 @@ static bool turn_next(berth_ctx *ctx, struct berth_module *module, struct turn *
     berth_list_init(&left);
     pthread_mutex_lock(&module->mail_lock);
     batch_end(module);
-    if (BERTH_I_UNLIKELY(module->closed))
-        take_all(module, &left);
     bool ends = turn_end(module, &ended);
+    if (BERTH_I_UNLIKELY(module->closed)) { /* they end while the module is sure to be there */
+        take_all(module, &left);
+        pthread_mutex_unlock(&module->mail_lock);
+        end_all(&left, BERTH_MAIL_LEFT);
+        if (ends)
+            end_one(&ended);
+        ends = false;
+        pthread_mutex_lock(&module->mail_lock);
+    }
     bool goes_on = more && turn_begin(ctx, module, turn);
     bool lingers = more && !goes_on && linger_begin(module);
     bool retired = !goes_on && !lingers && settle(module);
     pthread_mutex_unlock(&module->mail_lock);
-    end_all(&left, BERTH_MAIL_LEFT);
     if (ends)
-        ended.mail->ops->end(ended.mail,
-                             ended.outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
+        end_one(&ended);
     if (lingers)
         return turn_after_all(ctx, module, turn);
     if (retired)
