@@ -76,7 +76,8 @@ static struct berth_parcel *parcel_make(struct berth_host *host,
                                         const void *const *arguments, struct berth_plan *plan,
                                         const struct load *load)
 {
-    size_t blobs = load->count * sizeof(struct berth_blob *), before = plan->room + blobs;
+    size_t blobs = load->count * sizeof(struct berth_blob *);
+    size_t before = (plan->room + blobs + 15) & ~(size_t)15; /* as places are to be aligned */
     size_t places = setup->receivers < BERTH_PARCEL_PLACES ? setup->receivers : BERTH_PARCEL_PLACES;
     struct berth_parcel *parcel = berth_stock_take(berth_thread_mine(&host->threads),
                                                    sizeof *parcel + before + places * setup->place);
@@ -91,7 +92,7 @@ static struct berth_parcel *parcel_make(struct berth_host *host,
         .arguments = berth_arguments_place(setup->signature, arguments, plan, parcel + 1),
         .blobs = (struct berth_blob **)(void *)behind,
         .blob_count = load->count,
-        .places = behind + blobs,
+        .places = (char *)(parcel + 1) + before,
         .deadline = setup->deadline,
         .cause = setup->cause,
         .priority = (uint8_t)setup->priority,
