@@ -542,6 +542,11 @@ static int serve_now(struct berth_peer *peer, berth_ctx *under, struct berth_rec
         return berth_error_nomem(error);
     if (berth_now() >= request->deadline)
         return berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "not begun before the deadline");
+    pthread_mutex_lock(&peer->lock);
+    bool cancelled = request->cancelled; /* what was sent after it may have been served */
+    pthread_mutex_unlock(&peer->lock);
+    if (cancelled)
+        return berth_error_set(error, BERTH_CANCELLED, "cancelled before it was begun");
     int code = peer->ops->serve(peer->user, under, request, result, error);
     if (code == BERTH_OK)
         code = berth_buffer_check(result, error);
