@@ -225,6 +225,12 @@ void berth_module_open(struct berth_module *module, struct berth_generation *gen
     }
 }
 
+void berth_module_unbind(struct berth_module *module)
+{
+    berth_list_each(&module->cells, link)
+        berth_cell_open(berth_container(link, struct berth_cell, of_module), NULL);
+}
+
 /* ---- elders ---- */
 
 void berth_module_ask(struct berth_module *module)

@@ -20,6 +20,8 @@ uint32_t berth_module_swapper(const struct berth_module *module);
 void berth_module_shut(struct berth_module *module);
 /* Opens the cells of all exports of the generation; each edge is told how it fits. */
 void berth_module_open(struct berth_module *module, struct berth_generation *generation);
+/* After berth_module_shut, when nobody is inside: no link of another image leads into it any more. */
+void berth_module_unbind(struct berth_module *module);
 
 /* What is behind its cells may be asked for in another way: elders, timeouts. */
 void berth_module_ask(struct berth_module *module);

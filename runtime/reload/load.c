@@ -532,6 +532,7 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     if (!host->upstream)
         berth_topics_retire(generation);
     pthread_mutex_lock(&host->lock);
+    berth_module_unbind(module);
     berth_list_remove(&module->link);
     __atomic_store_n(&module->current, NULL, __ATOMIC_RELEASE);
     module->state = BERTH_MODULE_ABSENT;

@@ -74,6 +74,27 @@ static void what_is_left_is_told_and_goes_once_it_is_taken_back(void)
     berth_host_free(host);
 }
 
+/* What others import is the host's to take back. */
+static void a_module_that_others_have_called_goes(void)
+{
+    struct berth_error error;
+
+    make_host(0, 0);
+    for (int i = 0; i < 2; i++) { /* bound before it comes, and when it comes again */
+        if (i == 0)
+            LOAD(host, "hammer", NULL);
+        LOAD(host, "math", NULL);
+        LOAD(host, "counter", NULL);
+        CHECK_CALL(host, "hammer.divide", "[3,2]", "0");
+        CHECK_CALL(host, "hammer.add", "[3]", "3");
+        CHECK_CODE(berth_host_unload(host, "math", &error), BERTH_OK, &error);
+        CHECK_CODE(berth_host_unload(host, "counter", &error), BERTH_OK, &error);
+        CHECK_STR(quarantined(), EMPTY);
+        CHECK_CALL(host, "hammer.divide", "[3,2]", "3");
+    }
+    berth_host_free(host);
+}
+
 /* Each reload leaves a thread of the old generation. */
 static void a_full_quarantine_refuses_reloads(void)
 {
@@ -160,6 +181,7 @@ static void a_signal_is_granted_once(void)
 static const struct berth_test tests[] = {
     { "what_is_left_is_told_and_goes_once_it_is_taken_back",
       what_is_left_is_told_and_goes_once_it_is_taken_back },
+    { "a_module_that_others_have_called_goes", a_module_that_others_have_called_goes },
     { "a_full_quarantine_refuses_reloads", a_full_quarantine_refuses_reloads },
     { "a_quarantine_is_full_of_bytes_too", a_quarantine_is_full_of_bytes_too },
     { "a_place_in_the_quarantine_becomes_free", a_place_in_the_quarantine_becomes_free },
