@@ -6,6 +6,7 @@
  */
 #include "tests/support/fault.h"
 #include "tests/support/hosting.h"
+#include "tests/support/shortage.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +17,6 @@ BERTH_BOUND(string, hello, (string, name));
 
 static berth_host *host;
 static struct berth_error error;
-
-/* What an operation needs to be there, and what undoes it once it has worked. */
-struct operation {
-    const char *name;
-    int (*run)(void);
-    void (*undo)(void);
-    void (*prepare)(void);
-};
 
 static int load(const char *fixture, const char *placement)
 {
@@ -588,12 +581,6 @@ static int new_host_with_threads(void)
 
 static void set_up(bool with_worker)
 {
-    struct berth_host_options options = berth_test_host_options();
-
-    if (!berth_fault_works())
-        berth_skip("malloc cannot be replaced here");
-    if (with_worker && berth_test_valgrind())
-        berth_skip("valgrind cannot follow a worker");
     math_file = berth_test_fixture("math");
     next_file = berth_test_fixture("counter");
     counter_file = berth_test_fixture("counter_v2");
@@ -601,9 +588,7 @@ static void set_up(bool with_worker)
     chain_file = berth_test_fixture("chain_a");
     all_files[0] = berth_test_fixture("requirer");
     all_files[1] = math_file;
-    options.threads = 0;
-    options.log = NULL; /* it would allocate, too */
-    host = berth_test_host(&options);
+    host = berth_scarce_host(&berth_short_of_memory, with_worker);
     LOAD(host, "counter", "inline");
     LOAD(host, "types", "inline");
     LOAD(host, "greet", "inline");
@@ -613,34 +598,10 @@ static void set_up(bool with_worker)
     LOAD(host, "subscriber", "inline");
     LOAD(host, "asker", "inline");
     CHECK_CALL(host, "counter.add", "[7]", "7");
-    if (with_worker)
-        berth_test_load_as(host, "greet", "away", "process");
 }
 
-static void settle(void)
+static void check_serves(void)
 {
-    while (berth_host_dispatch(host, 0) > 0)
-        ;
-}
-
-static char *list_modules(void)
-{
-    char *json = NULL;
-
-    settle(); /* what has been published, mailboxes tell */
-    CHECK_CODE(berth_host_list(host, &json, &error), BERTH_OK, &error);
-    char *quarantined = json ? strstr(json, "\"quarantined\"") : NULL;
-    if (quarantined && berth_test_instrumented())
-        *quarantined = '\0'; /* the image of what has failed stays, for the reports */
-    return json;
-}
-
-static void check_nothing_changed(const char *modules)
-{
-    char *json = list_modules();
-
-    CHECK_STR(json, modules);
-    free(json);
     CHECK_CALL(host, "counter.get", "[]", "7");
     CHECK_CALL(host, "greet.hello", "[\"you\"]", "\"Hello, you\"");
     CHECK_CALL(host, "chain_b.half", "[3]", "1.5");
@@ -660,102 +621,45 @@ static bool worker_answers(void)
  */
 static void wait_for_worker(void)
 {
-    if (berth_test_module(host, "away", "state")[0])
-        UNTIL(host, worker_answers());
+    UNTIL(host, worker_answers());
 }
 
-struct outcome {
-    unsigned long allocations, tolerated, odd;
-    long leaked; /* blocks, by all tries that failed */
-};
-
-/* One try, with the kth allocation failing. False: there are not so many. */
-static bool try_once(const struct operation *operation, unsigned long k, bool all,
-                     struct outcome *outcome)
+static void try_operations(const struct berth_operation *operations, size_t count,
+                           void (*recover)(void))
 {
-    wait_for_worker(); /* the try before may have worked, and cost it its connection */
-    char *modules = list_modules();
+    unsigned long refused = 0; /* calls and messages need no memory of their own, as a rule */
 
-    if (operation->prepare)
-        operation->prepare();
-    long live = berth_fault_live();
-    memset(&error, 0, sizeof(error));
-    berth_fault_arm(k, all);
-    int code = operation->run();
-    bool hit = berth_fault_disarm();
-    if (code == BERTH_OK) {
-        outcome->tolerated += hit;
-        if (operation->undo)
-            operation->undo();
-    } else {
-        settle(); /* those subscribers that have got a message */
-        outcome->leaked += berth_fault_live() - live;
-        if (code != BERTH_RESOURCE_EXHAUSTED && !outcome->odd++)
-            berth_note("%s: allocation %lu: code %d: %s", operation->name, k, code, error.text);
-        wait_for_worker();
-        if (code != BERTH_UNAVAILABLE)
-            check_nothing_changed(modules);
-    }
-    if (!hit)
-        CHECK_CODE(code, BERTH_OK, &error);
-    free(modules);
-    return hit;
-}
-
-/* With only the kth allocation failing, or all from the kth on. Returns how many there are. */
-static unsigned long try_operation(const struct operation *operation, bool all)
-{
-    struct outcome outcome = { 0 };
-
-    CHECK_CODE(operation->run(), BERTH_OK, &error); /* fills caches, of the C library too */
-    if (operation->undo)
-        operation->undo();
-    while (outcome.allocations < 5000 &&
-           try_once(operation, outcome.allocations + 1, all, &outcome))
-        outcome.allocations++;
-    CHECK(outcome.allocations < 5000); /* none is well: what is used again costs nothing */
-    if (!berth_test_instrumented())    /* else images are kept, and ASan finds leaks */
-        CHECK(outcome.leaked <= 2);    /* the C library keeps the text of dlerror() */
-    berth_note("%s: %lu allocations, %lu without which it works, %lu with another code, %ld leaked",
-               operation->name, outcome.allocations, outcome.tolerated, outcome.odd,
-               outcome.leaked);
-    return outcome.allocations;
-}
-
-static void try_operations(const struct operation *operations, size_t count, bool with_worker)
-{
-    unsigned long allocations = 0; /* calls and messages need none of their own, as a rule */
-
-    set_up(with_worker);
+    set_up(recover == wait_for_worker);
+    const struct berth_scarce scarce = { host, recover, check_serves, recover == permit_all };
     for (size_t i = 0; i < count; i++) {
-        allocations += try_operation(&operations[i], false);
-        allocations += try_operation(&operations[i], true);
+        refused += berth_scarce_try(&scarce, &operations[i], &berth_short_of_block);
+        refused += berth_scarce_try(&scarce, &operations[i], &berth_short_of_memory);
     }
-    CHECK(allocations > 0);
+    CHECK(refused > 0);
     berth_host_free(host);
 }
 
 static void loading(void)
 {
-    static const struct operation operations[] = {
+    static const struct berth_operation operations[] = {
         { "load", load_inline, unload_math, NULL },
         { "load with options", load_with_options, unload_named, NULL },
         { "load all", load_all, unload_all, NULL },
     };
-    try_operations(operations, COUNT(operations), false);
+    try_operations(operations, COUNT(operations), NULL);
 }
 
 static void unloading(void)
 {
-    static const struct operation operations[] = {
+    static const struct berth_operation operations[] = {
         { "unload", unload_publisher, load_publisher, NULL },
     };
-    try_operations(operations, COUNT(operations), false);
+    try_operations(operations, COUNT(operations), NULL);
 }
 
 static void calling(void)
 {
-    static const struct operation operations[] = {
+    static const struct berth_operation operations[] = {
         { "call by JSON", call_json, NULL, NULL },
         { "call by name", call_named, NULL, NULL },
         { "call in words", call_words, NULL, NULL },
@@ -763,12 +667,12 @@ static void calling(void)
         { "chained call", call_chained, NULL, NULL },
         { "find a function", find_function, NULL, NULL },
     };
-    try_operations(operations, COUNT(operations), false);
+    try_operations(operations, COUNT(operations), NULL);
 }
 
 static void starting(void)
 {
-    static const struct operation operations[] = {
+    static const struct berth_operation operations[] = {
         { "start a call by JSON", start_json, NULL, NULL },
         { "start a call by values", start_values, NULL, NULL },
         { "start a call in words", start_words, NULL, NULL },
@@ -779,25 +683,26 @@ static void starting(void)
     set_up(false);
     LOAD(host, "later", "inline");
     LOAD(host, "ahead", "inline");
+    const struct berth_scarce scarce = { host, NULL, check_serves, 0 };
     for (size_t i = 0; i < COUNT(operations); i++)
-        try_operation(&operations[i], false);
+        berth_scarce_try(&scarce, &operations[i], &berth_short_of_block);
     berth_host_free(host);
 }
 
 static void messages(void)
 {
-    static const struct operation operations[] = {
+    static const struct berth_operation operations[] = {
         { "publish", publish, NULL, NULL },
         { "subscribe", subscribe, NULL, NULL },
         { "subscribe_in_group", subscribe_in_group, NULL, NULL },
         { "dispatch", dispatch, NULL, send_next },
     };
-    try_operations(operations, COUNT(operations), false);
+    try_operations(operations, COUNT(operations), NULL);
 }
 
 static void reloading(void)
 {
-    static const struct operation operations[] = {
+    static const struct berth_operation operations[] = {
         { "reload", reload, NULL, NULL },
         { "reload by another image", reload_next, reload_back, NULL },
         { "look back", look_back, NULL, NULL },
@@ -807,41 +712,41 @@ static void reloading(void)
         { "take a state", take_state, NULL, NULL },
         { "give a state", give_state, NULL, NULL },
     };
-    try_operations(operations, COUNT(operations), false);
+    try_operations(operations, COUNT(operations), NULL);
 }
 
 static void workers(void)
 {
-    static const struct operation operations[] = {
+    static const struct berth_operation operations[] = {
         { "load in a worker", load_process, unload_math, NULL },
         { "call a worker", call_process, NULL, NULL },
         { "reload a worker", reload_process, NULL, NULL },
     };
-    try_operations(operations, COUNT(operations), true);
+    try_operations(operations, COUNT(operations), wait_for_worker);
 }
 
 static void permitting(void)
 {
-    static const struct operation operations[] = {
+    static const struct berth_operation operations[] = {
         { "permit", permit, permit_all, NULL },
         { "load what is granted", load_granted, unload_granted, grant_chain },
         { "refuse what is not", load_refused, unload_refused, grant_nothing },
         { "permissions", permissions, permit_all, grant_nothing },
         { "ask for a caller", call_through_host, permit_all, grant_asker },
     };
-    try_operations(operations, COUNT(operations), false);
+    try_operations(operations, COUNT(operations), permit_all); /* and nothing recorded */
 }
 
 static void asking(void)
 {
-    static const struct operation operations[] = {
+    static const struct berth_operation operations[] = {
         { "list", list, NULL, NULL },
         { "show", show, NULL, NULL },
         { "read a manifest", read_manifest, NULL, NULL },
         { "a new host", new_host, NULL, NULL },
         { "a new host with threads", new_host_with_threads, NULL, NULL },
     };
-    try_operations(operations, COUNT(operations), false);
+    try_operations(operations, COUNT(operations), NULL);
 }
 
 /* What is left when all has gone, over many failures: nothing. */

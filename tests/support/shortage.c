@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/support/shortage.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "tests/support/fault.h"
+#include "tests/support/hosting.h"
+
+#define TRIES_MAX 5000 /* none is well: what is used again costs nothing */
+
+/* ---- Memory ---- */
+
+static void one_block(unsigned long n)
+{
+    berth_fault_arm(n + 1, false);
+}
+
+static void all_blocks(unsigned long n)
+{
+    berth_fault_arm(n + 1, true);
+}
+
+static bool end_of_blocks(unsigned long n)
+{
+    (void)n;
+    return berth_fault_disarm();
+}
+
+static const char *hinders_blocks(void)
+{
+    return berth_fault_works() ? NULL : "malloc cannot be replaced here";
+}
+
+const struct berth_shortage berth_short_of_block = { "one block of memory", one_block,
+                                                     end_of_blocks, hinders_blocks };
+const struct berth_shortage berth_short_of_memory = { "memory", all_blocks, end_of_blocks,
+                                                      hinders_blocks };
+
+/* ---- What a process may have; who is refused some does not tell, so it is known what is enough */
+
+#define ENOUGH_DESCRIPTORS 24
+#define ENOUGH_PAGES       400
+
+static struct rlimit before;
+
+static void limit_descriptors(unsigned long n)
+{
+    int next = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+    close(next);
+    REQUIRE(getrlimit(RLIMIT_NOFILE, &before) == 0);
+    const struct rlimit limit = { (rlim_t)next + n, before.rlim_max };
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+}
+
+static bool end_of_descriptors(unsigned long n)
+{
+    REQUIRE(setrlimit(RLIMIT_NOFILE, &before) == 0);
+    return n < ENOUGH_DESCRIPTORS;
+}
+
+static const char *hinders_descriptors(void)
+{
+    return berth_test_valgrind() ? "valgrind has descriptors of its own" : NULL;
+}
+
+static void limit_space(unsigned long n)
+{
+    rlim_t pages = strtoul(berth_test_read("/proc/self/statm", NULL), NULL, 10) + n;
+
+    REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+    const struct rlimit limit = { pages * (rlim_t)sysconf(_SC_PAGESIZE), before.rlim_max };
+    REQUIRE(setrlimit(RLIMIT_AS, &limit) == 0);
+}
+
+static bool end_of_space(unsigned long n)
+{
+    REQUIRE(setrlimit(RLIMIT_AS, &before) == 0);
+    return n < ENOUGH_PAGES;
+}
+
+static const char *hinders_space(void)
+{
+    return berth_test_instrumented() ? "a sanitizer or valgrind needs much of it" : NULL;
+}
+
+const struct berth_shortage berth_short_of_descriptors = { "descriptors", limit_descriptors,
+                                                           end_of_descriptors,
+                                                           hinders_descriptors };
+const struct berth_shortage berth_short_of_space = { "address space", limit_space, end_of_space,
+                                                     hinders_space };
+
+/* ---- Trying ---- */
+
+berth_host *berth_scarce_host(const struct berth_shortage *shortage, bool worker)
+{
+    struct berth_host_options options = berth_test_host_options();
+    const char *hindrance = shortage->hindrance();
+
+    if (hindrance)
+        berth_skip("%s", hindrance);
+    if (worker && berth_test_valgrind())
+        berth_skip("valgrind cannot follow a worker");
+    options.threads = 0;
+    options.log = NULL;
+    berth_host *host = berth_test_host(&options);
+    if (worker)
+        berth_test_load_as(host, "greet", "away", "process");
+    return host;
+}
+
+void berth_scarce_settle(berth_host *host)
+{
+    while (berth_host_dispatch(host, 0) > 0)
+        ;
+}
+
+static char *list_modules(berth_host *host)
+{
+    struct berth_error error;
+    char *json = NULL;
+
+    berth_scarce_settle(host); /* what has been published, mailboxes tell */
+    CHECK_CODE(berth_host_list(host, &json, &error), BERTH_OK, &error);
+    char *quarantined = json ? strstr(json, "\"quarantined\"") : NULL;
+    if (quarantined && berth_test_instrumented())
+        *quarantined = '\0'; /* the image of what has failed stays, for the reports */
+    return json;
+}
+
+/* The C library keeps the text of dlerror() until it was asked for, and once more. */
+static void forget_text(void)
+{
+    dlerror();
+    dlerror();
+}
+
+struct outcome {
+    unsigned long refused, tolerated, odd;
+    long leaked; /* blocks, by all tries that failed */
+};
+
+static void note_failure(const struct berth_scarce *scarce, const struct berth_operation *operation,
+                         int code, const char *modules, struct outcome *outcome)
+{
+    if (code != BERTH_RESOURCE_EXHAUSTED && !outcome->odd++)
+        berth_note("%s: try %lu: code %d", operation->name, outcome->refused, code);
+    if (scarce->recover)
+        scarce->recover();
+    if (code == BERTH_UNAVAILABLE) /* it may have cost a worker, which another one replaces */
+        return;
+    char *now = list_modules(scarce->host);
+    CHECK_STR(now, modules);
+    berth_free(now);
+}
+
+static void check_unharmed(const struct berth_scarce *scarce)
+{
+    if (scarce->unharmed)
+        scarce->unharmed();
+}
+
+/* False: nothing was refused. */
+static bool try_once(const struct berth_scarce *scarce, const struct berth_operation *operation,
+                     const struct berth_shortage *shortage, struct outcome *outcome)
+{
+    if (scarce->recover) /* the try before may have worked, and cost a worker its connection */
+        scarce->recover();
+    char *modules = list_modules(scarce->host);
+    if (operation->prepare)
+        operation->prepare();
+    shortage->begin(outcome->refused);
+    long live = berth_fault_live();
+    int code = operation->run();
+    bool refused = shortage->end(outcome->refused);
+    if (code == BERTH_OK) {
+        outcome->tolerated += refused;
+        check_unharmed(scarce);
+        if (operation->undo)
+            operation->undo();
+    } else {
+        CHECK(refused);
+        berth_scarce_settle(scarce->host); /* those subscribers that have got a message */
+        forget_text();
+        outcome->leaked += berth_fault_live() - live;
+        note_failure(scarce, operation, code, modules, outcome);
+    }
+    check_unharmed(scarce);
+    berth_free(modules);
+    return refused;
+}
+
+unsigned long berth_scarce_try(const struct berth_scarce *scarce,
+                               const struct berth_operation *operation,
+                               const struct berth_shortage *shortage)
+{
+    struct outcome outcome = { 0 };
+
+    CHECK_CODE(operation->run(), BERTH_OK, NULL); /* fills caches, of the C library too */
+    if (operation->undo)
+        operation->undo();
+    while (outcome.refused < TRIES_MAX && try_once(scarce, operation, shortage, &outcome))
+        outcome.refused++;
+    CHECK(outcome.refused < TRIES_MAX);
+    if (!berth_test_instrumented()) /* else images are kept, and ASan finds leaks */
+        CHECK(outcome.leaked >= 0 && outcome.leaked <= scarce->keeps);
+    berth_note("%s: %s: refused %lu times, %lu of them no harm, %lu with another code, %ld leaked",
+               operation->name, shortage->of, outcome.refused, outcome.tolerated, outcome.odd,
+               outcome.leaked);
+    return outcome.refused;
+}
