@@ -146,7 +146,7 @@ static double tail(double *of, size_t count)
 static double waits(const char *module, const char *file, const char *function, char note[64])
 {
     struct berth_error error;
-    const double none = 0;
+    double none = 0;
 
     caller_start(function);
     for (size_t i = 0; i < RELOADS; i++) {
