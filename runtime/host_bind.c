@@ -142,8 +142,6 @@ void berth_host_unbind(berth_host *host, struct berth_link *link)
     if (!edge || berth_process_is_forked())
         return;
     pthread_mutex_lock(&host->lock);
-    berth_edge_shut(edge);
-    link->edge = NULL;
     berth_edge_remove(edge);
     berth_list_remove(&edge->of_owner);
     pthread_mutex_unlock(&host->lock);

@@ -807,12 +807,8 @@ void berth_generation_close(struct berth_generation *generation)
     if (generation->stopping_fd >= 0) /* its image may stay mapped for long */
         close(generation->stopping_fd);
     generation->stopping_fd = -1;
-    for (size_t i = 0; i < generation->edge_count; i++) {
-        struct berth_edge *edge = &generation->edges[i];
-        berth_edge_shut(edge);
-        __atomic_store_n(&edge->link->edge, NULL, __ATOMIC_RELEASE);
-        berth_edge_remove(edge);
-    }
+    for (size_t i = 0; i < generation->edge_count; i++)
+        berth_edge_remove(&generation->edges[i]);
     pthread_mutex_unlock(&host->lock);
     if (!generation->image->handle &&
         !generation->image->copy) /* the application's links outlive this host */

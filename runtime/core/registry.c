@@ -138,6 +138,9 @@ void berth_edge_shut(struct berth_edge *edge)
 
 void berth_edge_remove(struct berth_edge *edge)
 {
+    berth_edge_shut(edge);
+    __atomic_store_n(&edge->link->code, NULL, __ATOMIC_RELEASE); /* another image's soon */
+    __atomic_store_n(&edge->link->edge, NULL, __ATOMIC_RELEASE);
     if (edge->cell)
         berth_list_remove(&edge->of_cell);
     __atomic_store_n(&edge->cell, NULL, __ATOMIC_RELEASE);

@@ -20,7 +20,7 @@ uint32_t berth_module_swapper(const struct berth_module *module);
 void berth_module_shut(struct berth_module *module);
 /* Opens the cells of all exports of the generation; each edge is told how it fits. */
 void berth_module_open(struct berth_module *module, struct berth_generation *generation);
-/* After berth_module_shut, when nobody is inside: no link of another image leads into it any more. */
+/* After berth_module_shut, when nobody is inside: no link of another image leads into it then. */
 void berth_module_unbind(struct berth_module *module);
 
 /* What is behind its cells may be asked for in another way: elders, timeouts. */
@@ -60,6 +60,7 @@ void berth_edge_set(struct berth_edge *edge);
 enum berth_full berth_edge_full(const struct berth_edge *edge);
 /* The call site asks, until the edge is set again. */
 void berth_edge_shut(struct berth_edge *edge);
+/* It leads nowhere any more, for good. */
 void berth_edge_remove(struct berth_edge *edge);
 
 /* Takes the lock itself. For struct berth_threads: user is the host. */

@@ -95,6 +95,26 @@ static void a_module_that_others_have_called_goes(void)
     berth_host_free(host);
 }
 
+BERTH_BOUND(f64, divide, (f64, a), (f64, b));
+
+/* Its data are looked through, too, unless it has the runtime in itself, as this one. */
+static void what_is_unbound_keeps_no_address(void)
+{
+    static divide_bound bound;
+    struct berth_error error;
+
+    make_host(0, 0);
+    LOAD(host, "math", NULL);
+    CHECK_CODE(berth_bind(host, "math.divide", divide, &bound, &error), BERTH_OK, &error);
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK(divide_call(&bound, ctx, 6, 4) == 1.5);
+    berth_leave(ctx);
+    CHECK(bound.link.code);
+    berth_unbind(host, &bound);
+    CHECK(!bound.link.code);
+    berth_host_free(host);
+}
+
 /* Each reload leaves a thread of the old generation. */
 static void a_full_quarantine_refuses_reloads(void)
 {
@@ -182,6 +202,7 @@ static const struct berth_test tests[] = {
     { "what_is_left_is_told_and_goes_once_it_is_taken_back",
       what_is_left_is_told_and_goes_once_it_is_taken_back },
     { "a_module_that_others_have_called_goes", a_module_that_others_have_called_goes },
+    { "what_is_unbound_keeps_no_address", what_is_unbound_keeps_no_address },
     { "a_full_quarantine_refuses_reloads", a_full_quarantine_refuses_reloads },
     { "a_quarantine_is_full_of_bytes_too", a_quarantine_is_full_of_bytes_too },
     { "a_place_in_the_quarantine_becomes_free", a_place_in_the_quarantine_becomes_free },
