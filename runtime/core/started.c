@@ -1085,8 +1085,17 @@ static void look_away(struct berth_host *host, const berth_pending *pendings, si
     }
 }
 
-/* In a host without threads whoever waits does the work. */
-static void do_work(berth_ctx *ctx, struct berth_host *host, int64_t until)
+/* A turn needs a frame of this thread's; berth_mailbox_run tries it again without end. */
+static bool can_work(struct berth_host *host)
+{
+    berth_ctx *inner = berth_thread_enter(&host->threads);
+    if (inner)
+        berth_thread_leave(inner);
+    return inner != NULL;
+}
+
+/* In a host without threads whoever waits does the work. false: it cannot, and ctx is marked. */
+static bool do_work(berth_ctx *ctx, struct berth_host *host, int64_t until)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     const struct berth_serving *serving = thread->serving;
@@ -1108,18 +1117,24 @@ static void do_work(berth_ctx *ctx, struct berth_host *host, int64_t until)
     thread->stopping = stopping;
     thread->topic = topic;
     thread->echo = echo;
+    if (!__atomic_load_n(&host->queued, __ATOMIC_RELAXED) || can_work(host))
+        return true;
+    berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED,
+                             "no memory for the turn of what is waited for, or calls are nested "
+                             "too deeply");
+    return false;
 }
 
-static void sleep_until(berth_ctx *ctx, struct berth_host *host, struct waiting *waiting,
+/* false: that cannot be, and ctx is marked. */
+static bool sleep_until(berth_ctx *ctx, struct berth_host *host, struct waiting *waiting,
                         int64_t until)
 {
-    if (!host->pool_size) {
-        do_work(ctx, host, until);
-        return;
-    }
+    if (!host->pool_size)
+        return do_work(ctx, host, until);
     berth_schedule_blocks(host);
     berth_park_wait(waiting->park, until);
     berth_schedule_goes_on(host);
+    return true;
 }
 
 /* In a worker: who goes on with it there, if that waits for anybody. */
@@ -1243,10 +1258,8 @@ static bool wait_once(berth_ctx *ctx, struct waiting *waiting, bool first, int64
     if (first)
         until = earlier(until, berth_now() + UNTOLD_NS);
     if (first ||
-        ((waiting->begun || tell_finder(ctx, waiting)) && !berth_wait_refused(&waiting->wait))) {
-        sleep_until(ctx, waiting->host, waiting, until);
-        return true;
-    }
+        ((waiting->begun || tell_finder(ctx, waiting)) && !berth_wait_refused(&waiting->wait)))
+        return sleep_until(ctx, waiting->host, waiting, until);
     berth_fault_raise_format(ctx, BERTH_ABORTED, "%s: %s", waiting->wait.target,
                              waiting->wait.ring);
     return false;
@@ -1277,8 +1290,8 @@ static int wait_for(berth_ctx *ctx, struct waiting *waiting, int64_t until)
         bool forever = until == BERTH_FOREVER && waiting->count;
         if (berth_now() >= last || (forever && !wait_once(ctx, waiting, first, next)))
             return all ? 0 : -1;
-        if (!forever)
-            sleep_until(ctx, waiting->host, waiting, next);
+        if (!forever && !sleep_until(ctx, waiting->host, waiting, next))
+            return all ? 0 : -1;
     }
 }
 

@@ -597,6 +597,7 @@ static void set_up(bool with_worker)
     LOAD(host, "publisher", "inline");
     LOAD(host, "subscriber", "inline");
     LOAD(host, "asker", "inline");
+    LOAD(host, "later", "inline");
     LOAD(host, "ahead", "inline");
     CHECK_CALL(host, "counter.add", "[7]", "7");
 }
@@ -680,13 +681,7 @@ static void starting(void)
         { "a stream", stream, NULL, NULL },
         { "a stream of a module's", module_stream, NULL, NULL },
     };
-    /* with none at all for ever no turn begins, and who waits without a deadline waits */
-    set_up(false);
-    LOAD(host, "later", "inline");
-    const struct berth_scarce scarce = { host, NULL, check_serves, 0 };
-    for (size_t i = 0; i < COUNT(operations); i++)
-        berth_scarce_try(&scarce, &operations[i], &berth_short_of_block);
-    berth_host_free(host);
+    try_operations(operations, COUNT(operations), NULL);
 }
 
 static void messages(void)
