@@ -307,12 +307,27 @@ void berth_subscription_end(struct berth_host *host, struct berth_subscription *
 
 /* ---- a generation's topics ---- */
 
-static int disagree(struct berth_error *error, const char *topic, const char *publisher,
-                    const char *has, const char *other, const char *wants)
+int berth_topic_disagree(const char *topic, const struct berth_topic_side *publisher,
+                         const struct berth_topic_side *other, struct berth_error *error)
 {
+    char has[300], wants[300];
+    const char *is = berth_fields_print(publisher->signature, "", has, sizeof has);
+    const char *next = berth_fields_print(other->signature, "", wants, sizeof wants);
+    if (strcmp(is, next) == 0) { /* structs that differ are called alike */
+        is = publisher->signature->identity;
+        next = other->signature->identity;
+    }
     return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                           "topic %s: %s publishes %s, but %s has %s", topic, publisher, has, other,
-                           wants);
+                           "topic %s: %s publishes %s, but %s has %s", topic, publisher->who, is,
+                           other->who, next);
+}
+
+static int disagree(struct berth_error *error, const char *topic, const char *publisher,
+                    const struct berth_signature *has, const char *other,
+                    const struct berth_signature *wants)
+{
+    return berth_topic_disagree(topic, &(struct berth_topic_side){ publisher, has },
+                                &(struct berth_topic_side){ other, wants }, error);
 }
 
 /* What next declares or handles, against what is there. */
@@ -324,16 +339,28 @@ struct check {
     struct berth_error *error;
 };
 
+/* One that is active and has a type is declared by the generation that serves. */
+static const struct berth_signature *declared_by(const struct berth_subscription *subscription)
+{
+    const struct berth_generation *current = subscription->module->current;
+    for (size_t i = 0; i < current->handler_count; i++)
+        if (current->subscriptions[i] == subscription)
+            return current->image->manifest->subscribes[i].signature;
+    return NULL;
+}
+
 static bool check_subscription(void *user, struct berth_topic_entry *entry)
 {
     struct check *check = user;
     const struct berth_subscription *other = subscription_of(entry);
-    const char *identity = check->declared->signature->identity;
-    if (other->active && other->module != check->next->module && !other->module->next &&
-        other->identity && strcmp(other->identity, identity) != 0)
-        check->code = disagree(check->error, check->declared->topic, check->next->module->name,
-                               identity, other->module->name, other->identity);
-    return check->code == BERTH_OK;
+    const struct berth_signature *has = check->declared->signature;
+    if (!other->active || other->module == check->next->module || other->module->next ||
+        !other->identity || strcmp(other->identity, has->identity) == 0)
+        return true;
+    const struct berth_signature *wants = declared_by(other);
+    check->code = disagree(check->error, check->declared->topic, check->next->module->name, has,
+                           other->module->name, wants);
+    return false;
 }
 
 /*
@@ -367,8 +394,8 @@ static int check_publisher(struct check *check)
                                declared->topic);
     const struct berth_publisher *other = topic ? publisher_that_stays(check, topic) : NULL;
     if (other && strcmp(other->signature->identity, identity) != 0)
-        return disagree(check->error, declared->topic, check->next->module->name, identity,
-                        other->generation->module->name, other->signature->identity);
+        return disagree(check->error, declared->topic, check->next->module->name,
+                        declared->signature, other->generation->module->name, other->signature);
     if (!other)
         berth_topic_tree_patterns(&host->patterns, declared->topic, check_subscription, check);
     return check->code;
@@ -382,7 +409,8 @@ static bool check_topic(void *user, struct berth_topic_entry *entry)
     const struct berth_publisher *other = publisher_that_stays(check, topic);
     if (other && strcmp(other->signature->identity, identity) != 0)
         check->code = disagree(check->error, topic->name, other->generation->module->name,
-                               other->signature->identity, check->next->module->name, identity);
+                               other->signature, check->next->module->name,
+                               check->handler->signature);
     return check->code == BERTH_OK;
 }
 
@@ -395,7 +423,7 @@ static int check_handler(struct check *check)
         if (berth_pattern_matches(handler->pattern, manifest->topics[i].topic) &&
             strcmp(manifest->topics[i].signature->identity, identity) != 0)
             return disagree(check->error, manifest->topics[i].topic, check->next->module->name,
-                            manifest->topics[i].signature->identity, handler->handler, identity);
+                            manifest->topics[i].signature, handler->handler, handler->signature);
     berth_topic_tree_topics(&check->next->host->topic_tree, handler->pattern, check_topic, check);
     return check->code;
 }
@@ -494,12 +522,21 @@ static struct berth_receipt receipt_of(const struct berth_manifest_subscribe *ha
     return (struct berth_receipt){ handler->full, handler->tries, handler->group };
 }
 
-static bool same_group(const char *one, const char *other)
+static bool same_text(const char *one, const char *other)
 {
     return one && other ? strcmp(one, other) == 0 : one == other;
 }
 
-/* Of the module's own, the one for a handler. NULL: there is none. */
+/* NULL: any. */
+static const char *identity_of(const struct berth_manifest_subscribe *handler)
+{
+    return handler->any ? NULL : handler->signature->identity;
+}
+
+/*
+ * Of the module's own, the one for a handler: what waits for one of another type it could not read.
+ * NULL: there is none.
+ */
 static struct berth_subscription *subscription_find(const struct berth_module *module,
                                                     const struct berth_manifest_subscribe *handler)
 {
@@ -508,7 +545,8 @@ static struct berth_subscription *subscription_find(const struct berth_module *m
             berth_container(link, struct berth_subscription, of_module);
         if (strcmp(subscription->handler, handler->handler) == 0 &&
             strcmp(subscription->pattern, handler->pattern) == 0 &&
-            same_group(subscription->how.group, handler->group))
+            same_text(subscription->identity, identity_of(handler)) &&
+            same_text(subscription->how.group, handler->group))
             return subscription;
     }
     return NULL;
@@ -527,8 +565,7 @@ static struct berth_subscription *subscription_obtain(
         berth_subscription_take(found);
         return found;
     }
-    struct berth_subscription *made =
-        subscription_make(&setup, handler->any ? NULL : handler->signature->identity);
+    struct berth_subscription *made = subscription_make(&setup, identity_of(handler));
     if (made && subscription_place(module->host, made))
         return made;
     berth_subscription_unref(made);

@@ -43,6 +43,13 @@ static inline void berth_topics_leave(struct berth_host *host, struct berth_thre
 int berth_topics_check(struct berth_generation *next, const struct berth_generation *old,
                        struct berth_error *error);
 int berth_topics_prepare(struct berth_generation *next, struct berth_error *error);
+/* Whose types of one topic differ: the refusal, in words. */
+struct berth_topic_side {
+    const char *who;
+    const struct berth_signature *signature;
+};
+int berth_topic_disagree(const char *topic, const struct berth_topic_side *publisher,
+                         const struct berth_topic_side *other, struct berth_error *error);
 void berth_topics_switch(struct berth_generation *next, struct berth_generation *old);
 void berth_topics_retire(struct berth_generation *generation);
 

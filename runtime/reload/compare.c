@@ -35,13 +35,24 @@ static int refuse_caller(const struct berth_cell *cell, const char *caller,
         berth_signature_difference(wanted, export->signature, version, text, sizeof text));
 }
 
-/* An edge of one that is replaced as well is bound anew, by what its new version imports. */
+static bool imports(const struct berth_manifest *manifest, const char *function,
+                    const struct berth_signature *signature)
+{
+    for (size_t i = 0; i < manifest->import_count; i++)
+        if (strcmp(manifest->imports[i].name, function) == 0)
+            return strcmp(manifest->imports[i].signature->identity, signature->identity) == 0;
+    return false;
+}
+
+/* One that is replaced as well is to blame for what it wants otherwise than before: wants. */
 static bool edge_stays(const struct berth_edge *edge)
 {
     const struct berth_generation *importer = edge->importer;
-    return edge->fit != BERTH_FIT_NOT &&
-           !(importer && importer->module->next &&
-             (importer == importer->module->current || importer == importer->module->next));
+    if (edge->fit == BERTH_FIT_NOT)
+        return false;
+    if (!importer || !importer->module->next || importer != importer->module->current)
+        return true;
+    return imports(importer->module->next->image->manifest, edge->cell->name, edge->signature);
 }
 
 static int compare_edges(const struct berth_cell *cell, const struct berth_manifest_export *export,
@@ -95,16 +106,29 @@ static int compare_cells(const struct berth_replacement *one, struct berth_error
 
 /* ---- versions ---- */
 
-/* Modules that require this one must accept the new version. host->lock held. */
+static bool requires(const struct berth_manifest *manifest, const char *module, const char *range)
+{
+    for (size_t i = 0; i < manifest->require_count; i++)
+        if (strcmp(manifest->requires[i].module, module) == 0 &&
+            strcmp(manifest->requires[i].range, range) == 0)
+            return true;
+    return false;
+}
+
+/*
+ * Modules that require this one must accept the new version; one that is replaced as well, and did
+ * not say so before: wants. host->lock held.
+ */
 static int compare_ranges(const struct berth_replacement *one, struct berth_error *error)
 {
     const struct berth_manifest *next = one->next->image->manifest;
+    const char *name = one->module->name;
     berth_list_each(&one->module->host->order, link) {
         const struct berth_module *other = berth_container(link, struct berth_module, link);
         const struct berth_manifest *manifest = berth_module_coming(other);
         for (size_t i = 0; i < manifest->require_count; i++)
-            if (other != one->module &&
-                strcmp(manifest->requires[i].module, one->module->name) == 0 &&
+            if (other != one->module && strcmp(manifest->requires[i].module, name) == 0 &&
+                requires(other->current->image->manifest, name, manifest->requires[i].range) &&
                 !berth_semver_range_holds(&manifest->requires[i].parsed, &next->semver))
                 return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                                        "%s requires %s %s, but the new version is %s", other->name,
@@ -116,51 +140,78 @@ static int compare_ranges(const struct berth_replacement *one, struct berth_erro
 
 /* ---- topics of modules that are replaced together; those of all others: core/topic.h ---- */
 
-static int disagree(const char *topic, const struct berth_module *publisher, const char *has,
-                    const struct berth_module *other, const char *wants, struct berth_error *error)
-{
-    return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                           "topic %s: %s publishes %s, but %s has %s", topic, publisher->name, has,
-                           other->name, wants);
-}
-
-static int compare_topic(const struct berth_replacement *one,
+/* What one publishes, against what the other one is going to publish and to subscribe to. */
+static int compare_topic(const struct berth_module *one,
                          const struct berth_manifest_topic *declared,
                          const struct berth_module *other, struct berth_error *error)
 {
     const struct berth_manifest *manifest = other->next->image->manifest;
-    const char *identity = declared->signature->identity;
+    const struct berth_topic_side publisher = { one->name, declared->signature };
+    struct berth_topic_side side = { other->name, NULL };
     for (size_t i = 0; i < manifest->topic_count; i++)
         if (strcmp(manifest->topics[i].topic, declared->topic) == 0 &&
-            strcmp(manifest->topics[i].signature->identity, identity) != 0)
-            return disagree(declared->topic, one->module, identity, other,
-                            manifest->topics[i].signature->identity, error);
+            strcmp(manifest->topics[i].signature->identity, declared->signature->identity) != 0)
+            side.signature = manifest->topics[i].signature;
     for (size_t i = 0; i < manifest->subscribe_count; i++)
         if (!manifest->subscribes[i].any &&
             berth_pattern_matches(manifest->subscribes[i].pattern, declared->topic) &&
-            strcmp(manifest->subscribes[i].signature->identity, identity) != 0)
-            return disagree(declared->topic, one->module, identity, other,
-                            manifest->subscribes[i].signature->identity, error);
-    return BERTH_OK;
+            strcmp(manifest->subscribes[i].signature->identity, declared->signature->identity) != 0)
+            side.signature = manifest->subscribes[i].signature;
+    return side.signature ? berth_topic_disagree(declared->topic, &publisher, &side, error)
+                          : BERTH_OK;
 }
 
-/* Each of a pair comes here once, so what the one publishes is enough. host->lock held. */
-static int compare_topics(const struct berth_replacement *one, struct berth_error *error)
+static bool publishes(const struct berth_manifest *manifest,
+                      const struct berth_manifest_topic *declared)
 {
-    const struct berth_manifest *manifest = one->next->image->manifest;
+    for (size_t i = 0; i < manifest->topic_count; i++)
+        if (strcmp(manifest->topics[i].topic, declared->topic) == 0)
+            return strcmp(manifest->topics[i].signature->identity,
+                          declared->signature->identity) == 0;
+    return false;
+}
+
+/* What one publishes otherwise than before. */
+static int compare_published(const struct berth_replacement *one, const struct berth_module *other,
+                             struct berth_error *error)
+{
+    const struct berth_manifest *next = one->next->image->manifest;
+    int code = BERTH_OK;
+    for (size_t i = 0; i < next->topic_count && code == BERTH_OK; i++)
+        if (!publishes(one->old->image->manifest, &next->topics[i]))
+            code = compare_topic(one->module, &next->topics[i], other, error);
+    return code;
+}
+
+/* When what all of them publish otherwise has been compared, the difference is in what one wants. */
+static int compare_subscribed(const struct berth_replacement *one, const struct berth_module *other,
+                              struct berth_error *error)
+{
+    const struct berth_manifest *manifest = other->next->image->manifest;
+    int code = BERTH_OK;
+    for (size_t i = 0; i < manifest->topic_count && code == BERTH_OK; i++)
+        code = compare_topic(other, &manifest->topics[i], one->module, error);
+    return code;
+}
+
+/* host->lock held */
+static int compare_topics(const struct berth_replacement *one,
+                          int (*with)(const struct berth_replacement *one,
+                                      const struct berth_module *other, struct berth_error *error),
+                          struct berth_error *error)
+{
     int code = BERTH_OK;
     berth_list_each(&one->module->host->order, link) {
         const struct berth_module *other = berth_container(link, struct berth_module, link);
-        for (size_t i = 0; other != one->module && other->next && i < manifest->topic_count; i++)
-            if (code == BERTH_OK)
-                code = compare_topic(one, &manifest->topics[i], other, error);
+        if (other != one->module && other->next && code == BERTH_OK)
+            code = with(one, other, error);
     }
     return code;
 }
 
 /* ---- all of it ---- */
 
-int berth_compare(const struct berth_replacement *one, struct berth_error *error)
+int berth_compare_offers(const struct berth_replacement *one, struct berth_error *error)
 {
     struct berth_host *host = one->module->host;
     int code = berth_image_check_abi(one->next->image, error);
@@ -177,9 +228,21 @@ int berth_compare(const struct berth_replacement *one, struct berth_error *error
     if (code == BERTH_OK)
         code = compare_cells(one, error);
     if (code == BERTH_OK)
-        code = compare_topics(one, error);
+        code = compare_topics(one, compare_published, error);
     pthread_mutex_unlock(&host->lock);
+    return code;
+}
+
+int berth_compare_wants(const struct berth_replacement *one, struct berth_error *error)
+{
+    struct berth_host *host = one->module->host;
+    int code = berth_generation_check(one->next, error);
     if (code == BERTH_OK)
-        code = berth_generation_check(one->next, error);
-    return code == BERTH_OK ? berth_topics_check(one->next, one->old, error) : code;
+        code = berth_topics_check(one->next, one->old, error);
+    if (code != BERTH_OK)
+        return code;
+    pthread_mutex_lock(&host->lock);
+    code = compare_topics(one, compare_subscribed, error);
+    pthread_mutex_unlock(&host->lock);
+    return code;
 }

@@ -372,9 +372,14 @@ static int each(const struct transaction *t,
     return code;
 }
 
-static int compare(struct berth_replacement *one, struct berth_error *error)
+static int compare_offers(struct berth_replacement *one, struct berth_error *error)
 {
-    return berth_compare(one, error);
+    return berth_compare_offers(one, error);
+}
+
+static int compare_wants(struct berth_replacement *one, struct berth_error *error)
+{
+    return berth_compare_wants(one, error);
 }
 
 static int hand_over_alone(struct berth_replacement *one, struct berth_error *error)
@@ -434,7 +439,9 @@ static int prepare(const struct transaction *t, struct berth_reload *reloads,
     if (code == BERTH_OK)
         sort(t);
     if (code == BERTH_OK)
-        code = each(t, compare, error);
+        code = each(t, compare_offers, error);
+    if (code == BERTH_OK)
+        code = each(t, compare_wants, error);
     if (code == BERTH_OK && !t->dry)
         code = each(t, start, error);
     if (code == BERTH_OK && !t->dry)

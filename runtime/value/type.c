@@ -602,8 +602,8 @@ static void append(char *buffer, size_t size, const char *text)
     buffer[length + more] = '\0';
 }
 
-const char *berth_signature_print(const struct berth_signature *signature, const char *name,
-                                  char *buffer, size_t size)
+const char *berth_fields_print(const struct berth_signature *signature, const char *name,
+                               char *buffer, size_t size)
 {
     buffer[0] = '\0';
     append(buffer, size, name);
@@ -614,7 +614,15 @@ const char *berth_signature_print(const struct berth_signature *signature, const
         append(buffer, size, " ");
         append(buffer, size, signature->parameters[i].name);
     }
-    append(buffer, size, ") -> ");
+    append(buffer, size, ")");
+    return buffer;
+}
+
+const char *berth_signature_print(const struct berth_signature *signature, const char *name,
+                                  char *buffer, size_t size)
+{
+    berth_fields_print(signature, name, buffer, size);
+    append(buffer, size, " -> ");
     append(buffer, size, signature->result->text);
     return buffer;
 }

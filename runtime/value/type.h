@@ -185,6 +185,9 @@ int berth_signature_new(struct berth_types *types, const char *result,
 /* For people: "divide(f64 a, f64 b) -> f64", cut to size (> 0). Returns buffer. */
 const char *berth_signature_print(const struct berth_signature *signature, const char *name,
                                   char *buffer, size_t size);
+/* The same without the result, as of a topic: "(f64 value)" with name "". */
+const char *berth_fields_print(const struct berth_signature *signature, const char *name,
+                               char *buffer, size_t size);
 
 /* ---- names ---- */
 

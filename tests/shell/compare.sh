@@ -119,5 +119,53 @@ while IFS='|' read -r _ change before after there verdict _; do
     berth unload subject --force
 done <"$BERTH_TOP_SRCDIR/doc/reload.md"
 tap_run "these are the rows" test "$rows" -ge 40
+
+# Of two that are replaced together the one is refused that has changed, whichever is named first.
+blames() # NAME WHO WHY SUBJECT NEXT-SUBJECT USER NEXT-USER
+{
+    local pair ok=0
+    build subject subject 1.0.0 "$4" && build next_subject subject 1.1.0 "$5"
+    build user user 1.0.0 "$6" && build next_user user 1.0.1 "$7"
+    berth load ./subject.so
+    berth load ./user.so
+    for pair in "subject=./next_subject.so user=./next_user.so" "user=./next_user.so subject=./next_subject.so"; do
+        # shellcheck disable=SC2086
+        berth reload $pair
+        grep -qF -- "$2 (refused in step compare): $3" err || ok=1
+    done
+    tap_result $ok "$1" < <(cat out err)
+    berth unload user
+    berth unload subject --force
+}
+blames "what one calls has changed" subject 'user calls subject.add, whose parameter n is u64, but in version 1.1.0 it is f64' \
+    'u64 add(u64 n)' 'u64 add(f64 n)' 'import u64 add(u64 n)' 'import u64 add(u64 n)'
+blames "who calls has changed" user 'user imports subject.add(f64 n) -> u64, but subject 1.1.0 has subject.add(u64 n) -> u64' \
+    'u64 add(u64 n)' 'u64 add(u64 n)' 'import u64 add(u64 n)' 'import u64 add(f64 n)'
+blames "what one requires has changed" subject 'user requires subject ^1, but the new version is 2.0.0' \
+    'version 1.0.0' 'version 2.0.0' 'requires subject ^1' 'requires subject ^1'
+blames "who requires has changed" user 'user requires subject ^2, but subject 1.1.0 is loaded' \
+    'version 1.0.0' 'version 1.1.0' 'requires subject ^1' 'requires subject ^2'
+blames "who publishes has changed" subject 'topic a.b: subject publishes (f64 n), but user has (u64 n)' \
+    'topic a.b (u64 n)' 'topic a.b (f64 n)' 'subscribe a.b (u64 n)' 'subscribe a.> (u64 n)'
+blames "who subscribes has changed" user 'topic a.b: subject publishes (u64 n), but user has (f64 n)' \
+    'topic a.b (u64 n)' 'topic a.b (u64 n)' 'subscribe a.b (u64 n)' 'subscribe a.b (f64 n)'
+blames "structs that differ and are called alike" subject 'topic a.b: subject publishes ({y:f64})void, but user has ({x:f64})void' \
+    'struct point (f64 x); topic a.b (point p)' 'struct point (f64 y); topic a.b (point p)' \
+    'struct point (f64 x); subscribe a.b (point p)' 'struct point (f64 x); subscribe a.b (point p)'
+
+# What a handler takes is what the version takes that serves.
+for type in u64 f64; do
+    build_module "hears_$type" <<C
+#include <berth/module.h>
+BERTH_MODULE("user", "1.0.0", "words");
+BERTH_SUBSCRIBE("a.b", heard, ($type, n)) { (void)n; }
+C
+done
+build subject subject 1.0.0 'topic a.b (u64 n)' && build next_subject subject 1.1.0 'topic a.b (f64 n)'
+berth load ./hears_u64.so
+berth reload user ./hears_f64.so
+fails "a publisher of the type that was" 1 '*: topic a.b: subject publishes (u64 n), but user has (f64 n)' load ./subject.so
+berth load ./next_subject.so
+tap_run "and one of the type that is" test "$status" = 0
 host_end
 tap_done
