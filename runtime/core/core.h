@@ -415,7 +415,7 @@ struct berth_module {
     char why[256];                 /* WAITING, FAILED: what happened */
     struct berth_generation *next; /* in a reload: what is to take its place; under lock */
     size_t elders;                 /* generations before it that are; atomic */
-    unsigned generations;          /* made so far */
+    unsigned generations;          /* opened so far */
     int log_level;                 /* enum berth_log_level + 1; 0: the host's. Atomic */
     int64_t call_timeout;          /* of functions without one: core/timeout.h; atomic */
     bool swapping;                 /* callers wait for host->changed */

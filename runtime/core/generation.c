@@ -388,7 +388,7 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
         setup->placement == &berth_carrier_inline && !setup->image->manifest->parallel;
     generation->image->staging = &host->staging;
     generation->probe = setup->probe || (host->options.flags & BERTH_HOST_PROBE);
-    generation->number = ++setup->module->generations;
+    generation->number = setup->module->generations + 1; /* its own once it is opened */
     generation->stopping_fd = -1;
     berth_list_init(&generation->alarms);
     berth_list_init(&generation->threads);
@@ -599,6 +599,7 @@ int berth_generation_open(struct berth_generation *generation, struct berth_erro
     bool is_inline = generation->placement == &berth_carrier_inline;
     size_t edges = manifest->import_count, publishers = manifest->topic_count;
     int code = BERTH_OK;
+    generation->module->generations = generation->number; /* logs, gdb and perf may have it now */
     if (is_inline) { /* a worker's are there before it can ask for anything */
         code = berth_generation_carry(generation, error);
         edges = count_links(generation->image, BERTH_ITEM_IMPORT);

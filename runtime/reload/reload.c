@@ -231,8 +231,6 @@ static void undo(const struct transaction *t)
         berth_history_free(one->past);
         if (!one->next)
             continue;
-        if (t->dry) /* there was none */
-            one->module->generations--;
         berth_generation_end(t->admin, one->next, berth_stop_deadline(t->host), NULL, 0);
     }
 }

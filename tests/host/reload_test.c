@@ -230,8 +230,13 @@ static void a_dry_run_changes_nothing(void)
                &error);
     CHECK_CALL(host, "counter.get", "[]", "5");
     CHECK_STR(berth_test_module(host, "counter", "generation"), "1");
+    CHECK_CODE(reload(host, "counter", "math", &report, &error), BERTH_FAILED_PRECONDITION, &error);
     CHECK_CODE(reload(host, "counter", NULL, &report, &error), BERTH_OK, &error);
     CHECK_STR(report.to, "counter@1.0.0#2"); /* none has been used up */
+    CHECK_CODE(reload(host, "counter", "bad_start_counter", &report, &error),
+               BERTH_FAILED_PRECONDITION, &error);
+    CHECK_CODE(reload(host, "counter", NULL, &report, &error), BERTH_OK, &error);
+    CHECK_STR(report.to, "counter@1.0.0#4"); /* code of number 3 has run */
     berth_host_free(host);
 }
 
