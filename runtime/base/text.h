@@ -13,6 +13,12 @@ static inline bool berth_text_equal(const char *a, const char *b)
     return *a == *b && strcmp(a, b) == 0;
 }
 
+/* For a sentence that begins with a count: "1 call is", "2 calls are". */
+static inline const char *berth_plural(size_t count, const char *one, const char *many)
+{
+    return count == 1 ? one : many;
+}
+
 /*
  * Whether size bytes are well-formed UTF-8 (no surrogates, no overlong forms, at most U+10FFFF).
  * NUL is allowed. ret_bad may be NULL: the offset of the first character that is not.

@@ -408,9 +408,9 @@ static bool check_topic(void *user, struct berth_topic_entry *entry)
     const char *identity = check->handler->signature->identity;
     const struct berth_publisher *other = publisher_that_stays(check, topic);
     if (other && strcmp(other->signature->identity, identity) != 0)
-        check->code = disagree(check->error, topic->name, other->generation->module->name,
-                               other->signature, check->next->module->name,
-                               check->handler->signature);
+        check->code =
+            disagree(check->error, topic->name, other->generation->module->name, other->signature,
+                     check->next->module->name, check->handler->signature);
     return check->code == BERTH_OK;
 }
 

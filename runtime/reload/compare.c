@@ -166,8 +166,8 @@ static bool publishes(const struct berth_manifest *manifest,
 {
     for (size_t i = 0; i < manifest->topic_count; i++)
         if (strcmp(manifest->topics[i].topic, declared->topic) == 0)
-            return strcmp(manifest->topics[i].signature->identity,
-                          declared->signature->identity) == 0;
+            return strcmp(manifest->topics[i].signature->identity, declared->signature->identity) ==
+                   0;
     return false;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Loading and unloading. */
 #include "runtime/base/memory.h"
+#include "runtime/base/text.h"
 #include "runtime/call/ring.h"
 #include "runtime/core/blob.h"
 #include "runtime/core/call.h"
@@ -521,13 +522,13 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
                                            &generation->stopping);
         reopen(module);
         if (berth_now() < deadline) /* it gives way */
-            return berth_error_set(error, BERTH_ABORTED,
-                                   "%s: %zu calls are inside that wait for its end; it goes on",
-                                   module->name, inside);
-        return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
-                               "%s: %zu calls were still inside after %.1f s%s", module->name,
-                               inside, (double)(berth_now() - began) / 1e9,
-                               host->end_deadline ? "" : "; it goes on");
+            return berth_error_set(
+                error, BERTH_ABORTED, "%s: %zu %s for its end; it goes on", module->name, inside,
+                berth_plural(inside, "call is inside that waits", "calls are inside that wait"));
+        return berth_error_set(
+            error, BERTH_DEADLINE_EXCEEDED, "%s: %zu %s still inside after %.1f s%s", module->name,
+            inside, berth_plural(inside, "call was", "calls were"),
+            (double)(berth_now() - began) / 1e9, host->end_deadline ? "" : "; it goes on");
     }
     if (!host->upstream)
         berth_topics_retire(generation);
@@ -542,8 +543,9 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     berth_timer_remove(&module->restart_timer); /* from here on no death sets it again */
     size_t messages = berth_mailbox_close(module);
     if (messages)
-        berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s: %zu messages were not handled any more",
-                       module->name, messages);
+        berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s: %zu %s not handled any more",
+                       module->name, messages,
+                       berth_plural(messages, "message was", "messages were"));
     if (!host->upstream && !generation->image->own_links) {
         char label[128];
         berth_module_label(generation, label, sizeof label);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/reload/quarantine.h"
 
+#include "runtime/base/text.h"
 #include "runtime/core/event.h"
 #include "runtime/core/log.h"
 #include "runtime/core/registry.h"
@@ -169,10 +170,11 @@ int berth_quarantine_check(struct berth_host *host, struct berth_error *error)
         return BERTH_OK;
     return berth_error_set(
         error, BERTH_RESOURCE_EXHAUSTED,
-        "%zu old images of %zu bytes are quarantined, and no more than %zu images or %zu bytes may "
+        "%zu old %s of %zu bytes %s quarantined, and no more than %zu images or %zu bytes may "
         "be: `berth list --quarantined` says what keeps each of them; mend that, or raise "
         "quarantine_images and quarantine_bytes",
-        images, bytes, options->quarantine_images, options->quarantine_bytes);
+        images, berth_plural(images, "image", "images"), bytes, berth_plural(images, "is", "are"),
+        options->quarantine_images, options->quarantine_bytes);
 }
 
 void berth_quarantine_print(const struct berth_host *host, struct berth_buffer *buffer)

@@ -5,6 +5,7 @@
  * serve; from the switch on nothing can fail.
  */
 #include "runtime/base/memory.h"
+#include "runtime/base/text.h"
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
 #include "runtime/core/generation.h"
@@ -153,14 +154,16 @@ static int wait_inside(struct berth_replacement *one, bool all, struct berth_err
         quiet = berth_kept_quiet(one->old, one->deadline);
     if (quiet)
         return BERTH_OK;
+    size_t inside = count_inside(one->old);
     if (berth_now() < one->deadline) /* it gives way */
-        return berth_error_set(error, BERTH_ABORTED,
-                               "%s: %zu calls are inside that wait for its reload; it goes on",
-                               one->module->name, count_inside(one->old));
+        return berth_error_set(
+            error, BERTH_ABORTED, "%s: %zu %s for its reload; it goes on", one->module->name,
+            inside,
+            berth_plural(inside, "call is inside that waits", "calls are inside that wait"));
     return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
-                           "%s: %zu calls were still inside after the stop_timeout of %g s; it "
-                           "goes on",
-                           one->module->name, count_inside(one->old),
+                           "%s: %zu %s still inside after the stop_timeout of %g s; it goes on",
+                           one->module->name, inside,
+                           berth_plural(inside, "call was", "calls were"),
                            (double)one->module->host->options.stop_timeout_ns / 1e9);
 }
 
@@ -305,8 +308,8 @@ static void drain(struct berth_replacement *one)
                              sizeof report->quarantined);
     } else {
         struct berth_doubt doubt = { .lasts = BERTH_DOUBT_WHILE };
-        snprintf(doubt.text, sizeof doubt.text,
-                 "%zu calls are still inside; it goes when they have ended", inside);
+        snprintf(doubt.text, sizeof doubt.text, "%zu %s still inside; it goes when nothing is",
+                 inside, berth_plural(inside, "call is", "calls are"));
         berth_quarantine_enter(one->old, &doubt);
         snprintf(report->quarantined, sizeof report->quarantined, "%s", doubt.text);
     }

@@ -2,6 +2,7 @@
 #include "runtime/reload/verify.h"
 
 #include "runtime/base/memory.h"
+#include "runtime/base/text.h"
 #include "runtime/core/started.h"
 #include "runtime/image/traces.h"
 #include "runtime/reload/holders.h"
@@ -82,18 +83,19 @@ static bool traces_are_clear(const struct berth_image *image, struct berth_doubt
     struct berth_traces_left left = berth_traces_get(image);
     if (left.timers)
         return doubt(ret_doubt, BERTH_DOUBT_WHILE,
-                     "%zu of the POSIX timers that it has created have not been deleted: its STOP "
+                     "%zu of the POSIX timers that it has created %s not been deleted: its STOP "
                      "must",
-                     left.timers);
+                     left.timers, berth_plural(left.timers, "has", "have"));
     if (left.threads)
         return doubt(ret_doubt, BERTH_DOUBT_WHILE,
-                     "%zu of the threads that it has started have not ended: its STOP must join "
+                     "%zu of the threads that it has started %s not ended: its STOP must join "
                      "them",
-                     left.threads);
+                     left.threads, berth_plural(left.threads, "has", "have"));
     if (left.destructors)
         return doubt(ret_doubt, BERTH_DOUBT_WHILE,
-                     "%zu destructors of its thread-local data are to run when their threads end",
-                     left.destructors);
+                     "%zu %s of its thread-local data %s to run when their threads end",
+                     left.destructors, berth_plural(left.destructors, "destructor", "destructors"),
+                     berth_plural(left.destructors, "is", "are"));
     return true;
 }
 

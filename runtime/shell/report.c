@@ -86,10 +86,12 @@ static void describe(struct berth_remote *remote, struct berth_piece report,
     }
     berth_buffer_format(text, ", %llu dropped\n",
                         (unsigned long long)berth_piece_integer_of(report, "dropped"));
-    if (state)
-        berth_buffer_format(text, "  %llu bytes of state (version %llu) handed over\n",
-                            (unsigned long long)state,
+    if (state) {
+        berth_buffer_text(text, "  ");
+        append_count(text, state, "byte");
+        berth_buffer_format(text, " of state (version %llu) handed over\n",
                             (unsigned long long)berth_piece_integer_of(report, "state_version"));
+    }
     if (messages) {
         berth_buffer_text(text, "  ");
         append_count(text, messages, "message");

@@ -56,7 +56,7 @@ static void the_report_accounts_for_what_was_inside(void)
     CHECK_INT(report.in_flight, 1);
     CHECK_INT(report.drained, 0);
     CHECK_INT(report.dropped, 0);
-    CHECK_CONTAINS(report.quarantined, "1 calls are still inside");
+    CHECK_CONTAINS(report.quarantined, "1 call is still inside");
     CHECK_STR(report.from_build, report.to_build); /* the same file */
     CHECK_STR(report.why, "");
     berth_test_release(&held);
@@ -79,8 +79,7 @@ static void a_call_that_stays_inside_refuses_it(void)
     berth_test_hold(&held, host, "sleeper.hold");
     CHECK_CODE(reload(host, "sleeper", NULL, &report, &error), BERTH_DEADLINE_EXCEEDED, &error);
     CHECK_STR(report.step, "handover");
-    CHECK_CONTAINS(error.text,
-                   "sleeper: 1 calls were still inside after the stop_timeout of 0.05 s");
+    CHECK_CONTAINS(error.text, "sleeper: 1 call was still inside after the stop_timeout of 0.05 s");
     berth_test_release(&held);
     berth_test_join(&held);
     CHECK_CODE(held.code, BERTH_OK, &held.error);
@@ -461,6 +460,7 @@ static void a_rollback_goes_back(void)
     CHECK_INT(count_of(history(host, "counter"), "\"generation\":"), 6);
     CHECK_INT(count_of(history(host, "counter"), "\"kept\":true"), 6);
     CHECK_INT(count_of(history(host, "counter"), "\"current\":true"), 1);
+    CHECK_CONTAINS(history(host, "host"), "\"content\":\"\",\"bytes\":0"); /* it has no file */
     berth_host_free(host);
 }
 

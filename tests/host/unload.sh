@@ -68,7 +68,7 @@ goes()
 modules="thread detached blocked busy exiting"
 [[ ${BERTH_TEST_SANITIZER:-} == *thread* ]] || modules+=" c11_thread" # its threads it does not know
 for module in $modules; do
-    stays $module "1 of the threads that it has started have not ended: its STOP must join them"
+    stays $module "1 of the threads that it has started has not ended: its STOP must join them"
 done
 asleep="the stack of thread ... leads into it"
 awake="not proved: thread ... runs, and the application has granted no signal (scan_signal) to ask it"
@@ -111,7 +111,7 @@ stays terminate "static data of libstdc++.so.6... lead into its code: ..."
 modules=signal_timer
 [[ ${BERTH_TEST_SANITIZER:-} == *thread* ]] || modules+=" notifier" # its thread it does not know
 for module in $modules; do
-    stays $module "1 of the POSIX timers that it has created have not been deleted: its STOP must"
+    stays $module "1 of the POSIX timers that it has created has not been deleted: its STOP must"
 done
 goes timer
 goes handle
@@ -126,7 +126,7 @@ goes tls
 if exists tls_destructor; then
     run "$(expect later)" "$left" tls_destructor
     verdict "tls_destructor is quarantined until its thread has ended" \
-        "quarantined: 1 destructors of its thread-local data are to run ...
+        "quarantined: 1 destructor of its thread-local data is to run ...
 unmapped"
     run "$(expect goes)" "$left" tls_destructor tidy
     verdict "its twin is unmapped" unmapped

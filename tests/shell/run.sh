@@ -153,8 +153,8 @@ start --config quiet.conf ./base.so ./sits.so ./top.so
 wait_for 'base@1.0.0#1 sits'
 end
 tap_run "the log tells which calls could not be finished" \
-    grep -qE ' error host at the end: sits: 1 calls were still inside after [0-9.]+ s$' err
-tap_run "and where they are" grep -qE ' error host at the end: base: 1 calls were still inside' err
+    grep -qE ' error host at the end: sits: 1 call was still inside after [0-9.]+ s$' err
+tap_run "and where they are" grep -qE ' error host at the end: base: 1 call was still inside' err
 tap_run "what does not depend on them is stopped" grep -q ' top@1.0.0#1 stops$' err
 tap_run "and it ends nevertheless" test "$status" = 0
 
