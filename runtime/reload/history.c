@@ -199,8 +199,11 @@ static void print_line(const struct line *line, struct berth_buffer *buffer)
     berth_buffer_format(buffer, "{\"generation\":%u", line->generation);
     print_text(buffer, "version", line->version);
     print_text(buffer, "build_id", line->build_id);
-    berth_buffer_format(buffer, ",\"content\":\"%016llx\",\"bytes\":%zu",
-                        (unsigned long long)line->digest, line->size);
+    if (*line->file)
+        berth_buffer_format(buffer, ",\"content\":\"%016llx\"", (unsigned long long)line->digest);
+    else /* built in, or the application's */
+        berth_buffer_text(buffer, ",\"content\":\"\"");
+    berth_buffer_format(buffer, ",\"bytes\":%zu", line->size);
     print_text(buffer, "placement", line->placement);
     print_text(buffer, "file", line->file);
     berth_buffer_format(buffer, ",\"current\":%s,\"kept\":%s,\"ended_ns\":",

@@ -147,6 +147,9 @@ static void read_words(struct reload *reload, int argc, char **argv)
         berth_options_problem(options, optind == argc
                                            ? "NAME is missing"
                                            : "one module at a time, or NAME=FILE for each");
+    else if (berth_remote_is_file(reload->module))
+        berth_options_problem(options, "%s is a file: write the module's name before it",
+                              reload->module);
     else
         berth_remote_check_text(&reload->remote, "NAME", reload->module);
     if (argc - optind == 2 &&

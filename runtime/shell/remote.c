@@ -176,11 +176,22 @@ void berth_remote_check_text(struct berth_remote *remote, const char *what, cons
         berth_options_problem(&remote->options, "%s %s is not UTF-8", what, text);
 }
 
+bool berth_remote_is_file(const char *word)
+{
+    size_t length = strlen(word);
+
+    return strchr(word, '/') || (length > 3 && !strcmp(word + length - 3, ".so"));
+}
+
 const char *berth_remote_name(struct berth_remote *remote, int argc, char **argv)
 {
     if (argc - optind != 1)
         berth_options_problem(&remote->options,
                               optind == argc ? "NAME is missing" : "one module at a time");
+    else if (berth_remote_is_file(argv[optind]))
+        berth_options_problem(&remote->options,
+                              "%s is a file: write the module's name, which \"berth list\" tells",
+                              argv[optind]);
     else
         berth_remote_check_text(remote, "NAME", argv[optind]);
     return argv[optind];

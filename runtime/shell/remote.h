@@ -70,6 +70,8 @@ void berth_params_piece(struct berth_buffer *params, const char *name, struct be
 void berth_params_end(struct berth_buffer *params);
 /* Only what is UTF-8 can be sent: remembers a problem otherwise. */
 void berth_remote_check_text(struct berth_remote *remote, const char *what, const char *text);
+/* A word in the place of a module's name that can only be a file's. */
+bool berth_remote_is_file(const char *word);
 /* The one word besides the options, a module's name; remembers a problem when it is not that. */
 const char *berth_remote_name(struct berth_remote *remote, int argc, char **argv);
 

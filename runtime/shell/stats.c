@@ -142,6 +142,9 @@ static void read_options(struct stats *stats, int argc, char **argv)
     stats->table.modules = (const char *const *)argv + optind;
     stats->table.module_count = (size_t)(argc - optind);
     stats->table.rates = stats->interval > 0;
+    if (stats->interval && optind < argc && berth_duration_parse(argv[optind]) > 0)
+        berth_options_problem(options, "%s is no module's name: write --watch=%s", argv[optind],
+                              argv[optind]);
     if (stats->prometheus && (options->json || stats->interval))
         berth_options_problem(options, "--prometheus goes with neither --json nor --watch");
     else if (stats->count && (stats->prometheus || stats->interval || optind < argc))

@@ -130,6 +130,8 @@ tap_run "from the file that is given" grep -q '^counter@1.1.0#3 -> counter@1.0.0
 fails "a reload that fails" 1 "berth: *nofile.so*" reload counter nofile.so
 fails "of what is not there" 1 'berth: not_found: the host has no module nothing; "berth list"*' reload nothing
 fails "reload of nothing" 2 "berth: invalid_argument: reload: NAME is missing*" reload
+fails "a file's name for the module's" 2 "berth: invalid_argument: reload: ./counter.so is a file: write the module's name before it*" reload ./counter.so
+fails "where no file is wanted" 2 'berth: invalid_argument: history: counter.so is a file: write the module*"berth list" tells*' history counter.so
 berth reload options --option limit=9 --option title=8
 tap_run "reload with other options" grep -q '^options@1.0.0#1 -> options@1.0.0#2 ' out
 ok "by the types of its file; the others are at their defaults" '9 9 3 1 0.50 8 2 a -' call options.show

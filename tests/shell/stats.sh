@@ -77,6 +77,7 @@ check_ok stats --count sampled
 tap_run "and then no longer" test "$("$berth" stats --json | grep -c '"counting":"sampled"')" = 1
 
 fails "a way to count that is none" 2 "berth: invalid_argument: *--count some*all or sampled*" stats --count some
+fails "a time that is a word of its own" 2 "berth: invalid_argument: stats: 500ms is no module's name: write --watch=500ms*" stats --watch 500ms
 fails "a time that is none" 2 "berth: invalid_argument: *--watch=0s*" stats --watch=0s
 fails "two forms at once" 2 "berth: invalid_argument: *--prometheus*" stats --prometheus --watch
 fails "nobody there" 3 "berth: unavailable: no host listens*" stats --socket ./none
