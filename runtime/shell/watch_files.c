@@ -16,19 +16,22 @@
 #include "runtime/base/digest.h"
 #include "runtime/base/error.h"
 #include "runtime/base/text.h"
+#include "runtime/shell/client.h"
 #include "runtime/shell/document.h"
 #include "runtime/shell/file.h"
 #include "runtime/shell/log.h"
 #include "runtime/shell/roster.h"
 #include "runtime/shell/watched.h"
 
-#define AGAIN_MS 50 /* until a file is looked at again that changed while it was read */
+#define AGAIN_MS 50                  /* until a file is looked at again that changed meanwhile */
+#define HOLD_NS  INT64_C(2000000000) /* until one that does not fit to the others is told of */
 
 struct module {
     struct module *next;
     char *name, *file;
     struct berth_stamp seen; /* of the file that was taken, or refused, last */
-    bool held;               /* refused because of others, which may change as well */
+    bool held;               /* does not fit to others, which may change as well */
+    bool told;               /* that it is held */
     bool listed;
 };
 
@@ -38,7 +41,8 @@ struct berth_watch_files {
     struct berth_watched watched;
     int wake; /* an eventfd */
     bool ending;
-    bool again; /* something is to be looked at soon, though nobody will say so */
+    bool again;      /* something is to be looked at soon, though nobody will say so */
+    int64_t tell_at; /* of what is held; 0: of nothing */
     uint64_t subscription;
     pthread_t thread;
 };
@@ -161,59 +165,169 @@ static int refresh(struct berth_watch_files *watch, struct berth_error *error)
     return code;
 }
 
-/* ---- what has changed ---- */
+/* ---- what is taken ---- */
 
-static void tell_reloaded(const struct berth_reload_report *report)
+/* Some modules, in one transaction: each from its file as it is now. */
+struct attempt {
+    struct module **modules; /* room for all */
+    const char **names;
+    struct berth_reload_options *how;
+    struct berth_reload_report *reports;
+    size_t count;
+    bool fits; /* as far as can be told without running it */
+    struct berth_error error;
+};
+
+static bool attempt_init(struct attempt *attempt, const struct berth_watch_files *watch)
 {
-    berth_log_info("%s is replaced by %s, of a new file", report->from, report->to);
+    size_t room = 1;
+
+    for (const struct module *module = watch->modules; module; module = module->next)
+        room++;
+    *attempt = (struct attempt){ .modules = calloc(room, sizeof(*attempt->modules)),
+                                 .names = calloc(room, sizeof(*attempt->names)),
+                                 .how = calloc(room, sizeof(*attempt->how)),
+                                 .reports = calloc(room, sizeof(*attempt->reports)) };
+    return attempt->modules && attempt->names && attempt->how && attempt->reports;
 }
 
-static void reload(struct berth_watch_files *watch, struct module *module)
+static void attempt_deinit(struct attempt *attempt)
+{
+    free(attempt->modules);
+    free(attempt->names);
+    free(attempt->how);
+    free(attempt->reports);
+}
+
+static void add_to(struct attempt *attempt, struct module *module)
+{
+    attempt->modules[attempt->count] = module;
+    attempt->names[attempt->count++] = module->name;
+}
+
+static int run(struct berth_watch_files *watch, struct attempt *attempt, unsigned flags)
+{
+    for (size_t i = 0; i < attempt->count; i++) {
+        attempt->how[i] = (struct berth_reload_options){ .size = sizeof(*attempt->how),
+                                                         .file = attempt->modules[i]->file,
+                                                         .flags = flags };
+        attempt->reports[i] = (struct berth_reload_report){ .size = sizeof(*attempt->reports) };
+    }
+    return berth_host_reload_all(watch->host, attempt->names, attempt->how, attempt->count,
+                                 attempt->reports, &attempt->error);
+}
+
+static void tell(const struct attempt *attempt, int code)
+{
+    for (size_t i = 0; i < attempt->count; i++)
+        if (code == BERTH_OK)
+            berth_log_info("%s is replaced by %s, of a new file", attempt->reports[i].from,
+                           attempt->reports[i].to);
+        else
+            berth_log_error("%s goes on as it was, for its new file is not taken: %s: %s",
+                            attempt->names[i], berth_code_name(code), attempt->error.text);
+}
+
+/* Those that do not fit to the others are not told of: these may be built anew as well. */
+static int take_all_of(struct berth_watch_files *watch, struct attempt *attempt)
+{
+    int code = run(watch, attempt, BERTH_RELOAD_DRY_RUN);
+
+    attempt->fits = code == BERTH_OK;
+    if (attempt->fits)
+        code = run(watch, attempt, 0);
+    if (code == BERTH_ABORTED) /* it changed meanwhile, or another reload goes on */
+        watch->again = true;
+    else if (attempt->fits)
+        tell(attempt, code);
+    for (size_t i = 0; attempt->fits && i < attempt->count; i++)
+        attempt->modules[i]->held = code == BERTH_ABORTED;
+    return code;
+}
+
+static int take_one(struct berth_watch_files *watch, struct attempt *attempt, struct module *module)
+{
+    attempt->count = 0;
+    add_to(attempt, module);
+    return take_all_of(watch, attempt);
+}
+
+static void take_new(struct berth_watch_files *watch, struct attempt *attempt,
+                     struct module *module)
 {
     const struct berth_stamp stamp = berth_stamp_of(module->file);
-    struct berth_reload_report report = { .size = sizeof(report) };
-    struct berth_error error = { 0 };
-    int code = berth_host_reload(watch->host, module->name, module->file, &report, &error);
+    int code = take_one(watch, attempt, module);
 
-    if (code == BERTH_ABORTED) { /* it changed meanwhile, or another reload goes on */
-        watch->again = true;
+    if (code == BERTH_ABORTED)
         return;
-    }
     module->seen = stamp;
-    module->held = code != BERTH_OK && berth_text_equal(report.step, "compare");
-    if (code == BERTH_OK)
-        tell_reloaded(&report);
-    else
-        berth_log_error("%s goes on as it was, for its new file is not taken: %s: %s", module->name,
-                        berth_code_name(code), error.text);
+    module->held = !attempt->fits && berth_text_equal(attempt->reports[0].step, "compare");
+    module->told = false;
+    if (module->held)
+        watch->tell_at = berth_client_now() + HOLD_NS;
+    else if (!attempt->fits)
+        tell(attempt, code);
 }
 
-/* An interface that has changed on both sides: what was refused alone may be taken together. */
-static void reload_held(struct berth_watch_files *watch)
+/* ---- what does not fit alone ---- */
+
+static bool take_held_alone(struct berth_watch_files *watch, struct attempt *attempt)
 {
-    size_t count = 0;
+    bool taken = false;
 
     for (struct module *module = watch->modules; module; module = module->next)
-        count += module->held;
-    const char **names = calloc(count + 1, sizeof(*names));
-    struct berth_reload_report *reports = calloc(count + 1, sizeof(*reports));
-    if (count > 1 && names && reports) {
-        count = 0;
-        for (struct module *module = watch->modules; module; module = module->next)
-            if (module->held) {
-                reports[count].size = sizeof(*reports);
-                names[count++] = module->name;
-            }
-        if (berth_host_reload_all(watch->host, names, NULL, count, reports, NULL) == BERTH_OK)
-            for (struct module *module = watch->modules; module; module = module->next)
-                if (module->held) {
-                    tell_reloaded(&reports[--count]);
-                    module->held = false;
-                }
-    }
-    free(names);
-    free(reports);
+        taken |= module->held && take_one(watch, attempt, module) == BERTH_OK;
+    return taken;
 }
+
+static bool take_held_together(struct berth_watch_files *watch, struct attempt *attempt)
+{
+    attempt->count = 0;
+    for (struct module *module = watch->modules; module; module = module->next)
+        if (module->held)
+            add_to(attempt, module);
+    return attempt->count > 1 && take_all_of(watch, attempt) == BERTH_OK;
+}
+
+/* Where one fits to nothing, all of them do not. */
+static bool take_held_pair(struct berth_watch_files *watch, struct attempt *attempt)
+{
+    for (struct module *one = watch->modules; one; one = one->next)
+        for (struct module *other = one->next; other; other = other->next) {
+            attempt->count = 0;
+            add_to(attempt, one);
+            add_to(attempt, other);
+            if (one->held && other->held && take_all_of(watch, attempt) == BERTH_OK)
+                return true;
+        }
+    return false;
+}
+
+/* An interface that has changed on both sides, or was changed first where it is used. */
+static void take_held(struct berth_watch_files *watch, struct attempt *attempt)
+{
+    while (take_held_alone(watch, attempt) || take_held_together(watch, attempt) ||
+           take_held_pair(watch, attempt))
+        ;
+}
+
+/* The others had their time. */
+static void tell_held(struct berth_watch_files *watch, struct attempt *attempt)
+{
+    watch->tell_at = 0;
+    for (struct module *module = watch->modules; module; module = module->next) {
+        if (!module->held || module->told)
+            continue;
+        attempt->count = 0;
+        add_to(attempt, module);
+        int code = run(watch, attempt, 0); /* for who hears events, too */
+        tell(attempt, code);
+        module->held = code != BERTH_OK;
+        module->told = true;
+    }
+}
+
+/* ---- what has changed ---- */
 
 /* A file that is gone comes back, and then it is seen whether it is another one. */
 static bool is_new(const struct module *module)
@@ -227,16 +341,28 @@ static bool is_new(const struct module *module)
 
 static void look(struct berth_watch_files *watch)
 {
-    bool any = false;
+    struct attempt attempt;
 
-    watch->again = false;
-    for (struct module *module = watch->modules; module; module = module->next)
-        if (is_new(module) && !__atomic_load_n(&watch->ending, __ATOMIC_ACQUIRE)) {
-            reload(watch, module);
-            any = true;
-        }
-    if (any)
-        reload_held(watch);
+    watch->again = !attempt_init(&attempt, watch);
+    if (!watch->again) {
+        for (struct module *module = watch->modules; module; module = module->next)
+            if (is_new(module) && !__atomic_load_n(&watch->ending, __ATOMIC_ACQUIRE))
+                take_new(watch, &attempt, module);
+        take_held(watch, &attempt);
+        if (watch->tell_at && watch->tell_at <= berth_client_now())
+            tell_held(watch, &attempt);
+    }
+    attempt_deinit(&attempt);
+}
+
+/* In milliseconds; -1: for ever. */
+static int patience(const struct berth_watch_files *watch)
+{
+    int64_t left = (watch->tell_at - berth_client_now() + 999999) / 1000000;
+
+    if (watch->again)
+        return AGAIN_MS;
+    return watch->tell_at ? (int)(left > 0 ? left : 0) : -1;
 }
 
 /* Until there is something to look at. */
@@ -247,7 +373,7 @@ static void wait_for_change(struct berth_watch_files *watch)
     eventfd_t count;
 
     for (;;) {
-        int ready = poll(fds, 2, watch->again ? AGAIN_MS : -1);
+        int ready = poll(fds, 2, patience(watch));
         if (ready == 0 || (fds[0].revents && eventfd_read(watch->wake, &count) == 0))
             return;
         if (fds[1].revents && berth_watched_read(&watch->watched))

@@ -164,14 +164,14 @@ host_end
 
 # ---- An interface that changes on both sides ----
 
-build_pair() # TYPE VALUE
+build_pair() # TYPE VALUE [DIRECTORY]
 {
-    build_module asked <<C
+    build_module "${3:-.}/asked" <<C
 #include <berth/module.h>
 BERTH_MODULE("asked", "1.0.0", "Is asked.");
 BERTH_EXPORT($1, value, "A value.") { return $2; }
 C
-    build_module asks <<C
+    build_module "${3:-.}/asks" <<C
 #include <berth/module.h>
 BERTH_MODULE("asks", "1.0.0", "Asks.");
 BERTH_REQUIRES("asked", "*");
@@ -184,6 +184,51 @@ host_begin --watch ./asked.so ./asks.so
 module=asks answers "two that fit" 1
 build_pair string '"two"'
 module=asks answers "both are built anew, and taken together" two
+build_module asked <<C
+#include <berth/module.h>
+BERTH_MODULE("asked", "1.0.0", "Is asked.");
+BERTH_EXPORT(f64, value, "A value.") { return 3; }
+C
+tap_run "one that does not fit to the others is told, once" \
+    lines 1 ' error host asked goes on as it was, for its new file is not taken: failed_precondition: asks calls asked.value, .* it is f64$'
+module=asks answers "and nothing has happened" two
+build_pair i64 4
+module=asks answers "until they fit" 4
+host_end
+
+# All at once, which no make does.
+mkdir pair_one pair_two
+build_pair i64 1 pair_one
+build_pair string '"two"' pair_two
+cp real/told.so pair_one
+build pair_two/told.so 1.0.1 'BERTH_IMPORT(string, asked, value, (u64, which));' # will never fit
+ln -sfn pair_one pair
+host_begin --watch ./pair/asked.so ./pair/asks.so ./pair/told.so
+module=asks answers "two that fit, and one more" 1
+module=asks answers "the two are taken though the third is not" two ln -sfn pair_two pair
+tap_run "which alone is told" lines 1 ' error host told goes on as it was, for its new file is not taken: '
+tap_run "and nothing else" lines 1 ' is not taken: '
+host_end
+
+# Who calls comes first.
+build_pair i64 1
+host_begin --watch ./asked.so ./asks.so
+module=asks answers "as ever" 1
+build_module asks <<C
+#include <berth/module.h>
+BERTH_MODULE("asks", "1.0.0", "Asks.");
+BERTH_IMPORT(i64, asked, other);
+BERTH_EXPORT(i64, which, "What it was told.") { return asked_other(ctx); }
+C
+sleep 0.3
+module=asks answers "what it calls is not there yet" 1
+build_module asked <<C
+#include <berth/module.h>
+BERTH_MODULE("asked", "1.0.0", "Is asked.");
+BERTH_EXPORT(i64, value, "A value.") { return 1; }
+BERTH_EXPORT(i64, other, "Another one.") { return 5; }
+C
+module=asks answers "and when it is, that is taken by itself, and then who calls it" 5
 host_end
 
 tap_done
