@@ -426,8 +426,8 @@ struct berth_module {
     size_t handles; /* alive */
     struct berth_restart restart;
     struct berth_timer restart_timer;
-    bool restart_pending;
-    struct berth_list early; /* mails for generations that do not serve yet */
+    bool restart_pending, restart_due; /* due: its time has come */
+    struct berth_list early;           /* mails for generations that do not serve yet */
     struct berth_timer retry_timer;
     /* an application's subscription is a module of its own, without a name or a generation */
     berth_message_fn app_fn;

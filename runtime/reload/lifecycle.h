@@ -75,6 +75,8 @@ int berth_generation_examine(const struct berth_generation *next,
  */
 int berth_generation_probe(const struct berth_generation *next, struct berth_error *error);
 void berth_probes_forget(struct berth_host *host); /* all of them; the map is as new */
+/* Under admin: restarts that wait for whoever has that are done by this chain, while it waits. */
+void berth_restarts_run(berth_ctx *admin, struct berth_host *host);
 /* Nothing is inside the generation any more, or the deadline has passed (false). */
 bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline);
 /*

@@ -229,6 +229,19 @@ bool berth_generation_quiet(struct berth_generation *generation, int64_t deadlin
     return quiet;
 }
 
+/* What it has kept may need a module whose worker has died, and is restarted under admin, too. */
+static void wait_for_kept(berth_ctx *admin, struct berth_generation *generation, int64_t deadline)
+{
+    const int64_t while_ns = 5000000;
+    int64_t until;
+    do {
+        until = berth_now() + while_ns;
+        if (berth_kept_quiet(generation, until < deadline ? until : deadline))
+            return;
+        berth_restarts_run(admin, generation->host);
+    } while (until < deadline);
+}
+
 /* The last call, when nothing else is inside; NULL, or what still is. */
 static const char *run_stop(berth_ctx *admin, struct berth_generation *generation, int64_t deadline)
 {
@@ -236,7 +249,7 @@ static const char *run_stop(berth_ctx *admin, struct berth_generation *generatio
     struct berth_error error;
     if (!berth_generation_halt(generation, deadline))
         return "a thread of its own has not ended: it must ask berth_stopping";
-    berth_kept_quiet(generation, deadline);
+    wait_for_kept(admin, generation, deadline);
     bool owed = generation->owed_stop && generation->carrier;
     generation->owed_stop = false;
     if (owed && !host->upstream && /* a worker's comes from there */

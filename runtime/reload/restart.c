@@ -161,11 +161,26 @@ static struct berth_generation *restart_begin(const berth_ctx *admin, struct ber
     pthread_mutex_lock(&module->host->lock);
     struct berth_generation *generation = module->current;
     bool wanted = generation && module->restart_pending && module->state == BERTH_MODULE_WAITING;
-    module->restart_pending = false;
+    module->restart_pending = module->restart_due = false;
     if (wanted)
         module->swap_chain = berth_block(admin)->chain;
     pthread_mutex_unlock(&module->host->lock);
     return wanted ? generation : NULL;
+}
+
+static void restart(berth_ctx *admin, struct berth_module *module)
+{
+    struct berth_error error;
+    struct berth_generation *generation = restart_begin(admin, module);
+    if (!generation)
+        return;
+    int code = replace_worker(generation, &error);
+    if (code == BERTH_OK)
+        code = berth_hook_invoke(admin, generation, BERTH_HOOK_START, NULL, NULL, &error);
+    if (code == BERTH_OK)
+        succeed(generation);
+    else
+        fail(generation, &error);
 }
 
 static void restart_job(void *argument)
@@ -173,20 +188,35 @@ static void restart_job(void *argument)
     struct berth_module *module = argument;
     struct berth_host *host = module->host;
     struct berth_error error;
+    pthread_mutex_lock(&host->lock);
+    module->restart_due = module->restart_pending;
+    pthread_mutex_unlock(&host->lock);
     berth_ctx *admin = berth_admin_enter(host, "a restart", &error);
     if (!admin && !__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE)) /* out of memory: again */
         berth_timer_add(host->loop, &module->restart_timer, berth_now() + 1000000000, NULL);
     if (!admin)
         return;
-    struct berth_generation *generation = restart_begin(admin, module);
-    if (generation) {
-        int code = replace_worker(generation, &error);
-        if (code == BERTH_OK)
-            code = berth_hook_invoke(admin, generation, BERTH_HOOK_START, NULL, NULL, &error);
-        if (code == BERTH_OK)
-            succeed(generation);
-        else
-            fail(generation, &error);
-    }
+    restart(admin, module);
     berth_admin_leave(host, admin);
+}
+
+/* One whose job waits for admin, and which no reload under way is about to replace. */
+static struct berth_module *find_due(struct berth_host *host)
+{
+    struct berth_module *found = NULL;
+    pthread_mutex_lock(&host->lock);
+    berth_list_each(&host->order, link) {
+        struct berth_module *module = berth_container(link, struct berth_module, link);
+        if (module->restart_due && module->current && !module->next)
+            found = module;
+    }
+    pthread_mutex_unlock(&host->lock);
+    return found;
+}
+
+void berth_restarts_run(berth_ctx *admin, struct berth_host *host)
+{
+    struct berth_module *module;
+    while ((module = find_due(host)))
+        restart(admin, module);
 }

@@ -139,11 +139,13 @@ static void *run(void *argument)
 
 static void stress(const char *placement)
 {
+    const struct berth_host_options options = berth_test_host_options();
     struct starter starters[THREADS];
+    struct berth_reload_report report;
     struct berth_error error;
 
     memset(&all, 0, sizeof all);
-    all.host = berth_test_host(NULL);
+    all.host = berth_test_host(&options);
     all.going = THREADS;
     LOAD(all.host, "math", placement);
     LOAD(all.host, "later", placement);
@@ -156,11 +158,14 @@ static void stress(const char *placement)
         static const char *const names[] = { "math", "later", "ahead" };
         const char *name = names[berth_test_random() % 3];
         int pid = atoi(berth_test_module(all.host, name, "pid"));
+        report.size = sizeof report;
         if (pid > 0 && berth_test_random() % 8 == 0)
             kill(pid, SIGKILL);
-        else if (berth_host_reload(all.host, name, NULL, NULL, &error) != BERTH_OK)
+        else if (berth_host_reload(all.host, name, NULL, &report, &error) != BERTH_OK)
             CHECK(error.code == BERTH_UNAVAILABLE || error.code == BERTH_FAILED_PRECONDITION ||
                   error.code == BERTH_DEADLINE_EXCEEDED);
+        else /* nothing that is inside waits for a restart that waits for this reload */
+            CHECK(report.total_ns < options.stop_timeout_ns);
         berth_test_pause(5);
     }
     for (unsigned i = 0; i < THREADS; i++)
