@@ -216,8 +216,8 @@ static int unload_killed(berth_ctx *admin, struct berth_module *module, struct b
     return berth_module_unload(admin, module, true, error);
 }
 
-/* More, or SIZE_MAX: one less. It counts with those that it needs. */
-static void count_needs(struct berth_module *module, size_t more)
+/* More, or SIZE_MAX: one less. It counts with those that it imports from. */
+static void count_imports(struct berth_module *module, size_t more)
 {
     struct berth_host *host = module->host;
     const struct berth_manifest *manifest = module->current->image->manifest;
@@ -227,18 +227,13 @@ static void count_needs(struct berth_module *module, size_t more)
         if (other && other != module)
             other->importers += more;
     }
-    for (size_t i = 0; i < manifest->require_count; i++) {
-        struct berth_module *other = berth_module_find(host, manifest->requires[i].module);
-        if (other && other != module)
-            other->requirers += more;
-    }
     pthread_mutex_unlock(&host->lock);
 }
 
-static void count_all_needs(struct berth_host *host)
+static void count_all_imports(struct berth_host *host)
 {
     berth_list_each(&host->order, link)
-        count_needs(berth_container(link, struct berth_module, link), 1);
+        count_imports(berth_container(link, struct berth_module, link), 1);
 }
 
 /*
@@ -273,9 +268,9 @@ static bool unload_all(struct berth_host *host)
     if (!admin)
         return error.code == BERTH_RESOURCE_EXHAUSTED && berth_list_empty(&host->order);
     host->end_deadline = deadline;
-    count_all_needs(host);
+    count_all_imports(host);
     for (struct berth_module *module; (module = next_to_end(host));) {
-        count_needs(module, SIZE_MAX);
+        count_imports(module, SIZE_MAX);
         if (berth_module_unload(admin, module, true, &error) == BERTH_OK)
             continue;
         berth_host_log(host, NULL, BERTH_LOG_ERROR, "at the end: %s", error.text);

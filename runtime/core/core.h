@@ -433,7 +433,8 @@ struct berth_module {
     berth_message_fn app_fn;
     void *app_user;
     struct berth_subscription *app_subscription;
-    size_t requirers, importers; /* at the host's end: of it, that are still there */
+    size_t requirers; /* modules that are loaded and require it; under lock */
+    size_t importers; /* at the host's end: of it, that are still there */
     /* counted for the report */
     uint64_t waited;                  /* atomic, as the next two */
     int64_t longest_wait, swap_began; /* swap_began: since when new calls have been kept out */

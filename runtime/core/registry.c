@@ -61,6 +61,19 @@ struct berth_module *berth_module_obtain(struct berth_host *host, const char *na
     return module;
 }
 
+void berth_requires_count(const struct berth_generation *generation, bool serves)
+{
+    struct berth_host *host = generation->host;
+    const struct berth_manifest *manifest = generation->image->manifest;
+    if (host->upstream) /* the others are there */
+        return;
+    for (size_t i = 0; i < manifest->require_count; i++) {
+        struct berth_module *other = berth_module_find(host, manifest->requires[i].module);
+        if (other && other != generation->module)
+            other->requirers += serves ? 1 : SIZE_MAX;
+    }
+}
+
 void berth_module_free(struct berth_module *module)
 {
     if (!module)

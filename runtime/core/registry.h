@@ -32,6 +32,11 @@ static inline const struct berth_manifest *berth_module_coming(const struct bert
     return (module->next ? module->next : module->current)->image->manifest;
 }
 /*
+ * The generation serves from now on, or (false) no longer: it counts with the modules that it
+ * requires. host->lock held.
+ */
+void berth_requires_count(const struct berth_generation *generation, bool serves);
+/*
  * A generation that is replaced, though something may still be inside: chains that are, and come
  * back into the module, stay in the old one until the end. Before the new one opens.
  */

@@ -337,6 +337,7 @@ static void install(struct berth_module *module, struct berth_generation *genera
     berth_restart_init(&module->restart, restart);
     berth_module_open(module, generation);
     berth_list_append(&host->order, &module->link);
+    berth_requires_count(generation, true);
     berth_module_see_death(module);
     pthread_mutex_unlock(&host->lock);
     if (!host->upstream) /* a worker's module is told so from there */
@@ -462,22 +463,21 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
 
 /* ---- unload ---- */
 
-static int check_required(struct berth_module *module, struct berth_error *error)
+/* Looked for only where there is one: modules may be very many. host->lock held. */
+static int check_required(const struct berth_module *module, struct berth_error *error)
 {
-    struct berth_host *host = module->host;
-    int code = BERTH_OK;
-    pthread_mutex_lock(&host->lock);
-    berth_list_each(&host->order, link) {
+    if (!module->requirers)
+        return BERTH_OK;
+    berth_list_each(&module->host->order, link) {
         struct berth_module *other = berth_container(link, struct berth_module, link);
         const struct berth_manifest *manifest = other->current->image->manifest;
-        for (size_t i = 0; i < manifest->require_count && code == BERTH_OK && other != module; i++)
+        for (size_t i = 0; i < manifest->require_count && other != module; i++)
             if (strcmp(manifest->requires[i].module, module->name) == 0)
-                code = berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                                        "%s is required by %s: unload that one first", module->name,
                                        other->name);
     }
-    pthread_mutex_unlock(&host->lock);
-    return code;
+    return BERTH_OK;
 }
 
 /* What is bound with structs of the application's module needs that. host->lock held. */
@@ -515,11 +515,10 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
         return berth_error_set(error, BERTH_FAILED_PRECONDITION,
                                "%s cannot be unloaded from inside of a call of its own",
                                module->name);
-    int code = force ? BERTH_OK : check_required(module, error);
-    if (code != BERTH_OK)
-        return code;
     pthread_mutex_lock(&host->lock);
-    code = force ? BERTH_OK : check_bound(module, error);
+    int code = force ? BERTH_OK : check_required(module, error);
+    if (code == BERTH_OK && !force)
+        code = check_bound(module, error);
     if (code == BERTH_OK) {
         module->swapping = true;
         module->swap_chain = berth_block(admin)->chain;
@@ -548,6 +547,7 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     pthread_mutex_lock(&host->lock);
     berth_module_unbind(module);
     berth_list_remove(&module->link);
+    berth_requires_count(generation, false);
     __atomic_store_n(&module->current, NULL, __ATOMIC_RELEASE);
     module->state = BERTH_MODULE_ABSENT;
     module->swapping = false;

@@ -246,6 +246,8 @@ static void take_place(struct berth_replacement *one)
     struct berth_module *module = one->module;
     berth_generation_set_stopping(one->old);
     __atomic_store_n(&module->current, one->next, __ATOMIC_RELEASE);
+    berth_requires_count(one->old, false);
+    berth_requires_count(one->next, true);
     berth_handles_switch(module, one->next, true);
     module->next = NULL;
     module->state = BERTH_MODULE_RUNNING;

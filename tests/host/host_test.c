@@ -575,6 +575,14 @@ static void ranges_are_kept(void)
     CHECK_CODE(berth_host_reload(host, "math", berth_test_fixture("greet"), NULL, &error),
                BERTH_FAILED_PRECONDITION, &error); /* another module altogether */
     CHECK_CALL(host, "requirer.three", "[]", "3");
+    for (int i = 0; i < 2; i++) { /* both may be replaced, and it is required as before */
+        CHECK_CODE(berth_host_reload(host, i ? "math" : "requirer", NULL, NULL, &error), BERTH_OK,
+                   &error);
+        CHECK_CODE(berth_host_unload(host, "math", &error), BERTH_FAILED_PRECONDITION, &error);
+        CHECK_CONTAINS(error.text, "math is required by requirer");
+    }
+    CHECK_CODE(berth_host_unload(host, "requirer", &error), BERTH_OK, &error);
+    CHECK_CODE(berth_host_unload(host, "math", &error), BERTH_OK, &error);
     berth_host_free(host);
 }
 
