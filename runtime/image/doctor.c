@@ -122,21 +122,24 @@ static void tell_no_module(struct berth_findings *findings, const struct berth_e
                "build it with the flags of pkg-config --cflags --libs berth-module");
 }
 
+static void tell_fault(void *user, const struct berth_error *fault)
+{
+    tell_error(user, fault, "bad_manifest", "change its source so, and build it again");
+}
+
 static void diagnose_manifest(struct berth_diagnosis *diagnosis, const struct berth_elf *elf)
 {
     struct berth_findings *findings = &diagnosis->findings;
     struct berth_manifest *manifest;
     struct berth_error error;
-    int code = berth_manifest_new(elf->records, elf->record_count, &manifest, &error);
+    int code = berth_manifest_examine(elf->records, elf->record_count, tell_fault, findings,
+                                      &manifest, &error);
 
-    if (code != BERTH_OK && elf->record_count == 0) {
+    if (code != BERTH_OK && elf->record_count == 0)
         tell_no_module(findings, &error);
+    findings->failed |= code == BERTH_RESOURCE_EXHAUSTED;
+    if (code != BERTH_OK)
         return;
-    }
-    if (code != BERTH_OK) {
-        tell_error(findings, &error, "bad_manifest", "change its source so, and build it again");
-        return;
-    }
     if (manifest->abi != BERTH_ABI)
         berth_findings_add(findings, BERTH_FINDING_ERROR, "other_abi",
                            "compile it with this berth's <berth/module.h>",

@@ -115,7 +115,11 @@ struct parse {
     struct entry *entries;
     size_t count;
     size_t first[KIND_COUNT], counts[KIND_COUNT];
-    char *spare; /* where the next text is copied to */
+    char *spare;                  /* where the next text is copied to */
+    berth_manifest_fault_fn tell; /* or NULL: the first fault ends it */
+    void *user;
+    int told;         /* the first fault's code */
+    bool wrong_types; /* one was of a record that declares a type */
 };
 
 /* A record's values, by key; NULL for what is not there. */
@@ -150,6 +154,17 @@ static int named(const struct parse *parse, const struct entry *entry, int code)
     else
         berth_error_prefix(parse->error, "%s: ", entry->key);
     return code;
+}
+
+/* After a record (of that kind) that is wrong; BERTH_OK: go on without it. */
+static int pass(struct parse *parse, int code, enum kind kind)
+{
+    if (!parse->tell || code == BERTH_OK || code == BERTH_RESOURCE_EXHAUSTED)
+        return code;
+    parse->tell(parse->user, parse->error);
+    parse->told = parse->told ? parse->told : code;
+    parse->wrong_types |= kind == KIND_HANDLE || kind == KIND_STRUCT;
+    return BERTH_OK;
 }
 
 static bool key_is_valid(const char *key, size_t length)
@@ -885,7 +900,7 @@ static int take_structs(struct parse *parse)
     int code = values && taken ? BERTH_OK : berth_error_nomem(parse->error);
 
     for (size_t i = 0; i < count && !code; i++)
-        code = get_values(parse, &structs[i], &values[i]);
+        code = pass(parse, get_values(parse, &structs[i], &values[i]), KIND_STRUCT);
     for (unsigned round = 0; round <= BERTH_TYPE_DEPTH_MAX && left && !code; round++) {
         for (size_t i = 0; i < count && !code; i++) {
             if (taken[i])
@@ -897,15 +912,17 @@ static int take_structs(struct parse *parse)
                                           values[i].of[KEY_DOC], values[i].list, values[i].count,
                                           parse->error);
             if (code)
-                code = named(parse, &structs[i], code);
+                code = pass(parse, named(parse, &structs[i], code), KIND_STRUCT);
             taken[i] = true;
             left--;
         }
     }
     if (left && !code)
-        code = wrong(parse, &structs[stuck],
-                     "it contains itself, or structs within structs more than %d deep",
-                     BERTH_TYPE_DEPTH_MAX);
+        code = pass(parse,
+                    wrong(parse, &structs[stuck],
+                          "it contains itself, or structs within structs more than %d deep",
+                          BERTH_TYPE_DEPTH_MAX),
+                    KIND_STRUCT);
     berth_free(values);
     berth_free(taken);
     return code;
@@ -966,6 +983,7 @@ static int take_kind(struct parse *parse, enum kind kind)
         [KIND_RESTORES_HANDLES] = take_restores_handles,
     };
     const struct entry *first = parse->entries + parse->first[kind];
+    bool skip = false; /* its like was wrong */
     int code = BERTH_OK;
 
     if (kind == KIND_STRUCT)
@@ -975,9 +993,13 @@ static int take_kind(struct parse *parse, enum kind kind)
         struct values values;
         bool again = entry > first && strcmp(entry->name, entry[-1].name) == 0 &&
                      strcmp(entry->handler, entry[-1].handler) == 0;
+        if (again && skip)
+            continue;
         code = get_values(parse, entry, &values);
         if (!code)
             code = takers[kind](parse, entry, &values, again);
+        skip = code != BERTH_OK;
+        code = pass(parse, code, kind);
     }
     return code;
 }
@@ -1009,23 +1031,40 @@ static int compare_items(const void *a, const void *b)
     return (left->address > right->address) - (left->address < right->address);
 }
 
+static int check_presence(struct parse *parse)
+{
+    int code = BERTH_OK;
+
+    if (parse->counts[KIND_MODULE] == 0)
+        code = pass(parse,
+                    berth_error_set(parse->error, BERTH_INVALID_ARGUMENT,
+                                    "it has no BERTH_MODULE(\"name\", \"1.0.0\", "
+                                    "\"words\")"),
+                    KIND_OTHER);
+    if (code == BERTH_OK && parse->counts[KIND_UNIT] == 0)
+        code = pass(parse,
+                    berth_error_set(parse->error, BERTH_DATA_LOSS, "it has no record of a unit"),
+                    KIND_OTHER);
+    return code;
+}
+
 static int take_all(struct parse *parse)
 {
     struct berth_manifest *manifest = parse->manifest;
 
-    if (parse->counts[KIND_MODULE] == 0)
-        return berth_error_set(parse->error, BERTH_INVALID_ARGUMENT,
-                               "it has no BERTH_MODULE(\"name\", \"1.0.0\", \"words\")");
-    if (parse->counts[KIND_UNIT] == 0)
-        return berth_error_set(parse->error, BERTH_DATA_LOSS, "it has no record of a unit");
-    int code = BERTH_OK;
+    int code = parse->told ? BERTH_OK : check_presence(parse);
     for (size_t i = 0; i < parse->count && !code; i++) /* before parameters are split in place */
         if (parse->entries[i].kind == KIND_OTHER || parse->entries[i].unknown)
             code = take_other(parse, &parse->entries[i]);
-    for (int kind = 0; kind < KIND_COUNT && !code; kind++)
+    for (int kind = 0; kind < KIND_COUNT && !code; kind++) {
         code = take_kind(parse, (enum kind)kind);
+        if (kind == KIND_MODULE && !manifest->name) /* it was wrong */
+            manifest->name = manifest->version = "";
+        if (kind == KIND_STRUCT && !code && parse->wrong_types)
+            code = parse->told; /* what has such a type would only seem to be wrong */
+    }
     if (!code)
-        code = check_releases(parse);
+        code = pass(parse, check_releases(parse), KIND_OTHER);
     qsort(manifest->items, manifest->item_count, sizeof(*manifest->items), compare_items);
     return code;
 }
@@ -1090,8 +1129,42 @@ static int read_records(struct parse *parse, const struct berth_record *records,
     parse->entries = berth_calloc(count, sizeof(*parse->entries));
     if (!parse->spare || !parse->entries)
         return berth_error_nomem(parse->error);
-    for (; parse->count < count && !code; parse->count++)
-        code = read_record(parse, &records[parse->count], &parse->entries[parse->count]);
+    for (size_t i = 0; i < count && !code; i++) {
+        struct entry *entry = &parse->entries[parse->count];
+        code = read_record(parse, &records[i], entry);
+        parse->count += code == BERTH_OK;
+        code = pass(parse, code, entry->kind);
+    }
+    return code;
+}
+
+static int make(struct parse *parse, const struct berth_record *records, size_t count,
+                struct berth_manifest **ret_manifest)
+{
+    char *text = NULL;
+
+    if (count == 0)
+        return berth_error_set(parse->error, BERTH_NOT_FOUND,
+                               "it has no manifest: a module includes <berth/module.h> and says "
+                               "BERTH_MODULE(\"name\", \"1.0.0\", \"words\")");
+    int code = read_records(parse, records, count, &text);
+    if (!code) {
+        sort(parse);
+        code = allocate(parse);
+    }
+    if (parse->manifest)
+        parse->manifest->memory = text;
+    else
+        berth_pool_free(text);
+    if (!code)
+        code = take_all(parse);
+    if (!code)
+        code = parse->told;
+    berth_free(parse->entries);
+    if (code)
+        berth_manifest_unref(parse->manifest);
+    else
+        *ret_manifest = parse->manifest;
     return code;
 }
 
@@ -1099,29 +1172,17 @@ int berth_manifest_new(const struct berth_record *records, size_t count,
                        struct berth_manifest **ret_manifest, struct berth_error *error)
 {
     struct parse parse = { .error = error };
-    char *text = NULL;
 
-    if (count == 0)
-        return berth_error_set(error, BERTH_NOT_FOUND,
-                               "it has no manifest: a module includes <berth/module.h> and says "
-                               "BERTH_MODULE(\"name\", \"1.0.0\", \"words\")");
-    int code = read_records(&parse, records, count, &text);
-    if (!code) {
-        sort(&parse);
-        code = allocate(&parse);
-    }
-    if (parse.manifest)
-        parse.manifest->memory = text;
-    else
-        berth_pool_free(text);
-    if (!code)
-        code = take_all(&parse);
-    berth_free(parse.entries);
-    if (code)
-        berth_manifest_unref(parse.manifest);
-    else
-        *ret_manifest = parse.manifest;
-    return code;
+    return make(&parse, records, count, ret_manifest);
+}
+
+int berth_manifest_examine(const struct berth_record *records, size_t count,
+                           berth_manifest_fault_fn tell, void *user,
+                           struct berth_manifest **ret_manifest, struct berth_error *error)
+{
+    struct parse parse = { .error = error, .tell = tell, .user = user };
+
+    return make(&parse, records, count, ret_manifest);
 }
 
 struct berth_manifest *berth_manifest_ref(struct berth_manifest *manifest)

@@ -122,6 +122,15 @@ struct berth_manifest {
  */
 int berth_manifest_new(const struct berth_record *records, size_t count,
                        struct berth_manifest **ret_manifest, struct berth_error *error);
+/*
+ * The same, but goes on without the records that are wrong: tell gets what is wrong with each, in
+ * their order. Fails as new does with the first of them, or untold, if there is no record or no
+ * memory. error is not NULL.
+ */
+typedef void (*berth_manifest_fault_fn)(void *user, const struct berth_error *fault);
+int berth_manifest_examine(const struct berth_record *records, size_t count,
+                           berth_manifest_fault_fn tell, void *user,
+                           struct berth_manifest **ret_manifest, struct berth_error *error);
 /* Images of the same bytes share one, which nobody changes. */
 struct berth_manifest *berth_manifest_ref(struct berth_manifest *manifest);
 void berth_manifest_unref(struct berth_manifest *manifest); /* may be NULL */

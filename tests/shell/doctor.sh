@@ -296,6 +296,13 @@ echo 'static const int nothing;' | ${BERTH_TEST_CC:-cc} -shared -fPIC -Wl,-z,now
 found "a library that is no module" error not_a_module 'berth/module.h' 1 plain.so well.so
 sed 's/version=1\.0\.0/version=1.0.x/' well.so >manifest.so
 found "a manifest that is wrong" error bad_manifest '1.0.x' 1 manifest.so well.so
+compile several <<'C'
+BERTH_REQUIRES("other", "new");
+BERTH_TOPIC("Told", told, (u64, n));
+BERTH_EXPORT(void, Run, "Runs.") { }
+C
+berth doctor several.so
+tap_run "all that is wrong with a manifest" test "$(grep -c '^  error: \(requires "other"\|topic "Told"\|export "Run"\): ' out)" = 3
 head -c 5000 well.so >short.so
 found "a file that is cut" error damaged 'truncated' 1 short.so well.so
 echo text >text

@@ -327,6 +327,19 @@ static void printing_stops_at_a_limit(void)
 
 /* ---- What is refused: a unit and a module, and up to four records more ---- */
 
+struct faults {
+    char text[2048]; /* a line for each */
+    size_t count;
+};
+
+static void note_fault(void *user, const struct berth_error *fault)
+{
+    struct faults *faults = user;
+    size_t length = strlen(faults->text);
+    snprintf(faults->text + length, sizeof(faults->text) - length, "%s\n", fault->text);
+    faults->count++;
+}
+
 static void wrong_records_are_named(void)
 {
     static const struct {
@@ -469,9 +482,58 @@ static void wrong_records_are_named(void)
         CHECK_CODE(code, cases[i].code, &error);
         CHECK_CONTAINS(error.text, cases[i].words);
         CHECK(manifest == NULL);
+        struct faults faults = { 0 };
+        CHECK_CODE(berth_manifest_examine(records, count, note_fault, &faults, &manifest, &error),
+                   cases[i].code, &error);
+        CHECK_CONTAINS(faults.text, cases[i].words);
+        CHECK(manifest == NULL);
         for (size_t j = 0; j < count; j++)
             free((char *)records[j].text);
     }
+}
+
+static void all_that_is_wrong_is_told(void)
+{
+    static const struct berth_record several[] = {
+        R("module=M\0version=1.0.0\0doc="),
+        UNIT,
+        R("requires=log\0range=new"),
+        R("export=Add\0returns=void"),
+        R("export=sum\0returns=f65"),
+        R("export=twice\0returns=void"),
+        R("export=twice\0returns=void"),
+        R("export=twice\0returns=void"),
+        R("import=log.write\0returns=void\0full=never"),
+        R("word"),
+    };
+    static const struct berth_record structs[] = {
+        MODULE,
+        UNIT,
+        R("struct=point\0field=f65:x:"),
+        R("struct=line\0field=f66:x:"),
+        R("export=at\0returns=point"), /* nothing is wrong with this one */
+    };
+    struct berth_manifest *manifest = NULL;
+    struct faults faults = { 0 };
+    struct berth_error error;
+
+    CHECK_CODE(
+        berth_manifest_examine(several, COUNT(several), note_fault, &faults, &manifest, &error),
+        BERTH_DATA_LOSS, &error);
+    CHECK_INT(faults.count, 7);
+    CHECK_CONTAINS(faults.text, "\"word\" where key=value");
+    CHECK_CONTAINS(faults.text, "module \"M\": \"M\" is not a name");
+    CHECK_CONTAINS(faults.text, "requires \"log\": \"new\" is not a range");
+    CHECK_CONTAINS(faults.text, "export \"Add\": ");
+    CHECK_CONTAINS(faults.text, "export \"sum\": ");
+    CHECK_CONTAINS(faults.text, "export \"twice\": two functions of that name");
+    CHECK_CONTAINS(faults.text, "import \"log.write\": \"never\" is no policy");
+    faults = (struct faults){ 0 };
+    CHECK_CODE(
+        berth_manifest_examine(structs, COUNT(structs), note_fault, &faults, &manifest, &error),
+        BERTH_INVALID_ARGUMENT, &error);
+    CHECK_INT(faults.count, 2);
+    CHECK(manifest == NULL);
 }
 
 static void what_is_missing_is_named(void)
@@ -640,6 +702,7 @@ static const struct berth_test tests[] = {
     { "a_small_one_is_printed", a_small_one_is_printed },
     { "printing_stops_at_a_limit", printing_stops_at_a_limit },
     { "wrong_records_are_named", wrong_records_are_named },
+    { "all_that_is_wrong_is_told", all_that_is_wrong_is_told },
     { "what_is_missing_is_named", what_is_missing_is_named },
     { "equal_records_of_two_files_are_one", equal_records_of_two_files_are_one },
     { "structs_may_nest_to_a_depth", structs_may_nest_to_a_depth },
