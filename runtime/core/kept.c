@@ -40,12 +40,41 @@ void berth_run_end(berth_ctx *ctx, const struct berth_run *run)
     thread->echo = run->echo;
 }
 
+/* The kept call: with a reference, or, if it is ended, with that which it had for being kept. */
+static struct berth_started *kept_find(struct berth_host *host, uint64_t id, bool end)
+{
+    pthread_mutex_lock(&host->calls_lock);
+    struct berth_started *started =
+        end ? berth_idmap_remove(&host->kept, id) : berth_idmap_get(&host->kept, id);
+    if (started && !end)
+        berth_started_ref(started);
+    pthread_mutex_unlock(&host->calls_lock);
+    return started;
+}
+
+static void kept_leave(struct berth_started *started)
+{
+    struct berth_generation *generation = started->item->generation;
+    berth_started_unref(started);
+    __atomic_sub_fetch(&generation->inside, 1, __ATOMIC_RELEASE); /* from here on it may go */
+}
+
+/* Its body has kept it, and failed then: that is the answer. */
+static void kept_failed(struct berth_started *started)
+{
+    struct berth_started *kept = kept_find(started->host, started->kept, true);
+    if (kept)
+        kept_leave(kept);
+}
+
 /* Its function, without the call's result: it comes by reply. */
 static int invoke_async(berth_ctx *ctx, struct berth_item *item, struct berth_started *started,
                         const void *const *arguments)
 {
     started->item = item;
     int code = berth_item_begin(ctx, item, arguments);
+    if (code != BERTH_OK && started->kept_once)
+        kept_failed(started);
     if (code != BERTH_OK || started->kept_once)
         return code;
     code = BERTH_INTERNAL;
@@ -498,25 +527,6 @@ uint64_t berth_kept_keep(berth_ctx *ctx)
     berth_started_ref(started);
     __atomic_add_fetch(&generation->inside, 1, __ATOMIC_RELAXED);
     return id;
-}
-
-/* The kept call: with a reference, or, if it is ended, with that which it had for being kept. */
-static struct berth_started *kept_find(struct berth_host *host, uint64_t id, bool end)
-{
-    pthread_mutex_lock(&host->calls_lock);
-    struct berth_started *started =
-        end ? berth_idmap_remove(&host->kept, id) : berth_idmap_get(&host->kept, id);
-    if (started && !end)
-        berth_started_ref(started);
-    pthread_mutex_unlock(&host->calls_lock);
-    return started;
-}
-
-static void kept_leave(struct berth_started *started)
-{
-    struct berth_generation *generation = started->item->generation;
-    berth_started_unref(started);
-    __atomic_sub_fetch(&generation->inside, 1, __ATOMIC_RELEASE); /* from here on it may go */
 }
 
 static void refuse_stale(berth_ctx *ctx)

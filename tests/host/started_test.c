@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Calls that are started, and calls that are kept: answered once, in time, whatever happens. */
+#include "runtime/core/core.h"
 #include "tests/support/hosting.h"
 
 #include <stdlib.h>
@@ -338,6 +339,9 @@ static void kept_calls_are_answered(const char *placement)
     check_fails(ctx, start(ctx, "later.forget", "[]", 0), BERTH_INTERNAL,
                 "has neither kept nor failed");
     CHECK_FAILS(host, "later.forget", "[]", BERTH_INTERNAL, "has neither kept nor failed");
+    check_fails(ctx, start(ctx, "later.falter", "[]", 0), BERTH_RESOURCE_EXHAUSTED, "no thread");
+    CHECK_FAILS(host, "later.falter", "[]", BERTH_RESOURCE_EXHAUSTED, "no thread");
+    CHECK_INT(host->kept.count, 0); /* else its unload would wait for them */
     CHECK_FAILS(host, "later.keep", "[]", BERTH_FAILED_PRECONDITION, "BERTH_EXPORT_ASYNC");
     berth_leave(ctx);
     berth_host_free(host);
