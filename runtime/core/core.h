@@ -465,6 +465,7 @@ struct berth_job {
     struct berth_list link;
     void (*run)(void *argument);
     void *argument;
+    bool lent; /* it is its owner's, who may free it in run */
 };
 
 struct berth_host {

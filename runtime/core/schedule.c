@@ -47,8 +47,10 @@ static struct berth_job *take_job(struct berth_host *host)
 
 static void run_job(struct berth_job *job)
 {
+    bool lent = job->lent;
     job->run(job->argument);
-    berth_free(job);
+    if (!lent)
+        berth_free(job);
 }
 
 /* run_lock held; given up and taken again when something was run: true. */
@@ -385,21 +387,31 @@ static bool too_few_idle(const struct berth_host *host)
     return queued > host->idle_threads;
 }
 
-static int add_job(struct berth_host *host, void (*run)(void *argument), void *argument, bool own)
+static void put_job(struct berth_host *host, struct berth_job *job, bool own)
 {
     size_t most = JOB_THREADS + (own ? OWN_THREADS : 0);
-    struct berth_job *job = berth_calloc(1, sizeof *job);
-    if (!job)
-        return BERTH_RESOURCE_EXHAUSTED;
-    job->run = run;
-    job->argument = argument;
     pthread_mutex_lock(&host->run_lock);
     berth_list_insert(own ? host->jobs.next : &host->jobs, &job->link);
     set_queued(host, host->queued + 1);
     if (host->pool_size && host->job_threads < most && too_few_idle(host))
         add_thread(host, job_main, "berth-job");
     wake_one(host);
+}
+
+static int add_job(struct berth_host *host, void (*run)(void *argument), void *argument, bool own)
+{
+    struct berth_job *job = berth_malloc(sizeof *job);
+    if (!job)
+        return BERTH_RESOURCE_EXHAUSTED;
+    *job = (struct berth_job){ .run = run, .argument = argument };
+    put_job(host, job, own);
     return BERTH_OK;
+}
+
+void berth_schedule_lent(struct berth_host *host, struct berth_job *job)
+{
+    job->lent = true;
+    put_job(host, job, false);
 }
 
 int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument)

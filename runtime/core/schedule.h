@@ -38,6 +38,8 @@ static inline void berth_schedule_waits(struct berth_host *host, bool waits)
 }
 /* Runs run(argument) once, on a thread that may block. An error code: it is not run. */
 int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument);
+/* The same, surely, in memory of its owner's, who does not give it again before it runs. */
+void berth_schedule_lent(struct berth_host *host, struct berth_job *job);
 /* The same for what the host has to do, however many jobs modules have: it comes first. */
 int berth_schedule_own_job(struct berth_host *host, void (*run)(void *argument), void *argument);
 /*

@@ -998,7 +998,12 @@ static const struct berth_mail_ops then_ops = { .run = then_run, .end = then_end
 static void then_job(void *argument)
 {
     struct berth_started *started = argument;
-    berth_ctx *ctx = berth_thread_enter(&started->host->threads);
+    struct berth_host *host = started->host;
+    berth_ctx *ctx = berth_thread_enter(&host->threads);
+    if (!ctx && !__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE)) {
+        berth_schedule_lent(host, &started->job); /* without memory it is tried again */
+        return;
+    }
     if (then_begin(started) && ctx)
         started->fn(ctx, (berth_pending){ started->pending }, started->user);
     if (ctx)
@@ -1019,11 +1024,14 @@ static void then_notify(struct berth_started *started)
     if (told)
         return;
     berth_started_ref(started);
-    int code = owner ? berth_mailbox_post(owner->module, &started->then, &how)
-                     : berth_schedule_job(started->host, then_job, started);
-    if (owner)
-        __atomic_sub_fetch(&owner->posting, 1, __ATOMIC_RELEASE);
-    if (code != BERTH_OK) /* without memory: who asks finds out */
+    if (!owner) {
+        started->job = (struct berth_job){ .run = then_job, .argument = started };
+        berth_schedule_lent(started->host, &started->job);
+        return;
+    }
+    int code = berth_mailbox_post(owner->module, &started->then, &how);
+    __atomic_sub_fetch(&owner->posting, 1, __ATOMIC_RELEASE);
+    if (code != BERTH_OK) /* it ends */
         then_end(&started->then, BERTH_MAIL_LEFT);
 }
 

@@ -39,7 +39,8 @@ struct berth_reply {
 
 struct berth_started {
     struct berth_mail mail; /* in the callee's mailbox */
-    struct berth_mail then; /* in the caller's, for its function */
+    struct berth_mail then; /* in the caller's, for its function; the application's is */
+    struct berth_job job;   /* this */
     size_t refs;            /* atomic: its caller's, its mails', and that of its being kept */
     struct berth_host *host;
     const char *name;  /* module.function, which lasts as long as the host */
