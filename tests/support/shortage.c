@@ -120,6 +120,26 @@ void berth_scarce_settle(berth_host *host)
         ;
 }
 
+int berth_scarce_call(berth_host *host, const char *function, const char *arguments,
+                      const char *expected)
+{
+    berth_ctx *ctx = berth_host_enter(host);
+    char *result = NULL;
+
+    if (!ctx)
+        return BERTH_RESOURCE_EXHAUSTED;
+    int code = berth_call_json(ctx, function, arguments, &result);
+    CHECK((result != NULL) == (code == BERTH_OK));
+    CHECK_INT(berth_error_code(ctx), code);
+    CHECK((berth_error_text(ctx)[0] != '\0') == (code != BERTH_OK));
+    if (result && expected)
+        CHECK_STR(result, expected);
+    berth_free(result);
+    berth_clear(ctx);
+    berth_leave(ctx);
+    return code;
+}
+
 static char *list_modules(berth_host *host)
 {
     struct berth_error error;
@@ -165,6 +185,16 @@ static void check_unharmed(const struct berth_scarce *scarce)
         scarce->unharmed();
 }
 
+/* And it works the next time. */
+static void do_it(const struct berth_operation *operation)
+{
+    if (operation->prepare)
+        operation->prepare();
+    CHECK_CODE(operation->run(), BERTH_OK, NULL);
+    if (operation->undo)
+        operation->undo();
+}
+
 /* False: nothing was refused. */
 static bool try_once(const struct berth_scarce *scarce, const struct berth_operation *operation,
                      const struct berth_shortage *shortage, struct outcome *outcome)
@@ -189,6 +219,7 @@ static bool try_once(const struct berth_scarce *scarce, const struct berth_opera
         forget_text();
         outcome->leaked += berth_fault_live() - live;
         note_failure(scarce, operation, code, modules, outcome);
+        do_it(operation);
     }
     check_unharmed(scarce);
     berth_free(modules);
@@ -201,14 +232,12 @@ unsigned long berth_scarce_try(const struct berth_scarce *scarce,
 {
     struct outcome outcome = { 0 };
 
-    CHECK_CODE(operation->run(), BERTH_OK, NULL); /* fills caches, of the C library too */
-    if (operation->undo)
-        operation->undo();
+    do_it(operation); /* fills caches, of the C library too */
     while (outcome.refused < TRIES_MAX && try_once(scarce, operation, shortage, &outcome))
         outcome.refused++;
     CHECK(outcome.refused < TRIES_MAX);
     if (!berth_test_instrumented()) /* else images are kept, and ASan finds leaks */
-        CHECK(outcome.leaked >= 0 && outcome.leaked <= scarce->keeps);
+        CHECK(outcome.leaked <= scarce->keeps);
     berth_note("%s: %s: refused %lu times, %lu of them no harm, %lu with another code, %ld leaked",
                operation->name, shortage->of, outcome.refused, outcome.tolerated, outcome.odd,
                outcome.leaked);

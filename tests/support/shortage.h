@@ -39,12 +39,15 @@ struct berth_scarce {
 };
 
 /*
- * That host, without threads or a log, as these would allocate, too. With a worker, one for `greet`
- * as "away" is there, and so is the process that makes workers. Skips what cannot be tried here.
+ * That host, without a log, as that would allocate, too. With a worker, one for `greet` as "away"
+ * is there, and so is the process that makes workers. Skips what cannot be tried here.
  */
 berth_host *berth_scarce_host(const struct berth_shortage *shortage, bool worker);
 /* Has it do all that is to be done. */
 void berth_scarce_settle(berth_host *host);
+/* Calls, and allocates nothing itself; expected: the result as JSON, or NULL. Returns the code. */
+int berth_scarce_call(berth_host *host, const char *function, const char *arguments,
+                      const char *expected);
 /* Returns how many tries something was refused in; then the operation worked. */
 unsigned long berth_scarce_try(const struct berth_scarce *scarce,
                                const struct berth_operation *operation,
