@@ -87,12 +87,25 @@ static int before_hook(const struct berth_item *item, int64_t deadline, struct b
                            "%s: a timer or watch was still running at the deadline", module->name);
 }
 
-/* A call of an export. */
+static void run_async(berth_ctx *ctx, struct berth_item *item, struct berth_started *started,
+                      const void *const *values, struct berth_error *error)
+{
+    if (berth_kept_run(ctx, item, started, values) == BERTH_OK)
+        return;
+    int code = berth_fault_take(ctx, error);
+    berth_started_fail(started, code, error->text);
+}
+
+/*
+ * A call of an export, or a message. It may have waited for its module's gate: if it was cancelled
+ * meanwhile it does not begin, and what is to answer later has answered.
+ */
 static int run_later(berth_ctx *ctx, struct berth_item *item, const char *topic,
                      const struct berth_served_later *later, const void *const *values, void *value,
                      struct berth_error *error)
 {
     struct berth_started *started = berth_started_direct(ctx, item, NULL);
+    int code = BERTH_SERVED_LATER;
     if (!started)
         return berth_error_nomem(error);
     started->packed = true;
@@ -101,15 +114,12 @@ static int run_later(berth_ctx *ctx, struct berth_item *item, const char *topic,
         started->notify = later->notify;
     berth_started_ref(started); /* the user's, until end, or the answer */
     later->begin(later->user, started);
-    int code = item->async ? berth_kept_run(ctx, item, started, values)
-                           : berth_kept_serve(ctx, item, topic, started, values, value);
-    if (item->async && code != BERTH_OK) {
-        code = berth_fault_take(ctx, error);
-        berth_started_fail(started, code, error->text);
-    }
-    if (item->async) {
-        code = BERTH_SERVED_LATER;
-    } else {
+    bool over = __atomic_load_n(&started->cancelled, __ATOMIC_ACQUIRE);
+    if (item->async && !over)
+        run_async(ctx, item, started, values, error);
+    if (!item->async) {
+        code = over ? berth_error_set(error, BERTH_CANCELLED, "cancelled before it was begun")
+                    : berth_kept_serve(ctx, item, topic, started, values, value);
         later->end(later->user);
         berth_started_unref(started);
     }

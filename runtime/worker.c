@@ -50,9 +50,15 @@ struct worker {
 
 /* ---- what the module wants of the host ---- */
 
-static int ask(struct worker *worker, struct berth_wire *wire, berth_ctx *ctx, int64_t deadline,
-               const struct berth_signature *signature, const void *const *arguments,
-               struct berth_received **ret_reply, struct berth_error *error)
+typedef int call_fn(struct berth_peer *peer, const struct berth_wire *wire,
+                    struct berth_buffer *buffer, berth_ctx *ctx, int64_t deadline,
+                    struct berth_received **ret_reply, struct berth_error *error);
+
+/* By berth_peer_call or its like. */
+static int ask(struct worker *worker, call_fn *call, struct berth_wire *wire, berth_ctx *ctx,
+               int64_t deadline, const struct berth_signature *signature,
+               const void *const *arguments, struct berth_received **ret_reply,
+               struct berth_error *error)
 {
     struct berth_buffer buffer;
 
@@ -63,13 +69,27 @@ static int ask(struct worker *worker, struct berth_wire *wire, berth_ctx *ctx, i
         berth_buffer_deinit(&buffer);
         return code;
     }
-    code = berth_peer_call(worker->peer, wire, &buffer, ctx, deadline, ret_reply, error);
+    code = call(worker->peer, wire, &buffer, ctx, deadline, ret_reply, error);
     if (code == BERTH_PEER_ENDED)
         return berth_error_set(error, BERTH_UNAVAILABLE, "the host has gone");
     if (code == BERTH_PEER_EXPIRED)
         return berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "the host did not answer in time");
     if (code == BERTH_PEER_CANCELLED)
         return berth_error_set(error, BERTH_CANCELLED, "the call that waits was cancelled");
+    return code;
+}
+
+/* A message, or a call that is one way: what is sent next must not overtake it. */
+static int tell_in_order(struct worker *worker, struct berth_wire *wire, berth_ctx *ctx,
+                         int64_t deadline, const struct berth_signature *signature,
+                         const void *const *arguments, struct berth_error *error)
+{
+    struct berth_received *reply;
+
+    int code = ask(worker, berth_peer_see_through, wire, ctx, deadline, signature, arguments,
+                   &reply, error);
+    if (code == BERTH_OK)
+        berth_free(reply);
     return code;
 }
 
@@ -80,7 +100,8 @@ static int call_upstream(void *user, berth_ctx *ctx, size_t import, int64_t dead
     struct berth_wire wire = { .type = BERTH_WIRE_CALL, .index = (uint32_t)import };
     struct berth_received *reply;
 
-    int code = ask(user, &wire, ctx, deadline, signature, arguments, &reply, error);
+    int code =
+        ask(user, berth_peer_call, &wire, ctx, deadline, signature, arguments, &reply, error);
     if (code != BERTH_OK)
         return code;
     struct berth_reader reader = berth_received_reader(reply);
@@ -158,12 +179,8 @@ static int send_upstream(void *user, berth_ctx *ctx, size_t import, int64_t dead
     struct berth_wire wire = { .type = BERTH_WIRE_CALL,
                                .kind = BERTH_WIRE_SENT,
                                .index = (uint32_t)import };
-    struct berth_received *reply;
 
-    int code = ask(user, &wire, ctx, deadline, signature, arguments, &reply, error);
-    if (code == BERTH_OK)
-        berth_free(reply);
-    return code;
+    return tell_in_order(user, &wire, ctx, deadline, signature, arguments, error);
 }
 
 static int publish_upstream(void *user, berth_ctx *ctx, size_t topic,
@@ -171,13 +188,9 @@ static int publish_upstream(void *user, berth_ctx *ctx, size_t topic,
                             struct berth_error *error)
 {
     struct berth_wire wire = { .type = BERTH_WIRE_PUBLISH, .index = (uint32_t)topic };
-    struct berth_received *reply;
 
-    int code =
-        ask(user, &wire, ctx, berth_thread_of(ctx)->deadline, signature, arguments, &reply, error);
-    if (code == BERTH_OK)
-        berth_free(reply);
-    return code;
+    return tell_in_order(user, &wire, ctx, berth_thread_of(ctx)->deadline, signature, arguments,
+                         error);
 }
 
 static void log_upstream(void *user, int level, const char *chain, const char *text, bool echo)

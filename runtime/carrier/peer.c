@@ -1035,6 +1035,7 @@ struct waiter {
     struct pending *pending; /* NULL: it does not wait any more; with the lock */
     int64_t patience;        /* until then */
     bool told;
+    bool to_the_end; /* neither the deadline nor a cancel ends the wait: the reply tells of them */
 };
 
 /* It is to look whether it still should. */
@@ -1086,7 +1087,7 @@ static int wait_on(struct waiter *waiter, struct pending *pending, int64_t deadl
         lose_patience_later(waiter);
         return BERTH_OK;
     }
-    if (is_cancelled(pending))
+    if (!waiter->to_the_end && is_cancelled(pending))
         return BERTH_PEER_CANCELLED;
     if (now >= deadline)
         return BERTH_PEER_EXPIRED;
@@ -1242,7 +1243,7 @@ static bool run_call(struct waiter *waiter, const struct berth_wire *wire,
         return false;
     }
     uint64_t id = pending->id;
-    *ret_code = wait_for_reply(waiter, deadline);
+    *ret_code = wait_for_reply(waiter, waiter->to_the_end ? BERTH_FOREVER : deadline);
     leave(peer, pending, id);
     waiter->pending = NULL;
     if (*ret_code == BERTH_OK)
@@ -1263,9 +1264,9 @@ static bool run_call(struct waiter *waiter, const struct berth_wire *wire,
     return stays;
 }
 
-int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
-                    struct berth_buffer *buffer, berth_ctx *ctx, int64_t deadline,
-                    struct berth_received **ret_reply, struct berth_error *error)
+static int call(struct berth_peer *peer, const struct berth_wire *wire, struct berth_buffer *buffer,
+                berth_ctx *ctx, int64_t deadline, bool to_the_end,
+                struct berth_received **ret_reply, struct berth_error *error)
 {
     struct berth_outgoing *outgoing = make_outgoing(buffer);
     struct pending *pending = outgoing ? pending_new(ctx) : NULL;
@@ -1277,7 +1278,7 @@ int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
         return berth_error_nomem(error);
     }
     peer_ref(peer);
-    struct waiter waiter = { .peer = peer, .pending = pending };
+    struct waiter waiter = { .peer = peer, .pending = pending, .to_the_end = to_the_end };
     berth_interrupt_begin(&waiter.interrupt, ctx, NULL, interrupt);
     bool stays = run_call(&waiter, wire, outgoing, deadline, ret_reply, &code, error);
     berth_interrupt_end(&waiter.interrupt);
@@ -1285,6 +1286,20 @@ int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
         pending_free(pending);
     berth_peer_unref(peer);
     return code;
+}
+
+int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
+                    struct berth_buffer *buffer, berth_ctx *ctx, int64_t deadline,
+                    struct berth_received **ret_reply, struct berth_error *error)
+{
+    return call(peer, wire, buffer, ctx, deadline, false, ret_reply, error);
+}
+
+int berth_peer_see_through(struct berth_peer *peer, const struct berth_wire *wire,
+                           struct berth_buffer *buffer, berth_ctx *ctx, int64_t deadline,
+                           struct berth_received **ret_reply, struct berth_error *error)
+{
+    return call(peer, wire, buffer, ctx, deadline, true, ret_reply, error);
 }
 
 int berth_peer_start(struct berth_peer *peer, const struct berth_wire *wire,

@@ -113,7 +113,15 @@ int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
                     struct berth_buffer *buffer, berth_ctx *ctx, int64_t deadline,
                     struct berth_received **ret_reply, struct berth_error *error);
 /*
- * The same without waiting. `came` is called once with more false, unless this fails; before that
+ * The same for what the other end must be through with before the next request, as it is to be done
+ * in order: waits for the reply, which comes soon after the deadline, or after a cancel of the call
+ * that this is made under. Both are the other end's to see to.
+ */
+int berth_peer_see_through(struct berth_peer *peer, const struct berth_wire *wire,
+                           struct berth_buffer *buffer, berth_ctx *ctx, int64_t deadline,
+                           struct berth_received **ret_reply, struct berth_error *error);
+/*
+ * The same as berth_peer_call without waiting. `came` is called once with more false, unless this fails; before that
  * for each of several results. code: as berth_peer_call's. The frame (NULL: none) stays the peer's,
  * which may not be broken off from in there. On the thread that reads: must not block.
  */

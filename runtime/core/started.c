@@ -234,10 +234,19 @@ void berth_started_expire(struct berth_started *started)
     pthread_mutex_unlock(&started->host->calls_lock);
 }
 
+/*
+ * When it is answered at the latest. A message's turn is over when its handler is, as it would be
+ * here: what is handled next must not overtake it.
+ */
+static int64_t last_of(const struct berth_started *started)
+{
+    return started->topic ? BERTH_FOREVER : __atomic_load_n(&started->deadline, __ATOMIC_RELAXED);
+}
+
 static bool is_late(const struct berth_started *started)
 {
-    int64_t deadline = __atomic_load_n(&started->deadline, __ATOMIC_RELAXED);
-    return deadline != BERTH_FOREVER && berth_now() >= deadline;
+    int64_t last = last_of(started);
+    return last != BERTH_FOREVER && berth_now() >= last;
 }
 
 /* Its caller's own mailbox would not take more, either. */
@@ -868,14 +877,17 @@ static struct berth_started *take_child(struct berth_started *started)
     return found;
 }
 
-/* Those that were started under it come into the list of who cancels them as well. */
+/*
+ * Those that were started under it come into the list of who cancels them as well. A message's turn
+ * is only told of it: its worker answers.
+ */
 static void cancel_one(struct berth_started *started, struct berth_started *first)
 {
     char text[2 * BERTH_IDENTIFIER_MAX + 32];
     if (__atomic_exchange_n(&started->cancelled, true, __ATOMIC_ACQ_REL))
         return;
     snprintf(text, sizeof text, "%s: cancelled", started->name);
-    if (berth_started_fail(started, BERTH_CANCELLED, text))
+    if (!started->topic && berth_started_fail(started, BERTH_CANCELLED, text))
         __atomic_store_n(&started->recalled, true, __ATOMIC_RELEASE);
     pthread_mutex_lock(&started->host->calls_lock);
     tell_remote(started);
@@ -929,8 +941,8 @@ static void timer_due(struct berth_timer *timer)
 /* Under nobody's wait: the loop sees to the deadline. The call's lock is held, and given up. */
 static void set_timer_and_unlock(struct berth_started *started)
 {
-    int64_t deadline = __atomic_load_n(&started->deadline, __ATOMIC_RELAXED);
-    bool wanted = !started->answered && started->notify && deadline != BERTH_FOREVER;
+    int64_t last = last_of(started);
+    bool wanted = !started->answered && started->notify && last != BERTH_FOREVER;
     bool first = wanted && !started->timed;
     if (first) {
         started->timed = true;
@@ -938,8 +950,7 @@ static void set_timer_and_unlock(struct berth_started *started)
         started->timer.fire = timer_due;
         started->timer.owner = started;
     }
-    if (wanted &&
-        berth_timer_add(started->host->loop, &started->timer, deadline, NULL) != BERTH_OK &&
+    if (wanted && berth_timer_add(started->host->loop, &started->timer, last, NULL) != BERTH_OK &&
         first) {
         started->timed = false; /* it is found out when somebody asks */
         pthread_mutex_unlock(&started->lock);

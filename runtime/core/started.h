@@ -43,8 +43,9 @@ struct berth_started {
     struct berth_job job;   /* this */
     size_t refs;            /* atomic: its caller's, its mails', and that of its being kept */
     struct berth_host *host;
-    const char *name;  /* module.function, which lasts as long as the host */
-    const char *topic; /* of a message, whose turn in a worker this is; NULL: it is a call */
+    const char *name; /* module.function, which lasts as long as the host */
+    /* of a message, whose turn in a worker this is, and who alone answers; NULL: it is a call */
+    const char *topic;
     struct berth_cell *cell;
     struct berth_flow *flow;        /* counts its answer, too */
     int64_t began;                  /* when it came to its callee, if it is timed; else 0; atomic */

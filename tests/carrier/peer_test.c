@@ -560,6 +560,59 @@ static void a_deadline_is_kept_and_the_late_reply_dropped(void)
     unpair(host, worker);
 }
 
+/* A request for what is held, that is seen through. */
+struct patient {
+    struct end *end;
+    int64_t deadline;
+    int code;
+    bool done; /* atomic */
+};
+
+static void *patient_main(void *argument)
+{
+    struct patient *patient = argument;
+    struct berth_peer *peer = patient->end->peer;
+    const struct berth_wire wire = { .type = BERTH_WIRE_INVOKE, .index = HOLD };
+    struct berth_received *reply = NULL;
+    struct berth_buffer buffer;
+    struct berth_error error;
+
+    berth_peer_begin(peer, &buffer);
+    patient->code =
+        berth_peer_see_through(peer, &wire, &buffer, NULL, patient->deadline, &reply, &error);
+    free(reply);
+    __atomic_store_n(&patient->done, true, __ATOMIC_RELEASE);
+    return NULL;
+}
+
+static bool is_done(const struct patient *patient)
+{
+    return __atomic_load_n(&patient->done, __ATOMIC_ACQUIRE);
+}
+
+/* Its deadline is the other end's to see to: whatever that replies comes to who has asked. */
+static void a_request_may_be_seen_through(void)
+{
+    struct end *host, *worker;
+    bool held = false;
+
+    pair(&host, &worker, true);
+    for (int64_t time = 50 * MS; !held; time *= 2) { /* it may be too late before it is served */
+        struct patient patient = { .end = host, .deadline = berth_now() + time };
+        pthread_t thread;
+        REQUIRE(pthread_create(&thread, NULL, patient_main, &patient) == 0);
+        EVENTUALLY(is_done(&patient) || count_of(worker, &worker->holding) == 1);
+        held = !is_done(&patient);
+        EVENTUALLY(berth_now() >= patient.deadline);
+        echo(host, BERTH_WIRE_INVOKE, "after", 5);
+        CHECK(!held || !is_done(&patient));
+        release(worker);
+        pthread_join(thread, NULL);
+        CHECK_INT(patient.code, held ? BERTH_OK : patient.code);
+    }
+    unpair(host, worker);
+}
+
 static void notes_come_before_the_reply(void)
 {
     struct end *host, *worker;
@@ -1171,6 +1224,7 @@ static const struct berth_test tests[] = {
     { "both_send_at_once", both_send_at_once },
     { "a_deadline_is_kept_and_the_late_reply_dropped",
       a_deadline_is_kept_and_the_late_reply_dropped },
+    { "a_request_may_be_seen_through", a_request_may_be_seen_through },
     { "notes_come_before_the_reply", notes_come_before_the_reply },
     { "the_end_is_told_to_all_who_wait", the_end_is_told_to_all_who_wait },
     { "closing_waits_for_what_is_served", closing_waits_for_what_is_served },

@@ -17,9 +17,12 @@ static berth_host *host;
 static struct berth_error error;
 static const char *path; /* while it is there, minder stays with what comes */
 
+static bool stubborn; /* it stays even when it should stop */
+
 static void load_minder(const char *name, const char *placement)
 {
-    const char *options = berth_test_format("{\"hold\":\"%s\"}", path);
+    const char *options =
+        berth_test_format("{\"hold\":\"%s\",\"stubborn\":%s}", path, stubborn ? "true" : "false");
     const struct berth_load_options load = {
         .size = sizeof load, .name = name, .placement = placement, .options = options
     };
@@ -33,6 +36,7 @@ static void begin(const char *placement, int threads)
     if (berth_test_valgrind() && strcmp(placement, "process") == 0)
         berth_skip("valgrind cannot follow workers");
     options.threads = threads;
+    stubborn = false;
     host = berth_test_host(&options);
     path = berth_test_hold_path();
     fclose(fopen(path, "w"));
@@ -148,6 +152,80 @@ static void a_deadline_ends_a_turn(const char *placement)
     end(&report);
 }
 
+/* What comes next must not overtake it. */
+static void check_stays(void)
+{
+    struct berth_shutdown_report report;
+    EVENTUALLY(MINDER("stopped") == 1);
+    tell(2);
+    CHECK_CONTAINS(CALL(host, "host.stats", "[]"), "\"mailbox\":{\"messages\":2,");
+    CHECK_INT(MINDER("begun"), 1);
+    unlink(path);
+    EVENTUALLY(MINDER("handled") == 1);
+    end(&report);
+    CHECK_INT(report.delivered, 2);
+}
+
+/* A handler that does not mind its deadline is inside until it ends, and is done then. */
+static void a_turn_ends_with_its_handler(const char *placement)
+{
+    begin(placement, 2);
+    stubborn = true;
+    load_minder(NULL, placement);
+    CHECK_CODE(berth_test_try(host, "hurry.tell", "[1]", 50000000, NULL, &error), BERTH_OK, &error);
+    check_stays();
+}
+
+/* Nor one that does not mind that its sender's call is cancelled. */
+static void a_cancelled_turn_ends_with_its_handler(const char *placement)
+{
+    const char *inside = berth_test_hold_path();
+    berth_pending call;
+    begin(placement, 2);
+    stubborn = true;
+    load_minder(NULL, placement);
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK_INT(berth_call_start_json(ctx, "hurry.tell_and_hold",
+                                    berth_test_format("[1, \"%s\"]", inside), NULL, &call),
+              BERTH_OK);
+    EVENTUALLY(MINDER("begun") == 1 && berth_test_exists(inside));
+    berth_call_drop(ctx, call);
+    berth_leave(ctx);
+    unlink(inside);
+    check_stays();
+}
+
+/* It waits to get into its module: so it has not begun. */
+static void who_is_cancelled_at_the_door_does_not_begin(const char *placement)
+{
+    const char *outside = berth_test_hold_path(), *inside = berth_test_hold_path();
+    struct berth_shutdown_report report;
+    berth_pending call;
+    begin(placement, 2);
+    fclose(fopen(outside, "w"));
+    const char *options = berth_test_format("{\"tell\":\"%s\",\"stay\":\"%s\"}", outside, path);
+    const struct berth_load_options load = { .size = sizeof load,
+                                             .placement = placement,
+                                             .options = options };
+    CHECK_CODE(berth_host_load(host, berth_test_fixture("doorman"), &load, &error), BERTH_OK,
+               &error);
+    EVENTUALLY(!berth_test_exists(outside));
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK_INT(berth_call_start_json(ctx, "hurry.tell_and_hold",
+                                    berth_test_format("[1, \"%s\"]", inside), NULL, &call),
+              BERTH_OK);
+    EVENTUALLY(berth_test_exists(inside));
+    berth_test_pause(20); /* it is at the door by now; if not, it is the same */
+    berth_call_drop(ctx, call);
+    berth_leave(ctx);
+    unlink(inside);
+    unlink(path);
+    tell(2);
+    EVENTUALLY(CALL_INT(host, "doorman.heard", "[]") == 1 << 2);
+    end(&report);
+    CHECK_INT(report.delivered, 1);
+}
+
 /* ---- the worker's end ---- */
 
 static void only_the_one_inside_is_lost(void)
@@ -237,12 +315,20 @@ static void slow_handlers_need_no_threads(void)
 BERTH_TEST_BOTH(order_is_kept)
 BERTH_TEST_BOTH(who_is_cancelled_is_told)
 BERTH_TEST_BOTH(a_deadline_ends_a_turn)
+BERTH_TEST_BOTH(a_turn_ends_with_its_handler)
+BERTH_TEST_BOTH(a_cancelled_turn_ends_with_its_handler)
+BERTH_TEST_BOTH(who_is_cancelled_at_the_door_does_not_begin)
 BERTH_TEST_BOTH(a_reload_drains_it)
 
 static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("order is kept", order_is_kept),
     BERTH_TEST_ROWS("who is cancelled is told", who_is_cancelled_is_told),
     BERTH_TEST_ROWS("a deadline ends a turn", a_deadline_ends_a_turn),
+    BERTH_TEST_ROWS("a turn ends with its handler", a_turn_ends_with_its_handler),
+    BERTH_TEST_ROWS("a cancelled turn ends with its handler",
+                    a_cancelled_turn_ends_with_its_handler),
+    BERTH_TEST_ROWS("who is cancelled at the door does not begin",
+                    who_is_cancelled_at_the_door_does_not_begin),
     { "only the one inside is lost", only_the_one_inside_is_lost },
     BERTH_TEST_ROWS("a reload drains it", a_reload_drains_it),
     { "slow handlers need no threads", slow_handlers_need_no_threads },

@@ -62,12 +62,28 @@ static void hear(berth_ctx *ctx, const struct berth_message *message, void *user
         berth_fail(ctx, BERTH_UNKNOWN, "told to");
 }
 
+static double number_of(const cJSON *fields, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(fields, name);
+    return cJSON_IsNumber(item) ? item->valuedouble : -1;
+}
+
 static void bury(berth_ctx *ctx, const struct berth_message *message, void *user)
 {
+    cJSON *letter = cJSON_Parse(message->fields);
+    const cJSON *fields = cJSON_GetObjectItemCaseSensitive(letter, "fields");
+    const char *receiver =
+        cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(letter, "receiver"));
+    double speaker = number_of(fields, "speaker"), line = number_of(fields, "line");
     (void)ctx;
     (void)user;
     dead++;
     dead_missed += message->dropped;
+    if (!receiver || speaker < 0 || speaker >= SPEAKERS || line < 0 || line >= LINES)
+        play_wrong(play.ledger, "a dead letter is %s", message->fields);
+    else if (receiver[0] == 'p')
+        play.ledger->heard[receiver[1] - '0'][(int)speaker][(int)line].buried = true;
+    cJSON_Delete(letter);
 }
 
 static void publish(berth_ctx *ctx, uint32_t me)
@@ -279,7 +295,7 @@ static void check_heard(const struct play_speaker *speaker, unsigned s, unsigned
         /* all kinds of players subscribe to these two */
         bool always = r < play.players && (said->what == PLAY_LEFT || said->what == PLAY_URGENT);
         if (always && said->ended && said->code == BERTH_OK && !heard->turns) {
-            bool excused = play.dropping[r] || said->limited || play.away[r];
+            bool excused = play.dropping[r] || play.away[r] || heard->buried || dead_missed;
             sums->unsettled++;
             if (!excused)
                 berth_note("listener %u has not heard line %u of %u, a message to %s", r, l, s,
