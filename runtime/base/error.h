@@ -34,6 +34,11 @@ int berth_error_prefix(struct berth_error *error, const char *format, ...)
 
 /* "invalid_argument" for 3; "unknown" for a number that is none. Static. */
 const char *berth_code_name(int code);
+/* What somebody else gives for one: unknown for a number that is no failure's. */
+static inline int berth_code_of_failure(int code)
+{
+    return code >= BERTH_CANCELLED && code <= BERTH_UNAUTHENTICATED ? code : BERTH_UNKNOWN;
+}
 /* The code of a name, or -1. */
 int berth_code_find(const char *name);
 

@@ -556,7 +556,7 @@ size_t berth_chain_print(const berth_ctx *ctx, char *buffer, size_t size)
 static void fault_put(struct berth_thread *thread, struct berth_fault *fault, berth_ctx *ctx,
                       int code)
 {
-    fault->code = code >= BERTH_CANCELLED && code <= BERTH_UNAUTHENTICATED ? code : BERTH_UNKNOWN;
+    fault->code = berth_code_of_failure(code);
     fault->level = ctx;
     fault->next = thread->faults;
     thread->faults = fault;

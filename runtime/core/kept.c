@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/core/kept.h"
+#include "runtime/base/error.h"
 #include "runtime/base/memory.h"
 #include "runtime/call/ring.h"
 #include "runtime/core/call.h"
@@ -586,7 +587,7 @@ void berth_kept_fail(berth_ctx *ctx, uint64_t kept, int code, const char *text)
     if (!started)
         return;
     snprintf(longer, sizeof longer, "%s: %s", started->name, text);
-    if (!berth_started_fail(started, code == BERTH_OK ? BERTH_UNKNOWN : code, longer))
+    if (!berth_started_fail(started, berth_code_of_failure(code), longer))
         berth_flow_late(started->flow);
     kept_leave(started);
 }

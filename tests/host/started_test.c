@@ -335,6 +335,13 @@ static void kept_calls_are_answered(const char *placement)
     wait_until_held(host, "b");
     CHECK_CALL(host, "later.refuse", "[\"b\", \"no\"]", "null");
     check_fails(ctx, call, BERTH_FAILED_PRECONDITION, "later.hold: no");
+    static const int none[] = { 0, -1, -3, 17, 99 };
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) { /* these are no codes */
+        call = start(ctx, "later.hold", "[\"c\"]", 0);
+        wait_until_held(host, "c");
+        CHECK_CALL(host, "later.refuse_with", berth_test_format("[\"c\", %d]", none[i]), "null");
+        check_fails(ctx, call, BERTH_UNKNOWN, "later.hold: so");
+    }
     CHECK_CALL(host, "later.half", "[3]", "1.5"); /* by an ordinary call */
     check_fails(ctx, start(ctx, "later.forget", "[]", 0), BERTH_INTERNAL,
                 "has neither kept nor failed");
