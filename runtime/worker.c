@@ -655,7 +655,8 @@ static int serve(const struct berth_newborn *newborn)
         berth_loop_new(&worker.loop, NULL) != BERTH_OK)
         return EXIT_FAILURE;
     setup.loop = worker.loop;
-    if (berth_peer_new(&setup, newborn->socket, &worker.peer, NULL) != BERTH_OK)
+    if (berth_peer_new(&setup, newborn->socket, &worker.peer, NULL) != BERTH_OK ||
+        berth_peer_open(worker.peer, NULL) != BERTH_OK)
         return EXIT_FAILURE;
     run_loop(&worker);
     if (!worker.stopping)

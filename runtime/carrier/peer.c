@@ -147,13 +147,13 @@ int berth_peer_new(const struct berth_peer_setup *setup, int socket, struct bert
         .ready = on_ready,
         .owner = peer,
     };
-    code = berth_source_add(peer->loop, &peer->source, error);
-    if (code != BERTH_OK) {
-        berth_peer_unref(peer);
-        return code;
-    }
     *ret_peer = peer;
     return BERTH_OK;
+}
+
+int berth_peer_open(struct berth_peer *peer, struct berth_error *error)
+{
+    return berth_source_add(peer->loop, &peer->source, error);
 }
 
 void berth_peer_set_max_message(struct berth_peer *peer, size_t max_message)

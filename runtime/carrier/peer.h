@@ -83,9 +83,11 @@ struct berth_peer_setup {
 
 /*
  * Takes the socket (a non-blocking stream), also on failure. max_message is the same at both ends.
+ * Nothing comes before open, so that ops may rely on what is done with the peer until then.
  */
 int berth_peer_new(const struct berth_peer_setup *setup, int socket, struct berth_peer **ret_peer,
                    struct berth_error *error);
+int berth_peer_open(struct berth_peer *peer, struct berth_error *error);
 /*
  * For an end that learns max_message from the other: before the first call, note or large result.
  */
@@ -98,7 +100,8 @@ void berth_peer_set_max_message(struct berth_peer *peer, size_t max_message);
 void berth_peer_close(struct berth_peer *peer);
 /* The same, but waits until the deadline at most. False: callbacks still run. */
 bool berth_peer_close_until(struct berth_peer *peer, int64_t deadline);
-void berth_peer_unref(struct berth_peer *peer); /* after berth_peer_close; NULL is fine */
+/* After berth_peer_close, or without open; NULL is fine. */
+void berth_peer_unref(struct berth_peer *peer);
 
 /* An empty buffer for the data of a frame: it has room for the head, and the right limit. */
 void berth_peer_begin(const struct berth_peer *peer, struct berth_buffer *buffer);

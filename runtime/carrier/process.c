@@ -433,8 +433,10 @@ static int connect_worker(struct process_carrier *self, struct berth_zygote *zyg
     }
     setup.life = berth_worker_pidfd(self->worker);
     code = berth_peer_new(&setup, ends[0], &self->peer, error);
-    __atomic_store_n(&self->waits.peer, self->peer, __ATOMIC_RELEASE);
-    return code;
+    if (code != BERTH_OK)
+        return code;
+    self->waits.peer = self->peer;
+    return berth_peer_open(self->peer, error);
 }
 
 static unsigned generation_of(const struct berth_image *image)

@@ -102,8 +102,6 @@ void berth_worker_waits_deinit(struct berth_worker_waits *waits)
 const char *berth_worker_waits_check(struct berth_worker_waits *waits,
                                      const struct berth_received *note)
 {
-    if (!__atomic_load_n(&waits->peer, __ATOMIC_ACQUIRE))
-        return "a wait before anything was asked";
     if (note->wire.kind > BERTH_WIRE_ALL)
         return "no such wait";
     if (note->wire.size < HEAD * sizeof(uint64_t) || note->wire.size % sizeof(uint64_t) != 0)

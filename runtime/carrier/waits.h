@@ -30,12 +30,12 @@ struct berth_worker_waits {
     struct berth_list list;
     size_t weight;             /* of them and what they wait for; atomic */
     const struct told *inside; /* the one that is; or NULL */
-    struct berth_peer *peer;   /* atomic */
-    const char *module;        /* its name */
+    struct berth_peer *peer;
+    const char *module; /* its name */
     const struct berth_upcalls *upcalls;
 };
 
-/* `peer` follows, before anything comes. */
+/* `peer` follows, before it is opened. */
 void berth_worker_waits_init(struct berth_worker_waits *waits, const char *module,
                              const struct berth_upcalls *upcalls);
 /* The peer is closed. */

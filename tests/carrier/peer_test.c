@@ -259,6 +259,7 @@ static struct end *end_new(int socket, unsigned accepts, bool running)
     REQUIRE(berth_loop_new(&end->loop, NULL) == BERTH_OK);
     setup.loop = end->loop;
     REQUIRE(berth_peer_new(&setup, socket, &end->peer, NULL) == BERTH_OK);
+    REQUIRE(berth_peer_open(end->peer, NULL) == BERTH_OK);
     if (running)
         REQUIRE(pthread_create(&end->thread, NULL, loop_main, end) == 0);
     return end;
