@@ -112,6 +112,16 @@ struct berth_mailbox_count berth_mailbox_count(struct berth_module *module)
     return count;
 }
 
+size_t berth_mailbox_waiting(struct berth_module *module)
+{
+    size_t waiting = 0;
+    pthread_mutex_lock(&module->mail_lock);
+    for (size_t i = 0; i < BERTH_PRIORITIES; i++)
+        waiting += waiting_of(module, &module->boxes[i]);
+    pthread_mutex_unlock(&module->mail_lock);
+    return waiting;
+}
+
 /* ---- in and out; mail_lock held ---- */
 
 static struct berth_box *box_of(struct berth_module *module, const struct berth_mail *mail)

@@ -18,6 +18,8 @@ struct berth_mailbox_count {
     size_t messages, bytes;
 };
 struct berth_mailbox_count berth_mailbox_count(struct berth_module *module);
+/* Without those in turns. */
+size_t berth_mailbox_waiting(struct berth_module *module);
 
 void berth_mailbox_init(struct berth_module *module);
 

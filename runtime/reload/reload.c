@@ -275,7 +275,7 @@ static void switch_over(const struct transaction *t)
         step_to(one, "switch");
         one->report->in_flight = count_inside(one->old);
         berth_topics_switch(one->next, one->old);
-        one->report->messages = berth_mailbox_count(one->module).messages;
+        one->report->messages = berth_mailbox_waiting(one->module);
     }
     pthread_mutex_lock(&t->host->lock);
     for (size_t i = 0; i < t->count; i++)

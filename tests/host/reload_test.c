@@ -11,6 +11,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <berth/module.h>
 
@@ -66,6 +67,40 @@ static void the_report_accounts_for_what_was_inside(void)
 }
 
 /* An inline module that is serial is emptied first. */
+/* In flight, and not in the mailbox as well. */
+static void a_started_call_is_counted_once(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_reload_report report;
+    struct berth_error error;
+    char arguments[2][4200];
+    const char *paths[] = { berth_test_hold_path(), berth_test_hold_path() };
+    berth_pending calls[2];
+
+    options.stop_timeout_ns = 50000000;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "sleeper_parallel", "inline");
+    berth_ctx *ctx = berth_host_enter(host);
+    for (int i = 0; i < 2; i++) {
+        snprintf(arguments[i], sizeof(arguments[i]), "[\"%s\"]", paths[i]);
+        CHECK_INT(
+            berth_call_start_json(ctx, "sleeper_parallel.hold", arguments[i], NULL, &calls[i]),
+            BERTH_OK);
+    }
+    UNTIL(host, berth_test_exists(paths[0]) && berth_test_exists(paths[1]));
+    CHECK_CODE(reload(host, "sleeper_parallel", NULL, &report, &error), BERTH_OK, &error);
+    CHECK_INT(report.in_flight, 2);
+    CHECK_INT(report.messages, 0);
+    for (int i = 0; i < 2; i++) {
+        char *none;
+        unlink(paths[i]);
+        CHECK_INT(berth_call_take_json(ctx, calls[i], &none), BERTH_OK);
+        berth_free(none);
+    }
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
 static void a_call_that_stays_inside_refuses_it(void)
 {
     struct berth_host_options options = berth_test_host_options();
@@ -809,6 +844,7 @@ static void who_starts_a_call_is_not_inside(void)
 
 static const struct berth_test tests[] = {
     { "the_report_accounts_for_what_was_inside", the_report_accounts_for_what_was_inside },
+    { "a_started_call_is_counted_once", a_started_call_is_counted_once },
     { "a_call_that_stays_inside_refuses_it", a_call_that_stays_inside_refuses_it },
     { "a_refusal_says_which_step_and_why", a_refusal_says_which_step_and_why },
     { "a_lost_call_is_counted", a_lost_call_is_counted },
