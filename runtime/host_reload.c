@@ -190,6 +190,8 @@ static int run_staged(berth_ctx *admin, struct request *request, struct berth_re
     for (size_t i = 0; i < request->count && code == BERTH_OK; i++) {
         dry |= request->targets[i].how.flags & BERTH_RELOAD_DRY_RUN;
         code = prepare(admin, &request->targets[i], &reloads[i], error);
+        if (code != BERTH_OK && request->count > 1)
+            berth_error_prefix(error, "%s (refused in step stage): ", request->targets[i].name);
     }
     if (code == BERTH_OK)
         return berth_modules_reload(admin, reloads, request->count, dry, error);
