@@ -366,7 +366,7 @@ struct berth_generation {
     enum berth_doubt_lasts lasts; /* what keeps it */
     char why[160];
     bool elder;     /* replaced, and chains that are inside of it come back into it; under lock */
-    uint64_t lost;  /* calls that it has let in, and that its carrier has not answered; atomic */
+    uint64_t lost;  /* calls that it has let in, and that neither it nor its carrier has answered; atomic */
     size_t inside;  /* calls that are inside of it without a frame; atomic */
     size_t posting; /* threads that post what is for it alone; atomic */
     size_t readers; /* starts that read its signatures: it stays for these; atomic */

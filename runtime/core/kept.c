@@ -636,6 +636,8 @@ static void end_kept(struct berth_generation *generation, bool all)
         pthread_mutex_unlock(&host->calls_lock);
         if (!started)
             continue;
+        if (!berth_started_over(started))
+            __atomic_add_fetch(&generation->lost, 1, __ATOMIC_RELAXED);
         snprintf(text, sizeof text, "%s: its module ended without having answered", started->name);
         berth_started_fail(started, BERTH_UNAVAILABLE, text);
         kept_leave(started);

@@ -79,12 +79,17 @@ void berth_probes_forget(struct berth_host *host); /* all of them; the map is as
 void berth_restarts_run(berth_ctx *admin, struct berth_host *host);
 /* Nothing is inside the generation any more, or the deadline has passed (false). */
 bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline);
+struct berth_ended {
+    char *why;     /* in: room; why it is quarantined, or "" */
+    size_t size;   /* in: of the room */
+    uint64_t lost; /* as of the generation, in all */
+};
 /*
  * Halt, STOP if one is owed, close and free of one that nobody calls any more. What is not proved
- * safe to unmap is quarantined (quarantine.h). reason: why, or "".
+ * safe to unmap is quarantined (quarantine.h).
  */
 void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, int64_t deadline,
-                          char *reason, size_t size);
+                          struct berth_ended *ret_ended); /* or NULL */
 /*
  * Until when an unload or reload that begins now waits for what is inside. At the host's end all
  * modules share one stop_timeout; when some have used it up, the others still get a fifth each.

@@ -296,18 +296,20 @@ static bool let_go(struct berth_generation *generation, struct berth_doubt *doub
 }
 
 void berth_generation_end(berth_ctx *admin, struct berth_generation *generation, int64_t deadline,
-                          char *reason, size_t size)
+                          struct berth_ended *ret_ended)
 {
     struct berth_doubt doubt = { 0 };
     const char *inside = run_stop(admin, generation, deadline);
+    if (ret_ended)
+        ret_ended->lost = __atomic_load_n(&generation->lost, __ATOMIC_RELAXED);
     if (!inside)
         berth_elder_end(generation);
     if (inside)
         snprintf(doubt.text, sizeof doubt.text, "%s", inside);
     if (inside || !let_go(generation, &doubt))
         berth_quarantine_enter(generation, &doubt);
-    if (reason)
-        snprintf(reason, size, "%s", doubt.text);
+    if (ret_ended)
+        snprintf(ret_ended->why, ret_ended->size, "%s", doubt.text);
 }
 
 /* ---- load ---- */
@@ -442,7 +444,7 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     if (code == BERTH_OK) {
         code = begin(admin, generation, error);
         if (code != BERTH_OK)
-            berth_generation_end(admin, generation, berth_stop_deadline(host), NULL, 0);
+            berth_generation_end(admin, generation, berth_stop_deadline(host), NULL);
     }
     if (code != BERTH_OK)
         return code;
@@ -566,6 +568,6 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     }
     berth_event_of(generation, BERTH_EVENT_UNLOADED, "");
     berth_history_drop(host, module);
-    berth_generation_end(admin, generation, deadline, NULL, 0);
+    berth_generation_end(admin, generation, deadline, NULL);
     return BERTH_OK;
 }

@@ -73,7 +73,7 @@ void berth_quarantine_look(berth_ctx *admin, struct berth_host *host, int64_t de
     for (uint64_t last = 0; host->quarantined && (found = next_to_look(host, last));) {
         last = found->serial;
         if (berth_generation_quiet(found, deadline))
-            berth_generation_end(admin, found, deadline, NULL, 0);
+            berth_generation_end(admin, found, deadline, NULL);
     }
 }
 

@@ -234,7 +234,7 @@ static void undo(const struct transaction *t)
         berth_history_free(one->past);
         if (!one->next)
             continue;
-        berth_generation_end(t->admin, one->next, berth_stop_deadline(t->host), NULL, 0);
+        berth_generation_end(t->admin, one->next, berth_stop_deadline(t->host), NULL);
     }
 }
 
@@ -288,10 +288,10 @@ static void switch_over(const struct transaction *t)
 }
 
 /* What became of the calls that were inside at the switch: each is one of three. */
-static void account(struct berth_replacement *one, size_t inside)
+static void account(struct berth_replacement *one, size_t inside, uint64_t lost)
 {
     struct berth_reload_report *report = one->report;
-    uint64_t lost = __atomic_load_n(&one->old->lost, __ATOMIC_RELAXED) - one->lost;
+    lost -= one->lost;
     report->dropped = lost;
     report->drained = report->in_flight > lost + inside ? report->in_flight - lost - inside : 0;
 }
@@ -302,13 +302,14 @@ static void drain(struct berth_replacement *one)
     step_to(one, "drain");
     berth_frames_barrier();
     bool quiet = berth_generation_quiet(one->old, one->deadline);
-    size_t inside = quiet ? 0 : count_inside(one->old);
-    account(one, inside);
     if (quiet) {
+        struct berth_ended ended = { report->quarantined, sizeof report->quarantined, 0 };
         berth_elder_end(one->old);
-        berth_generation_end(one->admin, one->old, one->deadline, report->quarantined,
-                             sizeof report->quarantined);
+        berth_generation_end(one->admin, one->old, one->deadline, &ended);
+        account(one, 0, ended.lost);
     } else {
+        size_t inside = count_inside(one->old);
+        account(one, inside, __atomic_load_n(&one->old->lost, __ATOMIC_RELAXED));
         struct berth_doubt doubt = { .lasts = BERTH_DOUBT_WHILE };
         snprintf(doubt.text, sizeof doubt.text, "%zu %s still inside; it goes when nothing is",
                  inside, berth_plural(inside, "call is", "calls are"));
