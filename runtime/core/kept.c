@@ -26,7 +26,7 @@ void berth_run_begin(berth_ctx *ctx, struct berth_started *started, bool may_kee
     __atomic_store_n(&started->chain, thread->block.chain, __ATOMIC_RELEASE);
     thread->serving = &run->serving;
     thread->cancelled = &started->cancelled;
-    thread->deadline = started->deadline;
+    thread->deadline = __atomic_load_n(&started->deadline, __ATOMIC_RELAXED);
     thread->echo = started->echo;
 }
 
@@ -358,7 +358,8 @@ static int remote_send(berth_ctx *ctx, struct berth_started *started, const void
     struct berth_carrier *carrier = __atomic_load_n(&generation->carrier, __ATOMIC_ACQUIRE);
     const struct berth_carrier_answer answer = { remote_came, remote_hold, remote_release,
                                                  started };
-    const struct berth_place place = { ctx, &berth_thread_of(ctx)->arena, started->deadline,
+    const struct berth_place place = { ctx, &berth_thread_of(ctx)->arena,
+                                       __atomic_load_n(&started->deadline, __ATOMIC_RELAXED),
                                        started->topic ? started->topic : "", started->echo };
     uint64_t id;
     if (!carrier)

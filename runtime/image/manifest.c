@@ -899,8 +899,12 @@ static int take_structs(struct parse *parse)
     bool *taken = berth_calloc(count + 1, sizeof(*taken));
     int code = values && taken ? BERTH_OK : berth_error_nomem(parse->error);
 
-    for (size_t i = 0; i < count && !code; i++)
-        code = pass(parse, get_values(parse, &structs[i], &values[i]), KIND_STRUCT);
+    for (size_t i = 0; i < count && !code; i++) {
+        code = get_values(parse, &structs[i], &values[i]);
+        taken[i] = code != BERTH_OK; /* what is wrong with it has been told */
+        left -= taken[i];
+        code = pass(parse, code, KIND_STRUCT);
+    }
     for (unsigned round = 0; round <= BERTH_TYPE_DEPTH_MAX && left && !code; round++) {
         for (size_t i = 0; i < count && !code; i++) {
             if (taken[i])
