@@ -280,6 +280,7 @@ struct berth_box {
  * not lock from one to the next.
  */
 struct berth_batch {
+    bool begins; /* one after the other: there is one */
     struct berth_list *mails;
     size_t begun, done, bytes; /* of them, which count in module->batch_of still; atomic */
     bool stirred;              /* what is left is to go back, or something has come; atomic */
@@ -388,9 +389,10 @@ struct berth_module {
     const char *name; /* behind this struct */
     struct berth_generation *current;
     /*
-     * mailbox: what each message looks at, in as few lines of the cache as it takes; first what
-     * senders write, then what turns do
+     * mailbox: what each message looks at, in as few lines of the cache as it takes. What senders
+     * write is apart from what turns look at without the lock, and from what these write.
      */
+    char apart[64];
     pthread_mutex_t mail_lock;
     bool closed;                /* nothing is taken any more */
     bool paused, queued;        /* paused: no turns now; queued: in the run queue or having one */
@@ -404,6 +406,7 @@ struct berth_module {
     struct berth_generation *away_from;
     struct berth_list run_link;
     pthread_cond_t turn_ended;
+    char apart_too[64];
     struct berth_batch batch;
     uint64_t delivered;  /* messages; atomic, but written in its turns alone */
     uint32_t turn_chain; /* whose turn goes on; 0: none does; atomic */

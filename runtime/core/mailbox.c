@@ -684,6 +684,7 @@ static bool batch_take(struct berth_module *module, struct berth_box *box)
         !berth_list_empty(&box->retrying))
         return false;
     module->batch_of = box;
+    batch->begins = true;
     batch->mails = box->mails;
     box->mails = &box->heads[box->mails == &box->heads[0]];
     /* who waits for room gets what each of them leaves */
@@ -705,6 +706,7 @@ static void batch_end(struct berth_module *module)
     box->messages -= batch->done;
     box->bytes -= batch->bytes;
     module->batch_of = NULL;
+    batch->begins = false;
     __atomic_store_n(&batch->begun, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&batch->done, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&batch->bytes, 0, __ATOMIC_RELAXED);
@@ -730,7 +732,7 @@ static bool batch_next(struct berth_module *module, struct turn *turn)
 {
     struct berth_batch *batch = &module->batch;
     struct berth_mail *mail = turn->mail;
-    if (!module->batch_of || turn->outcome != HANDLED || berth_list_empty(batch->mails) ||
+    if (!batch->begins || turn->outcome != HANDLED || berth_list_empty(batch->mails) ||
         __atomic_load_n(&batch->stirred, __ATOMIC_RELAXED))
         return false;
     __atomic_store_n(&batch->done, batch->done + 1, __ATOMIC_RELAXED);
@@ -846,13 +848,14 @@ static bool linger_begin(struct berth_module *module)
 
 static void linger(struct berth_module *module)
 {
+    const struct berth_host *host = module->host;
     const bool *stirred = &module->batch.stirred;
     int64_t until = berth_now() + LINGER_NS;
     do {
         for (int i = 0; i < 8 && !__atomic_load_n(stirred, __ATOMIC_RELAXED); i++)
             berth_gate_relax();
     } while (!__atomic_load_n(stirred, __ATOMIC_RELAXED) && berth_now() < until &&
-             berth_schedule_is_free(module->host));
+             berth_schedule_is_free(host));
 }
 
 /* mail_lock held */
