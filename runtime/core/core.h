@@ -275,6 +275,12 @@ struct berth_box {
 };
 #define BERTH_PRIORITIES 2
 
+/* Something that may be worth its time: what was in vain is done less often. */
+struct berth_trial {
+    uint8_t in_vain; /* times in a row */
+    uint32_t skip;   /* so often it is not done now */
+};
+
 /*
  * Plain mails that a turn has taken at once, and has not begun. Only the turn touches them; it need
  * not lock from one to the next.
@@ -284,9 +290,8 @@ struct berth_batch {
     struct berth_list *mails;
     size_t begun, done, bytes; /* of them, which count in module->batch_of still; atomic */
     bool stirred;              /* what is left is to go back, or something has come; atomic */
-    /* as struct berth_park */
-    uint8_t in_vain;
-    uint32_t skip;
+    bool gathers;              /* has done so before the next batch */
+    struct berth_trial gathering, lingering;
 };
 
 /* A module's timer or watch. */

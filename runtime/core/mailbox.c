@@ -57,7 +57,8 @@ static bool has_mail(const struct berth_module *module)
 /* mail_lock held, as in what follows */
 static void stir(struct berth_module *module)
 {
-    __atomic_store_n(&module->batch.stirred, true, __ATOMIC_RELAXED);
+    if (!__atomic_load_n(&module->batch.stirred, __ATOMIC_RELAXED)) /* who looks at it may go on */
+        __atomic_store_n(&module->batch.stirred, true, __ATOMIC_RELAXED);
 }
 
 static bool has_urgent(const struct berth_module *module)
@@ -673,6 +674,38 @@ struct turn {
     enum outcome outcome;
 };
 
+#define GATHER_NS    2000
+#define GATHER_MOST  32 /* in a batch: the next one is not waited for */
+#define GATHER_LEAST 4  /* messages that come meanwhile, or it was in vain */
+
+#define SKIP_LAST 8 /* 256 times */
+
+static bool trial_begins(struct berth_trial *trial)
+{
+    if (!trial->skip)
+        return true;
+    trial->skip--;
+    return false;
+}
+
+static void trial_ends(struct berth_trial *trial, bool good)
+{
+    trial->in_vain = good ? 0 : trial->in_vain < SKIP_LAST ? trial->in_vain + 1 : SKIP_LAST;
+    trial->skip = good ? 0 : 1U << trial->in_vain;
+}
+
+/* Until the turn is stirred, or has something else to do. */
+static void look_until(const struct berth_module *module, int64_t until)
+{
+    const struct berth_host *host = module->host;
+    const bool *stirred = &module->batch.stirred;
+    do {
+        for (int i = 0; i < 8 && !__atomic_load_n(stirred, __ATOMIC_RELAXED); i++)
+            berth_gate_relax();
+    } while (!__atomic_load_n(stirred, __ATOMIC_RELAXED) && berth_now() < until &&
+             berth_schedule_is_free(host));
+}
+
 /*
  * All that are in the box, if they are plain. Under the lock that touches none of them, as each is
  * in another processor's cache. mail_lock held.
@@ -687,6 +720,9 @@ static bool batch_take(struct berth_module *module, struct berth_box *box)
     batch->begins = true;
     batch->mails = box->mails;
     box->mails = &box->heads[box->mails == &box->heads[0]];
+    if (batch->gathers)
+        trial_ends(&batch->gathering, box->waiting >= GATHER_LEAST);
+    batch->gathers = false;
     /* who waits for room gets what each of them leaves */
     __atomic_store_n(&batch->stirred, __atomic_load_n(&box->room_count, __ATOMIC_RELAXED) > 0,
                      __ATOMIC_RELAXED);
@@ -727,12 +763,27 @@ static struct berth_mail *batch_begin(struct berth_batch *batch)
     return mail;
 }
 
+/*
+ * A turn that is faster than its senders would take one message at a time, and for each of them the
+ * lock and what is under it would go to the other processor and back. If several come within a
+ * moment they are waited for.
+ */
+static void gather(struct berth_module *module)
+{
+    struct berth_batch *batch = &module->batch;
+    if (batch->begun >= GATHER_MOST || !berth_schedule_is_free(module->host) ||
+        !trial_begins(&batch->gathering))
+        return;
+    batch->gathers = true;
+    look_until(module, berth_now() + GATHER_NS);
+}
+
 /* From one of them to the next. false: that takes the lock; turn->mail, if any, has not ended. */
 static bool batch_next(struct berth_module *module, struct turn *turn)
 {
     struct berth_batch *batch = &module->batch;
     struct berth_mail *mail = turn->mail;
-    if (!batch->begins || turn->outcome != HANDLED || berth_list_empty(batch->mails) ||
+    if (!batch->begins || turn->outcome != HANDLED ||
         __atomic_load_n(&batch->stirred, __ATOMIC_RELAXED))
         return false;
     __atomic_store_n(&batch->done, batch->done + 1, __ATOMIC_RELAXED);
@@ -742,6 +793,10 @@ static bool batch_next(struct berth_module *module, struct turn *turn)
     turn->mail = NULL;
     if (__atomic_load_n(&batch->stirred, __ATOMIC_RELAXED))
         return false;
+    if (berth_list_empty(batch->mails)) {
+        gather(module);
+        return false;
+    }
     turn->mail = batch_begin(batch);
     return true;
 }
@@ -825,7 +880,6 @@ static bool settle(struct berth_module *module)
 }
 
 #define LINGER_NS 2000 /* falling asleep and being woken takes that long at least */
-#define SKIP_MAX  256
 
 /*
  * A module whose sender is on another processor has its next message soon: to be scheduled for each
@@ -837,41 +891,25 @@ static bool linger_begin(struct berth_module *module)
     struct berth_batch *batch = &module->batch;
     if (module->paused || module->closed || !berth_schedule_is_free(module->host))
         return false;
-    if (batch->skip > 0) {
-        batch->skip--;
+    if (!trial_begins(&batch->lingering))
         return false;
-    }
     module->lingers = true;
     __atomic_store_n(&batch->stirred, false, __ATOMIC_RELAXED);
     return true;
-}
-
-static void linger(struct berth_module *module)
-{
-    const struct berth_host *host = module->host;
-    const bool *stirred = &module->batch.stirred;
-    int64_t until = berth_now() + LINGER_NS;
-    do {
-        for (int i = 0; i < 8 && !__atomic_load_n(stirred, __ATOMIC_RELAXED); i++)
-            berth_gate_relax();
-    } while (!__atomic_load_n(stirred, __ATOMIC_RELAXED) && berth_now() < until &&
-             berth_schedule_is_free(host));
 }
 
 /* mail_lock held */
 static void linger_end(struct berth_module *module)
 {
     struct berth_batch *batch = &module->batch;
-    bool found = __atomic_load_n(&batch->stirred, __ATOMIC_RELAXED);
     module->lingers = false;
-    batch->in_vain = found ? 0 : batch->in_vain < 8 ? batch->in_vain + 1 : 8;
-    batch->skip = found ? 0 : 1U << batch->in_vain;
+    trial_ends(&batch->lingering, __atomic_load_n(&batch->stirred, __ATOMIC_RELAXED));
 }
 
 /* The next turn, if lingering brings one; else as turn_next. */
 static bool turn_after_all(berth_ctx *ctx, struct berth_module *module, struct turn *turn)
 {
-    linger(module);
+    look_until(module, berth_now() + LINGER_NS);
     pthread_mutex_lock(&module->mail_lock);
     linger_end(module);
     bool goes_on = turn_begin(ctx, module, turn);
