@@ -4,36 +4,44 @@
 #include "runtime/base/memory.h"
 #include "runtime/call/thread.h"
 
-#define SIZE      512  /* of a block, without its head: a message of some lines and its receivers */
-#define MOST      1024 /* blocks of a thread; as many messages as a mailbox takes, as a rule */
-#define COLLECTED 32   /* blocks that go back at once */
+#define LINE    64   /* where each piece begins: no two share one */
+#define CHUNK   4096 /* bytes: a processor looks no further ahead than a page */
+#define AHEAD   768  /* bytes of the next chunk that are fetched before it is begun */
+#define LARGEST 1024 /* piece: a message of some lines and its receivers */
+#define MOST    128  /* chunks of a thread: about as many messages as a mailbox takes */
+#define UNKNOWN ((size_t)1 << 30) /* pieces, of a chunk that is still being cut */
 
 #if defined __SANITIZE_ADDRESS__
-#define HEAP_ONLY 1 /* it knows the bounds of each block, and who has given it back */
+#define HEAP_ONLY 1 /* it knows the bounds of each piece, and who has given it back */
 #elif defined __has_feature
 #if __has_feature(address_sanitizer)
 #define HEAP_ONLY 1
 #endif
 #endif
 
-struct block {
-    struct berth_stock *owner; /* NULL: the heap's */
-    struct block *next;
-} __attribute__((aligned(16)));
+struct berth_chunk {
+    struct berth_threads *set; /* the owner's, whose own numbers change with each piece */
+    struct berth_stock *owner;
+    struct berth_chunk *made; /* the owner's one before */
+    struct berth_chunk *next; /* of those that nobody has a piece of */
+    size_t left;              /* pieces that have not been given back; atomic */
+} __attribute__((aligned(LINE)));
 
 struct berth_stock {
     struct berth_threads *set;
     struct berth_stock *next; /* of the set */
     bool taken;               /* by a thread; under the set's lock */
     /* the thread's */
-    struct block *free;
-    size_t made;
-    /* of another stock's, on their way back to it */
-    struct berth_stock *other;
-    struct block *first, *last;
-    size_t collected;
+    struct berth_chunk *chunk; /* that is being cut, or NULL */
+    char *at, *end;            /* in it */
+    size_t cut;                /* pieces of it so far */
+    struct berth_chunk *free, *made;
+    size_t count; /* made */
+    /* pieces that have been given back, and are to be told */
+    struct berth_chunk *given;
+    size_t given_count;
     /* what others have brought back: a stack that is taken as a whole; atomic */
-    struct block *back __attribute__((aligned(64)));
+    struct berth_chunk *back __attribute__((aligned(LINE)));
 };
 
 /* A free one, or a new one; NULL: no memory. The set's lock is held. */
@@ -63,93 +71,145 @@ static struct berth_stock *stock_of(struct berth_thread *thread)
     return thread->stock;
 }
 
-static struct block *block_new(struct berth_stock *owner, size_t size)
-{
-    struct block *block = berth_malloc(sizeof *block + size);
-    if (block)
-        block->owner = owner;
-    return block;
-}
+/* ---- giving back ---- */
 
-static struct block *block_take(struct berth_stock *stock)
+/* So many pieces are. The last ones bring the chunk back; stock: the calling thread's, or NULL. */
+static void tell(struct berth_stock *stock, struct berth_chunk *chunk, size_t count)
 {
-    if (!stock->free && __atomic_load_n(&stock->back, __ATOMIC_RELAXED))
-        stock->free = __atomic_exchange_n(&stock->back, NULL, __ATOMIC_ACQUIRE);
-    struct block *block = stock->free;
-    if (block) {
-        stock->free = block->next;
-        for (size_t i = 0; i < SIZE && block->next; i += 64) /* the next one is in other caches */
-            __builtin_prefetch((char *)block->next + i, 1);
-        return block;
+    struct berth_stock *owner = chunk->owner;
+    if (__atomic_sub_fetch(&chunk->left, count, __ATOMIC_ACQ_REL) > 0)
+        return;
+    if (owner == stock) {
+        chunk->next = owner->free;
+        owner->free = chunk;
+        return;
     }
-    bool own = stock->made < MOST;
-    block = block_new(own ? stock : NULL, SIZE);
-    stock->made += own && block;
-    return block;
-}
-
-void *berth_stock_take(struct berth_thread *thread, size_t size)
-{
-    struct berth_stock *stock = NULL;
-#ifndef HEAP_ONLY
-    if (thread && size <= SIZE)
-        stock = stock_of(thread);
-#endif
-    struct block *block = stock ? block_take(stock) : block_new(NULL, size);
-    return block ? block + 1 : NULL;
-}
-
-static void bring_back(struct berth_stock *owner, struct block *first, struct block *last)
-{
-    last->next = __atomic_load_n(&owner->back, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(&owner->back, &last->next, first, true, __ATOMIC_RELEASE,
+    chunk->next = __atomic_load_n(&owner->back, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&owner->back, &chunk->next, chunk, true, __ATOMIC_RELEASE,
                                         __ATOMIC_RELAXED))
         ;
 }
 
-static void give_collected(struct berth_stock *stock)
+static void tell_given(struct berth_stock *stock)
 {
-    if (stock->collected)
-        bring_back(stock->other, stock->first, stock->last);
-    stock->collected = 0;
+    if (stock->given_count)
+        tell(stock, stock->given, stock->given_count);
+    stock->given_count = 0;
 }
 
-static void collect(struct berth_stock *stock, struct block *block)
+void berth_stock_give(void *memory, struct berth_chunk *chunk)
 {
-    if (stock->collected == COLLECTED || stock->other != block->owner)
-        give_collected(stock);
-    if (!stock->collected)
-        stock->last = block;
-    block->next = stock->collected++ ? stock->first : NULL;
-    stock->first = block;
-    stock->other = block->owner;
-}
-
-void berth_stock_give(void *memory)
-{
-    struct block *block = (struct block *)memory - 1;
-    struct berth_stock *owner = block->owner;
-    if (!owner) {
-        berth_free(block);
+    if (!chunk) {
+        berth_free(memory);
         return;
     }
-    struct berth_thread *thread = berth_thread_mine(owner->set);
+    struct berth_thread *thread = berth_thread_mine(chunk->set);
     struct berth_stock *stock = thread ? stock_of(thread) : NULL;
-    if (stock == owner) {
-        block->next = stock->free;
-        stock->free = block;
-    } else if (stock) {
-        collect(stock, block);
-    } else {
-        bring_back(owner, block, block);
+    if (!stock) {
+        tell(NULL, chunk, 1);
+        return;
     }
+    if (stock->given != chunk)
+        tell_given(stock);
+    stock->given = chunk;
+    stock->given_count++;
 }
 
 void berth_stock_return(struct berth_thread *thread)
 {
     if (thread->stock)
-        give_collected(thread->stock);
+        tell_given(thread->stock);
 }
+
+/* ---- taking ---- */
+
+static struct berth_chunk *chunk_new(struct berth_stock *stock)
+{
+    if (stock->count == MOST)
+        return NULL;
+    struct berth_chunk *chunk = berth_aligned_alloc(LINE, CHUNK);
+    if (!chunk)
+        return NULL;
+    chunk->set = stock->set;
+    chunk->owner = stock;
+    chunk->made = stock->made;
+    stock->made = chunk;
+    stock->count++;
+    return chunk;
+}
+
+/*
+ * To be written to soon. A compiler that does not know the processor fetches it for reading, and so
+ * each line twice; those without the instruction take it for none.
+ */
+static void fetch_line(const char *line)
+{
+#if defined __x86_64__
+    __asm__ volatile("prefetchw %0" : : "m"(*line));
+#else
+    __builtin_prefetch(line, 1);
+#endif
+}
+
+/* What is in other caches is on its way when it is needed. */
+static void fetch(const char *memory, size_t size)
+{
+    for (size_t i = 0; i < size; i += LINE)
+        fetch_line(memory + i);
+}
+
+/* The one that is being cut is done with, and another one begun. false: there is none. */
+static bool next_chunk(struct berth_stock *stock)
+{
+    if (stock->chunk)
+        tell(stock, stock->chunk, UNKNOWN - stock->cut);
+    stock->chunk = NULL;
+    stock->at = stock->end = NULL;
+    if (!stock->free && __atomic_load_n(&stock->back, __ATOMIC_RELAXED))
+        stock->free = __atomic_exchange_n(&stock->back, NULL, __ATOMIC_ACQUIRE);
+    struct berth_chunk *chunk = stock->free;
+    if (chunk)
+        stock->free = chunk->next;
+    else if (!(chunk = chunk_new(stock)))
+        return false;
+    chunk->left = UNKNOWN; /* nobody has a piece */
+    stock->chunk = chunk;
+    stock->cut = 0;
+    stock->at = (char *)(chunk + 1);
+    stock->end = (char *)chunk + CHUNK;
+    if (stock->free)
+        fetch((char *)stock->free, AHEAD);
+    return true;
+}
+
+static void *cut(struct berth_stock *stock, size_t size)
+{
+    char *piece = stock->at;
+    stock->at += size;
+    stock->cut++;
+    fetch(stock->at + size, size); /* of the next but one */
+    return piece;
+}
+
+void *berth_stock_take(struct berth_thread *thread, size_t size, struct berth_chunk **ret_chunk)
+{
+    struct berth_stock *stock = NULL;
+    size_t room = (size + LINE - 1) & ~(size_t)(LINE - 1);
+#ifdef HEAP_ONLY
+    (void)thread;
+#else
+    if (thread && size <= LARGEST)
+        stock = stock_of(thread);
+#endif
+    if (stock && ((size_t)(stock->end - stock->at) >= room || next_chunk(stock))) {
+        *ret_chunk = stock->chunk;
+        return cut(stock, room);
+    }
+    *ret_chunk = NULL;
+    return berth_malloc(size);
+}
+
+/* ---- the end ---- */
 
 void berth_stock_leave(struct berth_thread *thread)
 {
@@ -159,22 +219,16 @@ void berth_stock_leave(struct berth_thread *thread)
     thread->stock = NULL;
 }
 
-static void blocks_free(struct block *block)
-{
-    while (block) {
-        struct block *next = block->next;
-        berth_free(block);
-        block = next;
-    }
-}
-
 void berth_stocks_free(struct berth_threads *set)
 {
     while (set->stocks) {
         struct berth_stock *stock = set->stocks;
         set->stocks = stock->next;
-        blocks_free(stock->free);
-        blocks_free(stock->back);
+        while (stock->made) {
+            struct berth_chunk *chunk = stock->made;
+            stock->made = chunk->made;
+            berth_aligned_free(chunk);
+        }
         berth_aligned_free(stock);
     }
 }

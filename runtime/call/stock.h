@@ -1,25 +1,30 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Memory that one thread takes and another one gives back, as that of messages. A heap makes such
- * threads wait for each other, and for its lock. So each thread has blocks of its own, all of one
- * size; those that others are done with come back to it, many at a time, and without a lock. What
- * is larger, and what goes beyond so many blocks, comes from the heap.
+ * threads wait for each other, and for its lock. So each thread has chunks of its own, which it
+ * cuts into pieces from front to back: so the next piece is where a processor looks ahead by
+ * itself. Who is done with a piece only counts that; with the last one the chunk goes back, without
+ * a lock. What is larger, and what goes beyond so many chunks, comes from the heap.
  *
- * The blocks stay for the life of the set: a thread that ends leaves them to another one.
+ * The chunks stay for the life of the set: a thread that ends leaves them to another one.
  */
 #ifndef RUNTIME_CALL_STOCK_H
 #define RUNTIME_CALL_STOCK_H
 
 #include <stddef.h>
 
+struct berth_chunk;
 struct berth_thread;
 struct berth_threads;
 
-/* thread: the calling one, or NULL. Aligned as malloc's; NULL without memory. */
-void *berth_stock_take(struct berth_thread *thread, size_t size);
+/*
+ * thread: the calling one, or NULL. Aligned to a line of the cache, or as malloc's; NULL without
+ * memory. *ret_chunk is for give.
+ */
+void *berth_stock_take(struct berth_thread *thread, size_t size, struct berth_chunk **ret_chunk);
 /* Any thread. */
-void berth_stock_give(void *memory);
-/* What the calling thread has collected for another one goes back to it now. */
+void berth_stock_give(void *memory, struct berth_chunk *chunk);
+/* What the calling thread has counted for another one is told now. */
 void berth_stock_return(struct berth_thread *thread);
 
 /* The thread ends. The set's lock is held, but at the set's end. */

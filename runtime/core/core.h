@@ -238,18 +238,19 @@ struct berth_mail_ops {
  * mailbox does not touch it any more.
  */
 struct berth_mail {
+    /* what each turn looks at: under mail_lock, as far as it is the mailbox's and not atomic */
     struct berth_list link;
     const struct berth_mail_ops *ops;
     struct berth_generation
-        *generation;    /* whose turn it needs; NULL: of the one that serves then */
-    const void *sender; /* order holds among those of one sender and priority; NULL: nobody's */
-    size_t size;        /* bytes that the mailbox counts */
-    uint8_t priority;   /* enum berth_priority */
-    int64_t due;        /* RETRY: when; as berth_now() */
-    /* the mailbox's: under mail_lock, but for what is atomic */
-    bool waiting;           /* in the mailbox */
-    bool withdrawn;         /* and is not posted any more; atomic */
-    int turn;               /* enum berth_mail_turn: of the turn that it has; atomic */
+        *generation;  /* whose turn it needs; NULL: of the one that serves then */
+    size_t size;      /* bytes that the mailbox counts */
+    uint8_t priority; /* enum berth_priority */
+    bool waiting;     /* in the mailbox */
+    bool withdrawn;   /* and is not posted any more; atomic */
+    int turn;         /* enum berth_mail_turn: of the turn that it has; atomic */
+    /* what others do */
+    const void *sender;     /* order holds among those of one sender and priority; NULL: nobody's */
+    int64_t due;            /* RETRY: when; as berth_now() */
     struct berth_list age;  /* among those that may be dropped, or by itself */
     struct berth_list held; /* RETRY: later ones of its sender */
 };

@@ -7,14 +7,22 @@
 
 #include <string.h>
 
+_Static_assert(BERTH_PLAN_TAKEN <= UINT8_MAX, "or blob_count is too small");
+
+static struct berth_blob **blobs_of(const struct berth_parcel *parcel)
+{
+    return (struct berth_blob **)(void *)parcel->places - parcel->blob_count;
+}
+
 static void parcel_free(struct berth_parcel *parcel)
 {
     if (parcel->cause)
         berth_started_unref(parcel->cause);
     for (size_t i = 0; i < parcel->blob_count; i++)
-        berth_blob_unref(parcel->blobs[i]);
-    berth_free(parcel->json);
-    berth_stock_give(parcel);
+        berth_blob_unref(blobs_of(parcel)[i]);
+    if (parcel->json)
+        berth_free(parcel->json);
+    berth_stock_give(parcel, parcel->chunk);
 }
 
 void berth_parcel_unref(struct berth_parcel *parcel)
@@ -79,28 +87,28 @@ static struct berth_parcel *parcel_make(struct berth_host *host,
     size_t blobs = load->count * sizeof(struct berth_blob *);
     size_t before = (plan->room + blobs + 15) & ~(size_t)15; /* as places are to be aligned */
     size_t places = setup->receivers < BERTH_PARCEL_PLACES ? setup->receivers : BERTH_PARCEL_PLACES;
-    struct berth_parcel *parcel = berth_stock_take(berth_thread_mine(&host->threads),
-                                                   sizeof *parcel + before + places * setup->place);
+    struct berth_chunk *chunk;
+    struct berth_parcel *parcel = berth_stock_take(
+        berth_thread_mine(&host->threads), sizeof *parcel + before + places * setup->place, &chunk);
     if (!parcel)
         return NULL;
-    char *behind = (char *)(parcel + 1) + plan->room;
     *parcel = (struct berth_parcel){
-        .refs = setup->receivers,
-        .size = sizeof *parcel + before + load->bytes,
-        .topic = setup->topic,
-        .sender = setup->sender,
-        .arguments = berth_arguments_place(setup->signature, arguments, plan, parcel + 1),
-        .blobs = (struct berth_blob **)(void *)behind,
-        .blob_count = load->count,
-        .places = (char *)(parcel + 1) + before,
-        .deadline = setup->deadline,
-        .cause = setup->cause,
+        .refs = (uint32_t)setup->receivers,
         .priority = (uint8_t)setup->priority,
         .echo = setup->echo,
+        .blob_count = (uint8_t)load->count,
+        .arguments = berth_arguments_place(setup->signature, arguments, plan, parcel + 1),
+        .topic = setup->topic,
+        .sender = setup->sender,
+        .deadline = setup->deadline,
+        .cause = setup->cause,
+        .chunk = chunk,
+        .size = sizeof *parcel + before + load->bytes,
+        .places = (char *)(parcel + 1) + before,
     };
     if (parcel->cause)
         berth_started_ref(parcel->cause);
-    memcpy(behind, load->blobs, blobs);
+    memcpy(blobs_of(parcel), load->blobs, blobs);
     return parcel;
 }
 

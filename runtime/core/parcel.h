@@ -10,18 +10,18 @@
 
 /* An immutable message. Handlers in this process get the very values that lie in it. */
 struct berth_parcel {
-    size_t refs;                  /* atomic; one for each receiver that is not done with it */
-    size_t size;                  /* that mailboxes count, with what lies in blobs */
-    const char *topic, *sender;   /* for the host's life */
+    uint32_t refs;      /* atomic; one for each receiver that is not done with it */
+    uint8_t priority;   /* enum berth_priority */
+    bool echo;          /* what its handlers do comes of a line of the log (log.h) */
+    uint8_t blob_count; /* blobs that they point into, whose addresses are before places */
     const void *const *arguments; /* the fields, by the topic's type, behind this struct */
-    struct berth_blob **blobs;    /* that they point into, behind them */
-    size_t blob_count;
-    char *places;                /* for its messages, behind them: see the setup */
-    char *json;                  /* for handlers of any topic, or NULL */
-    int64_t deadline;            /* of its sender, as berth_now() */
-    struct berth_started *cause; /* the call that has published it; or NULL */
-    uint8_t priority;            /* enum berth_priority */
-    bool echo;                   /* what its handlers do comes of a line of the log (log.h) */
+    const char *topic, *sender;   /* for the host's life */
+    char *json;                   /* for handlers of any topic, or NULL */
+    int64_t deadline;             /* of its sender, as berth_now() */
+    struct berth_started *cause;  /* the call that has published it; or NULL */
+    struct berth_chunk *chunk;    /* that its memory is of, or NULL */
+    size_t size;                  /* that mailboxes count, with what lies in blobs */
+    char *places;                 /* for its messages, behind all of it: see the setup */
 } __attribute__((aligned(16)));
 
 struct berth_parcel_setup {

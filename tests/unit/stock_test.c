@@ -18,6 +18,7 @@ static const struct berth_services services = { .size = sizeof(services), .abi =
 
 /* What a block is filled with, so that one which two threads have shows. */
 struct load {
+    struct berth_chunk *chunk;
     size_t size;
     unsigned char mark;
 };
@@ -29,10 +30,11 @@ static void begin(void)
 
 static struct load *load_new(struct berth_thread *thread, size_t size, unsigned char mark)
 {
-    struct load *load = berth_stock_take(thread, sizeof *load + size);
+    struct berth_chunk *chunk;
+    struct load *load = berth_stock_take(thread, sizeof *load + size, &chunk);
     REQUIRE(load != NULL);
     REQUIRE((uintptr_t)load % 16 == 0);
-    *load = (struct load){ size, mark };
+    *load = (struct load){ chunk, size, mark };
     memset(load + 1, mark, size);
     return load;
 }
@@ -44,7 +46,7 @@ static bool load_end(struct load *load)
     bool good = true;
     for (size_t i = 0; i < load->size; i++)
         good = good && bytes[i] == load->mark;
-    berth_stock_give(load);
+    berth_stock_give(load, load->chunk);
     return good;
 }
 
@@ -66,7 +68,7 @@ static void *pass_around(void *user)
     for (int i = 0; ctx && i < STEPS; i++) {
         struct load *load = NULL;
         if (next_random(&state) % 8 != 0)
-            load = load_new(berth_thread_of(ctx), next_random(&state) % 700,
+            load = load_new(berth_thread_of(ctx), next_random(&state) % 1200,
                             (unsigned char)next_random(&state));
         load = __atomic_exchange_n(&places[next_random(&state) % PLACES], load, __ATOMIC_ACQ_REL);
         if (load && !load_end(load))
@@ -124,7 +126,7 @@ static void what_is_too_much_or_too_large_is_the_heaps(void)
     for (int round = 0; round < 3; round++) {
         pthread_t thread;
         for (size_t i = 0; i < MANY; i++)
-            taken[i] = load_new(i % 9 ? berth_thread_of(ctx) : NULL, i % 700, (unsigned char)i);
+            taken[i] = load_new(i % 9 ? berth_thread_of(ctx) : NULL, i % 1200, (unsigned char)i);
         REQUIRE(pthread_create(&thread, NULL, give_all, NULL) == 0);
         pthread_join(thread, NULL);
     }
