@@ -260,6 +260,7 @@ struct berth_room;
 struct berth_delivery {
     enum berth_full full;    /* what is done when there is no room */
     struct berth_room *room; /* BLOCK: where it waits for some; NULL: it is rejected instead */
+    size_t *taken;           /* one more, with the lock, if it is taken, or waits; or NULL */
 };
 
 /* What a module's mailbox holds of one priority. */

@@ -306,6 +306,8 @@ int berth_mailbox_post(struct berth_module *receiver, struct berth_mail *mail,
         code = accept_counted(receiver, mail, how, &dropped);
     else
         accept(receiver, mail, false);
+    if (how->taken && (code == BERTH_OK || code == BERTH_MAIL_WAITS))
+        __atomic_store_n(how->taken, *how->taken + 1, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&receiver->mail_lock);
     end_all(&dropped, BERTH_MAIL_DROPPED);
     return code;

@@ -345,18 +345,12 @@ static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation 
     return away ? turn_away(ctx, message, item) : turn(ctx, message, item);
 }
 
-/* But for the reference of its parcel. */
-static void message_undo(struct message *message)
-{
-    berth_subscription_give(message->subscription);
-    if (BERTH_I_UNLIKELY(message->apart))
-        berth_free(message);
-}
-
 static void message_free(struct message *message)
 {
     struct berth_parcel *parcel = message->parcel;
-    message_undo(message);
+    berth_subscription_give(message->subscription);
+    if (BERTH_I_UNLIKELY(message->apart))
+        berth_free(message);
     berth_parcel_unref(parcel);
 }
 
@@ -406,23 +400,28 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
     struct message *message = place ? place : berth_malloc(sizeof *message);
     if (!message)
         return BERTH_MESSAGE_NO_MEMORY;
-    *message = (struct message){ .mail = { .ops = &message_ops,
-                                           .sender = parcel->sender,
-                                           .size = sizeof *message + parcel->size,
-                                           .priority = parcel->priority },
-                                 .parcel = parcel,
-                                 .subscription = subscription,
-                                 .flow = flow,
-                                 .apart = !place };
-    berth_subscription_take(subscription);
-    int code = berth_mailbox_post(subscription->module, &message->mail, how);
+    message->parcel = parcel; /* the rest is set when it is needed: there are many */
+    message->subscription = subscription;
+    message->flow = flow;
+    message->tries = 0;
+    message->counted = false;
+    message->apart = !place;
+    message->mail.ops = &message_ops;
+    message->mail.generation = NULL;
+    message->mail.size = sizeof *message + parcel->size;
+    message->mail.priority = parcel->priority;
+    message->mail.waiting = message->mail.withdrawn = false;
+    message->mail.turn = BERTH_TURN_NONE;
+    message->mail.sender = parcel->sender;
+    const struct berth_delivery its = { how->full, how->room, &subscription->taken };
+    int code = berth_mailbox_post(subscription->module, &message->mail, &its);
     __builtin_prefetch(__atomic_load_n(&subscription->module->current, __ATOMIC_RELAXED));
     if (code == BERTH_OK)
         count_sent(host, berth_thread_mine(&host->threads), flow);
     else if (code == BERTH_MAIL_WAITS)
         *ret_ticket = (struct berth_message_ticket){ &message->mail, flow };
-    else
-        message_undo(message);
+    else if (!place)
+        berth_free(message);
     return code;
 }
 

@@ -680,7 +680,7 @@ static int started_post(berth_ctx *ctx, struct berth_started *started, enum bert
     struct berth_module *callee = started->cell->module;
     struct berth_room room;
     bool dropped = full == BERTH_FULL_DROP_OLDEST && !started->one_way; /* somebody waits for it */
-    const struct berth_delivery how = { dropped ? BERTH_FULL_REJECT : full, &room };
+    const struct berth_delivery how = { .full = dropped ? BERTH_FULL_REJECT : full, .room = &room };
     int code = berth_mailbox_post(callee, &started->mail, &how);
     if (code == BERTH_OK)
         return BERTH_OK;

@@ -164,6 +164,12 @@ static void match_free(struct berth_match *match, bool active)
 
 /* ---- subscriptions ---- */
 
+/* Messages are taken with the lock of their mailbox, and while nobody changes topics. */
+static void take(struct berth_subscription *subscription)
+{
+    __atomic_store_n(&subscription->taken, subscription->taken + 1, __ATOMIC_RELAXED);
+}
+
 /* Once the host has ended it none is taken any more, so who gives the last one back sees that. */
 void berth_subscription_given(struct berth_subscription *subscription, size_t given)
 {
@@ -562,7 +568,7 @@ static struct berth_subscription *subscription_obtain(
                                                     .function = handler->handler,
                                                     .how = receipt_of(handler) };
     if (found) {
-        berth_subscription_take(found);
+        take(found);
         return found;
     }
     struct berth_subscription *made = subscription_make(&setup, identity_of(handler));
@@ -649,7 +655,7 @@ static void subscriptions_come(struct berth_generation *next)
         subscription->how.full = how.full;
         subscription->how.tries = how.tries;
         if (!subscription->active) {
-            berth_subscription_take(subscription); /* the host's; next has its own */
+            take(subscription); /* the host's; next has its own */
             subscription_activate(next->host, subscription);
         }
         send_current(subscription);

@@ -109,16 +109,12 @@ int berth_subscription_new(struct berth_host *host, const struct berth_subscript
                            struct berth_subscription **ret_subscription, struct berth_error *error);
 void berth_subscription_end(struct berth_host *host, struct berth_subscription *subscription);
 void berth_subscription_unref(struct berth_subscription *subscription);
-/* The same for messages, of which there are many: while the host has its own. */
-static inline void berth_subscription_take(struct berth_subscription *subscription)
-{
-    __atomic_add_fetch(&subscription->taken, 1, __ATOMIC_RELAXED);
-}
 void berth_subscription_given(struct berth_subscription *subscription, size_t given);
+/* The same for messages, of which there are many. */
 static inline void berth_subscription_give(struct berth_subscription *subscription)
 {
     size_t given = __atomic_add_fetch(&subscription->given, 1, __ATOMIC_ACQ_REL);
-    if (BERTH_I_UNLIKELY(__atomic_load_n(&subscription->gone, __ATOMIC_RELAXED)))
+    if (BERTH_I_UNLIKELY(__atomic_load_n(&subscription->gone, __ATOMIC_ACQUIRE)))
         berth_subscription_given(subscription, given);
 }
 /* At the host's end. */
