@@ -4,12 +4,12 @@
 #include "runtime/base/memory.h"
 #include "runtime/call/thread.h"
 
-#define LINE    64   /* where each piece begins: no two share one */
-#define CHUNK   4096 /* bytes: a processor looks no further ahead than a page */
-#define AHEAD   768  /* bytes of the next chunk that are fetched before it is begun */
-#define LARGEST 1024 /* piece: a message of some lines and its receivers */
-#define MOST    128  /* chunks of a thread: about as many messages as a mailbox takes */
+#define LINE    64 /* where each piece begins: no two share one */
+#define CHUNK   65536
+#define LARGEST 8192 /* piece: a message of a page, and its receivers */
+#define MOST    128  /* chunks of a thread: as many of those as a mailbox takes, and more */
 #define UNKNOWN ((size_t)1 << 30) /* pieces, of a chunk that is still being cut */
+#define AHEAD   768               /* bytes, at most, that are fetched before they are needed */
 
 #if defined __SANITIZE_ADDRESS__
 #define HEAP_ONLY 1 /* it knows the bounds of each piece, and who has given it back */
@@ -187,7 +187,7 @@ static void *cut(struct berth_stock *stock, size_t size)
     char *piece = stock->at;
     stock->at += size;
     stock->cut++;
-    fetch(stock->at + size, size); /* of the next but one */
+    fetch(stock->at + size, size < AHEAD ? size : AHEAD); /* of the next but one */
     return piece;
 }
 

@@ -79,8 +79,7 @@ static int add_json(struct berth_parcel *parcel, const struct berth_host *host,
 }
 
 /* With the arguments, as they are planned. NULL: no memory. */
-static struct berth_parcel *parcel_make(struct berth_host *host,
-                                        const struct berth_parcel_setup *setup,
+static struct berth_parcel *parcel_make(const struct berth_parcel_setup *setup,
                                         const void *const *arguments, struct berth_plan *plan,
                                         const struct load *load)
 {
@@ -88,8 +87,8 @@ static struct berth_parcel *parcel_make(struct berth_host *host,
     size_t before = (plan->room + blobs + 15) & ~(size_t)15; /* as places are to be aligned */
     size_t places = setup->receivers < BERTH_PARCEL_PLACES ? setup->receivers : BERTH_PARCEL_PLACES;
     struct berth_chunk *chunk;
-    struct berth_parcel *parcel = berth_stock_take(
-        berth_thread_mine(&host->threads), sizeof *parcel + before + places * setup->place, &chunk);
+    struct berth_parcel *parcel =
+        berth_stock_take(setup->thread, sizeof *parcel + before + places * setup->place, &chunk);
     if (!parcel)
         return NULL;
     *parcel = (struct berth_parcel){
@@ -129,7 +128,7 @@ int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *s
     if (code == BERTH_OK && (load.bytes > most || plan.room > most - load.bytes))
         code = berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
                                "larger than the limit of %zu bytes", most);
-    if (code == BERTH_OK && !(parcel = parcel_make(host, setup, arguments, &plan, &load)))
+    if (code == BERTH_OK && !(parcel = parcel_make(setup, arguments, &plan, &load)))
         code = berth_error_nomem(error);
     if (!parcel) {
         unload(&load);

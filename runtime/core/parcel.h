@@ -25,6 +25,8 @@ struct berth_parcel {
 } __attribute__((aligned(16)));
 
 struct berth_parcel_setup {
+    /* The calling one, whose stock it takes its memory from; NULL, for what stays: the heap. */
+    struct berth_thread *thread;
     const char *topic, *sender; /* for the host's life */
     const struct berth_signature *signature;
     int64_t deadline;

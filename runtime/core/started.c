@@ -517,7 +517,8 @@ static int take_json(struct berth_started *started, const char *json, struct ber
 static int take_arguments(struct berth_started *started, const struct berth_start *start,
                           struct berth_error *error)
 {
-    const struct berth_parcel_setup setup = { .topic = started->name,
+    const struct berth_parcel_setup setup = { .thread = berth_thread_mine(&started->host->threads),
+                                              .topic = started->name,
                                               .sender = started->caller,
                                               .signature = start->signature,
                                               .deadline = BERTH_FOREVER };

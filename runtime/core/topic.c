@@ -881,6 +881,7 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
     /* a current value is none of its sender's call, and outlives that */
     const struct berth_thread *call = posting->declared->last ? NULL : thread;
     const struct berth_parcel_setup setup = {
+        .thread = posting->declared->last ? NULL : berth_thread_mine(&posting->host->threads),
         .topic = topic->name,
         .sender = posting->sender,
         .signature = posting->declared->signature,
