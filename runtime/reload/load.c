@@ -270,19 +270,24 @@ static bool stays_for_good(const struct berth_generation *generation)
            (generation->host->options.flags & BERTH_HOST_KEEP_IMAGES);
 }
 
-/* Nobody is inside any more, and STOP has run: carrier and image go, unless a doubt keeps them. */
+/* Nobody is inside any more, and STOP has run: what still is in its worker is lost with it. */
+static bool stop_carrier(struct berth_generation *generation, struct berth_doubt *doubt)
+{
+    if (!generation->closed)
+        berth_generation_close(generation);
+    if (berth_generation_uncarry(generation))
+        return true;
+    snprintf(doubt->text, sizeof doubt->text, "a call that it made is still running");
+    return false;
+}
+
+/* The image goes, unless a doubt keeps it. */
 static bool let_go(struct berth_generation *generation, struct berth_doubt *doubt)
 {
     struct berth_host *host = generation->host;
     bool was_quarantined = generation->quarantined;
     char label[128];
     berth_module_label(generation, label, sizeof label);
-    if (!generation->closed)
-        berth_generation_close(generation);
-    if (!berth_generation_uncarry(generation)) {
-        snprintf(doubt->text, sizeof doubt->text, "a call that it made is still running");
-        return false;
-    }
     berth_blobs_leave(generation);
     if (!berth_unload_verify(generation, doubt))
         return false;
@@ -300,13 +305,14 @@ void berth_generation_end(berth_ctx *admin, struct berth_generation *generation,
 {
     struct berth_doubt doubt = { 0 };
     const char *inside = run_stop(admin, generation, deadline);
-    if (ret_ended)
-        ret_ended->lost = __atomic_load_n(&generation->lost, __ATOMIC_RELAXED);
     if (!inside)
         berth_elder_end(generation);
     if (inside)
         snprintf(doubt.text, sizeof doubt.text, "%s", inside);
-    if (inside || !let_go(generation, &doubt))
+    bool stopped = !inside && stop_carrier(generation, &doubt);
+    if (ret_ended)
+        ret_ended->lost = __atomic_load_n(&generation->lost, __ATOMIC_RELAXED);
+    if (!stopped || !let_go(generation, &doubt))
         berth_quarantine_enter(generation, &doubt);
     if (ret_ended)
         snprintf(ret_ended->why, ret_ended->size, "%s", doubt.text);

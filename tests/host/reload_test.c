@@ -101,8 +101,8 @@ static void a_started_call_is_counted_once(void)
     berth_host_free(host);
 }
 
-/* Kept, and never answered: its module is stopped without having done so. */
-static void a_kept_call_without_answer_is_dropped(void)
+/* Kept, and never answered: its module, or its worker, ends without having done so. */
+static void a_kept_call_without_answer_is_dropped(const char *placement)
 {
     struct berth_host_options options = berth_test_host_options();
     struct berth_reload_report report;
@@ -112,7 +112,7 @@ static void a_kept_call_without_answer_is_dropped(void)
 
     options.stop_timeout_ns = 50000000;
     berth_host *host = berth_test_host(&options);
-    LOAD(host, "later", "inline");
+    LOAD(host, "later", placement);
     berth_ctx *ctx = berth_host_enter(host);
     CHECK_INT(berth_call_start_json(ctx, "later.hold", "[\"a\"]", NULL, &call), BERTH_OK);
     UNTIL(host, strcmp(CALL(host, "later.holds", "[\"a\"]"), "true") == 0);
@@ -121,11 +121,13 @@ static void a_kept_call_without_answer_is_dropped(void)
     CHECK_INT(report.dropped, 1);
     CHECK_INT(report.drained, 0);
     CHECK_INT(berth_call_take_json(ctx, call, &none), BERTH_UNAVAILABLE);
-    CHECK_CONTAINS(berth_error_text(ctx), "its module ended without having answered");
+    if (strcmp(placement, "inline") == 0)
+        CHECK_CONTAINS(berth_error_text(ctx), "its module ended without having answered");
     berth_clear(ctx);
     berth_leave(ctx);
     berth_host_free(host);
 }
+BERTH_TEST_BOTH(a_kept_call_without_answer_is_dropped)
 
 static void a_call_that_stays_inside_refuses_it(void)
 {
@@ -871,7 +873,7 @@ static void who_starts_a_call_is_not_inside(void)
 static const struct berth_test tests[] = {
     { "the_report_accounts_for_what_was_inside", the_report_accounts_for_what_was_inside },
     { "a_started_call_is_counted_once", a_started_call_is_counted_once },
-    { "a_kept_call_without_answer_is_dropped", a_kept_call_without_answer_is_dropped },
+    BERTH_TEST_ROWS("a_kept_call_without_answer_is_dropped", a_kept_call_without_answer_is_dropped),
     { "a_call_that_stays_inside_refuses_it", a_call_that_stays_inside_refuses_it },
     { "a_refusal_says_which_step_and_why", a_refusal_says_which_step_and_why },
     { "a_lost_call_is_counted", a_lost_call_is_counted },
