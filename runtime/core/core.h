@@ -288,8 +288,9 @@ struct berth_trial {
  * not lock from one to the next.
  */
 struct berth_batch {
-    bool begins; /* one after the other: there is one */
-    struct berth_list *mails;
+    bool begins;              /* one after the other: there is one */
+    struct berth_list *mails; /* those before next have gone */
+    struct berth_list *next;
     size_t begun, done, bytes; /* of them, which count in module->batch_of still; atomic */
     bool stirred;              /* what is left is to go back, or something has come; atomic */
     bool gathers;              /* has done so before the next batch */

@@ -721,6 +721,7 @@ static bool batch_take(struct berth_module *module, struct berth_box *box)
     module->batch_of = box;
     batch->begins = true;
     batch->mails = box->mails;
+    batch->next = box->mails->next;
     box->mails = &box->heads[box->mails == &box->heads[0]];
     if (batch->gathers)
         trial_ends(&batch->gathering, box->waiting >= GATHER_LEAST);
@@ -739,6 +740,8 @@ static void batch_end(struct berth_module *module)
     bool any = batch->done > 0;
     if (!box)
         return;
+    batch->mails->next = batch->next;
+    batch->next->previous = batch->mails;
     berth_list_move(box->mails->next, batch->mails);
     box->waiting -= batch->begun;
     box->messages -= batch->done;
@@ -752,13 +755,19 @@ static void batch_end(struct berth_module *module)
         admit(module, box);
 }
 
+static bool batch_is_empty(const struct berth_batch *batch)
+{
+    return batch->next == batch->mails;
+}
+
+/* Nothing is written to any mail, which would have to be got from its sender once more for that. */
 static struct berth_mail *batch_begin(struct berth_batch *batch)
 {
-    struct berth_mail *mail = mail_of(batch->mails->next);
+    struct berth_mail *mail = mail_of(batch->next);
     __atomic_store_n(&batch->begun, batch->begun + 1, __ATOMIC_RELAXED);
-    berth_list_remove(&mail->link);
-    if (!berth_list_empty(batch->mails)) {
-        struct berth_mail *next = mail_of(batch->mails->next);
+    batch->next = mail->link.next;
+    if (!batch_is_empty(batch)) {
+        struct berth_mail *next = mail_of(batch->next);
         next->ops->foresee(next);
         __builtin_prefetch(next->link.next);
     }
@@ -795,7 +804,7 @@ static bool batch_next(struct berth_module *module, struct turn *turn)
     turn->mail = NULL;
     if (__atomic_load_n(&batch->stirred, __ATOMIC_RELAXED))
         return false;
-    if (berth_list_empty(batch->mails)) {
+    if (batch_is_empty(batch)) {
         gather(module);
         return false;
     }

@@ -18,8 +18,7 @@ struct message {
     struct berth_parcel *parcel;
     struct berth_subscription *subscription;
     struct berth_flow *flow;      /* or NULL */
-    unsigned tries;               /* turns that it has had */
-    bool counted;                 /* what has become of it */
+    unsigned tries;               /* that have failed */
     bool apart;                   /* it does not lie in its parcel */
     struct berth_mail mail;       /* which begins with what each turn looks at, too */
     struct berth_started *remote; /* its turn in a worker */
@@ -65,16 +64,14 @@ static void tell_lost(const struct berth_generation *generation,
 
 /* ---- what becomes of it ---- */
 
-static void count_fate(struct message *message, enum berth_fate fate)
+static void count_fate(const struct message *message, enum berth_fate fate)
 {
-    message->counted = true;
     berth_flow_fate(message->subscription->module->host, message->flow, fate);
 }
 
-static void count_delivered(struct message *message)
+static void count_delivered(const struct message *message)
 {
     struct berth_module *module = message->subscription->module;
-    message->counted = true;
     __atomic_store_n(&module->delivered, module->delivered + 1, __ATOMIC_RELAXED);
 }
 
@@ -145,6 +142,7 @@ static enum berth_mail_next failed(berth_ctx *ctx, struct message *message,
     struct berth_error error = { 0 };
     int64_t wait = FIRST_WAIT_NS;
     berth_fault_take(ctx, &error);
+    message->tries++;
     if (message->tries >= message->subscription->how.tries) {
         count_fate(message, BERTH_FATE_DEAD);
         log_failure(message, generation, &error, 0);
@@ -249,7 +247,6 @@ static enum berth_mail_next finish(berth_ctx *ctx, struct message *message, stru
 static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct berth_item *item)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
-    message->tries++;
     begin_for(thread, message->parcel);
     berth_flow_turn_begin(ctx, message->flow);
     if (item)
@@ -272,7 +269,6 @@ static enum berth_mail_next turn_away(berth_ctx *ctx, struct message *message,
 {
     struct berth_module *module = message->subscription->module;
     struct berth_thread *thread = berth_thread_of(ctx);
-    message->tries++;
     begin_for(thread, message->parcel);
     thread->deadline = berth_deadline(ctx, module->host);
     message->remote = berth_started_direct(ctx, item, message->parcel->topic);
@@ -301,7 +297,6 @@ static enum berth_mail_next message_resume(berth_ctx *ctx, struct berth_generati
     struct berth_item *item = &generation->handlers[remote->item->index];
     int code = remote->code;
     message->remote = NULL;
-    message->tries -= code == BERTH_INVOKED_UNSENT;
     if (code != BERTH_INVOKED_UNSENT) {
         berth_thread_of(ctx)->topic = message->parcel->topic;
         berth_thread_of(ctx)->echo = message->parcel->echo;
@@ -321,6 +316,13 @@ static uint32_t message_runner(struct berth_mail *mail)
     return berth_started_runner(message_of(mail)->remote, false);
 }
 
+/* Its handler has. */
+static enum berth_mail_next gone(const struct message *message)
+{
+    count_fate(message, BERTH_FATE_LEFT);
+    return BERTH_MAIL_DONE;
+}
+
 static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation *generation,
                                         struct berth_mail *mail)
 {
@@ -329,8 +331,8 @@ static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation 
     struct berth_item *item = generation ? find_handler(generation, subscription) : NULL;
     struct berth_error why;
     if (__atomic_load_n(&subscription->gone, __ATOMIC_ACQUIRE) || (generation && !item))
-        return BERTH_MAIL_DONE; /* the handler has gone, with a reload perhaps */
-    if (item) {                 /* needed soon */
+        return gone(message); /* with a reload perhaps */
+    if (item) {               /* needed soon */
         __builtin_prefetch(item->direct);
         __builtin_prefetch(__extension__(const void *) item->code);
     }
@@ -361,7 +363,7 @@ static void message_end(struct berth_mail *mail, enum berth_mail_end how)
         count_fate(message, BERTH_FATE_DROPPED);
         __atomic_add_fetch(&message->subscription->dropped, 1, __ATOMIC_RELAXED);
     }
-    if (!message->counted)
+    if (how == BERTH_MAIL_LEFT) /* a turn has counted it otherwise */
         count_fate(message, BERTH_FATE_LEFT);
     message_free(message);
 }
@@ -404,7 +406,6 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
     message->subscription = subscription;
     message->flow = flow;
     message->tries = 0;
-    message->counted = false;
     message->apart = !place;
     message->mail.ops = &message_ops;
     message->mail.generation = NULL;
