@@ -83,6 +83,8 @@ static int host_init(struct berth_host *host, const struct berth_host_options *g
         return berth_error_set(error, BERTH_INVALID_ARGUMENT,
                                "flags are %#x: this library does not know all of them",
                                host->options.flags);
+    if (berth_images_are_reported())
+        host->options.flags |= BERTH_HOST_KEEP_IMAGES;
     if (host->options.stop_timeout_ns <= 0)
         host->options.stop_timeout_ns = DEFAULT_STOP_TIMEOUT;
     if (host->options.stop_timeout_ns > BERTH_TIMEOUT_MAX)

@@ -85,7 +85,10 @@ enum berth_host_flags {
      * AddressSanitizer finds who keeps one.
      */
     BERTH_HOST_CHECK_OWNERSHIP = 1,
-    /* Images are never unmapped, so that reports of sanitizers and valgrind keep their symbols. */
+    /*
+     * Images are never unmapped, so that reports of sanitizers and valgrind keep their symbols. Set
+     * by itself in a process that runs under one of these.
+     */
     BERTH_HOST_KEEP_IMAGES = 2,
     /*
      * As BERTH_LOAD_PROBE, at each load and reload.   since 0.1

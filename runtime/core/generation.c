@@ -903,7 +903,7 @@ bool berth_generation_free(struct berth_generation *generation, char *reason, si
         char why[160];
         bool keep = host->options.flags & BERTH_HOST_KEEP_IMAGES;
         if (keep)
-            snprintf(why, sizeof why, "the host keeps images (BERTH_HOST_KEEP_IMAGES)");
+            snprintf(why, sizeof why, "images stay mapped, as under valgrind and sanitizers");
         if (!keep)
             berth_crash_withdraw(generation);
         if (keep || !berth_image_unmap(generation->image, why, sizeof why)) {

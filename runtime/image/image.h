@@ -106,10 +106,15 @@ int berth_image_check_abi(const struct berth_image *image, struct berth_error *e
 int berth_image_map(struct berth_image *image, struct berth_error *error);
 /*
  * Runs destructors, and sees whether the mapping is really gone. If not: false, with the reason;
- * the image then counts as mapped, and this may be tried again. Under a sanitizer images stay
- * mapped, so that its reports can name their functions.
+ * the image then counts as mapped, and this may be tried again. If this library has a sanitizer,
+ * images stay mapped, so that its reports can name their functions.
  */
 bool berth_image_unmap(struct berth_image *image, char *reason, size_t size);
+/*
+ * Whether this process runs under valgrind, or with a sanitizer, of the application perhaps: their
+ * reports have no names for what has been unmapped.
+ */
+bool berth_images_are_reported(void);
 /* Why it is never unmapped, or NULL. Static. */
 const char *berth_image_keeps(const struct berth_image *image);
 /* Where a symbol of the C library lies that only the library itself is to know, or NULL. */

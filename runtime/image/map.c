@@ -401,6 +401,25 @@ static bool is_gone(const struct berth_image *image)
     return !handle;
 }
 
+/* Valgrind loads this into each process that it runs. */
+static int is_valgrinds(struct dl_phdr_info *object, size_t size, void *user)
+{
+    (void)size, (void)user;
+    return strstr(object->dlpi_name, "/vgpreload_") != NULL;
+}
+
+bool berth_images_are_reported(void)
+{
+    static const char *const runtimes[] = { "__asan_init", "__tsan_init", "__msan_init",
+                                            "__lsan_init" };
+    bool any = dl_iterate_phdr(is_valgrinds, NULL) != 0;
+
+    for (size_t i = 0; i < sizeof(runtimes) / sizeof(*runtimes) && !any; i++)
+        any = dlsym(RTLD_DEFAULT, runtimes[i]) != NULL;
+    dlerror(); /* frees what it would say of them */
+    return any;
+}
+
 const char *berth_image_keeps(const struct berth_image *image)
 {
     if (!image->copy && image->links)

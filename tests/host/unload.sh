@@ -132,4 +132,15 @@ unmapped"
     verdict "its twin is unmapped" unmapped
 fi
 
+# ---- Where reports would have no names ----
+
+if [ -z "${BERTH_TEST_SANITIZER:-}" ] && command -v valgrind >/dev/null; then
+    timeout 300 valgrind --quiet "$here/unload" stays "$left" key tidy >"$out" 2>&1
+    status=$?
+    verdict "under valgrind images stay mapped" \
+        "...quarantined: images stay mapped, as under valgrind and sanitizers"
+else
+    tap_skip "under valgrind images stay mapped" "no valgrind, or a sanitizer"
+fi
+
 tap_done
