@@ -124,9 +124,10 @@ int berth_peer_see_through(struct berth_peer *peer, const struct berth_wire *wir
                            struct berth_buffer *buffer, berth_ctx *ctx, int64_t deadline,
                            struct berth_received **ret_reply, struct berth_error *error);
 /*
- * The same as berth_peer_call without waiting. `came` is called once with more false, unless this fails; before that
- * for each of several results. code: as berth_peer_call's. The frame (NULL: none) stays the peer's,
- * which may not be broken off from in there. On the thread that reads: must not block.
+ * The same as berth_peer_call without waiting. `came` is called once with more false, unless this
+ * fails; before that for each of several results. code: as berth_peer_call's. The frame (NULL:
+ * none) stays the peer's, which may not be broken off from in there. On the thread that reads: must
+ * not block.
  */
 struct berth_peer_answer {
     void (*came)(void *user, bool more, int code, const struct berth_received *reply,

@@ -374,13 +374,14 @@ struct berth_generation {
     bool quarantined;
     enum berth_doubt_lasts lasts; /* what keeps it */
     char why[160];
-    bool elder;     /* replaced, and chains that are inside of it come back into it; under lock */
-    uint64_t lost;  /* calls that it has let in, and that neither it nor its carrier has answered; atomic */
-    size_t inside;  /* calls that are inside of it without a frame; atomic */
-    size_t posting; /* threads that post what is for it alone; atomic */
-    size_t readers; /* starts that read its signatures: it stays for these; atomic */
-    bool leaving;   /* who keeps a call should answer it; atomic */
-    struct berth_list all;               /* in host->generations: every one that is not freed */
+    bool elder; /* replaced, and chains that are inside of it come back into it; under lock */
+    /* calls that it has let in, and that neither it nor its carrier has answered; atomic */
+    uint64_t lost;
+    size_t inside;         /* calls that are inside of it without a frame; atomic */
+    size_t posting;        /* threads that post what is for it alone; atomic */
+    size_t readers;        /* starts that read its signatures: it stays for these; atomic */
+    bool leaving;          /* who keeps a call should answer it; atomic */
+    struct berth_list all; /* in host->generations: every one that is not freed */
     struct berth_crash_slot *crash_slot; /* or NULL */
     struct berth_arena arena;
 };

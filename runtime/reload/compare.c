@@ -183,7 +183,7 @@ static int compare_published(const struct berth_replacement *one, const struct b
     return code;
 }
 
-/* When what all of them publish otherwise has been compared, the difference is in what one wants. */
+/* When what all of them publish has been compared, the difference is in what one wants. */
 static int compare_subscribed(const struct berth_replacement *one, const struct berth_module *other,
                               struct berth_error *error)
 {

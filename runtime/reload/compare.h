@@ -13,9 +13,9 @@
 int berth_compare_name(const struct berth_generation *old, const struct berth_image *image,
                        struct berth_error *error);
 /*
- * module->next is set, also of the other modules that are replaced with it: these count as what they
- * are going to be. First what each of them offers, against what others want as before; then what
- * each of them wants. So who is refused is the one that has changed.
+ * module->next is set, also of the other modules that are replaced with it: these count as what
+ * they are going to be. First what each of them offers, against what others want as before; then
+ * what each of them wants. So who is refused is the one that has changed.
  */
 int berth_compare_offers(const struct berth_replacement *one, struct berth_error *error);
 int berth_compare_wants(const struct berth_replacement *one, struct berth_error *error);
