@@ -20,7 +20,7 @@
 
 #include <cjson/cJSON.h>
 
-enum { VOICES = 3, STEPS = 60 };
+enum { VOICES = 3, STEPS = 60, MANY = 2 };
 
 static const char *const topics[] = { "play.left", "play.right", "play.team", "play.urgent",
                                       "play.now" };
@@ -116,15 +116,41 @@ static void take(berth_ctx *ctx, uint32_t me, uint32_t line, berth_pending call)
     berth_free(result);
 }
 
+/* A call that somebody is to be told of; a line is one once. */
+struct due {
+    uint32_t me, line;
+};
+static struct due dues[SPEAKERS][LINES];
+
+static void on_reply(berth_ctx *ctx, berth_pending call, void *user)
+{
+    const struct due *due = user;
+    play_told(play.ledger, due->me, due->line, berth_call_done(ctx, call));
+    take(ctx, due->me, due->line, call);
+    berth_clear(ctx);
+}
+
+static void see_to(berth_ctx *ctx, uint32_t me, uint32_t line, berth_pending call, bool single)
+{
+    struct due *due = &dues[me][line];
+    if (!single || play_draw(play.ledger, me, 3)) {
+        take(ctx, me, line, call);
+        return;
+    }
+    *due = (struct due){ me, line };
+    berth_call_then(ctx, call, on_reply, due);
+}
+
 static void call(berth_ctx *ctx, uint32_t me)
 {
-    static const char *const functions[] = { "work", "later", "many" };
+    static const char *const functions[] = { "work", "later", [MANY] = "many" };
     const struct berth_call_options options = {
         .size = sizeof options,
         .timeout_ns = play_draw(play.ledger, me, 3) ? 0 : 2000000,
         .full = play_draw(play.ledger, me, 2) ? BERTH_FULL_BLOCK : BERTH_FULL_REJECT
     };
     bool one_way = play_draw(play.ledger, me, 3) == 0;
+    uint32_t what = one_way ? 0 : play_draw(play.ledger, me, 3);
     uint32_t to = play_draw(play.ledger, me, play.players);
     uint32_t line = play_say(play.ledger, me, one_way ? PLAY_SEND : PLAY_CALL,
                              options.timeout_ns || berth_time_left(ctx) != INT64_MAX);
@@ -134,8 +160,7 @@ static void call(berth_ctx *ctx, uint32_t me)
         return;
     struct play_line *said = &play.ledger->speaker[me].line[line];
     said->to = (uint8_t)to;
-    snprintf(name, sizeof name, "p%u.%s", to,
-             one_way ? "work" : functions[play_draw(play.ledger, me, 3)]);
+    snprintf(name, sizeof name, "p%u.%s", to, functions[what]);
     snprintf(arguments, sizeof arguments, "[%u,%u]", me, line);
     if (one_way) {
         int code = berth_send_json(ctx, name, arguments, &options);
@@ -145,7 +170,7 @@ static void call(berth_ctx *ctx, uint32_t me)
     said->started = true;
     int code = berth_call_start_json(ctx, name, arguments, &options, &pending);
     if (code == BERTH_OK)
-        take(ctx, me, line, pending);
+        see_to(ctx, me, line, pending, what < MANY);
     else
         play_answered(play.ledger, me, line, code, 0);
 }
