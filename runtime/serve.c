@@ -109,6 +109,7 @@ static int run_later(berth_ctx *ctx, struct berth_item *item, const char *topic,
     if (!started)
         return berth_error_nomem(error);
     started->packed = true;
+    started->single = later->single;
     started->user = later->user;
     if (item->async)
         started->notify = later->notify;

@@ -31,7 +31,8 @@ struct berth_served_later {
     void (*begin)(void *user, struct berth_started *started);
     void (*end)(void *user);
     void (*notify)(struct berth_started *started);
-    void *user; /* and the call's */
+    void *user;  /* and the call's */
+    bool single; /* nobody takes one of several replies */
 };
 #define BERTH_SERVED_LATER (-3)
 /*

@@ -486,7 +486,8 @@ static int serve_call(struct worker *worker, berth_ctx *under, struct berth_rece
         return berth_error_nomem(error);
     call->worker = worker;
     call->request = request;
-    const struct berth_served_later later = { call_begin, call_end, call_notify, call };
+    const struct berth_served_later later = { call_begin, call_end, call_notify, call,
+                                              request->wire.single != 0 };
     int code = berth_served_invoke(worker->host, under, (enum berth_item_kind)request->wire.kind,
                                    request->wire.index, request->deadline, topic,
                                    request->wire.echo != 0, &later, arguments, result, error);

@@ -22,6 +22,7 @@ struct berth_place {
     int64_t deadline;          /* of berth_now(), or BERTH_FOREVER */
     const char *topic;         /* of the message that is being handled, or "" */
     bool echo;                 /* it comes of a line of the log (core/log.h) */
+    bool single;               /* nobody takes one of several replies */
 };
 
 /*

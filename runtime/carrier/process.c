@@ -700,7 +700,8 @@ static int process_invoke(struct berth_carrier *carrier, const struct berth_plac
     const struct berth_wire wire = { .type = BERTH_WIRE_INVOKE,
                                      .kind = (uint16_t)kind,
                                      .index = (uint32_t)index,
-                                     .echo = place->echo };
+                                     .echo = place->echo,
+                                     .single = place->single };
 
     if (!signature)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "%s: has no such item", self->name);
@@ -784,7 +785,8 @@ static int process_start(struct berth_carrier *carrier, const struct berth_place
     const struct berth_wire wire = { .type = BERTH_WIRE_INVOKE,
                                      .kind = (uint16_t)kind,
                                      .index = (uint32_t)index,
-                                     .echo = place->echo };
+                                     .echo = place->echo,
+                                     .single = place->single };
     struct waited *waited;
     struct berth_buffer buffer;
 

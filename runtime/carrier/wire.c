@@ -59,7 +59,8 @@ void berth_wire_write(const struct berth_wire *wire, unsigned char *head)
     put64(head + 32, (uint64_t)wire->left);
     put32(head + 40, wire->index);
     put16(head + 44, wire->echo);
-    put16(head + 46, wire->inside);
+    head[46] = wire->inside;
+    head[47] = wire->single;
 }
 
 #define FROM_INSIDE                                                         \
@@ -73,6 +74,8 @@ static const char *check_type(const struct berth_wire *wire)
         return "an echo of something else";
     if (wire->inside && !(FROM_INSIDE & BERTH_WIRE_BIT(wire->type)))
         return "something else from inside";
+    if (wire->single && wire->type != BERTH_WIRE_INVOKE)
+        return "something else for one result";
     if (wire->type == BERTH_WIRE_REPLY) {
         if (wire->code > BERTH_UNAUTHENTICATED)
             return "an unknown code";
@@ -105,11 +108,12 @@ const char *berth_wire_read(const unsigned char *head, unsigned accepts, size_t 
         .left = (int64_t)get64(head + 32),
         .index = get32(head + 40),
         .echo = get16(head + 44),
-        .inside = get16(head + 46),
+        .inside = head[46],
+        .single = head[47],
     };
 
     accepts |= BERTH_WIRE_BIT(BERTH_WIRE_REPLY) | BERTH_WIRE_ABOUT;
-    if (get32(head) != MAGIC || wire.echo > 1 || wire.inside > 1)
+    if (get32(head) != MAGIC || wire.echo > 1 || wire.inside > 1 || wire.single > 1)
         return "not of this protocol";
     if (wire.type >= BERTH_WIRE_END || !(accepts & BERTH_WIRE_BIT(wire.type)))
         return "an unknown type";

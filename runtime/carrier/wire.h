@@ -17,8 +17,9 @@
  *          40 u32 index   INVOKE: the item; CALL: the import; PUBLISH: the topic; OPEN: the image's
  *                         generation; else 0
  *          44 u16 echo    INVOKE, LOG: 1 for an echo (core/log.h); else 0
- *          46 u16 inside  CALL, PUBLISH, WAIT: 1 if it comes from inside of a serial module's gate;
+ *          46 u8 inside   CALL, PUBLISH, WAIT: 1 if it comes from inside of a serial module's gate;
  *                         else 0
+ *          47 u8 single   INVOKE: 1 if nobody takes one of several results, MORE; else 0
  *
  *   data of OPEN     text name, text file, u64 max_message, u64 stop_timeout, u64 log level,
  *                    text options (JSON)
@@ -101,7 +102,8 @@ struct berth_wire {
     uint64_t id, under;
     int64_t left;
     uint32_t index;
-    uint16_t echo, inside;
+    uint16_t echo;
+    uint8_t inside, single;
 };
 
 /* A frame that has come in. */

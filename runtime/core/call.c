@@ -287,8 +287,12 @@ static int invoke_carrier(berth_ctx *ctx, struct berth_item *item, const char *t
     struct berth_thread *thread = berth_thread_of(ctx);
     struct berth_generation *generation = item->generation;
     struct berth_carrier *carrier = __atomic_load_n(&generation->carrier, __ATOMIC_ACQUIRE);
-    struct berth_place place = { ctx, &thread->arena, berth_deadline(ctx, generation->host),
-                                 *topic ? topic : thread->topic, thread->echo };
+    struct berth_place place = { ctx,
+                                 &thread->arena,
+                                 berth_deadline(ctx, generation->host),
+                                 *topic ? topic : thread->topic,
+                                 thread->echo,
+                                 true };
     struct berth_error error;
     int code;
     if (!carrier)

@@ -358,9 +358,12 @@ static int remote_send(berth_ctx *ctx, struct berth_started *started, const void
     struct berth_carrier *carrier = __atomic_load_n(&generation->carrier, __ATOMIC_ACQUIRE);
     const struct berth_carrier_answer answer = { remote_came, remote_hold, remote_release,
                                                  started };
-    const struct berth_place place = { ctx, &berth_thread_of(ctx)->arena,
+    const struct berth_place place = { ctx,
+                                       &berth_thread_of(ctx)->arena,
                                        __atomic_load_n(&started->deadline, __ATOMIC_RELAXED),
-                                       started->topic ? started->topic : "", started->echo };
+                                       started->topic ? started->topic : "",
+                                       started->echo,
+                                       started->one_way || started->single };
     uint64_t id;
     if (!carrier)
         return berth_error_set(error, BERTH_UNAVAILABLE, "%s: %s", started->name,

@@ -891,6 +891,11 @@ static void each_lie_ends_the_connection(void)
         { { .type = BERTH_WIRE_LOG, .id = 1 }, "", 0, "head of something else" },
         { { .type = BERTH_WIRE_LOG, .code = 1 }, "", 0, "head of something else" },
         { { .type = BERTH_WIRE_CALL, .id = 1, .left = INT64_MAX, .echo = 1 }, "", 0, "echo" },
+        { { .type = BERTH_WIRE_CALL, .id = 1, .left = INT64_MAX, .single = 1 },
+          "",
+          0,
+          "one result" },
+        { { .type = BERTH_WIRE_CALL, .id = 1, .left = INT64_MAX, .single = 2 }, "", 0, "protocol" },
     };
 
     for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {

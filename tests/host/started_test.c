@@ -307,6 +307,36 @@ static void a_stream_fails(const char *placement)
     berth_host_free(host);
 }
 
+static void *call_plainly(void *host)
+{
+    CHECK_CALL(host, "later.hold", "[\"a\"]", "\"x\"");
+    return NULL;
+}
+
+/* `more` says so to who answers, wherever that is. */
+static void nobody_wants_more(const char *placement)
+{
+    berth_host *host = host_with(placement);
+    berth_ctx *ctx = berth_host_enter(host);
+    pthread_t caller;
+
+    REQUIRE(pthread_create(&caller, NULL, call_plainly, host) == 0);
+    wait_until_held(host, "a");
+    CHECK_CALL(host, "later.more", "[\"a\", \"x\"]", "false");
+    CHECK_CALL(host, "later.release", "[\"a\", \"x\"]", "null");
+    pthread_join(caller, NULL);
+    CHECK_INT(berth_send_json(ctx, "later.hold", "[\"b\"]", NULL), BERTH_OK);
+    wait_until_held(host, "b");
+    CHECK_CALL(host, "later.more", "[\"b\", \"x\"]", "false");
+    berth_pending call = start(ctx, "later.hold", "[\"c\"]", 0);
+    wait_until_held(host, "c");
+    CHECK_CALL(host, "later.more", "[\"c\", \"x\"]", "true");
+    berth_call_drop(ctx, call);
+    UNTIL(host, strcmp(CALL(host, "later.more", "[\"c\", \"x\"]"), "false") == 0);
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
 static void a_worker_dies(void)
 {
     if (berth_test_valgrind())
@@ -517,6 +547,7 @@ BERTH_TEST_BOTH(the_application_starts)
 BERTH_TEST_BOTH(the_application_starts_with_values)
 BERTH_TEST_BOTH(the_application_starts_in_words)
 BERTH_TEST_BOTH(a_stream_fails)
+BERTH_TEST_BOTH(nobody_wants_more)
 BERTH_TEST_BOTH(modules_start)
 BERTH_TEST_BOTH(functions_get_more_parameters)
 BERTH_TEST_BOTH(kept_calls_are_answered)
@@ -531,6 +562,7 @@ static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("the application starts with values", the_application_starts_with_values),
     BERTH_TEST_ROWS("the application starts in words", the_application_starts_in_words),
     BERTH_TEST_ROWS("a stream fails", a_stream_fails),
+    BERTH_TEST_ROWS("nobody wants more", nobody_wants_more),
     { "what does not fit is not started", what_does_not_fit_is_not_started },
     BERTH_TEST_ROWS("modules start", modules_start),
     BERTH_TEST_ROWS("functions get more parameters", functions_get_more_parameters),
