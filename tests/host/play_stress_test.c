@@ -330,15 +330,28 @@ static void check_heard(const struct play_speaker *speaker, unsigned s, unsigned
     }
 }
 
+/* A call under which it was said has failed, or its caller ended: this has gone with it, perhaps. */
+static bool is_recalled(const struct play_line *said)
+{
+    while (said->under) {
+        said = &play.ledger->speaker[said->by].line[said->of];
+        if (said->started && (said->code != BERTH_OK || !said->answered))
+            return true;
+    }
+    return false;
+}
+
 static void check_call(const struct play_speaker *speaker, unsigned s, unsigned l)
 {
     const struct play_line *said = &speaker->line[l];
     bool open = said->started && !said->answered && !speaker->ended;
-    bool lost = said->ended && said->code == BERTH_OK && !said->entered &&
-                !(said->what == PLAY_SEND && (said->limited || play.away[said->to]));
+    bool excused =
+        said->what == PLAY_SEND && (said->limited || play.away[said->to] || is_recalled(said));
+    bool lost = said->ended && said->code == BERTH_OK && !said->entered && !excused;
     if (open || lost)
-        berth_note("call %u of speaker %u (p%d) to p%u: answered %u, entered %u, code %u", l, s,
-                   speaker->player, said->to, said->answered, said->entered, said->code);
+        berth_note("%s %u of speaker %u (p%d) to p%u: answered %u, entered %u, code %u",
+                   said->what == PLAY_SEND ? "sent call" : "call", l, s, speaker->player, said->to,
+                   said->answered, said->entered, said->code);
     CHECK(!open && !lost);
 }
 
