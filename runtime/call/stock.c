@@ -117,8 +117,9 @@ void berth_stock_give(void *memory, struct berth_chunk *chunk)
 
 void berth_stock_return(struct berth_thread *thread)
 {
-    if (thread->stock)
-        tell_given(thread->stock);
+    struct berth_stock *stock = thread->stock;
+    if (stock && stock->given_count && stock->given->owner != stock)
+        tell_given(stock);
 }
 
 /* ---- taking ---- */
@@ -213,9 +214,10 @@ void *berth_stock_take(struct berth_thread *thread, size_t size, struct berth_ch
 
 void berth_stock_leave(struct berth_thread *thread)
 {
-    berth_stock_return(thread);
-    if (thread->stock)
-        thread->stock->taken = false;
+    if (!thread->stock)
+        return;
+    tell_given(thread->stock);
+    thread->stock->taken = false;
     thread->stock = NULL;
 }
 

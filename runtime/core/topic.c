@@ -876,12 +876,13 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
                          struct berth_error *error)
 {
     struct berth_topic *topic = posting->topic;
-    const struct berth_thread *thread = posting->ctx ? berth_thread_of(posting->ctx) : NULL;
+    struct berth_thread *thread = posting->ctx ? berth_thread_of(posting->ctx) : NULL;
+    struct berth_thread *own = thread ? thread : berth_thread_mine(&posting->host->threads);
     struct berth_parcel *parcel = NULL;
     /* a current value is none of its sender's call, and outlives that */
     const struct berth_thread *call = posting->declared->last ? NULL : thread;
     const struct berth_parcel_setup setup = {
-        .thread = posting->declared->last ? NULL : berth_thread_mine(&posting->host->threads),
+        .thread = posting->declared->last ? NULL : own,
         .topic = topic->name,
         .sender = posting->sender,
         .signature = posting->declared->signature,
