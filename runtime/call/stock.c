@@ -139,26 +139,6 @@ static struct berth_chunk *chunk_new(struct berth_stock *stock)
     return chunk;
 }
 
-/*
- * To be written to soon. A compiler that does not know the processor fetches it for reading, and so
- * each line twice; those without the instruction take it for none.
- */
-static void fetch_line(const char *line)
-{
-#if defined __x86_64__
-    __asm__ volatile("prefetchw %0" : : "m"(*line));
-#else
-    __builtin_prefetch(line, 1);
-#endif
-}
-
-/* What is in other caches is on its way when it is needed. */
-static void fetch(const char *memory, size_t size)
-{
-    for (size_t i = 0; i < size; i += LINE)
-        fetch_line(memory + i);
-}
-
 /* The one that is being cut is done with, and another one begun. false: there is none. */
 static bool next_chunk(struct berth_stock *stock)
 {
@@ -179,7 +159,7 @@ static bool next_chunk(struct berth_stock *stock)
     stock->at = (char *)(chunk + 1);
     stock->end = (char *)chunk + CHUNK;
     if (stock->free)
-        fetch((char *)stock->free, AHEAD);
+        berth_stock_fetch((char *)stock->free, AHEAD);
     return true;
 }
 
@@ -188,7 +168,7 @@ static void *cut(struct berth_stock *stock, size_t size)
     char *piece = stock->at;
     stock->at += size;
     stock->cut++;
-    fetch(stock->at + size, size < AHEAD ? size : AHEAD); /* of the next but one */
+    berth_stock_fetch(stock->at + size, size < AHEAD ? size : AHEAD); /* of the next but one */
     return piece;
 }
 

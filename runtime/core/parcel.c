@@ -91,6 +91,7 @@ static struct berth_parcel *parcel_make(const struct berth_parcel_setup *setup,
         berth_stock_take(setup->thread, sizeof *parcel + before + places * setup->place, &chunk);
     if (!parcel)
         return NULL;
+    berth_stock_fetch((char *)(parcel + 1) + before, places * setup->place);
     *parcel = (struct berth_parcel){
         .refs = (uint32_t)setup->receivers,
         .priority = (uint8_t)setup->priority,
