@@ -57,7 +57,8 @@ tap_run "and messages" has_line out \
     '^berth_messages_total{from="publisher",topic="news.text",to="subscriber.on_text"} 6$'
 
 background stats --watch=20ms hammer
-until_so eval '"$berth" call hammer.divide 50 2 >/dev/null; grep -q "math.divide" seen'
+until_so eval '"$berth" call hammer.divide 50 2 >/dev/null;
+    grep -q "math.divide" seen && test "$(grep -c "^module.hammer" seen)" -ge 2'
 background_end INT
 tap_run "--watch shows what moves, until Ctrl-C" test "$status" = 0 -a ! -s err
 tap_run "as often as it is told" test "$(grep -c '^module.hammer' out)" -ge 2
