@@ -39,11 +39,18 @@ note: greeted prepared
 Hello, prepared
 note: greeted in time
 "Hello, in time"
+note: greeted Ann
+note: greeted Bob
+"Hello, Ann"
+"Hello, Bob"
+cancelled
+note: greeted a function
+"Hello, a function"
 invalid_argument
 not_found
 not_found
 greet@1.0.0#1 is now greet@1.0.0#2
-greet.summary: {"guests":7}
+greet.summary: {"guests":10}
 0 bytes
 libberth has memory of ours
 TEXT
