@@ -655,10 +655,11 @@ static void finish_serving(struct berth_peer *peer, struct berth_received *reque
     reply(peer, id, cost, code, result, error);
 }
 
-bool berth_peer_later_more(struct berth_peer_later *later, struct berth_buffer *buffer)
+void berth_peer_later_more(struct berth_peer_later *later, struct berth_buffer *buffer)
 {
     const struct berth_wire wire = { .type = BERTH_WIRE_MORE, .id = later->id };
-    return berth_peer_note(later->peer, &wire, buffer);
+    if (!berth_peer_note(later->peer, &wire, buffer))
+        later->lost = true;
 }
 
 void berth_peer_later_reply(struct berth_peer_later *later, int code, struct berth_buffer *result,
@@ -667,7 +668,13 @@ void berth_peer_later_reply(struct berth_peer_later *later, int code, struct ber
     struct berth_peer *peer = later->peer;
     uint64_t id = later->id;
     size_t cost = later->cost;
+    struct berth_error lost;
 
+    if (later->lost && code == BERTH_OK) {
+        code = berth_error_set(&lost, BERTH_RESOURCE_EXHAUSTED,
+                               "replies before the last one were lost: no memory or room for them");
+        error = &lost;
+    }
     peer_ref(peer);
     berth_peer_later_end(later);
     reply(peer, id, cost, code, result, error);
@@ -708,16 +715,25 @@ static void submit(struct berth_peer *peer, struct berth_received *request)
 
 /* ---- what comes in: what is wrong with it, or NULL. By the reader, without the lock ---- */
 
+/* What came, in words if it is a failure; those that there was no memory for are these. */
+static int code_of(const struct berth_received *reply, struct berth_error *error)
+{
+    int code = (int)reply->wire.code;
+
+    error->code = BERTH_OK;
+    if (code != BERTH_OK)
+        return berth_error_set(error, code, "%s",
+                               reply->wire.size ? (const char *)reply->data
+                                                : "there was no memory for the reason");
+    return reply->dropped ? berth_error_nomem(error) : BERTH_OK;
+}
+
 /* Of a request that was started; both go. */
 static void tell_answer(struct pending *pending, struct berth_received *reply)
 {
-    struct berth_error error = { .code = BERTH_OK };
-    int code = (int)reply->wire.code;
+    struct berth_error error;
+    int code = code_of(reply, &error);
 
-    if (reply->dropped && code == BERTH_OK)
-        code = berth_error_nomem(&error);
-    else if (code != BERTH_OK)
-        berth_error_set(&error, code, "%s", (const char *)reply->data);
     pending->answer.came(pending->answer.user, false, code, code == BERTH_OK ? reply : NULL,
                          &error);
     pending_free(pending);
@@ -735,12 +751,14 @@ static const char *take_more(struct berth_peer *peer, struct berth_received *mor
     pthread_mutex_lock(&peer->lock);
     struct pending *pending = berth_idmap_get(&peer->pendings, more->wire.id);
     bool sent = pending && !pending->outgoing;
-    bool tell = sent && pending->state == STARTED && !more->dropped;
+    bool tell = sent && pending->state == STARTED;
     if (tell)
         pending->telling = true; /* whoever ends the connection leaves it */
     pthread_mutex_unlock(&peer->lock);
     if (tell) {
-        pending->answer.came(pending->answer.user, true, BERTH_OK, more, NULL);
+        struct berth_error error;
+        int code = more->dropped ? berth_error_nomem(&error) : BERTH_OK;
+        pending->answer.came(pending->answer.user, true, code, more, &error);
         pthread_mutex_lock(&peer->lock);
         pending->telling = false;
         bool over = pending->state == BROKEN_OFF;
@@ -1210,11 +1228,7 @@ static int take_answer(struct pending *pending, struct berth_received **ret_repl
 
     if (pending->state == BROKEN_OFF)
         return BERTH_PEER_ENDED;
-    int code = (int)reply->wire.code;
-    if (reply->dropped && code == BERTH_OK)
-        code = berth_error_nomem(error);
-    else if (code != BERTH_OK)
-        berth_error_set(error, code, "%s", (const char *)reply->data);
+    int code = code_of(reply, error);
     if (code == BERTH_OK)
         *ret_reply = reply;
     else

@@ -153,6 +153,7 @@ struct berth_peer_later {
     struct berth_peer *peer;
     uint64_t id;
     size_t cost;
+    bool lost;                /* one of several results */
     void *what;               /* the owner's: it is wanted no more. `hold` is called with a lock */
     void (*hold)(void *what); /* of the peer's, and `cancel` without it; that lets go again. Not */
     void (*cancel)(void *what); /* after end */
@@ -160,9 +161,12 @@ struct berth_peer_later {
 /* In ops->serve. Each needs one reply, which is its end, or an end. */
 void berth_peer_later_begin(struct berth_peer *peer, struct berth_peer_later *later,
                             struct berth_received *request);
-/* One of several results (taken). False: the other end does not fetch, or there is no memory. */
-bool berth_peer_later_more(struct berth_peer_later *later, struct berth_buffer *buffer);
-/* The result, or with a code *error. The buffer, of berth_peer_begin, is taken. */
+/* One of several results (taken). If it is lost, the reply says so: see there. */
+void berth_peer_later_more(struct berth_peer_later *later, struct berth_buffer *buffer);
+/*
+ * The result, or with a code *error. The buffer, of berth_peer_begin, is taken. What was lost
+ * before it, as the other end does not fetch or there was no memory, is an error, too.
+ */
 void berth_peer_later_reply(struct berth_peer_later *later, int code, struct berth_buffer *result,
                             const struct berth_error *error);
 /* ops->serve replies after all. */

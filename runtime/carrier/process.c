@@ -761,8 +761,7 @@ static void on_came(void *user, bool more, int code, const struct berth_received
         code = berth_error_set(&own, BERTH_DATA_LOSS,
                                "%s: its worker has sent a result that is not of its type",
                                waited->self->name);
-    if (!more || code == BERTH_OK)
-        tell(waited, more, code, value, &own);
+    tell(waited, more, code, value, &own);
     berth_arena_deinit(&arena);
 }
 

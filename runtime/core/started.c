@@ -350,15 +350,19 @@ void berth_started_came(struct berth_started *started, const struct berth_type *
                         int code, const void *result, const struct berth_error *error)
 {
     struct berth_error full = { 0 };
-    if (more && !berth_started_answer(started, type, result, true, &full) &&
-        full.code != BERTH_OK) { /* who sends it does not know: it must not be lost */
+    if (!more) {
+        if (!(code == BERTH_OK ? berth_started_answer(started, type, result, false, NULL)
+                               : berth_started_fail(started, code, error->text)))
+            berth_flow_late(started->flow);
+        return;
+    }
+    if (code != BERTH_OK)
+        berth_error_set(&full, code, "%s", error->text);
+    else if (berth_started_answer(started, type, result, true, &full))
+        return;
+    if (full.code != BERTH_OK) { /* who sends it does not know: it must not be lost */
         berth_started_fail(started, full.code, full.text);
         cancel(started);
-    } else if (more) {
-        return;
-    } else if (!(code == BERTH_OK ? berth_started_answer(started, type, result, false, NULL)
-                                  : berth_started_fail(started, code, error->text))) {
-        berth_flow_late(started->flow);
     }
 }
 
