@@ -7,6 +7,7 @@
 #include "tests/support/hosting.h"
 #include "tests/support/shortage.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,8 @@
 
 static berth_host *host;
 static struct berth_error error;
+static bool threaded;
+static const char *where; /* the modules are */
 
 /* Kept outside of the host: what was accepted, and what the application has heard. */
 static struct {
@@ -22,10 +25,13 @@ static struct {
 
 /* ---- What is common to the operations ---- */
 
+/* What it has begun goes on while there is not enough; threads of the host's have some time. */
 static void work_off(void)
 {
     for (int i = 0; i < 20; i++)
         berth_host_dispatch(host, 0);
+    if (threaded)
+        berth_test_pause(3);
 }
 
 /* A message for one receiver. */
@@ -199,6 +205,17 @@ static bool is_done(berth_pending call)
     return done;
 }
 
+static int drop(berth_pending call, int code)
+{
+    berth_ctx *ctx = berth_host_enter(host);
+
+    if (ctx) {
+        berth_call_drop(ctx, call);
+        berth_leave(ctx);
+    }
+    return code;
+}
+
 static int release(void)
 {
     return berth_scarce_call(host, "later.release", "[\"key\",\"value\"]", "null");
@@ -213,9 +230,9 @@ static int answer_later(void)
     if (code != BERTH_OK)
         return code;
     int64_t end = berth_test_now() + berth_test_patience();
-    while (!is_done(call) && release() == BERTH_NOT_FOUND && berth_test_now() < end)
+    while (!is_done(call) && (code = release()) == BERTH_NOT_FOUND && berth_test_now() < end)
         berth_host_dispatch(host, 1);
-    return take(call, "\"value\"");
+    return code == BERTH_OK || is_done(call) ? take(call, "\"value\"") : drop(call, code);
 }
 
 /* Those whose release was refused. */
@@ -270,7 +287,6 @@ static int be_told(void)
 /* ---- Time ---- */
 
 static const char *timer_file, *measure_file, *more_file;
-static const char *where;
 
 static int change_timeouts(void)
 {
@@ -330,18 +346,26 @@ static int start_what_has_more(void)
 
 /* ---- Trying them ---- */
 
+/* What is loaded, and a call that it answers at once. */
+static const struct {
+    const char *name, *function, *arguments;
+} modules[] = {
+    { "boss", "boss.given", "[]" },           { "picky", "picky.jobs", "[]" },
+    { "publisher", "publisher.given", "[]" }, { "painter", "painter.given", "[]" },
+    { "viewer", "viewer.views", "[]" },       { "measure", "measure.length", "[\"x\"]" },
+    { "later", "later.lingered", "[]" },      { "ahead", "ahead.tellings", "[]" },
+};
+
 static void set_up(const struct berth_shortage *shortage, const char *placement)
 {
-    static const char *const modules[] = { "boss",   "picky",   "publisher", "painter",
-                                           "viewer", "measure", "later",     "ahead" };
-
     where = placement;
+    threaded = shortage->where != BERTH_SHORT_ON_THREAD;
     timer_file = berth_test_fixture("timer");
     measure_file = berth_test_fixture("measure");
     more_file = berth_test_fixture("measure_more");
     host = berth_scarce_host(shortage, !strcmp(placement, "process"));
     for (size_t i = 0; i < COUNT(modules); i++)
-        LOAD(host, modules[i], placement);
+        LOAD(host, modules[i].name, placement);
     memset(&ledger, 0, sizeof(ledger));
     listen_to("jobs.work", "workers", 1, hear);
     listen_to("news.text", NULL, 2, hear);
@@ -349,10 +373,33 @@ static void set_up(const struct berth_shortage *shortage, const char *placement)
     listen_to("host.dead_letter", NULL, 1, hear_dead);
 }
 
+/* One that answers is none that has ended without anybody having noticed. */
+static bool answers(size_t i)
+{
+    if (!strcmp(berth_test_module(host, modules[i].name, "state"), "failed"))
+        berth_host_reload(host, modules[i].name, NULL, NULL, NULL); /* it has died too often */
+    return !berth_test_try(host, modules[i].function, modules[i].arguments, 0, NULL,
+                           &(struct berth_error){ 0 });
+}
+
+/* A worker that cannot be talked to without memory ends: another one takes its place. */
+static void wait_for_workers(void)
+{
+    for (size_t i = 0; i < COUNT(modules); i++)
+        UNTIL(host, answers(i));
+}
+
+/* A module calls another one. */
+static bool serves(void)
+{
+    return !berth_test_try(host, "boss.ask", "[\"?\"]", 0, NULL, &error);
+}
+
 static void check_serves(void)
 {
-    CHECK_CALL(host, "boss.ask", "[\"?\"]", "null");
-    CHECK_CALL(host, "measure.length", "[\"abcd\"]", "4");
+    UNTIL(host, serves());
+    if (!threaded)
+        CHECK(serves());
 }
 
 static uint64_t count(const char *function)
@@ -360,9 +407,7 @@ static uint64_t count(const char *function)
     return (uint64_t)CALL_INT(host, function, "[]");
 }
 
-/*
- * Exactly, but for workers: what was done there before the reply was lost counts on one side only.
- */
+/* exact: no worker has ended, and what it had counted with it. */
 static void check_ledger(bool exact)
 {
     struct berth_shutdown_report report = { .size = sizeof(report) };
@@ -377,8 +422,7 @@ static void check_ledger(bool exact)
     uint64_t lost = report.dropped + report.expired + report.dead_lettered + report.left;
     CHECK_INT(sent, report.delivered + lost);
     given += report.dead_lettered; /* each of which is published */
-    CHECK(exact ? sent == given && report.delivered == handled
-                : sent >= given && handled + lost >= sent);
+    CHECK(!exact || (sent == given && report.delivered == handled));
     CHECK(report.dead_lettered > 0 && ledger.dead <= report.dead_lettered);
     CHECK_INT(report.blobs, 0);
     berth_note(
@@ -411,9 +455,12 @@ static const struct berth_operation adapting = { "a caller that knows less", sta
 static void try_all(const struct berth_shortage *shortage, const char *placement)
 {
     set_up(shortage, placement);
-    struct berth_scarce scarce = { host, NULL, check_serves, 0 };
+    struct berth_scarce scarce = { host, threaded ? wait_for_workers : NULL, check_serves, 0 };
     for (size_t i = 0; i < COUNT(operations); i++) {
-        scarce.keeps = operations[i].run == answer_by_a_thread ? 2 : 0; /* until it is joined */
+        if (shortage->where == BERTH_SHORT_IN_WORKERS && operations[i].run == tick)
+            continue; /* what a worker loads anew is tried in fault_test */
+        /* until a thread is joined; others work meanwhile, and a sanitizer finds leaks of theirs */
+        scarce.keeps = threaded ? LONG_MAX : operations[i].run == answer_by_a_thread ? 2 : 0;
         berth_scarce_try(&scarce, &operations[i], shortage);
     }
     CHECK_CODE(get_more(), BERTH_OK, &error);
@@ -431,7 +478,19 @@ static void inline_without_memory(void)
     try_all(&berth_short_of_memory, "inline");
 }
 
+static void the_host_of_workers_without_a_block(void)
+{
+    try_all(&berth_host_short_of_block, "process");
+}
+
+static void workers_without_a_block(void)
+{
+    try_all(&berth_workers_short_of_block, "process");
+}
+
 static const struct berth_test tests[] = {
+    { "the_host_of_workers_without_a_block", the_host_of_workers_without_a_block },
+    { "workers_without_a_block", workers_without_a_block },
     { "inline_without_a_block", inline_without_a_block },
     { "inline_without_memory", inline_without_memory },
 };

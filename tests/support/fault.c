@@ -2,16 +2,31 @@
 #include "tests/support/fault.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tests/support/suite.h"
 
 static __thread struct {
     unsigned long seen, nth; /* nth: 0, nothing is armed */
     bool all, hit;
 } fault;
 static long live; /* atomic */
+
+/* Of all threads, and in a file of all workers. All of it is atomic. */
+struct common {
+    unsigned long seen, nth;
+    bool all, hit;
+    long live;
+    unsigned born;
+};
+static struct common here, *common = &here, *workers;
 
 void berth_fault_arm(unsigned long nth, bool all)
 {
@@ -37,16 +52,102 @@ long berth_fault_live(void)
     return __atomic_load_n(&live, __ATOMIC_RELAXED);
 }
 
+static bool is_hit(unsigned long seen, unsigned long nth, bool all)
+{
+    return seen == nth || (all && seen > nth);
+}
+
+static bool fails_in_common(void)
+{
+    unsigned long nth = __atomic_load_n(&common->nth, __ATOMIC_ACQUIRE);
+
+    if (!nth || !is_hit(__atomic_add_fetch(&common->seen, 1, __ATOMIC_RELAXED), nth,
+                        __atomic_load_n(&common->all, __ATOMIC_RELAXED)))
+        return false;
+    __atomic_store_n(&common->hit, true, __ATOMIC_RELAXED);
+    return true;
+}
+
 __attribute__((unused)) static bool fails(void)
 {
-    if (!fault.nth)
+    bool hit = fault.nth && is_hit(++fault.seen, fault.nth, fault.all);
+
+    fault.hit |= hit;
+    if (!hit && !fails_in_common())
         return false;
-    fault.seen++;
-    if (fault.seen != fault.nth && !(fault.all && fault.seen > fault.nth))
-        return false;
-    fault.hit = true;
     errno = ENOMEM;
     return true;
+}
+
+/* ---- of several threads or processes ---- */
+
+static struct common *common_of(enum berth_fault_where where)
+{
+    return where == BERTH_FAULT_HERE ? &here : workers;
+}
+
+void berth_fault_arm_all(enum berth_fault_where where, unsigned long nth, bool all)
+{
+    struct common *armed = common_of(where);
+
+    __atomic_store_n(&armed->seen, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&armed->hit, false, __ATOMIC_RELAXED);
+    __atomic_store_n(&armed->all, all, __ATOMIC_RELAXED);
+    __atomic_store_n(&armed->nth, nth, __ATOMIC_RELEASE);
+}
+
+bool berth_fault_disarm_all(enum berth_fault_where where)
+{
+    struct common *armed = common_of(where);
+
+    __atomic_store_n(&armed->nth, 0, __ATOMIC_RELEASE);
+    return __atomic_load_n(&armed->hit, __ATOMIC_RELAXED);
+}
+
+static struct common *map(const char *path, int flags)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC | flags, 0600);
+    void *memory = MAP_FAILED;
+
+    if (fd >= 0 && ftruncate(fd, sizeof(struct common)) == 0)
+        memory = mmap(NULL, sizeof(struct common), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (fd >= 0)
+        close(fd);
+    return memory == MAP_FAILED ? NULL : memory;
+}
+
+/* It is known by its path: the environment of workers is not the test's. */
+const char *berth_fault_workers(void)
+{
+    const char *program = berth_test_format("%s/worker", berth_test_dir());
+
+    REQUIRE(symlink(berth_test_built("tests/support/faulty_worker"), program) == 0);
+    if (workers)
+        munmap(workers, sizeof(*workers));
+    workers = map(berth_test_format("%s.faults", program), O_CREAT);
+    REQUIRE(workers);
+    return program;
+}
+
+long berth_fault_workers_live(unsigned *ret_born)
+{
+    *ret_born = __atomic_load_n(&workers->born, __ATOMIC_RELAXED);
+    return __atomic_load_n(&workers->live, __ATOMIC_RELAXED);
+}
+
+static void count_born(void)
+{
+    __atomic_add_fetch(&common->born, 1, __ATOMIC_RELAXED);
+}
+
+void berth_fault_follow(const char *path)
+{
+    struct common *followed = map(path, 0);
+
+    if (!followed)
+        return;
+    common = followed;
+    pthread_atfork(NULL, NULL, count_born);
 }
 
 bool berth_fault_works(void)
@@ -86,10 +187,16 @@ void *NEXT(realloc)(void *block, size_t size);
 void *NEXT(memalign)(size_t alignment, size_t size);
 void NEXT(free)(void *block);
 
+static void count(long blocks)
+{
+    __atomic_add_fetch(&live, blocks, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&common->live, blocks, __ATOMIC_RELAXED);
+}
+
 static void *counted(void *block)
 {
     if (block)
-        __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
+        count(1);
     return block;
 }
 
@@ -111,7 +218,7 @@ void *realloc(void *block, size_t size)
         return NULL;
     void *moved = NEXT(realloc)(block, size);
     if (!moved && !size)
-        __atomic_sub_fetch(&live, 1, __ATOMIC_RELAXED);
+        count(-1);
     return moved;
 }
 
@@ -149,7 +256,7 @@ int posix_memalign(void **ret_block, size_t alignment, size_t size)
 void free(void *block)
 {
     if (block)
-        __atomic_sub_fetch(&live, 1, __ATOMIC_RELAXED);
+        count(-1);
     NEXT(free)(block);
 }
 

@@ -20,6 +20,18 @@
 void berth_fault_arm(unsigned long nth, bool all);
 /* No allocation fails any more; true when one has. Nothing was armed: false. */
 bool berth_fault_disarm(void);
+/*
+ * The same for all threads of this process; or, once berth_fault_workers has been called, of all
+ * workers that are made with the program whose path it returns, which lasts as long as the test.
+ */
+enum berth_fault_where { BERTH_FAULT_HERE, BERTH_FAULT_WORKERS };
+void berth_fault_arm_all(enum berth_fault_where where, unsigned long nth, bool all);
+bool berth_fault_disarm_all(enum berth_fault_where where);
+const char *berth_fault_workers(void);
+/* Of the workers, as berth_fault_live; another *ret_born: other ones were made since. */
+long berth_fault_workers_live(unsigned *ret_born);
+/* For such a worker: its faults are those of this file, if there is one. */
+void berth_fault_follow(const char *path);
 /* How many allocations there were since berth_fault_arm, on this thread. */
 unsigned long berth_fault_seen(void);
 /* How many blocks of the whole process are allocated and not freed. */

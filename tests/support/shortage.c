@@ -37,9 +37,33 @@ static const char *hinders_blocks(void)
 }
 
 const struct berth_shortage berth_short_of_block = { "one block of memory", one_block,
-                                                     end_of_blocks, hinders_blocks };
+                                                     end_of_blocks, hinders_blocks,
+                                                     BERTH_SHORT_ON_THREAD };
 const struct berth_shortage berth_short_of_memory = { "memory", all_blocks, end_of_blocks,
-                                                      hinders_blocks };
+                                                      hinders_blocks, BERTH_SHORT_ON_THREAD };
+
+#define SHORT_ALL(name, where, in)                                                           \
+    static void name##_one(unsigned long n)                                                  \
+    {                                                                                        \
+        berth_fault_arm_all(where, n + 1, false);                                            \
+    }                                                                                        \
+    static void name##_all(unsigned long n)                                                  \
+    {                                                                                        \
+        berth_fault_arm_all(where, n + 1, true);                                             \
+    }                                                                                        \
+    static bool name##_end(unsigned long n)                                                  \
+    {                                                                                        \
+        (void)n;                                                                             \
+        return berth_fault_disarm_all(where);                                                \
+    }                                                                                        \
+    const struct berth_shortage berth_##name##_short_of_block = { "one block of the " #name, \
+                                                                  name##_one, name##_end,    \
+                                                                  hinders_blocks, in };      \
+    const struct berth_shortage berth_##name##_short_of_memory = { "memory of the " #name,   \
+                                                                   name##_all, name##_end,   \
+                                                                   hinders_blocks, in };
+SHORT_ALL(host, BERTH_FAULT_HERE, BERTH_SHORT_IN_HOST)
+SHORT_ALL(workers, BERTH_FAULT_WORKERS, BERTH_SHORT_IN_WORKERS)
 
 /* ---- What a process may have; who is refused some does not tell, so it is known what is enough */
 
@@ -90,10 +114,10 @@ static const char *hinders_space(void)
 }
 
 const struct berth_shortage berth_short_of_descriptors = { "descriptors", limit_descriptors,
-                                                           end_of_descriptors,
-                                                           hinders_descriptors };
+                                                           end_of_descriptors, hinders_descriptors,
+                                                           BERTH_SHORT_ON_THREAD };
 const struct berth_shortage berth_short_of_space = { "address space", limit_space, end_of_space,
-                                                     hinders_space };
+                                                     hinders_space, BERTH_SHORT_ON_THREAD };
 
 /* ---- Trying ---- */
 
@@ -106,18 +130,35 @@ berth_host *berth_scarce_host(const struct berth_shortage *shortage, bool worker
         berth_skip("%s", hindrance);
     if (worker && berth_test_valgrind())
         berth_skip("valgrind cannot follow a worker");
-    options.threads = 0;
+    options.threads = shortage->where == BERTH_SHORT_ON_THREAD ? 0 : 2;
     options.log = NULL;
+    if (shortage->where == BERTH_SHORT_IN_WORKERS)
+        options.worker = berth_fault_workers();
     berth_host *host = berth_test_host(&options);
     if (worker)
         berth_test_load_as(host, "greet", "away", "process");
     return host;
 }
 
+/* By threads of the host's: no mailbox has anything. */
+static bool is_quiet(berth_host *host)
+{
+    char *json = NULL;
+
+    if (berth_host_list(host, &json, NULL) != BERTH_OK)
+        return false;
+    const char *at = json;
+    while ((at = strstr(at, "\"messages\":")) && at[11] == '0')
+        at++;
+    berth_free(json);
+    return !at;
+}
+
 void berth_scarce_settle(berth_host *host)
 {
     while (berth_host_dispatch(host, 0) > 0)
         ;
+    UNTIL(host, is_quiet(host));
 }
 
 int berth_scarce_call(berth_host *host, const char *function, const char *arguments,
@@ -160,19 +201,30 @@ static void forget_text(void)
     dlerror();
 }
 
+/* Of whom it is about; *ret_born: workers that are other ones than before. */
+static long count_blocks(const struct berth_shortage *shortage, unsigned *ret_born)
+{
+    if (shortage->where == BERTH_SHORT_IN_WORKERS)
+        return berth_fault_workers_live(ret_born);
+    *ret_born = 0;
+    return berth_fault_live();
+}
+
 struct outcome {
     unsigned long refused, tolerated, odd;
     long leaked; /* blocks, by all tries that failed */
 };
 
 static void note_failure(const struct berth_scarce *scarce, const struct berth_operation *operation,
-                         int code, const char *modules, struct outcome *outcome)
+                         const struct berth_shortage *shortage, int code, const char *modules,
+                         struct outcome *outcome)
 {
     if (code != BERTH_RESOURCE_EXHAUSTED && !outcome->odd++)
         berth_note("%s: try %lu: code %d", operation->name, outcome->refused, code);
     if (scarce->recover)
         scarce->recover();
-    if (code == BERTH_UNAVAILABLE) /* it may have cost a worker, which another one replaces */
+    /* it may have cost a worker, which another one replaces; others may end any time */
+    if (code == BERTH_UNAVAILABLE || shortage->where != BERTH_SHORT_ON_THREAD)
         return;
     char *now = list_modules(scarce->host);
     CHECK_STR(now, modules);
@@ -185,13 +237,21 @@ static void check_unharmed(const struct berth_scarce *scarce)
         scarce->unharmed();
 }
 
-/* And it works the next time. */
-static void do_it(const struct berth_operation *operation)
+/* With enough; a worker that the try before has cost may end only now. */
+static void do_it(const struct berth_scarce *scarce, const struct berth_operation *operation)
 {
-    if (operation->prepare)
-        operation->prepare();
-    CHECK_CODE(operation->run(), BERTH_OK, NULL);
-    if (operation->undo)
+    int64_t end = berth_test_now() + berth_test_patience();
+    int code;
+
+    do {
+        if (scarce->recover)
+            scarce->recover();
+        if (operation->prepare)
+            operation->prepare();
+        code = operation->run();
+    } while (code == BERTH_UNAVAILABLE && scarce->recover && berth_test_now() < end);
+    CHECK_CODE(code, BERTH_OK, NULL);
+    if (code == BERTH_OK && operation->undo)
         operation->undo();
 }
 
@@ -205,7 +265,8 @@ static bool try_once(const struct berth_scarce *scarce, const struct berth_opera
     if (operation->prepare)
         operation->prepare();
     shortage->begin(outcome->refused);
-    long live = berth_fault_live();
+    unsigned born, now_born;
+    long live = count_blocks(shortage, &born);
     int code = operation->run();
     bool refused = shortage->end(outcome->refused);
     if (code == BERTH_OK) {
@@ -214,12 +275,13 @@ static bool try_once(const struct berth_scarce *scarce, const struct berth_opera
         if (operation->undo)
             operation->undo();
     } else {
-        CHECK(refused);
+        CHECK(refused || (code == BERTH_UNAVAILABLE && scarce->recover));
         berth_scarce_settle(scarce->host); /* those subscribers that have got a message */
         forget_text();
-        outcome->leaked += berth_fault_live() - live;
-        note_failure(scarce, operation, code, modules, outcome);
-        do_it(operation);
+        long left = count_blocks(shortage, &now_born) - live;
+        outcome->leaked += born == now_born && code != BERTH_UNAVAILABLE ? left : 0;
+        note_failure(scarce, operation, shortage, code, modules, outcome);
+        do_it(scarce, operation);
     }
     check_unharmed(scarce);
     berth_free(modules);
@@ -232,7 +294,7 @@ unsigned long berth_scarce_try(const struct berth_scarce *scarce,
 {
     struct outcome outcome = { 0 };
 
-    do_it(operation); /* fills caches, of the C library too */
+    do_it(scarce, operation); /* fills caches, of the C library too */
     while (outcome.refused < TRIES_MAX && try_once(scarce, operation, shortage, &outcome))
         outcome.refused++;
     CHECK(outcome.refused < TRIES_MAX);
