@@ -35,8 +35,8 @@ double limit_futex(void *place, long n); /* sleep, and be woken */
 /* One way: a ring of 1,024 places for one writer and one reader, which look, pause or yield. */
 double limit_ring(void *place, long n);
 /*
- * The same with what a mailbox cannot do without: a lock, as there may be several senders, bounds of
- * messages and of bytes, a deadline, a handler that is called, a frame that says so, two counts.
+ * The same with what a mailbox cannot do without: a lock, as there may be several senders, bounds
+ * of messages and of bytes, a deadline, a handler that is called, a frame that says so, two counts.
  */
 double limit_box(void *place, long n);
 /* One thread: a buffer of 4 KiB is written, passed to 8 rings by its address, and read there. */
