@@ -126,7 +126,8 @@ static void what_is_too_much_or_too_large_is_the_heaps(void)
     for (int round = 0; round < 3; round++) {
         pthread_t thread;
         for (size_t i = 0; i < MANY; i++)
-            taken[i] = load_new(i % 9 ? berth_thread_of(ctx) : NULL, i % 1200, (unsigned char)i);
+            taken[i] =
+                load_new(i % 9 ? berth_thread_of(ctx) : NULL, 5 * i % 12000, (unsigned char)i);
         REQUIRE(pthread_create(&thread, NULL, give_all, NULL) == 0);
         pthread_join(thread, NULL);
     }
