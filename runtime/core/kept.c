@@ -164,24 +164,26 @@ static int arguments_take(berth_ctx *ctx, const struct berth_started *started,
 }
 
 /* What the caller is told, from the failure in ctx; nobody waits for what was one way. */
-static void answer_failure(berth_ctx *ctx, struct berth_started *started)
+static void answer_failure(berth_ctx *ctx, struct berth_started *started,
+                           const struct berth_generation *callee)
 {
     struct berth_error error = { 0 };
     int code = berth_fault_take(ctx, &error);
     if (!berth_started_fail(started, code, error.text))
         berth_flow_late(started->flow);
     else if (started->one_way)
-        berth_host_log(started->host, NULL, BERTH_LOG_ERROR, "a call that nobody waits for: %s: %s",
-                       berth_code_name(code), error.text);
+        berth_host_log(started->host, callee, BERTH_LOG_ERROR,
+                       "a call that nobody waits for: %s: %s", berth_code_name(code), error.text);
 }
 
 static void answer_result(berth_ctx *ctx, struct berth_started *started,
-                          const struct berth_type *type, void *result)
+                          const struct berth_item *item, void *result)
 {
+    const struct berth_type *type = item->signature->result;
     struct berth_error error;
     if (result && berth_result_check(type, result, &error) != BERTH_OK) {
         berth_fault_raise_format(ctx, error.code, "%s: %s", started->name, error.text);
-        answer_failure(ctx, started);
+        answer_failure(ctx, started, item->generation);
     } else if (!berth_started_answer(started, type, result, false, NULL)) {
         berth_flow_late(started->flow);
     }
@@ -214,10 +216,10 @@ static void run_item(berth_ctx *ctx, struct berth_started *started, struct berth
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
     int code = call_function(ctx, started, item, &result);
     if (code == BERTH_OK && !item->async)
-        answer_result(ctx, started, item->signature->result, result);
+        answer_result(ctx, started, item, result);
     berth_frame_pop(ctx);
     if (berth_failed(ctx))
-        answer_failure(ctx, started);
+        answer_failure(ctx, started, item->generation);
     berth_run_end(ctx, &run);
 }
 
@@ -320,8 +322,8 @@ static void remote_came(void *user, bool more, int code, const void *result,
     if (more)
         return;
     if (code != BERTH_OK && started->one_way)
-        berth_host_log(started->host, NULL, BERTH_LOG_ERROR, "a call that nobody waits for: %s: %s",
-                       berth_code_name(code), error->text);
+        berth_host_log(started->host, generation, BERTH_LOG_ERROR,
+                       "a call that nobody waits for: %s: %s", berth_code_name(code), error->text);
     berth_started_set_remote(started, 0);
     bool away = set_at(started, BERTH_NOWHERE) == BERTH_AWAY;
     berth_started_unref(started);
@@ -429,7 +431,7 @@ static enum berth_mail_next mail_run(berth_ctx *ctx, struct berth_generation *ge
         berth_fault_raise_format(ctx, BERTH_NOT_FOUND, "%s: module %s %s has no such function",
                                  started->name, generation->module->name,
                                  generation->image->manifest->version);
-        answer_failure(ctx, started);
+        answer_failure(ctx, started, generation);
     }
     return BERTH_MAIL_DONE;
 }

@@ -164,6 +164,8 @@ static bool is_sound(struct berth_findings *findings, const void *bytes, size_t 
     tolerant.text_relocations = false;
     if (berth_elf_check(bytes, size, &tolerant, &error) == BERTH_OK)
         return true;
+    if (error.code == BERTH_DATA_LOSS && elf->text_relocations)
+        return false; /* one into its code looks like damage */
     if (error.code == BERTH_FAILED_PRECONDITION || error.code == BERTH_UNIMPLEMENTED)
         berth_findings_add(findings, BERTH_FINDING_ERROR, "refused", "link it in another way", "%s",
                            error.text);

@@ -183,6 +183,9 @@ BAD
 __asm__(".text\n.quad strlen\n");
 END
 C
+    echo '__asm__(".text\n.quad .\n");' | compile bad -Wl,-z,notext
+    berth doctor bad.so
+    tap_run "one to itself is no damage" test "$(grep -c '^  error: ' out)" = 1
 fi
 patient "thread-local data of the static kind" warning static_tls 'inline it cannot be replaced' 0 <<'C'
 BAD
