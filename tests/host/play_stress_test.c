@@ -330,7 +330,7 @@ static void check_heard(const struct play_speaker *speaker, unsigned s, unsigned
     }
 }
 
-/* A call under which it was said has failed, or its caller ended: this has gone with it, perhaps. */
+/* A call under which it was said has failed, or its caller ended: this has perhaps gone, too. */
 static bool is_recalled(const struct play_line *said)
 {
     while (said->under) {
