@@ -147,7 +147,7 @@ static void the_application_starts_with_values(const char *placement)
     CHECK_INT(berth_send(ctx, "counter.add", two, 1, NULL), BERTH_OK);
     UNTIL(host, strcmp(CALL(host, "counter.get", "[]"), "6") == 0);
     CHECK_INT(berth_send_json(ctx, "math.divide", "[1, 0]", NULL), BERTH_OK);
-    UNTIL(host, strstr(berth_test_log(), "error math a call that nobody waits for: "
+    UNTIL(host, strstr(berth_test_log(), "error math@1.2.0#1 a call that nobody waits for: "
                                          "invalid_argument: math.divide: b is zero"));
     berth_leave(ctx);
     berth_host_free(host);
