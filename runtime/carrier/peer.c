@@ -893,6 +893,8 @@ static const char *take(struct berth_peer *peer, struct berth_received *frame)
     const char *wrong = frame->dropped ? NULL : peer->ops->check(peer->user, frame);
     if (!wrong && !(BERTH_WIRE_NOTES & BERTH_WIRE_BIT(frame->wire.type)))
         return take_request(peer, frame);
+    if (frame->dropped && frame->wire.type == BERTH_WIRE_REFUSE)
+        wrong = "no memory for it"; /* else it waits for ever; what other notes say may be lost */
     if (!wrong && !frame->dropped)
         peer->ops->note(peer->user, frame);
     berth_free(frame);

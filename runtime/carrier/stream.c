@@ -237,9 +237,9 @@ int berth_stream_fill(struct berth_stream *stream)
 static struct berth_received *receive(const struct berth_wire *wire)
 {
     struct berth_received *incoming = berth_malloc(sizeof(*incoming) + wire->size + 1);
-    bool dropped = !incoming;
+    bool dropped = !incoming && wire->size > 0;
 
-    if (dropped)
+    if (!incoming)
         incoming = berth_malloc(sizeof(*incoming) + 1);
     if (!incoming)
         return NULL;

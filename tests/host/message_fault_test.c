@@ -457,8 +457,6 @@ static void try_all(const struct berth_shortage *shortage, const char *placement
     set_up(shortage, placement);
     struct berth_scarce scarce = { host, threaded ? wait_for_workers : NULL, check_serves, 0 };
     for (size_t i = 0; i < COUNT(operations); i++) {
-        if (shortage->where == BERTH_SHORT_IN_WORKERS && operations[i].run == tick)
-            continue; /* what a worker loads anew is tried in fault_test */
         /* until a thread is joined; others work meanwhile, and a sanitizer finds leaks of theirs */
         scarce.keeps = threaded ? LONG_MAX : operations[i].run == answer_by_a_thread ? 2 : 0;
         berth_scarce_try(&scarce, &operations[i], shortage);
