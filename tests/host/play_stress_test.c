@@ -102,8 +102,10 @@ static void publish(berth_ctx *ctx, uint32_t me)
 static void take(berth_ctx *ctx, uint32_t me, uint32_t line, berth_pending call)
 {
     char *result = NULL;
-    if (play_draw(play.ledger, me, 6) == 0)
+    if (play_draw(play.ledger, me, 6) == 0) {
+        play.ledger->speaker[me].line[line].cancelled = true;
         berth_call_cancel(ctx, call);
+    }
     if (play_draw(play.ledger, me, 8) == 0) {
         berth_call_drop(ctx, call);
         CHECK_INT(berth_call_take_json(ctx, call, NULL), BERTH_NOT_FOUND);
@@ -330,12 +332,12 @@ static void check_heard(const struct play_speaker *speaker, unsigned s, unsigned
     }
 }
 
-/* A call under which it was said has failed, or its caller ended: this has perhaps gone, too. */
+/* A call under which it was said has failed, or was cancelled: this has perhaps gone, too. */
 static bool is_recalled(const struct play_line *said)
 {
     while (said->under) {
         said = &play.ledger->speaker[said->by].line[said->of];
-        if (said->started && (said->code != BERTH_OK || !said->answered))
+        if (said->started && (said->cancelled || said->code != BERTH_OK || !said->answered))
             return true;
     }
     return false;
