@@ -13,6 +13,7 @@
 #include "runtime/base/error.h"
 #include "runtime/base/idmap.h"
 #include "runtime/base/memory.h"
+#include "runtime/base/spread.h"
 #include "runtime/base/text.h"
 #include "runtime/call/interrupt.h"
 #include "runtime/carrier/stream.h"
@@ -68,8 +69,8 @@ struct berth_peer {
     size_t asked;            /* bytes of them */
     size_t owed, owed_count; /* of requests that have come, until their reply has gone */
     struct berth_list serving;
-    struct berth_list submitted; /* requests that have come, and may be cancelled */
-    struct berth_list laters;
+    struct berth_spread submitted; /* requests that have come, and may be cancelled; by their ids */
+    struct berth_spread laters;    /* and so are these */
     struct berth_list idle;
     bool reading;
     pthread_t reader;
@@ -137,8 +138,8 @@ int berth_peer_new(const struct berth_peer_setup *setup, int socket, struct bert
     pthread_cond_init(&peer->quiet, NULL);
     berth_idmap_init(&peer->pendings);
     berth_list_init(&peer->serving);
-    berth_list_init(&peer->submitted);
-    berth_list_init(&peer->laters);
+    berth_spread_init(&peer->submitted);
+    berth_spread_init(&peer->laters);
     berth_list_init(&peer->idle);
     peer->armed = true;
     peer->source = (struct berth_source){
@@ -181,11 +182,30 @@ void berth_peer_unref(struct berth_peer *peer)
 /* One that nobody serves yet. With the lock held. */
 static void cancel_submitted(struct berth_peer *peer, uint64_t id)
 {
-    berth_list_each(&peer->submitted, link) {
+    berth_list_each(berth_spread_list(&peer->submitted, id), link) {
         struct berth_received *request = berth_container(link, struct berth_received, link);
         if (request->wire.id == id)
             request->cancelled = true;
     }
+}
+
+/* With the lock held, and NULL for none, as the next one. */
+static struct berth_peer_later *later_any(struct berth_peer *peer)
+{
+    for (size_t i = 0; i < BERTH_SPREAD; i++)
+        if (!berth_list_empty(&peer->laters.lists[i]))
+            return berth_container(peer->laters.lists[i].next, struct berth_peer_later, link);
+    return NULL;
+}
+
+static struct berth_peer_later *later_find(struct berth_peer *peer, uint64_t id)
+{
+    berth_list_each(berth_spread_list(&peer->laters, id), link) {
+        struct berth_peer_later *later = berth_container(link, struct berth_peer_later, link);
+        if (later->id == id)
+            return later;
+    }
+    return NULL;
 }
 
 /*
@@ -197,17 +217,15 @@ static void *later_take(struct berth_peer *peer, uint64_t id, void (**ret_cancel
     void *what = NULL;
 
     pthread_mutex_lock(&peer->lock);
-    berth_list_each_safe(&peer->laters, link) {
-        struct berth_peer_later *later = berth_container(link, struct berth_peer_later, link);
-        if (what || (id && later->id != id))
-            continue;
-        berth_list_remove(link);
+    struct berth_peer_later *later = id ? later_find(peer, id) : later_any(peer);
+    if (later) {
+        berth_list_remove(&later->link);
         what = later->what;
         *ret_cancel = later->cancel;
         later->hold(what);
-    }
-    if (!what && id)
+    } else if (id) {
         cancel_submitted(peer, id);
+    }
     pthread_mutex_unlock(&peer->lock);
     return what;
 }
@@ -217,13 +235,10 @@ void *berth_peer_later_find(struct berth_peer *peer, uint64_t id)
     void *what = NULL;
 
     pthread_mutex_lock(&peer->lock);
-    berth_list_each(&peer->laters, link) {
-        struct berth_peer_later *later = berth_container(link, struct berth_peer_later, link);
-        if (later->id == id) {
-            what = later->what;
-            later->hold(what);
-            break;
-        }
+    struct berth_peer_later *later = later_find(peer, id);
+    if (later) {
+        what = later->what;
+        later->hold(what);
     }
     pthread_mutex_unlock(&peer->lock);
     return what;
@@ -243,7 +258,7 @@ void berth_peer_later_begin(struct berth_peer *peer, struct berth_peer_later *la
     if (over)
         later->hold(later->what);
     else
-        berth_list_append(&peer->laters, &later->link);
+        berth_list_append(berth_spread_list(&peer->laters, later->id), &later->link);
     pthread_mutex_unlock(&peer->lock);
     if (over)
         later->cancel(later->what);
@@ -864,7 +879,7 @@ static const char *take_request(struct berth_peer *peer, struct berth_received *
     }
     bool waits = under && under->state == WAITING;
     if (!wrong && !under)
-        berth_list_append(&peer->submitted, &request->link);
+        berth_list_append(berth_spread_list(&peer->submitted, request->wire.id), &request->link);
     if (!wrong && waits) {
         berth_list_append(&under->inbox, &request->link);
         pthread_cond_signal(&under->changed);

@@ -10,6 +10,7 @@
 
 #define HEAD       2 /* numbers in front of the ids */
 #define WEIGHT_MAX ((size_t)16 * BERTH_PEER_REQUESTS)
+#define UNDER_MAX  4 /* under one request: a turn, then its thread; there is no reason for more */
 
 struct told {
     struct berth_list link;
@@ -82,7 +83,7 @@ void berth_worker_waits_init(struct berth_worker_waits *waits, const char *modul
     waits->module = module;
     waits->upcalls = upcalls;
     pthread_mutex_init(&waits->lock, NULL);
-    berth_list_init(&waits->list);
+    berth_spread_init(&waits->told);
 }
 
 static void told_free(struct told *told)
@@ -94,8 +95,9 @@ static void told_free(struct told *told)
 
 void berth_worker_waits_deinit(struct berth_worker_waits *waits)
 {
-    berth_list_each_safe(&waits->list, link)
-        told_free(told_of(link));
+    for (size_t i = 0; i < BERTH_SPREAD; i++)
+        berth_list_each_safe(&waits->told.lists[i], link)
+            told_free(told_of(link));
     pthread_mutex_destroy(&waits->lock);
 }
 
@@ -128,25 +130,38 @@ static bool any(const struct berth_worker_waits *waits)
     return __atomic_load_n(&waits->weight, __ATOMIC_ACQUIRE) != 0;
 }
 
+static bool has_room(struct berth_worker_waits *waits, uint64_t under, size_t count)
+{
+    size_t beside = 0;
+
+    pthread_mutex_lock(&waits->lock);
+    bool room = waits->weight + 1 + count <= WEIGHT_MAX;
+    if (room)
+        berth_list_each(berth_spread_list(&waits->told, under), link)
+            beside += told_of(link)->under == under;
+    pthread_mutex_unlock(&waits->lock);
+    return room && beside < UNDER_MAX;
+}
+
 /* NULL: there is no room for it, and it ends when it does. Only the reader adds any. */
 static struct told *told_new(struct berth_worker_waits *waits, const struct berth_received *note)
 {
     struct berth_reader reader = berth_received_reader(note);
     size_t count = note->wire.size / sizeof(uint64_t) - HEAD;
+    uint64_t number = 0, under = 0;
     struct told *told = NULL;
 
-    pthread_mutex_lock(&waits->lock);
-    bool room = waits->weight + 1 + count <= WEIGHT_MAX;
-    pthread_mutex_unlock(&waits->lock);
-    if (room)
+    berth_wire_get_u64(&reader, &number);
+    berth_wire_get_u64(&reader, &under);
+    if (has_room(waits, under, count))
         told = berth_calloc(1, sizeof(*told) + count * sizeof(told->ids[0]));
     if (!told)
         return NULL;
     told->waits = waits;
     told->inside = note->wire.inside;
     told->count = count;
-    berth_wire_get_u64(&reader, &told->number);
-    berth_wire_get_u64(&reader, &told->under);
+    told->number = number;
+    told->under = under;
     for (size_t i = 0; i < count; i++)
         berth_wire_get_u64(&reader, &told->ids[i]);
     return told;
@@ -200,7 +215,7 @@ void berth_worker_waits_add(struct berth_worker_waits *waits, const struct berth
     else
         set_answers(told, note->wire.kind == BERTH_WIRE_ANY);
     pthread_mutex_lock(&waits->lock);
-    berth_list_append(&waits->list, &told->link);
+    berth_list_append(berth_spread_list(&waits->told, told->under), &told->link);
     add_weight(waits, weight_of(told));
     if (told->inside)
         waits->inside = told;
@@ -218,7 +233,7 @@ static struct told *take(struct berth_worker_waits *waits, uint64_t number, uint
     struct told *found = NULL;
 
     pthread_mutex_lock(&waits->lock);
-    berth_list_each(&waits->list, link) {
+    berth_list_each(berth_spread_list(&waits->told, request), link) {
         struct told *told = told_of(link);
         if (told->under == request && (left ? told->threaded : told->number == number)) {
             found = told;
@@ -268,7 +283,7 @@ uint32_t berth_worker_waits_runner(struct berth_worker_waits *waits, uint64_t re
     if (!any(waits))
         return 0;
     pthread_mutex_lock(&waits->lock);
-    berth_list_each(&waits->list, link)
+    berth_list_each(berth_spread_list(&waits->told, request), link)
         if (told_of(link)->under == request)
             chain = told_of(link)->chain;
     pthread_mutex_unlock(&waits->lock);

@@ -21,13 +21,14 @@
 
 #include <pthread.h>
 
+#include "runtime/base/spread.h"
 #include "runtime/carrier/carrier.h"
 #include "runtime/carrier/peer.h"
 
 struct told;
 struct berth_worker_waits {
-    pthread_mutex_t lock; /* taken after the finder's, and before the peer's */
-    struct berth_list list;
+    pthread_mutex_t lock;      /* taken after the finder's, and before the peer's */
+    struct berth_spread told;  /* by the request that each is under */
     size_t weight;             /* of them and what they wait for; atomic */
     const struct told *inside; /* the one that is; or NULL */
     struct berth_peer *peer;
