@@ -331,6 +331,7 @@ static void nobody_wants_more(const char *placement)
     CHECK_INT(berth_send_json(ctx, "later.hold", "[\"b\"]", NULL), BERTH_OK);
     wait_until_held(host, "b");
     CHECK_CALL(host, "later.more", "[\"b\", \"x\"]", "false");
+    CHECK_CALL(host, "later.release", "[\"b\", \"x\"]", "null"); /* the end would wait for it */
     berth_pending call = start(ctx, "later.hold", "[\"c\"]", 0);
     wait_until_held(host, "c");
     CHECK_CALL(host, "later.more", "[\"c\", \"x\"]", "true");
