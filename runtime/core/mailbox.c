@@ -676,7 +676,7 @@ struct turn {
     enum outcome outcome;
 };
 
-#define GATHER_NS    2000
+#define GATHER_NS    1000
 #define GATHER_MOST  32 /* in a batch: the next one is not waited for */
 #define GATHER_LEAST 4  /* messages that come meanwhile, or it was in vain */
 
