@@ -178,7 +178,8 @@ struct berth_subscription {
     char *holder;   /* the module that asked host.subscribe for it, handler being the function */
     /*
      * References that were taken, and that were given back: the host's, its generation's, and
-     * messages'. One number would go to and fro between who sends them and who handles them.
+     * messages'. One number would go to and fro between who sends them and who handles them. From
+     * its end on, given is below 0 by those that have not been given back (core/topic.c).
      */
     char apart[64];
     size_t taken; /* atomic, as the next one */

@@ -170,18 +170,20 @@ static void take(struct berth_subscription *subscription)
     __atomic_store_n(&subscription->taken, subscription->taken + 1, __ATOMIC_RELAXED);
 }
 
-/* Once the host has ended it none is taken any more, so who gives the last one back sees that. */
-void berth_subscription_given(struct berth_subscription *subscription, size_t given)
+void berth_subscription_free(struct berth_subscription *subscription)
 {
-    if (given == __atomic_load_n(&subscription->taken, __ATOMIC_RELAXED))
-        berth_pool_free(subscription);
+    berth_pool_free(subscription);
 }
 
-void berth_subscription_unref(struct berth_subscription *subscription)
+/*
+ * None is taken any more. The reference of who ends it goes back, and what others have still to
+ * give back is what the count of those given is below 0: who makes it 0 gives the last one.
+ */
+static void end_taking(struct berth_subscription *subscription)
 {
-    if (subscription)
-        berth_subscription_given(subscription,
-                                 __atomic_add_fetch(&subscription->given, 1, __ATOMIC_ACQ_REL));
+    size_t taken = __atomic_load_n(&subscription->taken, __ATOMIC_RELAXED);
+    if (__atomic_add_fetch(&subscription->given, 1 - taken, __ATOMIC_ACQ_REL) == 0)
+        berth_subscription_free(subscription);
 }
 
 static size_t size_of(const char *text)
@@ -272,7 +274,7 @@ static void subscription_remove(struct berth_host *host, struct berth_subscripti
     berth_list_remove(&subscription->of_module);
     count_reader(host, subscription, (size_t)-1);
     __atomic_store_n(&subscription->gone, true, __ATOMIC_RELEASE);
-    berth_subscription_unref(subscription);
+    end_taking(subscription);
 }
 
 static void send_current(struct berth_subscription *subscription);
@@ -297,7 +299,7 @@ int berth_subscription_new(struct berth_host *host, const struct berth_subscript
     }
     berth_topics_unlock(host);
     if (!placed) {
-        berth_subscription_unref(subscription);
+        end_taking(subscription);
         return berth_error_nomem(error);
     }
     *ret_subscription = subscription;
@@ -574,7 +576,8 @@ static struct berth_subscription *subscription_obtain(
     struct berth_subscription *made = subscription_make(&setup, identity_of(handler));
     if (made && subscription_place(module->host, made))
         return made;
-    berth_subscription_unref(made);
+    if (made)
+        end_taking(made);
     return NULL;
 }
 
@@ -604,9 +607,14 @@ void berth_topics_release(struct berth_generation *generation)
     berth_topics_lock(host);
     for (size_t i = 0; i < generation->handler_count; i++) {
         struct berth_subscription *subscription = generation->subscriptions[i];
-        if (subscription && !subscription->active)
+        if (!subscription)
+            continue;
+        if (subscription->active || subscription->gone) {
+            berth_subscription_give(subscription);
+        } else { /* it has not come to it: it is nobody else's */
             subscription_displace(host, subscription);
-        berth_subscription_unref(subscription);
+            end_taking(subscription);
+        }
     }
     berth_topics_unlock(host);
 }

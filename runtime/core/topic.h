@@ -108,14 +108,12 @@ struct berth_subscription_setup {
 int berth_subscription_new(struct berth_host *host, const struct berth_subscription_setup *setup,
                            struct berth_subscription **ret_subscription, struct berth_error *error);
 void berth_subscription_end(struct berth_host *host, struct berth_subscription *subscription);
-void berth_subscription_unref(struct berth_subscription *subscription);
-void berth_subscription_given(struct berth_subscription *subscription, size_t given);
-/* The same for messages, of which there are many. */
+void berth_subscription_free(struct berth_subscription *subscription);
+/* A reference goes back. Nothing is looked at afterwards: another one may have been the last. */
 static inline void berth_subscription_give(struct berth_subscription *subscription)
 {
-    size_t given = __atomic_add_fetch(&subscription->given, 1, __ATOMIC_ACQ_REL);
-    if (BERTH_I_UNLIKELY(__atomic_load_n(&subscription->gone, __ATOMIC_ACQUIRE)))
-        berth_subscription_given(subscription, given);
+    if (BERTH_I_UNLIKELY(__atomic_add_fetch(&subscription->given, 1, __ATOMIC_ACQ_REL) == 0))
+        berth_subscription_free(subscription);
 }
 /* At the host's end. */
 void berth_topics_free(struct berth_host *host);
