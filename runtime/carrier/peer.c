@@ -1276,6 +1276,8 @@ static bool run_call(struct waiter *waiter, const struct berth_wire *wire,
     uint64_t id = pending->id;
     *ret_code = wait_for_reply(waiter, waiter->to_the_end ? BERTH_FOREVER : deadline);
     leave(peer, pending, id);
+    if (pending->state != WAITING) /* it may have come meanwhile */
+        *ret_code = BERTH_OK;
     waiter->pending = NULL;
     if (*ret_code == BERTH_OK)
         *ret_code = take_answer(pending, ret_reply, error);

@@ -32,8 +32,10 @@ struct end {
     size_t jobs, ended, notes, served;
     size_t holding, held_out; /* HOLDs that wait to be released, and that were */
     char wrong[128];
-    bool keep_jobs; /* submit keeps the work */
-    bool run_jobs;  /* submit runs it at once */
+    bool keep_jobs;     /* submit keeps the work */
+    bool run_jobs;      /* submit runs it at once */
+    bool finds;         /* a note says for which request there is a thread to be found */
+    size_t found, left; /* so many; those that wait no more, until they are released */
     size_t kept;
     struct berth_peer_work *kept_work;
 };
@@ -158,10 +160,32 @@ static int on_serve(void *user, berth_ctx *under, struct berth_received *request
 static void on_note(void *user, struct berth_received *frame)
 {
     struct end *end = user;
+    berth_ctx *ctx = NULL;
+    uint16_t kind;
+    uint64_t id;
+    bool found = false;
 
-    (void)frame;
+    if (end->finds) {
+        memcpy(&id, frame->data, sizeof(id));
+        found = berth_peer_hold(end->peer, id, &ctx, &kind) && ctx;
+        berth_peer_release(end->peer);
+    }
     pthread_mutex_lock(&end->lock);
     end->notes++;
+    end->found += found;
+    pthread_mutex_unlock(&end->lock);
+}
+
+/* Takes its time. */
+static void on_left(void *user, uint64_t id)
+{
+    struct end *end = user;
+
+    (void)id;
+    pthread_mutex_lock(&end->lock);
+    end->left++;
+    while (!end->release)
+        pthread_cond_wait(&end->released, &end->lock);
     pthread_mutex_unlock(&end->lock);
 }
 
@@ -229,7 +253,12 @@ static const char *wrong_of(struct end *end)
 }
 
 static const struct berth_peer_ops ops = {
-    .check = on_check, .serve = on_serve, .note = on_note, .submit = on_submit, .ended = on_ended
+    .check = on_check,
+    .serve = on_serve,
+    .note = on_note,
+    .submit = on_submit,
+    .left = on_left,
+    .ended = on_ended,
 };
 
 /* ---- ends ---- */
@@ -812,6 +841,7 @@ struct caller {
     struct end *end;
     pthread_t thread;
     int64_t deadline;
+    void *ctx;
     int code;
     bool done; /* atomic */
     char text[64];
@@ -823,8 +853,8 @@ static void *caller_main(void *argument)
     struct caller *caller = argument;
     struct berth_received *reply;
 
-    caller->code = ask(caller->end, BERTH_WIRE_INVOKE, ECHO, "?", 1, caller->deadline, NULL, &reply,
-                       &caller->error);
+    caller->code = ask(caller->end, BERTH_WIRE_INVOKE, ECHO, "?", 1, caller->deadline, caller->ctx,
+                       &reply, &caller->error);
     if (caller->code == BERTH_OK) {
         strncpy(caller->text, (const char *)reply->data, sizeof(caller->text) - 1);
         free(reply);
@@ -1081,6 +1111,48 @@ static void silence_is_answered_by_the_deadline(void)
     }
 }
 
+/*
+ * A thread whose deadline has passed tells that it waits no more, and meanwhile another one reads
+ * its reply: that is not lost, nor what it lies in.
+ */
+static void a_reply_may_come_while_its_thread_leaves(void)
+{
+    static union block block;
+    struct end *host;
+    struct caller reader, caller;
+    int socket;
+
+    hostile(&host, &socket, true);
+    host->finds = true;
+    caller_start(&reader, host, BERTH_FOREVER);
+    read_request(socket);
+    for (int64_t time = 100 * MS; count_of(host, &host->found) == 0; time *= 2) {
+        caller = (struct caller){ .end = host, .deadline = berth_now() + time, .ctx = &block.self };
+        REQUIRE(pthread_create(&caller.thread, NULL, caller_main, &caller) == 0);
+        uint64_t id = read_request(socket);
+        struct bytes log = frame((struct berth_wire){ .type = BERTH_WIRE_LOG }, &id, sizeof(id));
+        struct bytes reply =
+            frame((struct berth_wire){ .type = BERTH_WIRE_REPLY, .id = id }, "late", 4);
+        size_t notes = count_of(host, &host->notes);
+        CHECK(write_all(socket, log.data, log.size));
+        wait_for(host, &host->notes, notes + 1);
+        if (count_of(host, &host->found)) {
+            wait_for(host, &host->left, 1);
+            CHECK(write_all(socket, reply.data, reply.size));
+            CHECK(write_all(socket, log.data, log.size)); /* it has come when this has */
+            wait_for(host, &host->notes, notes + 2);
+            release(host);
+        }
+        pthread_join(caller.thread, NULL);
+    }
+    CHECK_INT(caller.code, BERTH_OK);
+    CHECK_STR(caller.text, "late");
+    close(socket);
+    pthread_join(reader.thread, NULL);
+    CHECK_INT(reader.code, BERTH_PEER_ENDED);
+    end_free(host);
+}
+
 static void *flood_main(void *argument)
 {
     int socket = *(int *)argument;
@@ -1243,6 +1315,7 @@ static const struct berth_test tests[] = {
     { "a_frame_may_come_in_single_bytes", a_frame_may_come_in_single_bytes },
     { "the_connection_may_end_after_any_byte", the_connection_may_end_after_any_byte },
     { "silence_is_answered_by_the_deadline", silence_is_answered_by_the_deadline },
+    { "a_reply_may_come_while_its_thread_leaves", a_reply_may_come_while_its_thread_leaves },
     { "noise_does_not_hide_the_deadline", noise_does_not_hide_the_deadline },
     { "an_end_that_answers_nothing_is_bounded", an_end_that_answers_nothing_is_bounded },
     { "one_that_asks_and_does_not_listen_is_bounded",
