@@ -525,14 +525,14 @@ uint64_t berth_kept_keep(berth_ctx *ctx)
     struct berth_generation *generation = started->item->generation;
     pthread_mutex_lock(&host->calls_lock);
     uint64_t id = started->kept = berth_idmap_add(&host->kept, started);
-    pthread_mutex_unlock(&host->calls_lock);
-    if (!id) {
-        berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "no memory to keep a call");
-        return 0;
+    if (id) { /* before who ends a generation's finds it, and takes both back */
+        started->kept_once = true;
+        berth_started_ref(started);
+        __atomic_add_fetch(&generation->inside, 1, __ATOMIC_RELAXED);
     }
-    started->kept_once = true;
-    berth_started_ref(started);
-    __atomic_add_fetch(&generation->inside, 1, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&host->calls_lock);
+    if (!id)
+        berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "no memory to keep a call");
     return id;
 }
 
