@@ -141,6 +141,13 @@ static bool statics_find(const struct search *search)
 
     if (!berth_statics_find(search->image, &find))
         return false;
+    if (find.blind) {
+        snprintf(search->text, search->size,
+                 "not proved: static data of others cannot be read (%s): let this process call "
+                 "process_vm_readv",
+                 strerror(find.blind));
+        return true;
+    }
     snprintf(search->text, search->size,
              "static data of %s lead into its %s: its STOP must end that", find.owner,
              is_code(search->image, find.address) ? "code" : "data");

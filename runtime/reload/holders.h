@@ -10,8 +10,8 @@
 #include "runtime/image/image.h"
 
 /*
- * Whether somebody does: text says who, in words. caught: the signals that have a handler, as in
- * struct berth_status. Any thread.
+ * Whether somebody does, or it cannot be seen: text says who, or why, in words. caught: the signals
+ * that have a handler, as in struct berth_status. Any thread.
  */
 bool berth_holders_find(const struct berth_image *image, uint64_t caught, char *text, size_t size);
 

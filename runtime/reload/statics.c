@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/reload/statics.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@ struct search {
     const struct berth_image *image;
     int pagemap; /* of this process; -1: not opened yet, -2: it cannot be */
     uintptr_t found_at, found;
+    int blind;   /* an errno value: nothing can be read at all */
     size_t left; /* to look at of this object, in bytes */
     /* what is to be read next */
     size_t size, count;
@@ -55,6 +57,10 @@ static void read_parts(struct search *search)
     for (size_t first = 0; first < search->count && !search->found;) {
         ssize_t count =
             process_vm_readv(getpid(), &here, 1, &search->parts[first], search->count - first, 0);
+        if (count < 0 && errno != EFAULT) { /* it is no hole: a sandbox does not let us */
+            search->blind = errno;
+            return;
+        }
         size_t got = count > 0 ? (size_t)count : 0;
         for (size_t i = 0; i < got / sizeof *words; i++)
             if (words[i] - low < size) {
@@ -83,7 +89,7 @@ static void add(struct search *search, uintptr_t from, uintptr_t to)
     if (to - from > search->left)
         to = from + search->left;
     search->left -= to - from;
-    while (from < to && !search->found) {
+    while (from < to && !search->found && !search->blind) {
         size_t size = to - from < room - search->size ? to - from : room - search->size;
         search->parts[search->count++] = (struct iovec){ (void *)from, size };
         search->size += size;
@@ -122,7 +128,7 @@ static void add_touched(struct search *search, uintptr_t from, uintptr_t to)
 {
     uint64_t pages[256];
 
-    while (from < to && !search->found) {
+    while (from < to && !search->found && !search->blind) {
         uintptr_t page = from & ~(PAGE - 1);
         size_t wanted = (to - page + PAGE - 1) / PAGE;
         size_t count = ask_pages(search, page, pages, wanted < 256 ? wanted : 256);
@@ -201,7 +207,7 @@ static int look_at_object(struct dl_phdr_info *info, size_t size, void *user)
         else if (from < to)
             add(search, from, to);
     }
-    return search->found != 0;
+    return search->found || search->blind;
 }
 
 /* ---- Names ---- */
@@ -243,12 +249,13 @@ bool berth_statics_find(const struct berth_image *image, struct berth_statics_fi
     struct search search = { .image = image, .pagemap = -1 };
 
     dl_iterate_phdr(look_at_object, &search);
-    if (!search.found)
+    if (!search.found && !search.blind)
         flush(&search); /* what is gone meanwhile cannot be read, or is something new */
     if (search.pagemap >= 0)
         close(search.pagemap);
+    ret_find->blind = search.blind;
     if (!search.found)
-        return false;
+        return search.blind != 0;
     struct naming naming = { search.found_at, ret_find };
     snprintf(ret_find->owner, sizeof ret_find->owner, "an object that is gone");
     dl_iterate_phdr(name_if_there, &naming);

@@ -2,10 +2,17 @@
 /* What is not proved safe to unmap: it is listed, goes when it can, and has a budget. */
 #include "tests/support/hosting.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 static berth_host *host;
 
@@ -72,6 +79,55 @@ static void what_is_left_is_told_and_goes_once_it_is_taken_back(void)
     CHECK_STR(report.quarantined, ""); /* START has put the next one's in its place */
     CHECK_INT(report.unmapped, 1);
     berth_host_free(host);
+}
+
+/* The thread may not read memory as another process would, as some sandboxes have it. */
+static bool be_blind(void)
+{
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_process_vm_readv, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog filter = { sizeof steps / sizeof *steps, steps };
+
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+static void *unload_blindly(void *argument)
+{
+    bool *blind = argument;
+    struct berth_error error;
+
+    *blind = be_blind();
+    if (*blind)
+        CHECK_CODE(berth_host_unload(host, "left_table", &error), BERTH_OK, &error);
+    return NULL;
+}
+
+/* The other module still has its function: that nobody may look must not mean that it goes. */
+static void what_cannot_be_looked_at_stays(void)
+{
+    pthread_t thread;
+    bool blind = false;
+
+    make_host(0, 0);
+    load_table();
+    REQUIRE(pthread_create(&thread, NULL, unload_blindly, &blind) == 0);
+    pthread_join(thread, NULL);
+    if (blind) {
+        CHECK_CONTAINS(berth_test_log(),
+                       "left_table@1.0.0#1 is quarantined: not proved: static data of others "
+                       "cannot be read (Operation not permitted): let this process call "
+                       "process_vm_readv");
+        CALL(host, "left_keeper.put", "[0]");
+        UNTIL(host, strcmp(quarantined(), EMPTY) == 0); /* others may look */
+    }
+    berth_host_free(host);
+    if (!blind)
+        berth_skip("there are no filters of system calls");
 }
 
 /* What others import is the host's to take back. */
@@ -201,6 +257,7 @@ static void a_signal_is_granted_once(void)
 static const struct berth_test tests[] = {
     { "what_is_left_is_told_and_goes_once_it_is_taken_back",
       what_is_left_is_told_and_goes_once_it_is_taken_back },
+    { "what_cannot_be_looked_at_stays", what_cannot_be_looked_at_stays },
     { "a_module_that_others_have_called_goes", a_module_that_others_have_called_goes },
     { "what_is_unbound_keeps_no_address", what_is_unbound_keeps_no_address },
     { "a_full_quarantine_refuses_reloads", a_full_quarantine_refuses_reloads },
