@@ -374,7 +374,7 @@ struct berth_generation {
     /* replaced or unloaded, and not proved safe to unmap: reload/quarantine.h; under lock */
     bool quarantined;
     enum berth_doubt_lasts lasts; /* what keeps it */
-    char why[160];
+    char why[160];                /* it stays; or, dead, how its worker has ended */
     bool elder; /* replaced, and chains that are inside of it come back into it; under lock */
     /* calls that it has let in, and that neither it nor its carrier has answered; atomic */
     uint64_t lost;

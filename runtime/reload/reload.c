@@ -396,6 +396,22 @@ static int hand_over_together(struct berth_replacement *one, struct berth_error 
     return hand_over(one, true, error);
 }
 
+/*
+ * Its worker may have ended since START and RESTORE: the old one still serves, with its state. Who
+ * ends after this has served already, as far as anybody can tell.
+ */
+static int check_lives(struct berth_replacement *one, struct berth_error *error)
+{
+    struct berth_host *host = one->module->host;
+    int code = BERTH_OK;
+    pthread_mutex_lock(&host->lock);
+    if (one->next->dead)
+        code = berth_error_set(error, BERTH_UNAVAILABLE,
+                               "the new version's worker %s before it could serve", one->next->why);
+    pthread_mutex_unlock(&host->lock);
+    return code;
+}
+
 static int make_all(const struct transaction *t, struct berth_reload *reloads,
                     struct berth_error *error)
 {
@@ -450,6 +466,8 @@ static int prepare(const struct transaction *t, struct berth_reload *reloads,
         code = each(t, start, error);
     if (code == BERTH_OK && !t->dry)
         code = each(t, t->count > 1 ? hand_over_together : hand_over_alone, error);
+    if (code == BERTH_OK && !t->dry)
+        code = each(t, check_lives, error);
     return code;
 }
 

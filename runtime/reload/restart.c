@@ -62,7 +62,7 @@ void berth_module_see_death(struct berth_module *module)
     if (!module->current->dead)
         return;
     berth_module_shut(module);
-    plan(module, "ended at once");
+    plan(module, module->current->why);
 }
 
 void berth_module_resume(struct berth_module *module)
@@ -81,6 +81,8 @@ void berth_module_died(struct berth_generation *generation, const char *how)
     char why[sizeof module->why] = "";
     pthread_mutex_lock(&host->lock);
     generation->dead = true;
+    if (!generation->quarantined)
+        snprintf(generation->why, sizeof generation->why, "%s", how);
     if (module->current == generation) /* else it says nothing about the module */
         snprintf(module->why, sizeof module->why, "its worker %s", how);
     if (module->current == generation && !generation->stopping &&

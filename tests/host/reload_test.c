@@ -870,6 +870,36 @@ static void who_starts_a_call_is_not_inside(void)
     berth_host_free(app_host);
 }
 
+/* One that starts well, and ends while the next one starts: nothing is lost by that. */
+static void a_worker_that_ends_before_the_switch_takes_nobodys_place(void)
+{
+    static const char *const names[] = { "leaver", "lingerer" };
+    int code = BERTH_OK;
+
+    for (unsigned ms = 500; code == BERTH_OK && ms < 100000;
+         ms *= 4) { /* its end may be told late */
+        berth_host *host = berth_test_host(NULL);
+        const struct berth_reload_options how[] = {
+            { .size = sizeof(how[0]), .options = "{\"leaves_ms\":1}" },
+            { .size = sizeof(how[0]), .options = berth_test_format("{\"lingers_ms\":%u}", ms) },
+        };
+        struct berth_error error;
+
+        berth_test_load_as(host, "leaver", names[0], "process");
+        berth_test_load_as(host, "leaver", names[1], NULL);
+        CHECK_CALL(host, "leaver.calls", "[]", "1");
+        code = berth_host_reload_all(host, names, how, 2, NULL, &error);
+        if (code != BERTH_OK) {
+            CHECK_CODE(code, BERTH_UNAVAILABLE, &error);
+            CHECK_CONTAINS(error.text, "leaver (refused in step handover): ");
+            CHECK_CONTAINS(error.text, "the new version's worker exited with status 3 before it");
+            CHECK_CALL(host, "leaver.calls", "[]", "2");
+        }
+        berth_host_free(host);
+    }
+    CHECK_INT(code, BERTH_UNAVAILABLE);
+}
+
 static const struct berth_test tests[] = {
     { "the_report_accounts_for_what_was_inside", the_report_accounts_for_what_was_inside },
     { "a_started_call_is_counted_once", a_started_call_is_counted_once },
@@ -892,6 +922,8 @@ static const struct berth_test tests[] = {
     { "who_comes_back_stays_in_the_old_one", who_comes_back_stays_in_the_old_one },
     { "a_module_reloads_itself", a_module_reloads_itself },
     { "who_starts_a_call_is_not_inside", who_starts_a_call_is_not_inside },
+    { "a_worker_that_ends_before_the_switch_takes_nobodys_place",
+      a_worker_that_ends_before_the_switch_takes_nobodys_place },
 };
 
 int main(int argc, char **argv)
