@@ -52,6 +52,10 @@ static void plan(struct berth_module *module, const char *how)
                                          NULL) != BERTH_OK) {
             module->state = BERTH_MODULE_FAILED;
             module->swapping = false;
+            snprintf(module->why, sizeof module->why,
+                     "its worker %s, and there was no memory for a restart: reload it, or unload "
+                     "and load it",
+                     how);
         }
     }
     pthread_cond_broadcast(&host->changed);
