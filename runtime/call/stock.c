@@ -7,7 +7,7 @@
 #define LINE    64 /* where each piece begins: no two share one */
 #define CHUNK   65536
 #define LARGEST 8192 /* piece: a message of a page, and its receivers */
-#define MOST    128  /* chunks of a thread: as many of those as a mailbox takes, and more */
+#define MOST    16   /* chunks of a thread: as many small messages as mailboxes take, and more */
 #define UNKNOWN ((size_t)1 << 30) /* pieces, of a chunk that is still being cut */
 #define AHEAD   768               /* bytes, at most, that are fetched before they are needed */
 
