@@ -168,8 +168,8 @@ static int not_a_host(const struct berth_client *client, const char *why, struct
 static int vanished(const struct berth_client *client, struct berth_error *error)
 {
     return berth_error_set(error, BERTH_UNAVAILABLE,
-                           "the host at %s has gone%s; its log says why, and what was asked for "
-                           "may have happened",
+                           "the host at %s has gone%s; its log says why, or the record of its "
+                           "crash, and what was asked for may have happened",
                            client->path,
                            client->in.size > client->begin ? " in the middle of an answer" : "");
 }

@@ -214,12 +214,12 @@ until_so is_gone "$host"
 wait "$host" 2>/dev/null
 background_end
 : >out
-check "a host that is gone ends a watcher" 1 "" "berth: unavailable: the host at $work/berth/berth.sock has gone*"
+check "a host that is gone ends a watcher" 1 "" "berth: unavailable: the host at $work/berth/berth.sock has gone; its log says why, or the record of its crash, and *"
 until_so is_gone "$calling"
 wait "$calling" 2>/dev/null
 status=$?
 cp call_said err && cp called out
-check "and a call" 1 "" "berth: unavailable: the host at $work/berth/berth.sock has gone*"
+check "and a call" 1 "" "berth: unavailable: the host at $work/berth/berth.sock has gone; its log says why, or the record of its crash, and *"
 fails "then there is none" 3 "berth: unavailable: no host listens at $work/berth/berth.sock: start one with berth run, or name it with --host" list
 host_begin
 ok "and again one, at the same place" $'{"kind":"number","text":"5","members":[]}\n' call host.parse 5
