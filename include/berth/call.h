@@ -442,8 +442,8 @@ BERTH_I_UNUSED static inline int64_t berth_time_left(berth_ctx *ctx)
 }
 
 /*
- * Whether to stop early: the caller has given up, or the module is being stopped (a thread of
- * berth_thread asks this).
+ * Whether to stop early: the caller has given up; or, on a thread of berth_thread or berth_enter,
+ * the module is being stopped. A call is not told of that: it may finish, within stop_timeout.
  */
 BERTH_I_UNUSED static inline bool berth_stopping(berth_ctx *ctx)
 {
