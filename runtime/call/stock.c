@@ -9,6 +9,7 @@
 #define LARGEST 8192 /* piece: a message of a page, and its receivers */
 #define MOST    16   /* chunks of a thread: as many small messages as mailboxes take, and more */
 #define UNKNOWN ((size_t)1 << 30) /* pieces, of a chunk that is still being cut */
+#define SPARE   (UNKNOWN << 1)    /* of one that nobody has a piece of, while such go */
 #define AHEAD   768               /* bytes, at most, that are fetched before they are needed */
 
 #if defined __SANITIZE_ADDRESS__
@@ -192,11 +193,32 @@ void *berth_stock_take(struct berth_thread *thread, size_t size, struct berth_ch
 
 /* ---- the end ---- */
 
+/* Chunks of which nobody has a piece go back to the heap. */
+static void shrink(struct berth_stock *stock)
+{
+    struct berth_chunk *back = __atomic_exchange_n(&stock->back, NULL, __ATOMIC_ACQUIRE);
+    for (struct berth_chunk *chunk = stock->free; chunk; chunk = chunk->next)
+        chunk->left = SPARE;
+    for (struct berth_chunk *chunk = back; chunk; chunk = chunk->next)
+        chunk->left = SPARE;
+    stock->free = NULL;
+    for (struct berth_chunk **at = &stock->made, *chunk; (chunk = *at);) {
+        if (__atomic_load_n(&chunk->left, __ATOMIC_RELAXED) != SPARE) {
+            at = &chunk->made;
+            continue;
+        }
+        *at = chunk->made;
+        stock->count--;
+        berth_aligned_free(chunk);
+    }
+}
+
 void berth_stock_leave(struct berth_thread *thread)
 {
     if (!thread->stock)
         return;
     tell_given(thread->stock);
+    shrink(thread->stock);
     thread->stock->taken = false;
     thread->stock = NULL;
 }
