@@ -767,6 +767,7 @@ struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start
     if (start->begin)
         start->begin(start->user, started);
     int code = started_begin(ctx, started, start, &error);
+    started->refused = code != BERTH_OK;
     if (code != BERTH_OK) {
         berth_flow_in_vain(started->flow);
         berth_started_fail(started, code, error.text);
@@ -780,10 +781,7 @@ struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start
 
 void berth_started_send(berth_ctx *ctx, struct berth_started *started)
 {
-    pthread_mutex_lock(&started->lock);
-    bool failed = started->answered && started->item == NULL && started->code != BERTH_OK;
-    pthread_mutex_unlock(&started->lock);
-    if (failed)
+    if (started->refused) /* what fails later is logged, though it may have by now */
         berth_fault_pass_on(ctx, started->code, started->text ? started->text : "out of memory");
     berth_started_unref(started);
 }

@@ -62,6 +62,7 @@ struct berth_started {
     bool json, words, packed, whole;
     bool single;                             /* nobody takes more replies than one */
     bool plain, one_way, echo;               /* plain: the arguments lie in room */
+    bool refused;                            /* it has never come into a mailbox; the starter's */
     const struct berth_signature *signature; /* the caller's, which may be gone: only to compare */
     char *identity;                          /* of that; NULL: of JSON */
     char *arguments;                         /* those in room, or JSON; or else they lie in */
