@@ -126,7 +126,7 @@ int berth_peer_see_through(struct berth_peer *peer, const struct berth_wire *wir
 /*
  * The same as berth_peer_call without waiting. `came` is called once with more false, unless this
  * fails; before that for each of several results. code: as berth_peer_call's. The frame (NULL:
- * none) stays the peer's, which may not be broken off from in there. On the thread that reads: must
+ * none) stays the peer's, also when it is broken off from in there. On the thread that reads: must
  * not block.
  */
 struct berth_peer_answer {

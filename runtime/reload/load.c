@@ -449,8 +449,10 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     code = berth_generation_new(host, &setup, &generation, error);
     if (code == BERTH_OK) {
         code = begin(admin, generation, error);
-        if (code != BERTH_OK)
+        if (code != BERTH_OK) {
             berth_generation_end(admin, generation, berth_stop_deadline(host), NULL);
+            berth_mailbox_close(setup.module); /* what has come meanwhile waits for nothing */
+        }
     }
     if (code != BERTH_OK)
         return code;

@@ -124,7 +124,9 @@ static int replace_worker(struct berth_generation *generation, struct berth_erro
     pthread_mutex_unlock(&host->lock);
     if (dead)
         dead->ops->fini(dead);
+    pthread_mutex_lock(&host->lock);
     generation->dead = false;
+    pthread_mutex_unlock(&host->lock);
     return berth_generation_carry(generation, error);
 }
 
