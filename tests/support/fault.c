@@ -26,7 +26,15 @@ struct common {
     long live;
     unsigned born;
 };
-static struct common here, *common = &here, *workers;
+static struct common here, *followed, *workers;
+
+/* A sanitizer allocates before it can look at what is read, and before there are relocations. */
+#define EARLY __attribute__((no_sanitize("address")))
+
+EARLY static struct common *own(void)
+{
+    return followed ? followed : &here;
+}
 
 void berth_fault_arm(unsigned long nth, bool all)
 {
@@ -57,8 +65,9 @@ static bool is_hit(unsigned long seen, unsigned long nth, bool all)
     return seen == nth || (all && seen > nth);
 }
 
-static bool fails_in_common(void)
+EARLY static bool fails_in_common(void)
 {
+    struct common *common = own();
     unsigned long nth = __atomic_load_n(&common->nth, __ATOMIC_ACQUIRE);
 
     if (!nth || !is_hit(__atomic_add_fetch(&common->seen, 1, __ATOMIC_RELAXED), nth,
@@ -68,7 +77,7 @@ static bool fails_in_common(void)
     return true;
 }
 
-__attribute__((unused)) static bool fails(void)
+__attribute__((unused)) EARLY static bool fails(void)
 {
     bool hit = fault.nth && is_hit(++fault.seen, fault.nth, fault.all);
 
@@ -137,16 +146,14 @@ long berth_fault_workers_live(unsigned *ret_born)
 
 static void count_born(void)
 {
-    __atomic_add_fetch(&common->born, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&own()->born, 1, __ATOMIC_RELAXED);
 }
 
 void berth_fault_follow(const char *path)
 {
-    struct common *followed = map(path, 0);
-
+    followed = map(path, 0);
     if (!followed)
         return;
-    common = followed;
     pthread_atfork(NULL, NULL, count_born);
 }
 
@@ -187,13 +194,13 @@ void *NEXT(realloc)(void *block, size_t size);
 void *NEXT(memalign)(size_t alignment, size_t size);
 void NEXT(free)(void *block);
 
-static void count(long blocks)
+EARLY static void count(long blocks)
 {
     __atomic_add_fetch(&live, blocks, __ATOMIC_RELAXED);
-    __atomic_add_fetch(&common->live, blocks, __ATOMIC_RELAXED);
+    __atomic_add_fetch(&own()->live, blocks, __ATOMIC_RELAXED);
 }
 
-static void *counted(void *block)
+EARLY static void *counted(void *block)
 {
     if (block)
         count(1);
