@@ -110,6 +110,8 @@ static void a_kept_call_without_answer_is_dropped(const char *placement)
     berth_pending call;
     char *none;
 
+    if (strcmp(placement, "process") == 0 && berth_test_valgrind())
+        berth_skip("valgrind cannot follow a worker");
     options.stop_timeout_ns = 50000000;
     berth_host *host = berth_test_host(&options);
     LOAD(host, "later", placement);
@@ -876,6 +878,8 @@ static void a_worker_that_ends_before_the_switch_takes_nobodys_place(void)
     static const char *const names[] = { "leaver", "lingerer" };
     int code = BERTH_OK;
 
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow a worker");
     for (unsigned ms = 500; code == BERTH_OK && ms < 100000;
          ms *= 4) { /* its end may be told late */
         berth_host *host = berth_test_host(NULL);
