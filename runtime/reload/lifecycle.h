@@ -79,6 +79,12 @@ void berth_probes_forget(struct berth_host *host); /* all of them; the map is as
 void berth_restarts_run(berth_ctx *admin, struct berth_host *host);
 /* Nothing is inside the generation any more, or the deadline has passed (false). */
 bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline);
+/*
+ * It has answered all that it has kept or lets a worker do, or the deadline has passed (false).
+ * What that needs may be a module whose worker has died: it is restarted meanwhile.
+ */
+bool berth_generation_answered(berth_ctx *admin, struct berth_generation *generation,
+                               int64_t deadline);
 struct berth_ended {
     char *why;     /* in: room; why it is quarantined, or "" */
     size_t size;   /* in: of the room */

@@ -229,17 +229,18 @@ bool berth_generation_quiet(struct berth_generation *generation, int64_t deadlin
     return quiet;
 }
 
-/* What it has kept may need a module whose worker has died, and is restarted under admin, too. */
-static void wait_for_kept(berth_ctx *admin, struct berth_generation *generation, int64_t deadline)
+bool berth_generation_answered(berth_ctx *admin, struct berth_generation *generation,
+                               int64_t deadline)
 {
     const int64_t while_ns = 5000000;
     int64_t until;
     do {
         until = berth_now() + while_ns;
         if (berth_kept_quiet(generation, until < deadline ? until : deadline))
-            return;
+            return true;
         berth_restarts_run(admin, generation->host);
     } while (until < deadline);
+    return false;
 }
 
 /* The last call, when nothing else is inside; NULL, or what still is. */
@@ -249,7 +250,7 @@ static const char *run_stop(berth_ctx *admin, struct berth_generation *generatio
     struct berth_error error;
     if (!berth_generation_halt(generation, deadline))
         return "a thread of its own has not ended: it must ask berth_stopping";
-    wait_for_kept(admin, generation, deadline);
+    berth_generation_answered(admin, generation, deadline);
     bool owed = generation->owed_stop && generation->carrier;
     generation->owed_stop = false;
     if (owed && !host->upstream && /* a worker's comes from there */

@@ -10,7 +10,6 @@
 #include "runtime/core/event.h"
 #include "runtime/core/generation.h"
 #include "runtime/core/handle.h"
-#include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
@@ -151,7 +150,7 @@ static int wait_inside(struct berth_replacement *one, bool all, struct berth_err
         quiet = berth_generation_quiet(one->old, one->deadline);
     }
     if (quiet && all)
-        quiet = berth_kept_quiet(one->old, one->deadline);
+        quiet = berth_generation_answered(one->admin, one->old, one->deadline);
     if (quiet)
         return BERTH_OK;
     size_t inside = count_inside(one->old);
