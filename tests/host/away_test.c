@@ -113,20 +113,27 @@ static void order_is_kept(const char *placement)
     CHECK_INT(report.delivered, 18);
 }
 
+/* A call that has published, and is still inside until the file `inside` goes. */
+static berth_pending tell_and_hold(berth_ctx *ctx, const char *inside)
+{
+    berth_pending call;
+    CHECK_INT(berth_call_start_json(ctx, "hurry.tell_and_hold",
+                                    berth_test_format("[1, \"%s\"]", inside), NULL, &call),
+              BERTH_OK);
+    EVENTUALLY(MINDER("begun") == 1 && berth_test_exists(inside));
+    return call;
+}
+
 /* ---- its sender's call ---- */
 
 static void who_is_cancelled_is_told(const char *placement)
 {
     struct berth_shutdown_report report;
     const char *inside = berth_test_hold_path();
-    berth_pending call;
     begin(placement, 2);
     load_minder(NULL, placement);
     berth_ctx *ctx = berth_host_enter(host);
-    CHECK_INT(berth_call_start_json(ctx, "hurry.tell_and_hold",
-                                    berth_test_format("[1, \"%s\"]", inside), NULL, &call),
-              BERTH_OK);
-    EVENTUALLY(MINDER("begun") == 1 && berth_test_exists(inside));
+    berth_pending call = tell_and_hold(ctx, inside);
     berth_call_cancel(ctx, call);
     EVENTUALLY(MINDER("stopped") == 1);
     berth_call_drop(ctx, call);
@@ -180,15 +187,11 @@ static void a_turn_ends_with_its_handler(const char *placement)
 static void a_cancelled_turn_ends_with_its_handler(const char *placement)
 {
     const char *inside = berth_test_hold_path();
-    berth_pending call;
     begin(placement, 2);
     stubborn = true;
     load_minder(NULL, placement);
     berth_ctx *ctx = berth_host_enter(host);
-    CHECK_INT(berth_call_start_json(ctx, "hurry.tell_and_hold",
-                                    berth_test_format("[1, \"%s\"]", inside), NULL, &call),
-              BERTH_OK);
-    EVENTUALLY(MINDER("begun") == 1 && berth_test_exists(inside));
+    berth_pending call = tell_and_hold(ctx, inside);
     berth_call_drop(ctx, call);
     berth_leave(ctx);
     unlink(inside);
