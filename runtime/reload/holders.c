@@ -144,7 +144,7 @@ static bool statics_find(const struct search *search)
     if (find.blind) {
         snprintf(search->text, search->size,
                  "not proved: static data of others cannot be read (%s): let this process call "
-                 "process_vm_readv",
+                 "process_vm_readv, or read /proc/self/mem",
                  strerror(find.blind));
         return true;
     }

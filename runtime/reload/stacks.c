@@ -2,6 +2,7 @@
 #include "runtime/reload/stacks.h"
 
 #include "runtime/base/error.h"
+#include "runtime/reload/peek.h"
 
 #include <elf.h>
 #include <errno.h>
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <ucontext.h>
 #include <unistd.h>
@@ -33,10 +33,7 @@ static bool is_in(const struct berth_stack_range *range, uintptr_t word)
     return word >= range->low && word < range->high;
 }
 
-/*
- * Reads as another process would: what is not mapped is an error, and no fault. A system call and
- * nothing else: it runs in a signal handler, too.
- */
+/* It runs in a signal handler, too. */
 static enum berth_stack scan(uintptr_t from, uintptr_t to, const struct berth_stack_range *range)
 {
     uintptr_t words[512];
@@ -44,8 +41,8 @@ static enum berth_stack scan(uintptr_t from, uintptr_t to, const struct berth_st
     from &= ~(uintptr_t)(sizeof(*words) - 1);
     while (from < to) {
         size_t size = to - from < sizeof(words) ? to - from : sizeof(words);
-        struct iovec here = { words, size }, there = { (void *)from, size };
-        if (syscall(SYS_process_vm_readv, getpid(), &here, 1UL, &there, 1UL, 0UL) != (long)size)
+        const struct iovec there = { (void *)from, size };
+        if (berth_peek(&there, 1, words, size) != (ssize_t)size)
             return BERTH_STACK_UNSEEN;
         for (size_t i = 0; i < size / sizeof(*words); i++)
             if (is_in(range, words[i]))

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "runtime/reload/statics.h"
 
+#include "runtime/reload/peek.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
@@ -48,15 +50,14 @@ static uintptr_t place_of(const struct iovec *part, size_t index)
     return (uintptr_t)part->iov_base + offset;
 }
 
-/* As another process would, since some of it may be protected. */
+/* Some of it may be protected. */
 static void read_parts(struct search *search)
 {
     uintptr_t words[WORDS], low = search->image->low, size = search->image->high - low;
-    struct iovec here = { words, sizeof words };
 
     for (size_t first = 0; first < search->count && !search->found;) {
         ssize_t count =
-            process_vm_readv(getpid(), &here, 1, &search->parts[first], search->count - first, 0);
+            berth_peek(&search->parts[first], search->count - first, words, sizeof words);
         if (count < 0 && errno != EFAULT) { /* it is no hole: a sandbox does not let us */
             search->blind = errno;
             return;
