@@ -12,7 +12,8 @@
 #include <berth/call.h>
 #include <string.h>
 
-#define TYPES_MEMORY_MAX ((uint64_t)64 << 20)
+/* Ten times what as many functions take as a manifest may have. */
+#define TYPES_MEMORY_MAX ((uint64_t)16 << 20)
 #define TEXT_MAX         (sizeof("optional()") + BERTH_IDENTIFIER_MAX) /* with its NUL */
 
 struct berth_types {

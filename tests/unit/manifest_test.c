@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "runtime/base/error.h"
 #include "tests/support/fault.h"
@@ -621,6 +622,41 @@ static void large_manifests_have_a_limit(void)
     CHECK_CONTAINS(error.text, "more than 4194304 bytes");
 }
 
+static long most_memory(void) /* in KiB */
+{
+    struct rusage usage;
+
+    REQUIRE(getrusage(RUSAGE_SELF, &usage) == 0);
+    return usage.ru_maxrss;
+}
+
+/* As many as a file may have, each as large as it can be: what they become is bounded, too. */
+static void many_structs_have_a_limit(void)
+{
+    enum { STRUCTS = 16384, FIELDS = 16 };
+    struct berth_record *records = berth_test_alloc((STRUCTS + 2) * sizeof(*records));
+    struct berth_manifest *manifest;
+    struct berth_error error;
+
+    memcpy(records, (struct berth_record[]){ MODULE, UNIT }, 2 * sizeof(*records));
+    for (size_t i = 2; i < STRUCTS + 2; i++) {
+        char *text = berth_test_alloc(256), *at = text;
+        at += sprintf(at, "struct=s%zu", i) + 1;
+        for (int field = 0; field < FIELDS; field++)
+            at += sprintf(at, "field=u8:f%d:", field) + 1;
+        records[i] = (struct berth_record){ .type = 1, .text = text, .size = (size_t)(at - text) };
+    }
+    address(records, STRUCTS + 2);
+    long before = most_memory();
+    CHECK_CODE(berth_manifest_new(records, STRUCTS + 2, &manifest, &error),
+               BERTH_RESOURCE_EXHAUSTED, &error);
+    CHECK_CONTAINS(error.text, "too many types and signatures: more than 16 MiB of them");
+    long grown = most_memory() - before;
+    if (!berth_test_instrumented())
+        CHECK(grown < 48 << 10);
+    berth_note("%ld KiB at most", grown);
+}
+
 static void running_out_of_memory_is_an_error(void)
 {
     struct berth_record *records = copy_of(whole, COUNT(whole));
@@ -707,6 +743,7 @@ static const struct berth_test tests[] = {
     { "equal_records_of_two_files_are_one", equal_records_of_two_files_are_one },
     { "structs_may_nest_to_a_depth", structs_may_nest_to_a_depth },
     { "large_manifests_have_a_limit", large_manifests_have_a_limit },
+    { "many_structs_have_a_limit", many_structs_have_a_limit },
     { "running_out_of_memory_is_an_error", running_out_of_memory_is_an_error },
     { "topics_and_patterns_are_checked", topics_and_patterns_are_checked },
     { "patterns_match_topics", patterns_match_topics },
