@@ -91,6 +91,7 @@ int berth_receiver_subscribe(berth_host *host, const char *pattern,
     if (!module)
         return berth_error_nomem(error);
     module->app_fn = fn;
+    module->app_listener = receiver ? receiver->listener : NULL;
     module->app_user = user;
     const struct berth_subscription_setup setup = {
         .module = module,

@@ -8,6 +8,7 @@
 /* Who asked host.subscribe, "" for the application, and the function that it names. */
 struct berth_receiver {
     const char *holder, *function;
+    const struct berth_listener *listener;
 };
 /*
  * As berth_host_subscribe_with, and it gets messages while the receiver may have them.

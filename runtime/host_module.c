@@ -26,6 +26,7 @@ struct berth_host_module {
     pthread_mutex_t lock;           /* of the subscriptions */
     struct berth_map subscriptions; /* id in decimal -> struct subscription */
     const struct berth_type *string;
+    const struct berth_signature *delivery; /* of functions that get messages */
 };
 
 /*
@@ -460,8 +461,6 @@ struct subscription {
     bool by_name;       /* through host.call: what others asked a module like control for */
 };
 
-#define DELIVERY "(u64,string,string,json,u64)void"
-
 static void key_of(uint64_t id, char key[24])
 {
     snprintf(key, 24, "%llu", (unsigned long long)id);
@@ -524,25 +523,61 @@ static bool is_gone(const struct berth_cell *cell)
 
 static void deliver(berth_ctx *ctx, const struct berth_message *message, void *user)
 {
-    struct subscription *subscription = user; /* until the call: it may be the one that ends it */
-    struct berth_host_module *own = subscription->host->own;
-    const struct berth_cell *cell = subscription->cell;
-    const uint64_t id = subscription->id;
+    const struct subscription *subscription = user; /* until the call: it may end it */
     const struct berth_value arguments[] = {
-        { .kind = BERTH_VALUE_U64, .as.u64 = id },
+        { .kind = BERTH_VALUE_U64, .as.u64 = subscription->id },
         { .kind = BERTH_VALUE_STRING, .as.string = message->topic },
         { .kind = BERTH_VALUE_STRING, .as.string = message->sender },
         { .kind = BERTH_VALUE_JSON, .as.string = message->fields },
         { .kind = BERTH_VALUE_U64, .as.u64 = message->dropped },
     };
-    berth_call(ctx, cell->name, arguments, sizeof arguments / sizeof *arguments, NULL);
-    if (is_gone(cell)) {
-        berth_clear(ctx);
-        subscription = subscription_take(own, id);
-        if (subscription)
-            subscription_free(subscription);
-    }
+    berth_call(ctx, subscription->cell->name, arguments, sizeof arguments / sizeof *arguments,
+               NULL);
 }
+
+static bool is_in_worker(const struct berth_cell *cell)
+{
+    pthread_mutex_lock(&cell->module->host->lock);
+    const struct berth_generation *generation = cell->module->current;
+    bool in_worker = generation && generation->placement->start;
+    pthread_mutex_unlock(&cell->module->host->lock);
+    return in_worker;
+}
+
+static struct berth_started *deliver_start(berth_ctx *ctx, const struct berth_message *message,
+                                           void *user)
+{
+    const struct subscription *subscription = user;
+    struct berth_cell *cell = subscription->cell;
+    const void *const arguments[] = { &subscription->id, &message->topic, &message->sender,
+                                      &message->fields, &message->dropped };
+    const struct berth_start start = { .cell = cell,
+                                       .flow = berth_flow_of("", cell),
+                                       .signature = subscription->host->own->delivery,
+                                       .arguments = arguments,
+                                       .deadline = BERTH_FOREVER,
+                                       .topic = message->topic };
+    if (!is_in_worker(cell))
+        return NULL;
+    struct berth_started *started = berth_started_new(ctx, &start);
+    if (!started)
+        berth_fault_raise_static(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
+    return started;
+}
+
+/* With its function's module the subscription ends, too. */
+static void deliver_failed(berth_ctx *ctx, void *user)
+{
+    struct subscription *subscription = user;
+    if (!is_gone(subscription->cell))
+        return;
+    berth_clear(ctx);
+    subscription = subscription_take(subscription->host->own, subscription->id);
+    if (subscription)
+        subscription_free(subscription);
+}
+
+static const struct berth_listener listener = { deliver_start, deliver_failed };
 
 /* The function that is to get the messages, as it must be; or NULL. */
 static struct berth_cell *receiver_find(struct berth_host *host, const char *function,
@@ -551,7 +586,7 @@ static struct berth_cell *receiver_find(struct berth_host *host, const char *fun
     pthread_mutex_lock(&host->lock);
     struct berth_cell *cell = berth_cell_find(host, function, error);
     const struct berth_signature *signature = cell ? berth_cell_signature(cell) : NULL;
-    if (signature && strcmp(signature->identity, DELIVERY) != 0) {
+    if (signature && strcmp(signature->identity, host->own->delivery->identity) != 0) {
         char has[512];
         berth_error_set(error, BERTH_INVALID_ARGUMENT,
                         "%s cannot take messages: it must be (u64 subscription, string topic, "
@@ -567,7 +602,8 @@ static int subscription_add(struct berth_host_module *own, struct subscription *
                             const char *pattern, const struct berth_subscribe_options *options,
                             uint64_t *ret_id, struct berth_error *error)
 {
-    const struct berth_receiver receiver = { subscription->holder, subscription->cell->name };
+    const struct berth_receiver receiver = { subscription->holder, subscription->cell->name,
+                                             &listener };
     char key[24];
     pthread_mutex_lock(&own->lock); /* until it is in the map nobody ends it */
     int code = berth_receiver_subscribe(subscription->host, pattern, options, &receiver, deliver,
@@ -1009,6 +1045,21 @@ static int load(struct berth_host *host, struct berth_image *image, struct berth
     return code;
 }
 
+static int find_types(struct berth_host_module *own, struct berth_types *types,
+                      struct berth_error *error)
+{
+    static const struct berth_text_parameter delivered[] = { { "u64", "subscription", NULL },
+                                                             { "string", "topic", NULL },
+                                                             { "string", "sender", NULL },
+                                                             { "json", "fields", NULL },
+                                                             { "u64", "dropped", NULL } };
+    int code = berth_types_find(types, "string", &own->string, error);
+    return code == BERTH_OK
+               ? berth_signature_new(types, "void", delivered, sizeof delivered / sizeof *delivered,
+                                     &own->delivery, error)
+               : code;
+}
+
 int berth_host_module_load(struct berth_host *host, struct berth_error *error)
 {
     struct berth_error why = { 0 };
@@ -1021,7 +1072,7 @@ int berth_host_module_load(struct berth_host *host, struct berth_error *error)
         berth_map_init(&own->subscriptions);
     }
     if (code == BERTH_OK) {
-        code = berth_types_find(image->manifest->types, "string", &own->string, &why);
+        code = find_types(own, image->manifest->types, &why);
         host->own = own;
         if (code == BERTH_OK)
             code = load(host, image, &why);

@@ -83,6 +83,9 @@ void berth_wait_end(struct berth_wait *wait);
  */
 void berth_wait_again(uint32_t chain);
 
+/* Whoever was asked for the holders of a wait until now has answered. Locks as above. */
+void berth_waits_pass(void);
+
 static inline bool berth_wait_refused(const struct berth_wait *wait)
 {
     return __atomic_load_n(&wait->refused, __ATOMIC_ACQUIRE);

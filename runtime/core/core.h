@@ -223,8 +223,8 @@ struct berth_mail_ops {
     /* The rest of a turn that has been away. NULL: none goes. */
     enum berth_mail_next (*resume)(berth_ctx *ctx, struct berth_generation *generation,
                                    struct berth_mail *mail);
-    /* Of one that is away: the chain that has to go on before it is back. mail_lock held. */
-    uint32_t (*runner)(struct berth_mail *mail);
+    /* Of one that is away: the call that it waits for, with a reference. mail_lock held. */
+    struct berth_started *(*awaits)(const struct berth_mail *mail);
     /* Once for each time that it was posted, whatever has become of it. No lock is held. */
     void (*end)(struct berth_mail *mail, enum berth_mail_end how);
     void (*foresee)(struct berth_mail *mail); /* plain: its turn is the next but one */
@@ -387,6 +387,17 @@ struct berth_generation {
     struct berth_arena arena;
 };
 
+/* Of an application's subscription whose messages are for somebody else. */
+struct berth_listener {
+    /*
+     * Starts what handles the message, if no thread need wait for that; for berth_started_watch.
+     * NULL: the function is to be called, unless ctx is marked.
+     */
+    struct berth_started *(*start)(berth_ctx *ctx, const struct berth_message *message, void *user);
+    /* That, or the function, has failed: ctx is marked. It may end the subscription, and clear. */
+    void (*failed)(berth_ctx *ctx, void *user);
+};
+
 enum berth_module_state {
     BERTH_MODULE_ABSENT, /* known by name only: something imports it */
     BERTH_MODULE_RUNNING,
@@ -444,6 +455,7 @@ struct berth_module {
     struct berth_timer retry_timer;
     /* an application's subscription is a module of its own, without a name or a generation */
     berth_message_fn app_fn;
+    const struct berth_listener *app_listener; /* or NULL */
     void *app_user;
     struct berth_subscription *app_subscription;
     size_t requirers; /* modules that are loaded and require it; under lock */

@@ -420,7 +420,7 @@ static enum berth_mail_next mail_run(berth_ctx *ctx, struct berth_generation *ge
 {
     struct berth_started *started = berth_container(mail, struct berth_started, mail);
     struct berth_item *item = item_find(generation, started->cell);
-    if (berth_started_over(started)) { /* it has waited too long */
+    if (!started->topic && berth_started_over(started)) { /* it has waited too long */
         berth_flow_in_vain(started->flow);
         berth_started_expire(started);
     } else if (item && generation->placement->start) {
@@ -458,6 +458,10 @@ static void mail_end(struct berth_mail *mail, enum berth_mail_end how)
 const struct berth_mail_ops berth_kept_ops = {
     .run = mail_run, .end = mail_end, .counted = true, .beside = true
 };
+
+const struct berth_mail_ops berth_kept_turn_ops = { .run = mail_run,
+                                                    .end = mail_end,
+                                                    .beside = true };
 
 /* ---- a caller that waits ---- */
 

@@ -40,8 +40,8 @@ struct berth_remote_run {
 void berth_remote_run_begin(berth_ctx *ctx, struct berth_started *of, struct berth_remote_run *run);
 void berth_remote_run_end(berth_ctx *ctx, const struct berth_remote_run *run);
 
-/* Of the mail of a started call. */
-extern const struct berth_mail_ops berth_kept_ops;
+/* Of the mail of a started call; and of one for a message, which counts in another mailbox. */
+extern const struct berth_mail_ops berth_kept_ops, berth_kept_turn_ops;
 /*
  * Calls a function that answers later, and waits for its answer on this thread. As
  * berth_item_invoke otherwise; the item is pinned. Gives up the module's gate while it waits.

@@ -19,6 +19,7 @@
 #include "runtime/core/call.h"
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
+#include "runtime/core/started.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -319,18 +320,14 @@ int berth_mailbox_post(struct berth_module *receiver, struct berth_mail *mail,
 static uint32_t room_holder(const struct berth_wait *wait, size_t i)
 {
     struct berth_room *room = (struct berth_room *)wait->of;
-    struct berth_module *module = NULL; /* of a name: for the host's life */
-    uint32_t chain = 0;
+    struct berth_module *module = NULL; /* an application's stays until the finder has done */
     if (i > 0)
         return 0;
     pthread_mutex_lock(&room->host->room_lock);
-    if (room->state == BERTH_ROOM_WAITED) {
-        chain = __atomic_load_n(&room->module->turn_chain, __ATOMIC_RELAXED);
-        module = *room->module->name ? room->module : NULL;
-    }
+    if (room->state == BERTH_ROOM_WAITED)
+        module = room->module;
     pthread_mutex_unlock(&room->host->room_lock);
-    if (chain == BERTH_CHAIN_OTHER && module)
-        return berth_mailbox_runner(module);
+    uint32_t chain = module ? berth_mailbox_runner(module) : 0;
     return chain || !module ? chain : berth_module_swapper(module);
 }
 
@@ -991,16 +988,25 @@ void berth_mailbox_back(struct berth_module *module)
     pthread_mutex_unlock(&module->mail_lock);
 }
 
+/* Lets go of it. No lock is held: it may wait in a mailbox in turn. */
+static uint32_t runner_of(struct berth_started *awaited)
+{
+    uint32_t chain = berth_started_runner(awaited, false);
+    berth_started_unref(awaited);
+    return chain;
+}
+
 uint32_t berth_mailbox_runner(struct berth_module *module)
 {
     uint32_t chain = __atomic_load_n(&module->turn_chain, __ATOMIC_ACQUIRE);
     if (chain != BERTH_CHAIN_OTHER)
         return chain;
+    struct berth_started *awaited = NULL;
     pthread_mutex_lock(&module->mail_lock);
     if (module->away)
-        chain = module->away->ops->runner(module->away);
+        awaited = module->away->ops->awaits(module->away);
     pthread_mutex_unlock(&module->mail_lock);
-    return chain;
+    return awaited ? runner_of(awaited) : chain;
 }
 
 /* The thread is free. Who waits for the turn may wait for what it waits for elsewhere already. */
@@ -1012,9 +1018,10 @@ static void turn_leave(struct berth_module *module, const struct turn *turn)
     module->away_from = turn->generation;
     module->queued = false;
     module->kept_out = false;
-    uint32_t chain = turn->mail->ops->runner(turn->mail);
+    struct berth_started *awaited = turn->mail->ops->awaits(turn->mail);
     schedule(module);
     pthread_mutex_unlock(&module->mail_lock);
+    uint32_t chain = runner_of(awaited);
     if (chain != BERTH_CHAIN_OTHER)
         berth_wait_again(chain);
 }
@@ -1142,6 +1149,11 @@ void berth_mailbox_run(struct berth_module *module)
     berth_thread_leave(ctx);
 }
 
+static bool has_turn(const struct berth_module *module)
+{
+    return module->queued || module->away;
+}
+
 bool berth_mailbox_retire(struct berth_module *module, int64_t deadline)
 {
     const struct timespec at = { deadline / 1000000000, deadline % 1000000000 };
@@ -1149,17 +1161,18 @@ bool berth_mailbox_retire(struct berth_module *module, int64_t deadline)
     int number = 0;
     berth_mailbox_pause(module);
     berth_mailbox_close(module);
+    berth_waits_pass(); /* from here on nobody who is asked for a room's holder looks at it */
     bool ring = !turn_wait_begin(module, &wait); /* so it is when this is that turn */
     pthread_mutex_lock(&module->mail_lock);
-    if (module->queued && berth_schedule_cancel(module))
+    if (!module->away && module->queued && berth_schedule_cancel(module))
         module->queued = false;
-    while (module->queued && !ring && number == 0)
+    while (has_turn(module) && !ring && number == 0)
         number = pthread_cond_timedwait(&module->turn_ended, &module->mail_lock, &at);
     pthread_mutex_unlock(&module->mail_lock);
     if (!ring)
         turn_wait_end(&wait);
     pthread_mutex_lock(&module->mail_lock);
-    bool now = !module->queued;
+    bool now = !has_turn(module);
     module->retired = !now; /* else the end of that turn frees it */
     pthread_mutex_unlock(&module->mail_lock);
     if (now)

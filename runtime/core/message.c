@@ -196,20 +196,17 @@ static void handle(berth_ctx *ctx, const struct message *message, struct berth_i
     berth_frame_pop(ctx);
 }
 
-/* By the application, or who asked host.subscribe. */
-static void call_back(berth_ctx *ctx, const struct message *message)
+/* What the application gets, or who asked host.subscribe. */
+static struct berth_message give(const struct message *message)
 {
     const struct berth_parcel *parcel = message->parcel;
-    struct berth_subscription *subscription = message->subscription;
-    const struct berth_module *module = subscription->module;
-    struct berth_message given = {
-        .size = sizeof given,
+    return (struct berth_message){
+        .size = sizeof(struct berth_message),
         .topic = parcel->topic,
         .fields = parcel->json ? parcel->json : "{}",
         .sender = parcel->sender,
-        .dropped = __atomic_exchange_n(&subscription->dropped, 0, __ATOMIC_RELAXED),
+        .dropped = __atomic_exchange_n(&message->subscription->dropped, 0, __ATOMIC_RELAXED),
     };
-    module->app_fn(ctx, &given, module->app_user);
 }
 
 static void begin_for(struct berth_thread *thread, const struct berth_parcel *parcel)
@@ -229,11 +226,22 @@ static void handled(struct berth_thread *thread)
     thread->cancelled = NULL;
 }
 
+/* It may have ended its subscription before. */
+static void tell_listener(berth_ctx *ctx, const struct message *message)
+{
+    const struct berth_subscription *subscription = message->subscription;
+    const struct berth_module *module = subscription->module;
+    if (module->app_listener && !__atomic_load_n(&subscription->gone, __ATOMIC_ACQUIRE))
+        module->app_listener->failed(ctx, module->app_user);
+}
+
 /* What has become of the turn. */
 static enum berth_mail_next finish(berth_ctx *ctx, struct message *message, struct berth_item *item)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     enum berth_mail_next next = BERTH_MAIL_DONE;
+    if (BERTH_I_UNLIKELY(berth_failed(ctx)))
+        tell_listener(ctx, message);
     if (BERTH_I_UNLIKELY(berth_failed(ctx)))
         next = failed(ctx, message, item ? item->generation : NULL, item ? item->signature : NULL);
     else
@@ -243,19 +251,27 @@ static enum berth_mail_next finish(berth_ctx *ctx, struct message *message, stru
     return next;
 }
 
-/* item: of the module's handler; NULL: the application's. */
-static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct berth_item *item)
+/* given: to the application; NULL: there is an item, of the module's handler. */
+static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct berth_item *item,
+                                 const struct berth_message *given)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
+    const struct berth_module *module = message->subscription->module;
     begin_for(thread, message->parcel);
     berth_flow_turn_begin(ctx, message->flow);
     if (item)
         handle(ctx, message, item, NULL);
     else
-        call_back(ctx, message);
+        module->app_fn(ctx, given, module->app_user);
     berth_flow_end(ctx, message->flow, berth_error_code(ctx));
     handled(thread);
     return finish(ctx, message, item);
+}
+
+/* Without threads who waits for the end of a turn would have to do the rest of it. */
+static bool is_left_to_others(const struct berth_host *host)
+{
+    return host->pool_size > 0;
 }
 
 static void turn_back(struct berth_started *remote)
@@ -263,7 +279,19 @@ static void turn_back(struct berth_started *remote)
     berth_mailbox_back(remote->user);
 }
 
-/* The item's worker handles it, and no thread waits. */
+/* It goes on elsewhere, and no thread waits. */
+static enum berth_mail_next leave(berth_ctx *ctx, struct message *message)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    struct berth_module *module = message->subscription->module;
+    handled(thread);
+    thread->topic = "";
+    thread->echo = false;
+    berth_started_watch(message->remote, turn_back, module);
+    return BERTH_MAIL_AWAY;
+}
+
+/* The item's worker handles it. */
 static enum berth_mail_next turn_away(berth_ctx *ctx, struct message *message,
                                       struct berth_item *item)
 {
@@ -276,25 +304,49 @@ static enum berth_mail_next turn_away(berth_ctx *ctx, struct message *message,
         message->began = berth_flow_turn_away(ctx, message->flow);
         berth_mailbox_away(module);
         handle(ctx, message, item, message->remote);
+        return leave(ctx, message);
     }
     handled(thread);
-    if (!message->remote) {
-        berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
-        return finish(ctx, message, item);
-    }
-    thread->topic = "";
-    thread->echo = false;
-    berth_started_watch(message->remote, turn_back, module);
-    return BERTH_MAIL_AWAY;
+    berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
+    return finish(ctx, message, item);
 }
 
-/* A worker that had ended before has not got it: another one will. */
+/* Who asked host.subscribe gets it, by a call that is started, if its module is in a worker. */
+static enum berth_mail_next turn_passed_on(berth_ctx *ctx, struct message *message)
+{
+    struct berth_module *module = message->subscription->module;
+    struct berth_thread *thread = berth_thread_of(ctx);
+    const struct berth_message given = give(message);
+    begin_for(thread, message->parcel);
+    message->remote = module->app_listener->start(ctx, &given, module->app_user);
+    if (message->remote) {
+        message->began = berth_flow_turn_away(ctx, message->flow);
+        berth_mailbox_away(module);
+        return leave(ctx, message);
+    }
+    handled(thread);
+    return berth_failed(ctx) ? finish(ctx, message, NULL) : turn(ctx, message, NULL, &given);
+}
+
+static enum berth_mail_next turn_of_application(berth_ctx *ctx, struct message *message)
+{
+    const struct berth_module *module = message->subscription->module;
+    if (module->app_listener && is_left_to_others(module->host))
+        return turn_passed_on(ctx, message);
+    const struct berth_message given = give(message);
+    return turn(ctx, message, NULL, &given);
+}
+
+/*
+ * A worker that had ended before has not got it: another one will. generation: whose turn it is;
+ * NULL: it was passed on.
+ */
 static enum berth_mail_next message_resume(berth_ctx *ctx, struct berth_generation *generation,
                                            struct berth_mail *mail)
 {
     struct message *message = message_of(mail);
     struct berth_started *remote = message->remote;
-    struct berth_item *item = &generation->handlers[remote->item->index];
+    struct berth_item *item = generation ? &generation->handlers[remote->item->index] : NULL;
     int code = remote->code;
     message->remote = NULL;
     if (code != BERTH_INVOKED_UNSENT) {
@@ -302,18 +354,21 @@ static enum berth_mail_next message_resume(berth_ctx *ctx, struct berth_generati
         berth_thread_of(ctx)->echo = message->parcel->echo;
         berth_flow_back(message->flow, message->began, code);
     }
-    if (code > BERTH_OK) {
+    if (code > BERTH_OK && item)
         berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
+    if (code > BERTH_OK)
         berth_fault_pass_on(ctx, code, remote->text ? remote->text : "out of memory");
+    if (code > BERTH_OK && item)
         berth_frame_pop(ctx);
-    }
     berth_started_unref(remote);
     return code == BERTH_INVOKED_UNSENT ? BERTH_MAIL_AGAIN : finish(ctx, message, item);
 }
 
-static uint32_t message_runner(struct berth_mail *mail)
+static struct berth_started *message_awaits(const struct berth_mail *mail)
 {
-    return berth_started_runner(message_of(mail)->remote, false);
+    struct berth_started *remote = berth_container(mail, struct message, mail)->remote;
+    berth_started_ref(remote);
+    return remote;
 }
 
 /* Its handler has. */
@@ -342,9 +397,10 @@ static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation 
         expired(message, item ? item->signature : NULL, &why);
         return BERTH_MAIL_DONE;
     }
-    /* without threads who waits for the end of the turn would have to do the rest of it */
-    bool away = item && item->generation->placement->start && generation->host->pool_size;
-    return away ? turn_away(ctx, message, item) : turn(ctx, message, item);
+    if (!item)
+        return turn_of_application(ctx, message);
+    bool away = item->generation->placement->start && is_left_to_others(generation->host);
+    return away ? turn_away(ctx, message, item) : turn(ctx, message, item, NULL);
 }
 
 static void message_free(struct message *message)
@@ -379,7 +435,7 @@ static void message_foresee(struct berth_mail *mail)
 static const struct berth_mail_ops message_ops = {
     .run = message_run,
     .resume = message_resume,
-    .runner = message_runner,
+    .awaits = message_awaits,
     .end = message_end,
     .foresee = message_foresee,
     .counted = true,

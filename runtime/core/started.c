@@ -720,7 +720,7 @@ static int started_begin(berth_ctx *ctx, struct berth_started *started,
         code = take_arguments(started, start, error);
     if (code != BERTH_OK)
         return code;
-    started->mail.ops = &berth_kept_ops;
+    started->mail.ops = started->topic ? &berth_kept_turn_ops : &berth_kept_ops;
     started->mail.size = sizeof *started + started->size;
     started->mail.sender = start->owner ? start->owner->module : NULL;
     if (start->held) /* who replaces it would wait for this one, and this one for room */
@@ -756,6 +756,8 @@ struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start
     started->count = start->signature ? start->signature->count : 0;
     started->plain = plain;
     started->one_way = start->one_way;
+    started->topic = start->topic;
+    started->single = start->topic;
     started->notify = start->notify;
     started->user = start->user;
     started->echo = thread->echo;

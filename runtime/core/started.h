@@ -44,7 +44,7 @@ struct berth_started {
     size_t refs;            /* atomic: its caller's, its mails', and that of its being kept */
     struct berth_host *host;
     const char *name; /* module.function, which lasts as long as the host */
-    /* of a message, whose turn in a worker this is, and who alone answers; NULL: it is a call */
+    /* of a message, whose turn this is: who has it alone answers; NULL: it is a call */
     const char *topic;
     struct berth_cell *cell;
     struct berth_flow *flow;        /* counts its answer, too */
@@ -116,6 +116,7 @@ struct berth_start {
     bool packed; /* its replies; or, so that they can be taken without knowing their type, */
     bool whole;
     bool words, json_replies; /* or as text: for people, or as JSON, as without a signature */
+    const char *topic;        /* of a message that it handles: that counts already; or NULL */
     size_t import;            /* instead of a cell: of the host that this one serves */
     const char *name;
     /* Instead of a pending call for somebody: called when there is something new. */

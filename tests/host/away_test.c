@@ -2,7 +2,8 @@
 /*
  * Messages whose handler takes long. In a worker no thread waits for it: what becomes of them when
  * their sender's call is cancelled, their deadline passes, the worker dies, or the module is
- * replaced meanwhile, is the same as in this process, and each is accounted for once.
+ * replaced meanwhile, is the same as in this process, and each is accounted for once. And so it is
+ * when the handler is a function there that host.subscribe was asked for.
  */
 #include <dirent.h>
 #include <signal.h>
@@ -19,21 +20,38 @@ static const char *path; /* while it is there, minder stays with what comes */
 
 static bool stubborn; /* it stays even when it should stop */
 
+/* A placement of tests: in a worker, and its messages come by host.subscribe. */
+#define ASKED "asked"
+
+static bool is_asked(const char *placement)
+{
+    return strcmp(placement, ASKED) == 0;
+}
+
+static bool in_worker(const char *placement)
+{
+    return strcmp(placement, "inline") != 0;
+}
+
 static void load_minder(const char *name, const char *placement)
 {
     const char *options =
         berth_test_format("{\"hold\":\"%s\",\"stubborn\":%s}", path, stubborn ? "true" : "false");
-    const struct berth_load_options load = {
-        .size = sizeof load, .name = name, .placement = placement, .options = options
-    };
-    CHECK_CODE(berth_host_load(host, berth_test_fixture("minder"), &load, &error), BERTH_OK,
-               &error);
+    const struct berth_load_options load = { .size = sizeof load,
+                                             .name = name,
+                                             .placement =
+                                                 in_worker(placement) ? "process" : "inline",
+                                             .options = options };
+    const char *fixture = is_asked(placement) ? "minder_asked" : "minder";
+    CHECK_CODE(berth_host_load(host, berth_test_fixture(fixture), &load, &error), BERTH_OK, &error);
+    if (is_asked(placement))
+        CALL(host, "host.subscribe", berth_test_format("[\"hurry.jobs\",\"%s.on_jobs\"]", name));
 }
 
 static void begin(const char *placement, int threads)
 {
     struct berth_host_options options = berth_test_host_options();
-    if (berth_test_valgrind() && strcmp(placement, "process") == 0)
+    if (berth_test_valgrind() && in_worker(placement))
         berth_skip("valgrind cannot follow workers");
     options.threads = threads;
     stubborn = false;
@@ -93,6 +111,14 @@ static bool has_heard(struct ear *ear, const char *what)
     return has;
 }
 
+/* With the one that is handled. By host.subscribe they wait in no module's mailbox. */
+static void check_waiting(const char *placement, int messages)
+{
+    if (!is_asked(placement))
+        CHECK_CONTAINS(CALL(host, "host.stats", "[]"),
+                       berth_test_format("\"mailbox\":{\"messages\":%d,", messages));
+}
+
 /* ---- one after the other ---- */
 
 static void order_is_kept(const char *placement)
@@ -100,12 +126,12 @@ static void order_is_kept(const char *placement)
     struct berth_shutdown_report report;
     struct ear ear;
     begin(placement, 2);
-    load_minder(NULL, placement);
+    load_minder("minder", placement);
     listen_to("minder.done", &ear);
     for (int i = 1; i <= 9; i++)
         tell(i);
     EVENTUALLY(MINDER("begun") == 1);
-    CHECK_CONTAINS(CALL(host, "host.stats", "[]"), "\"mailbox\":{\"messages\":9,");
+    check_waiting(placement, 9);
     unlink(path);
     EVENTUALLY(has_heard(&ear, "1 2 3 4 5 6 7 8 9 "));
     EVENTUALLY(strstr(CALL(host, "host.stats", "[]"), "\"to\":\"minder.on_jobs\",\"messages\":9,"));
@@ -131,7 +157,7 @@ static void who_is_cancelled_is_told(const char *placement)
     struct berth_shutdown_report report;
     const char *inside = berth_test_hold_path();
     begin(placement, 2);
-    load_minder(NULL, placement);
+    load_minder("minder", placement);
     berth_ctx *ctx = berth_host_enter(host);
     berth_pending call = tell_and_hold(ctx, inside);
     berth_call_cancel(ctx, call);
@@ -150,7 +176,7 @@ static void a_deadline_ends_a_turn(const char *placement)
 {
     struct berth_shutdown_report report;
     begin(placement, 2);
-    load_minder(NULL, placement);
+    load_minder("minder", placement);
     CHECK_CODE(berth_test_try(host, "hurry.tell", "[1]", 50000000, NULL, &error), BERTH_OK, &error);
     EVENTUALLY(MINDER("stopped") == 1);
     unlink(path);
@@ -160,12 +186,12 @@ static void a_deadline_ends_a_turn(const char *placement)
 }
 
 /* What comes next must not overtake it. */
-static void check_stays(void)
+static void check_stays(const char *placement)
 {
     struct berth_shutdown_report report;
     EVENTUALLY(MINDER("stopped") == 1);
     tell(2);
-    CHECK_CONTAINS(CALL(host, "host.stats", "[]"), "\"mailbox\":{\"messages\":2,");
+    check_waiting(placement, 2);
     CHECK_INT(MINDER("begun"), 1);
     unlink(path);
     EVENTUALLY(MINDER("handled") == 1);
@@ -178,9 +204,9 @@ static void a_turn_ends_with_its_handler(const char *placement)
 {
     begin(placement, 2);
     stubborn = true;
-    load_minder(NULL, placement);
+    load_minder("minder", placement);
     CHECK_CODE(berth_test_try(host, "hurry.tell", "[1]", 50000000, NULL, &error), BERTH_OK, &error);
-    check_stays();
+    check_stays(placement);
 }
 
 /* Nor one that does not mind that its sender's call is cancelled. */
@@ -189,13 +215,13 @@ static void a_cancelled_turn_ends_with_its_handler(const char *placement)
     const char *inside = berth_test_hold_path();
     begin(placement, 2);
     stubborn = true;
-    load_minder(NULL, placement);
+    load_minder("minder", placement);
     berth_ctx *ctx = berth_host_enter(host);
     berth_pending call = tell_and_hold(ctx, inside);
     berth_call_drop(ctx, call);
     berth_leave(ctx);
     unlink(inside);
-    check_stays();
+    check_stays(placement);
 }
 
 /* It waits to get into its module: so it has not begun. */
@@ -231,11 +257,11 @@ static void who_is_cancelled_at_the_door_does_not_begin(const char *placement)
 
 /* ---- the worker's end ---- */
 
-static void only_the_one_inside_is_lost(void)
+static void only_the_one_inside_is_lost(const char *placement)
 {
     struct berth_shutdown_report report;
-    begin("process", 2);
-    load_minder(NULL, "process");
+    begin(placement, 2);
+    load_minder("minder", placement);
     for (int i = 1; i <= 20; i++)
         tell(i);
     EVENTUALLY(MINDER("begun") == 1);
@@ -244,7 +270,10 @@ static void only_the_one_inside_is_lost(void)
     unlink(path);
     EVENTUALLY(berth_test_runs_again(host, "minder", pid));
     EVENTUALLY(MINDER("handled") == 19);
-    CHECK_CONTAINS(berth_test_log(), "a message to hurry.jobs failed: unavailable: minder.on_jobs");
+    CHECK_CONTAINS(berth_test_log(),
+                   is_asked(placement)
+                       ? "a message to hurry.jobs failed in minder.on_jobs: unavailable: minder.on_"
+                       : "a message to hurry.jobs failed: unavailable: minder.on_jobs");
     end(&report);
     CHECK_INT(report.dead_lettered, 1);
 }
@@ -265,7 +294,7 @@ static void a_reload_drains_it(const char *placement)
     struct ear ear;
     pthread_t reloader;
     begin(placement, 2);
-    load_minder(NULL, placement);
+    load_minder("minder", placement);
     listen_to("minder.done", &ear);
     tell(1);
     EVENTUALLY(MINDER("begun") == 1);
@@ -296,13 +325,13 @@ static size_t threads_of_this_process(void)
     return count;
 }
 
-static void slow_handlers_need_no_threads(void)
+static void slow_handlers_need_no_threads(const char *placement)
 {
     enum { WORKERS = 12 };
     struct berth_shutdown_report report;
-    begin("process", 1);
+    begin(placement, 1);
     for (int i = 0; i < WORKERS; i++)
-        load_minder(berth_test_format("minder%d", i), "process");
+        load_minder(berth_test_format("minder%d", i), placement);
     size_t before = threads_of_this_process();
     tell(1);
     for (int i = 0; i < WORKERS; i++)
@@ -315,26 +344,62 @@ static void slow_handlers_need_no_threads(void)
     CHECK_INT(report.delivered, WORKERS);
 }
 
-BERTH_TEST_BOTH(order_is_kept)
-BERTH_TEST_BOTH(who_is_cancelled_is_told)
-BERTH_TEST_BOTH(a_deadline_ends_a_turn)
-BERTH_TEST_BOTH(a_turn_ends_with_its_handler)
-BERTH_TEST_BOTH(a_cancelled_turn_ends_with_its_handler)
+#define ALL(function)                  \
+    BERTH_TEST_BOTH(function)          \
+    static void asked_##function(void) \
+    {                                  \
+        function(ASKED);               \
+    }
+#define ALL_ROWS(text, function)                     \
+    BERTH_TEST_ROWS(text, function),                 \
+    {                                                \
+        text ", by host.subscribe", asked_##function \
+    }
+#define WORKERS_ROWS(text, function)                 \
+    { text, process_##function },                    \
+    {                                                \
+        text ", by host.subscribe", asked_##function \
+    }
+
+ALL(order_is_kept)
+ALL(who_is_cancelled_is_told)
+ALL(a_deadline_ends_a_turn)
+ALL(a_turn_ends_with_its_handler)
+ALL(a_cancelled_turn_ends_with_its_handler)
 BERTH_TEST_BOTH(who_is_cancelled_at_the_door_does_not_begin)
-BERTH_TEST_BOTH(a_reload_drains_it)
+ALL(a_reload_drains_it)
+
+static void process_only_the_one_inside_is_lost(void)
+{
+    only_the_one_inside_is_lost("process");
+}
+
+static void asked_only_the_one_inside_is_lost(void)
+{
+    only_the_one_inside_is_lost(ASKED);
+}
+
+static void process_slow_handlers_need_no_threads(void)
+{
+    slow_handlers_need_no_threads("process");
+}
+
+static void asked_slow_handlers_need_no_threads(void)
+{
+    slow_handlers_need_no_threads(ASKED);
+}
 
 static const struct berth_test tests[] = {
-    BERTH_TEST_ROWS("order is kept", order_is_kept),
-    BERTH_TEST_ROWS("who is cancelled is told", who_is_cancelled_is_told),
-    BERTH_TEST_ROWS("a deadline ends a turn", a_deadline_ends_a_turn),
-    BERTH_TEST_ROWS("a turn ends with its handler", a_turn_ends_with_its_handler),
-    BERTH_TEST_ROWS("a cancelled turn ends with its handler",
-                    a_cancelled_turn_ends_with_its_handler),
+    ALL_ROWS("order is kept", order_is_kept),
+    ALL_ROWS("who is cancelled is told", who_is_cancelled_is_told),
+    ALL_ROWS("a deadline ends a turn", a_deadline_ends_a_turn),
+    ALL_ROWS("a turn ends with its handler", a_turn_ends_with_its_handler),
+    ALL_ROWS("a cancelled turn ends with its handler", a_cancelled_turn_ends_with_its_handler),
     BERTH_TEST_ROWS("who is cancelled at the door does not begin",
                     who_is_cancelled_at_the_door_does_not_begin),
-    { "only the one inside is lost", only_the_one_inside_is_lost },
-    BERTH_TEST_ROWS("a reload drains it", a_reload_drains_it),
-    { "slow handlers need no threads", slow_handlers_need_no_threads },
+    WORKERS_ROWS("only the one inside is lost", only_the_one_inside_is_lost),
+    ALL_ROWS("a reload drains it", a_reload_drains_it),
+    WORKERS_ROWS("slow handlers need no threads", slow_handlers_need_no_threads),
 };
 
 int main(int argc, char **argv)

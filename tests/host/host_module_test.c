@@ -14,6 +14,18 @@ static void begin(void)
     host = berth_test_host(NULL);
 }
 
+static void skip_valgrind(const char *placement)
+{
+    if (berth_test_valgrind() && strcmp(placement, "process") == 0)
+        berth_skip("valgrind cannot follow workers");
+}
+
+static void begin_in(const char *placement)
+{
+    skip_valgrind(placement);
+    begin();
+}
+
 static const char *fixture(const char *name)
 {
     return berth_test_built(berth_test_format("tests/fixtures/%s.so", name));
@@ -309,11 +321,11 @@ static void a_busy_receiver_costs_nothing(void)
     CHECK_INT(CALL_INT(host, "observer.lost", "[]"), 0);
 }
 
-static void a_subscription_ends_with_its_module(void)
+static void a_subscription_ends_with_its_module(const char *placement)
 {
-    begin();
+    begin_in(placement);
     LOAD(host, "publisher", NULL);
-    LOAD(host, "observer", NULL);
+    berth_test_load_as(host, "observer", "observer", placement);
     const char *id = CALL(host, "observer.listen", "[\"news.>\"]");
     CALL(host, "observer.fail_next", "[1]"); /* a receiver that fails stays one */
     CALL(host, "publisher.ring", "[]");
@@ -330,11 +342,11 @@ static void a_subscription_ends_with_its_module(void)
 }
 
 /* While it is handed a message, a receiver ends the subscription that the message is from. */
-static void a_receiver_ends_its_own_subscription(void)
+static void a_receiver_ends_its_own_subscription(const char *placement)
 {
-    begin();
+    begin_in(placement);
     LOAD(host, "publisher", NULL);
-    LOAD(host, "observer", NULL);
+    berth_test_load_as(host, "observer", "observer", placement);
     CALL(host, "observer.hear_once", "[]");
     const char *id = CALL(host, "observer.listen", "[\"news.>\"]");
     CALL(host, "publisher.ring", "[]");
@@ -344,6 +356,27 @@ static void a_receiver_ends_its_own_subscription(void)
                 "there is no subscription");
     CHECK_INT(CALL_INT(host, "observer.count", "[]"), 1);
 }
+
+/* The message that it is handed fills the mailbox that it has another one wait for room in. */
+static void a_receiver_does_not_wait_for_itself(const char *placement)
+{
+    struct berth_host_options options = berth_test_host_options();
+
+    skip_valgrind(placement);
+    options.mailbox_messages = 1;
+    host = berth_test_host(&options);
+    LOAD(host, "publisher", NULL);
+    berth_test_load_as(host, "observer", "observer", placement);
+    CALL(host, "host.subscribe", "[\"news.bell\",\"observer.take\",\"block\"]");
+    CALL(host, "observer.call_next", "[\"publisher.ring\"]");
+    CALL(host, "publisher.ring", "[]");
+    UNTIL(host, strstr(berth_test_log(), "failed in observer.take: aborted"));
+    CHECK_CONTAINS(berth_test_log(), "it would wait for itself: ");
+}
+
+BERTH_TEST_BOTH(a_subscription_ends_with_its_module)
+BERTH_TEST_BOTH(a_receiver_ends_its_own_subscription)
+BERTH_TEST_BOTH(a_receiver_does_not_wait_for_itself)
 
 static void nobody_ends_the_subscription_of_another(void)
 {
@@ -700,8 +733,9 @@ static const struct berth_test tests[] = {
     { "a_subscription_says_how", a_subscription_says_how },
     { "a_full_mailbox_loses_the_oldest", a_full_mailbox_loses_the_oldest },
     { "a_busy_receiver_costs_nothing", a_busy_receiver_costs_nothing },
-    { "a_subscription_ends_with_its_module", a_subscription_ends_with_its_module },
-    { "a_receiver_ends_its_own_subscription", a_receiver_ends_its_own_subscription },
+    BERTH_TEST_ROWS("a_subscription_ends_with_its_module", a_subscription_ends_with_its_module),
+    BERTH_TEST_ROWS("a_receiver_ends_its_own_subscription", a_receiver_ends_its_own_subscription),
+    BERTH_TEST_ROWS("a_receiver_does_not_wait_for_itself", a_receiver_does_not_wait_for_itself),
     { "nobody_ends_the_subscription_of_another", nobody_ends_the_subscription_of_another },
     { "events_tell_what_happened", events_tell_what_happened },
     { "events_tell_of_deaths", events_tell_of_deaths },
