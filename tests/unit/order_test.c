@@ -18,7 +18,7 @@ static struct berth_image images[MOST];
 static struct berth_manifest manifests[MOST];
 static struct berth_manifest_require required[MOST][EACH];
 static struct berth_manifest_import imported[MOST][EACH];
-static char names[MOST + 1][16];
+static char names[MOST + 1][24];
 static size_t order[MOST];
 
 static void begin(size_t count)
