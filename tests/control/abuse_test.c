@@ -220,6 +220,8 @@ static void run(const char *placement)
     CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
     struct berth_error error; /* from the first reload on an older image is kept, to go back to */
     CHECK_CODE(berth_host_reload(abuse.host, "control", NULL, NULL, &error), BERTH_OK, &error);
+    /* who answers has got all that the generation before has handed over, and counts */
+    CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
     size_t descriptors = berth_test_descriptors();
     run_for(SECOND / 2, seed, true); /* what is allocated once, is then */
     if (!berth_test_instrumented())  /* else each image stays, with its descriptor */
