@@ -207,17 +207,6 @@ int berth_host_new(const struct berth_host_options *options, berth_host **ret_ho
     return berth_host_make(options, NULL, ret_host, error);
 }
 
-/* A worker that does not come to an end is killed: then its callers leave. */
-static int unload_killed(berth_ctx *admin, struct berth_module *module, struct berth_error *error)
-{
-    struct berth_carrier *carrier = module->current->carrier;
-    if (!carrier || carrier->ops == &berth_carrier_inline)
-        return error->code;
-    carrier->ops->close(carrier);
-    carrier->ops->stop(carrier);
-    return berth_module_unload(admin, module, true, error);
-}
-
 /* More, or SIZE_MAX: one less. It counts with those that it imports from. */
 static void count_imports(struct berth_module *module, size_t more)
 {
@@ -276,8 +265,6 @@ static bool unload_all(struct berth_host *host)
         if (berth_module_unload(admin, module, true, &error) == BERTH_OK)
             continue;
         berth_host_log(host, NULL, BERTH_LOG_ERROR, "at the end: %s", error.text);
-        if (unload_killed(admin, module, &error) == BERTH_OK)
-            continue;
         berth_list_remove(&module->link); /* what is inside of it keeps it: it is left as it is */
         all = false;
     }

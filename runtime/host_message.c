@@ -7,6 +7,7 @@
 #include "runtime/core/call.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
+#include "runtime/core/started.h"
 #include "runtime/core/timeout.h"
 #include "runtime/core/topic.h"
 #include "runtime/host.h"
@@ -170,6 +171,18 @@ static void member(struct berth_buffer *buffer, const char *name, const char *te
     berth_json_write_string(text, strlen(text), buffer);
 }
 
+/* A message that its worker has. */
+static void print_turn(const struct berth_generation *generation, struct berth_buffer *buffer)
+{
+    int64_t since;
+    struct berth_started *turn = berth_mailbox_turn_of(generation, &since);
+    if (!turn)
+        return;
+    berth_buffer_format(buffer, ",\"turn\":{\"handler\":\"%s\",\"ns\":%lld}", turn->name,
+                        (long long)(berth_now() - since));
+    berth_started_unref(turn);
+}
+
 static void print_module(struct berth_module *module, struct berth_buffer *buffer)
 {
     static const char *const states[] = { "absent", "running", "restarting", "failed" };
@@ -194,6 +207,7 @@ static void print_module(struct berth_module *module, struct berth_buffer *buffe
     const struct berth_mailbox_count waiting = berth_mailbox_count(module);
     berth_buffer_format(buffer, ",\"mailbox\":{\"messages\":%zu,\"bytes\":%zu}", waiting.messages,
                         waiting.bytes);
+    print_turn(generation, buffer);
     berth_timeouts_print(module, buffer);
     berth_buffer_format(buffer, ",\"handles\":%zu}", module->handles);
 }

@@ -192,6 +192,11 @@ struct berth_carrier_ops {
      * False: that still runs, somewhere else. Idempotent; after died, too.
      */
     bool (*stop)(struct berth_carrier *carrier);
+    /*
+     * Ends the process that it runs in at once: what is inside is lost, and died is called. Does
+     * not block. NULL: that is this one.
+     */
+    void (*kill)(struct berth_carrier *carrier);
     /* Frees. After stop or died; waits for what stop says still runs. NULL is fine. */
     void (*fini)(struct berth_carrier *carrier);
     /* The process it runs in: 0 for this one. */

@@ -561,6 +561,23 @@ static bool process_set_log_level(struct berth_carrier *carrier, int level)
     return true;
 }
 
+static void process_kill(struct berth_carrier *carrier)
+{
+    struct process_carrier *self = self_of(carrier);
+
+    set_how(self, "was killed, as something inside did not end in time");
+    berth_worker_kill(self->worker);
+}
+
+static void warn_of_kill(struct process_carrier *self)
+{
+    char text[128];
+
+    snprintf(text, sizeof(text), "its worker (process %d) is killed: it has not ended within %g s",
+             (int)berth_worker_pid(self->worker), (double)self->stop_timeout / 1e9);
+    self->upcalls->log(self->upcalls->user, BERTH_LOG_WARNING, "", text, false);
+}
+
 static bool process_stop(struct berth_carrier *carrier)
 {
     struct process_carrier *self = self_of(carrier);
@@ -574,6 +591,7 @@ static bool process_stop(struct berth_carrier *carrier)
     berth_peer_note(self->peer, &wire, &buffer);
     berth_peer_finish(self->peer);
     if (!berth_worker_wait(self->worker, berth_now() + self->stop_timeout)) {
+        warn_of_kill(self);
         berth_worker_kill(self->worker);
         berth_worker_wait(self->worker, berth_now() + KILL_TIMEOUT);
     }
@@ -832,6 +850,7 @@ const struct berth_carrier_ops berth_carrier_process = {
     .set_log_level = process_set_log_level,
     .close = process_close,
     .stop = process_stop,
+    .kill = process_kill,
     .fini = process_fini,
     .pid = process_pid,
 };

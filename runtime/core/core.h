@@ -425,6 +425,7 @@ struct berth_module {
     struct berth_box boxes[BERTH_PRIORITIES];
     struct berth_mail *away; /* whose turn goes on elsewhere, and holds no thread; or NULL */
     struct berth_generation *away_from;
+    int64_t away_since;
     struct berth_list run_link;
     pthread_cond_t turn_ended;
     char apart_too[64];

@@ -1009,6 +1009,20 @@ uint32_t berth_mailbox_runner(struct berth_module *module)
     return awaited ? runner_of(awaited) : chain;
 }
 
+struct berth_started *berth_mailbox_turn_of(const struct berth_generation *generation,
+                                            int64_t *ret_since)
+{
+    struct berth_module *module = generation->module;
+    struct berth_started *awaited = NULL;
+    pthread_mutex_lock(&module->mail_lock);
+    if (module->away && module->away_from == generation) {
+        awaited = module->away->ops->awaits(module->away);
+        *ret_since = module->away_since;
+    }
+    pthread_mutex_unlock(&module->mail_lock);
+    return awaited;
+}
+
 /* The thread is free. Who waits for the turn may wait for what it waits for elsewhere already. */
 static void turn_leave(struct berth_module *module, const struct turn *turn)
 {
@@ -1016,6 +1030,7 @@ static void turn_leave(struct berth_module *module, const struct turn *turn)
     batch_end(module);
     module->away = turn->mail;
     module->away_from = turn->generation;
+    module->away_since = berth_now();
     module->queued = false;
     module->kept_out = false;
     struct berth_started *awaited = turn->mail->ops->awaits(turn->mail);

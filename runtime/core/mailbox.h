@@ -89,6 +89,10 @@ void berth_mailbox_back(struct berth_module *module);
 /* The chain that has to go on before the turn that goes on ends; 0: none does. */
 uint32_t berth_mailbox_runner(struct berth_module *module);
 
+/* What a turn of the generation's that has gone away is in, with a reference; or NULL. */
+struct berth_started *berth_mailbox_turn_of(const struct berth_generation *generation,
+                                            int64_t *ret_since);
+
 /*
  * Handles a batch of mails, for a module that was scheduled; it is again, if there are more. No
  * other thread does so at the same time.

@@ -15,6 +15,7 @@
 #include "runtime/core/schedule.h"
 #include "runtime/core/topic.h"
 #include "runtime/reload/history.h"
+#include "runtime/reload/inside.h"
 #include "runtime/reload/lifecycle.h"
 #include "runtime/reload/quarantine.h"
 #include "runtime/reload/verify.h"
@@ -540,7 +541,11 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
         return code;
     berth_mailbox_pause(module);
     berth_frames_barrier();
-    if (!berth_generation_quiet(generation, deadline)) {
+    bool quiet = berth_generation_quiet(generation, deadline);
+    /* a worker is not waited for any longer; at the host's end nor who waits for this */
+    bool kills = !quiet && berth_inside_can_be_killed(generation) &&
+                 (berth_now() >= deadline || host->end_deadline);
+    if (!quiet && !kills) {
         size_t inside = berth_frames_count(&host->threads, berth_generation_holds, generation,
                                            &generation->stopping);
         reopen(module);
@@ -577,6 +582,8 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     }
     berth_event_of(generation, BERTH_EVENT_UNLOADED, "");
     berth_history_drop(host, module);
+    if (kills)
+        berth_inside_kill(generation);
     berth_generation_end(admin, generation, deadline, NULL);
     return BERTH_OK;
 }

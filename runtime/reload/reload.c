@@ -16,6 +16,7 @@
 #include "runtime/core/started.h"
 #include "runtime/core/topic.h"
 #include "runtime/reload/compare.h"
+#include "runtime/reload/inside.h"
 #include "runtime/reload/quarantine.h"
 #include "runtime/reload/state.h"
 
@@ -34,13 +35,6 @@ struct transaction {
 static void step_to(struct berth_replacement *one, const char *name)
 {
     strcpy(one->report->step, name);
-}
-
-static size_t count_inside(const struct berth_generation *generation)
-{
-    return berth_frames_count(&generation->host->threads, berth_generation_holds,
-                              (void *)(uintptr_t)generation, &generation->stopping) +
-           __atomic_load_n(&generation->inside, __ATOMIC_RELAXED);
 }
 
 static bool is_inline(const struct berth_generation *generation)
@@ -136,6 +130,7 @@ static int take_gate(struct berth_replacement *one, struct berth_error *error)
 static int wait_inside(struct berth_replacement *one, bool all, struct berth_error *error)
 {
     const struct berth_manifest *old = one->old->image->manifest;
+    char where[BERTH_INSIDE_MAX];
     bool quiet = true;
     /*
      * Without state old and new may run side by side: callers are not kept waiting for a barrier.
@@ -153,17 +148,19 @@ static int wait_inside(struct berth_replacement *one, bool all, struct berth_err
         quiet = berth_generation_answered(one->admin, one->old, one->deadline);
     if (quiet)
         return BERTH_OK;
-    size_t inside = count_inside(one->old);
+    size_t inside = berth_inside_count(one->old);
     if (berth_now() < one->deadline) /* it gives way */
         return berth_error_set(
             error, BERTH_ABORTED, "%s: %zu %s for its reload; it goes on", one->module->name,
             inside,
             berth_plural(inside, "call is inside that waits", "calls are inside that wait"));
-    return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
-                           "%s: %zu %s still inside after the stop_timeout of %g s; it goes on",
-                           one->module->name, inside,
-                           berth_plural(inside, "call was", "calls were"),
-                           (double)one->module->host->options.stop_timeout_ns / 1e9);
+    return berth_error_set(
+        error, BERTH_DEADLINE_EXCEEDED,
+        "%s: %zu %s still inside after the stop_timeout of %g s%s; it goes on%s", one->module->name,
+        inside, berth_plural(inside, "call was", "calls were"),
+        (double)one->module->host->options.stop_timeout_ns / 1e9,
+        berth_inside_where(one->old, where),
+        berth_inside_can_be_killed(one->old) ? ": an unload would end its worker" : "");
 }
 
 /* together: with others, none of which may be inside of it when these are replaced. */
@@ -272,7 +269,7 @@ static void switch_over(const struct transaction *t)
     for (size_t i = 0; i < t->count; i++) {
         struct berth_replacement *one = &t->members[i];
         step_to(one, "switch");
-        one->report->in_flight = count_inside(one->old);
+        one->report->in_flight = berth_inside_count(one->old);
         berth_topics_switch(one->next, one->old);
         one->report->messages = berth_mailbox_waiting(one->module);
     }
@@ -300,14 +297,14 @@ static void drain(struct berth_replacement *one)
     struct berth_reload_report *report = one->report;
     step_to(one, "drain");
     berth_frames_barrier();
-    bool quiet = berth_generation_quiet(one->old, one->deadline);
+    bool quiet = berth_generation_quiet(one->old, one->deadline) || berth_inside_kill(one->old);
     if (quiet) {
         struct berth_ended ended = { report->quarantined, sizeof report->quarantined, 0 };
         berth_elder_end(one->old);
         berth_generation_end(one->admin, one->old, one->deadline, &ended);
         account(one, 0, ended.lost);
     } else {
-        size_t inside = count_inside(one->old);
+        size_t inside = berth_inside_count(one->old);
         account(one, inside, __atomic_load_n(&one->old->lost, __ATOMIC_RELAXED));
         struct berth_doubt doubt = { .lasts = BERTH_DOUBT_WHILE };
         snprintf(doubt.text, sizeof doubt.text, "%zu %s still inside; it goes when nothing is",

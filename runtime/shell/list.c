@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "runtime/shell/output.h"
+#include "runtime/shell/quantity.h"
 #include "runtime/shell/remote.h"
 #include "runtime/shell/shell.h"
 #include "runtime/shell/table.h"
@@ -16,17 +17,35 @@ static void add_row(struct berth_table *table, struct berth_piece entry, const c
                         keys[i] ? berth_piece_text(berth_piece_get(entry, keys[i]), arena) : "");
 }
 
+#define LONG 1000 /* ms */
+
+/* Why it is not running; or what it has been at for long, and whoever waits may wait for. */
+static const char *why_of(struct berth_piece module, struct berth_arena *arena)
+{
+    struct berth_piece turn = berth_piece_get(module, "turn");
+    uint64_t ms = berth_piece_integer_of(turn, "ns") / 1000000;
+    char time[BERTH_QUANTITY_MAX];
+
+    if (ms < LONG)
+        return berth_piece_text_of(module, "why", arena);
+    berth_duration_print((int64_t)(ms / 1000) * 1000000000, time);
+    const char *text = berth_arena_format(arena, "%s has had a message for %s",
+                                          berth_piece_text_of(turn, "handler", arena), time);
+    return text ? text : "";
+}
+
 static void add_module(struct berth_table *table, struct berth_piece module,
                        struct berth_arena *arena)
 {
     static const char *const front[] = { "name",      "version", "generation",
                                          "placement", "state",   "pid" };
-    static const char *const back[] = { "file", "why" };
+    static const char *const back[] = { "file" };
     struct berth_piece mailbox = berth_piece_get(module, "mailbox");
 
     add_row(table, module, front, 6, arena);
     berth_table_add(table, berth_piece_text(berth_piece_get(mailbox, "messages"), arena));
-    add_row(table, module, back, 2, arena);
+    add_row(table, module, back, 1, arena);
+    berth_table_add(table, why_of(module, arena));
 }
 
 /* An old image that is still mapped, among the modules. */
@@ -119,10 +138,10 @@ const struct berth_command berth_command_list = {
             "  --json         prints what host.list tells, which is a little more\n"
             "\n"
             "The columns are: name, version, generation, placement, state, the worker's pid,\n"
-            "messages that wait, file, and why it is not running. On a terminal they are\n"
-            "aligned, below their heads, and an empty one is left out; elsewhere they are\n"
-            "separated by tabs. Old code that is not proved safe to unmap is a line of its\n"
-            "own, in the state \"quarantined\".\n"
+            "messages that wait, file, and why it is not running, or for how long its worker\n"
+            "has had a message. On a terminal they are aligned, below their heads, and an\n"
+            "empty one is left out; elsewhere they are separated by tabs. Old code that is\n"
+            "not proved safe to unmap is a line of its own, in the state \"quarantined\".\n"
             "\n"
             "Examples:\n"
             "  berth list\n"

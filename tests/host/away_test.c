@@ -48,9 +48,11 @@ static void load_minder(const char *name, const char *placement)
         CALL(host, "host.subscribe", berth_test_format("[\"hurry.jobs\",\"%s.on_jobs\"]", name));
 }
 
-static void begin(const char *placement, int threads)
+static void begin_until(const char *placement, int threads, int64_t stop_timeout_ns)
 {
     struct berth_host_options options = berth_test_host_options();
+    if (stop_timeout_ns)
+        options.stop_timeout_ns = stop_timeout_ns;
     if (berth_test_valgrind() && in_worker(placement))
         berth_skip("valgrind cannot follow workers");
     options.threads = threads;
@@ -60,6 +62,11 @@ static void begin(const char *placement, int threads)
     fclose(fopen(path, "w"));
     LOAD(host, "sleeper", "inline");
     LOAD(host, "hurry", "inline");
+}
+
+static void begin(const char *placement, int threads)
+{
+    begin_until(placement, threads, 0);
 }
 
 static void end(struct berth_shutdown_report *report)
@@ -313,6 +320,102 @@ static void a_reload_drains_it(const char *placement)
     CHECK_INT(report.delivered, 4);
 }
 
+/* ---- one that hangs ---- */
+
+#define SOON INT64_C(100000000)
+
+/* Its worker has the first of two messages. Returns that one's pid. */
+static int hang(const char *placement)
+{
+    begin_until(placement, 2, SOON);
+    stubborn = true;
+    load_minder("minder", placement);
+    tell(1);
+    EVENTUALLY(MINDER("begun") == 1);
+    tell(2);
+    if (!is_asked(placement))
+        CHECK_CONTAINS(CALL(host, "host.list", "[]"),
+                       "\"turn\":{\"handler\":\"minder.on_jobs\",\"ns\":");
+    return atoi(berth_test_module(host, "minder", "pid"));
+}
+
+static void check_killed(const char *placement, int pid)
+{
+    EVENTUALLY(kill(pid, 0) != 0);
+    if (is_asked(placement))
+        CHECK_CONTAINS(berth_test_log(), berth_test_format("its worker (process %d) is killed: it "
+                                                           "has not ended within 0.1 s",
+                                                           pid));
+    else
+        CHECK_CONTAINS(berth_test_log(),
+                       berth_test_format("its worker is killed: 1 call was still inside after the "
+                                         "stop_timeout of 0.1 s (process %d: minder.on_jobs has "
+                                         "had a message for ",
+                                         pid));
+    EVENTUALLY(
+        strstr(berth_test_log(),
+               is_asked(placement)
+                   ? "a message to hurry.jobs failed in minder.on_jobs: unavailable: minder.on_"
+                   : "a message to hurry.jobs failed: unavailable: minder.on_jobs: its worker"));
+}
+
+static void a_reload_ends_what_hangs(const char *placement)
+{
+    struct berth_reload_report replaced = { .size = sizeof replaced };
+    struct berth_shutdown_report report;
+    int pid = hang(placement);
+    reload(&replaced);
+    CHECK_INT(replaced.in_flight, 1);
+    CHECK_INT(replaced.dropped, 1);
+    CHECK(replaced.unmapped);
+    check_killed(placement, pid);
+    unlink(path);
+    EVENTUALLY(MINDER("handled") == 1); /* the other one, by the new worker */
+    end(&report);
+    CHECK_INT(report.dead_lettered, 1);
+    CHECK_INT(report.delivered, 1);
+}
+
+static void an_unload_ends_what_hangs(void)
+{
+    struct berth_shutdown_report report;
+    int pid = hang("process");
+    CHECK_CODE(berth_host_unload(host, "minder", &error), BERTH_OK, &error);
+    check_killed("process", pid);
+    end(&report);
+    CHECK_INT(report.dead_lettered, 1);
+    CHECK_INT(report.left, 1);
+}
+
+static void the_end_ends_what_hangs(void)
+{
+    struct berth_shutdown_report report;
+    int pid = hang("process");
+    end(&report);
+    check_killed("process", pid);
+    CHECK_INT(report.dead_lettered + report.left, 2);
+}
+
+/* Several are replaced together while nothing is inside of any. */
+static void who_cannot_be_replaced_is_told_what_hangs(void)
+{
+    static const char *const names[] = { "minder", "sleeper" };
+    struct berth_shutdown_report report;
+    int pid = hang("process");
+    CHECK_CODE(berth_host_reload_all(host, names, NULL, 2, NULL, &error), BERTH_DEADLINE_EXCEEDED,
+               &error);
+    CHECK_CONTAINS(error.text,
+                   berth_test_format("minder: 1 call was still inside after the "
+                                     "stop_timeout of 0.1 s (process %d: minder.on_jobs "
+                                     "has had a message for ",
+                                     pid));
+    CHECK_CONTAINS(error.text, " s); it goes on: an unload would end its worker");
+    CHECK_INT(kill(pid, 0), 0);
+    unlink(path);
+    EVENTUALLY(MINDER("handled") == 2);
+    end(&report);
+}
+
 /* ---- no thread waits ---- */
 
 static size_t threads_of_this_process(void)
@@ -379,6 +482,16 @@ static void asked_only_the_one_inside_is_lost(void)
     only_the_one_inside_is_lost(ASKED);
 }
 
+static void process_a_reload_ends_what_hangs(void)
+{
+    a_reload_ends_what_hangs("process");
+}
+
+static void asked_a_reload_ends_what_hangs(void)
+{
+    a_reload_ends_what_hangs(ASKED);
+}
+
 static void process_slow_handlers_need_no_threads(void)
 {
     slow_handlers_need_no_threads("process");
@@ -399,6 +512,10 @@ static const struct berth_test tests[] = {
                     who_is_cancelled_at_the_door_does_not_begin),
     WORKERS_ROWS("only the one inside is lost", only_the_one_inside_is_lost),
     ALL_ROWS("a reload drains it", a_reload_drains_it),
+    WORKERS_ROWS("a reload ends what hangs", a_reload_ends_what_hangs),
+    { "an unload ends what hangs", an_unload_ends_what_hangs },
+    { "the end ends what hangs", the_end_ends_what_hangs },
+    { "who cannot be replaced is told what hangs", who_cannot_be_replaced_is_told_what_hangs },
     WORKERS_ROWS("slow handlers need no threads", slow_handlers_need_no_threads),
 };
 

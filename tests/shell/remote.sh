@@ -220,6 +220,16 @@ fails "a field that is missing" 1 "berth: invalid_argument: *" publish news.text
 fails "no JSON" 2 "berth: invalid_argument: publish: JSON: line 1*" publish news.text '{'
 fails "no fields" 2 "berth: invalid_argument: publish: it takes TOPIC and JSON*" publish news.text
 
+# ---- What hangs in a worker ----
+
+cp "$modules"/{minder,hurry,sleeper}.so . && : >hold
+"$berth" load ./sleeper.so >/dev/null && "$berth" load ./hurry.so >/dev/null
+"$berth" load ./minder.so --placement process --option hold="$PWD/hold" --option stubborn=true >/dev/null
+"$berth" call hurry.tell 1
+minder_hangs() { "$berth" list | grep -q $'^minder\t.*\tminder.on_jobs has had a message for [0-9]*s$'; }
+tap_run "list tells which message a worker has had for long" until_so minder_hangs
+rm hold
+
 # ---- The output ----
 
 "$berth" list >/dev/full 2>err
