@@ -113,6 +113,11 @@ struct berth_upcalls {
      */
     void (*waits)(void *user, bool waits);
     /*
+     * In a host without threads, while ctx waits in invoke: does what there is to do, which may be
+     * what is waited for, until then or once something was done. NULL: others do.
+     */
+    void (*work)(void *user, berth_ctx *ctx, int64_t until);
+    /*
      * The module cannot be invoked any more. Once; how: "was killed by signal 9 (Killed)". Not
      * called for an asked-for stop.
      */

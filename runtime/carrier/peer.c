@@ -43,7 +43,8 @@ struct pending {
     struct berth_list inbox;         /* requests that were made under this one */
     struct berth_list idle;          /* in peer->idle while its thread waits for somebody else */
     pthread_cond_t changed;
-    bool reads; /* its thread waits for the socket now */
+    bool reads; /* its thread waits for the socket now, */
+    bool works; /* or in the loop */
     bool found; /* by berth_peer_hold: its thread says when it goes on */
 };
 
@@ -274,6 +275,14 @@ void berth_peer_later_end(struct berth_peer_later *later)
     berth_peer_unref(peer);
 }
 
+/* Its thread is to look. With the lock held. */
+static void wake(const struct berth_peer *peer, struct pending *pending)
+{
+    pthread_cond_signal(&pending->changed);
+    if (pending->works)
+        berth_loop_wake(peer->loop);
+}
+
 /*
  * Nothing comes or goes any more; whoever waits is told, and what has been started is put into the
  * list, for tell_started. With the lock held.
@@ -298,7 +307,7 @@ static void end_locked(struct berth_peer *peer, struct berth_list *started)
             berth_list_append(started, &pending->idle);
         } else {
             pending->state = BROKEN_OFF;
-            pthread_cond_signal(&pending->changed);
+            wake(peer, pending);
         }
     }
 }
@@ -828,7 +837,7 @@ static const char *take_reply(struct berth_peer *peer, struct berth_received *re
     } else {
         pending->reply = reply;
         pending->state = ANSWERED;
-        pthread_cond_signal(&pending->changed);
+        wake(peer, pending);
     }
     pthread_mutex_unlock(&peer->lock);
     return NULL;
@@ -882,7 +891,7 @@ static const char *take_request(struct berth_peer *peer, struct berth_received *
         berth_list_append(berth_spread_list(&peer->submitted, request->wire.id), &request->link);
     if (!wrong && waits) {
         berth_list_append(&under->inbox, &request->link);
-        pthread_cond_signal(&under->changed);
+        wake(peer, under);
     }
     pthread_mutex_unlock(&peer->lock);
 
@@ -1031,6 +1040,16 @@ static void idle_turn(struct berth_peer *peer, struct pending *pending, int64_t 
     berth_list_remove(&pending->idle);
 }
 
+/* Does what there is to do elsewhere. With the lock held, and again afterwards. */
+static void work_turn(struct berth_peer *peer, struct pending *pending, int64_t deadline)
+{
+    hand_over(peer);
+    pthread_mutex_unlock(&peer->lock);
+    bool works = peer->ops->work(peer->user, pending->ctx, deadline);
+    pthread_mutex_lock(&peer->lock);
+    pending->works = works;
+}
+
 /* ---- calling ---- */
 
 /* Serves what came back under our own request. With the lock held, and again afterwards. */
@@ -1081,7 +1100,7 @@ static void interrupt(struct berth_interrupt *interrupt)
 
     pthread_mutex_lock(&peer->lock);
     if (waiter->pending)
-        pthread_cond_signal(&waiter->pending->changed);
+        wake(peer, waiter->pending);
     if (waiter->pending && waiter->pending->reads)
         berth_stream_poke(&peer->stream);
     pthread_mutex_unlock(&peer->lock);
@@ -1118,6 +1137,7 @@ static int wait_on(struct waiter *waiter, struct pending *pending, int64_t deadl
 
     if (!berth_list_empty(&pending->inbox)) {
         tell_waits(waiter, false);
+        pending->works = false;
         serve_inbox(peer, pending);
         lose_patience_later(waiter);
         return BERTH_OK;
@@ -1129,11 +1149,14 @@ static int wait_on(struct waiter *waiter, struct pending *pending, int64_t deadl
     if (now >= waiter->patience) {
         waiter->patience = BERTH_FOREVER;
         tell_waits(waiter, true);
+        pending->works = peer->ops->work && pending->ctx;
         return BERTH_OK;
     }
     if (waiter->patience < deadline)
         deadline = waiter->patience;
-    if (peer->reading)
+    if (pending->works)
+        work_turn(peer, pending, deadline);
+    else if (peer->reading)
         idle_turn(peer, pending, deadline);
     else
         read_turn(peer, pending, deadline);

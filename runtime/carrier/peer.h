@@ -62,6 +62,11 @@ struct berth_peer_ops {
      * more. NULL: nobody wants to know.
      */
     void (*waits)(void *user, bool waits);
+    /*
+     * The same, with ctx: does what there is to do meanwhile, until then or once something was
+     * done; the loop reads then. false, or NULL: the thread is to wait.
+     */
+    bool (*work)(void *user, berth_ctx *ctx, int64_t until);
     /* The thread that berth_peer_hold has found waits for the reply to this request no more. */
     void (*left)(void *user, uint64_t id);
     /*

@@ -358,6 +358,16 @@ static int on_submit(void *user, struct berth_peer_work *work)
     return self->upcalls->submit(self->upcalls->user, berth_peer_work_run, work);
 }
 
+static bool on_work(void *user, berth_ctx *ctx, int64_t until)
+{
+    struct process_carrier *self = user;
+    const struct berth_upcalls *upcalls = self->upcalls;
+
+    if (upcalls->work)
+        upcalls->work(upcalls->user, ctx, until);
+    return upcalls->work != NULL;
+}
+
 static void on_left(void *user, uint64_t request)
 {
     struct process_carrier *self = user;
@@ -379,6 +389,7 @@ static const struct berth_peer_ops peer_ops = {
     .note = on_note,
     .submit = on_submit,
     .waits = on_waits,
+    .work = on_work,
     .left = on_left,
     .ended = on_peer_ended,
 };

@@ -27,6 +27,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ARENA_ROOM ((size_t)672) /* enough for a small module's items, */
@@ -306,8 +307,17 @@ static int upcall_submit(void *user, void (*run)(void *argument), void *argument
 
 static void upcall_waits(void *user, bool waits)
 {
-    struct berth_generation *generation = user;
-    berth_schedule_waits(generation->host, waits);
+    struct berth_host *host = ((const struct berth_generation *)user)->host;
+    berth_schedule_waits(host, waits);
+    if (!waits && !host->pool_size)
+        berth_schedule_let_in(host);
+}
+
+static void upcall_work(void *user, berth_ctx *ctx, int64_t until)
+{
+    const struct berth_generation *generation = user;
+    if (!berth_schedule_work(ctx, generation->host, until)) /* again, when there may be memory */
+        nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
 }
 
 static void upcall_died(void *user, const char *how)
@@ -408,6 +418,7 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
                                                   .from_module = berth_handles_from(generation),
                                                   .submit = upcall_submit,
                                                   .waits = upcall_waits,
+                                                  .work = host->pool_size ? NULL : upcall_work,
                                                   .died = upcall_died,
                                                   .user = generation };
     berth_list_init(&generation->all);

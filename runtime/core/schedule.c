@@ -516,3 +516,37 @@ int berth_schedule_run(struct berth_host *host, int64_t timeout)
     pthread_mutex_unlock(&host->run_lock);
     return done;
 }
+
+/* A turn needs a frame of this thread's; berth_mailbox_run tries it again without end. */
+static bool can_work(struct berth_host *host)
+{
+    berth_ctx *inner = berth_thread_enter(&host->threads);
+    if (inner)
+        berth_thread_leave(inner);
+    return inner != NULL;
+}
+
+bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, int64_t until)
+{
+    struct berth_thread *thread = berth_thread_of(ctx);
+    const struct berth_serving *serving = thread->serving;
+    struct berth_started *cause = thread->cause;
+    int64_t deadline = thread->deadline, left = until - berth_now();
+    const bool *stopping = thread->stopping, *cancelled = thread->cancelled;
+    const char *topic = thread->topic;
+    bool echo = thread->echo;
+    thread->serving = NULL;
+    thread->cause = NULL;
+    thread->cancelled = NULL;
+    thread->deadline = BERTH_FOREVER;
+    thread->stopping = NULL;
+    berth_schedule_run(host, left > 0 ? left : 0);
+    thread->serving = serving;
+    thread->cause = cause;
+    thread->cancelled = cancelled;
+    thread->deadline = deadline;
+    thread->stopping = stopping;
+    thread->topic = topic;
+    thread->echo = echo;
+    return !__atomic_load_n(&host->queued, __ATOMIC_RELAXED) || can_work(host);
+}

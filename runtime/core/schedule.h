@@ -17,9 +17,11 @@ void berth_schedule_module(struct berth_module *module);
 /* The calling thread is one of the pool, and as far as it can see there is nothing else to do. */
 bool berth_schedule_is_free(const struct berth_host *host);
 /*
- * Without threads: who waits does the work, but not of modules that it is inside of. It waits no
- * more: they have turns again.
+ * Without threads: who waits does the work, until then or once something was done, and none of it
+ * belongs to what ctx is in. false: it cannot, for want of memory, or calls are nested too deeply.
  */
+bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, int64_t until);
+/* But not of modules that it is inside of. It waits no more: they have turns again. */
 void berth_schedule_let_in(struct berth_host *host);
 /* true: it was waiting in the run queue, and is not any more. */
 bool berth_schedule_cancel(struct berth_module *module);

@@ -504,21 +504,27 @@ static void an_unload_ends_kept_calls(void)
     CHECK_INT(berth_host_free(host), BERTH_OK);
 }
 
-static void a_host_without_threads(void)
+static void a_host_without_threads(const char *placement)
 {
     struct berth_host_options options = berth_test_host_options();
+    struct berth_error error;
+    if (berth_test_valgrind() && strcmp(placement, "process") == 0)
+        berth_skip("valgrind cannot follow workers");
     options.threads = 0;
     berth_host *host = berth_test_host(&options);
     LOAD(host, "math", NULL);
     LOAD(host, "later", NULL);
-    LOAD(host, "ahead", NULL);
+    LOAD(host, "ahead", placement); /* what it starts is done by who waits for it */
     berth_ctx *ctx = berth_host_enter(host);
 
     check_taken(ctx, start(ctx, "math.divide", "[6, 4]", 0), "1.5");
     CHECK_CALL(host, "ahead.divide", "[6, 4]", "1.5");
+    CHECK_CALL(host, "ahead.total", "[100]", "5050");
     CHECK_CALL(host, "later.half", "[3]", "1.5");
     check_fails(ctx, start(ctx, "later.hold", "[\"a\"]", 10 * ms), BERTH_DEADLINE_EXCEEDED,
                 "not answered");
+    CHECK_CODE(berth_test_try(host, "ahead.ask", "[\"b\"]", 10 * ms, NULL, &error),
+               BERTH_DEADLINE_EXCEEDED, &error);
     berth_leave(ctx);
     berth_host_free(host);
 }
@@ -560,6 +566,7 @@ BERTH_TEST_BOTH(deadlines_hold)
 BERTH_TEST_BOTH(cancelling_travels)
 BERTH_TEST_BOTH(functions_are_called)
 BERTH_TEST_BOTH(any_of_several)
+BERTH_TEST_BOTH(a_host_without_threads)
 
 static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("the application starts", the_application_starts),
@@ -578,7 +585,7 @@ static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("functions are called", functions_are_called),
     BERTH_TEST_ROWS("any of several", any_of_several),
     { "an unload ends kept calls", an_unload_ends_kept_calls },
-    { "a host without threads", a_host_without_threads },
+    BERTH_TEST_ROWS("a host without threads", a_host_without_threads),
     { "a wait sleeps", a_wait_sleeps },
 };
 
