@@ -805,6 +805,11 @@ static bool post_to(struct berth_posting *posting, struct berth_match *match,
     return false;
 }
 
+static struct berth_match *member_of(const struct berth_group *group, size_t turn)
+{
+    return group->members[turn % group->count];
+}
+
 /* The next one whose mailbox has room; if none has, the next one, as it wants that. false: none. */
 static bool post_to_one(struct berth_posting *posting, struct berth_group *group,
                         struct berth_parcel *parcel)
@@ -812,7 +817,7 @@ static bool post_to_one(struct berth_posting *posting, struct berth_group *group
     size_t first = __atomic_fetch_add(&group->turn, 1, __ATOMIC_RELAXED);
     struct berth_match *next = NULL;
     for (size_t i = 0; i < group->count; i++) {
-        struct berth_match *match = group->members[(first + i) % group->count];
+        struct berth_match *match = member_of(group, first + i);
         if (match->subscription->denied)
             continue;
         next = next ? next : match;
@@ -869,14 +874,26 @@ bool berth_topic_is_read(struct berth_host *host, const char *name)
     return read;
 }
 
+/* false: it would not have got it. */
+static bool lose_for(const struct berth_posting *posting, struct berth_match *match)
+{
+    if (match->subscription->denied)
+        return false;
+    berth_message_refused(posting->host, match->subscription, flow_of(match, posting->sender),
+                          posting->code, true);
+    return true;
+}
+
 /* A message of the host's own, for which there is no memory: who would have got it is told so. */
 static void lose(const struct berth_posting *posting)
 {
-    berth_list_each(&posting->topic->matches, link) {
-        struct berth_match *match = berth_container(link, struct berth_match, of_topic);
-        if (!match->subscription->denied)
-            berth_message_refused(posting->host, match->subscription,
-                                  flow_of(match, posting->sender), posting->code, true);
+    berth_list_each(&posting->topic->matches, link)
+        lose_for(posting, berth_container(link, struct berth_match, of_topic));
+    berth_list_each(&posting->topic->groups, link) {
+        struct berth_group *group = berth_container(link, struct berth_group, link);
+        size_t first = __atomic_fetch_add(&group->turn, 1, __ATOMIC_RELAXED), i = 0;
+        while (i < group->count && !lose_for(posting, member_of(group, first + i)))
+            i++;
     }
 }
 

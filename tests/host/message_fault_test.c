@@ -490,11 +490,64 @@ static void workers_without_a_block(void)
 #endif
 }
 
+/* ---- Messages of the host's own ---- */
+
+struct lines {
+    uint64_t heard, lost;
+};
+
+static void hear_line(berth_ctx *ctx, const struct berth_message *message, void *user)
+{
+    struct lines *lines = user;
+    (void)ctx;
+    lines->heard++;
+    lines->lost += message->dropped;
+}
+
+static void hear_log(const char *group, struct lines *lines)
+{
+    const struct berth_subscribe_options options = { .size = sizeof(options), .group = group };
+    CHECK_CODE(
+        berth_host_subscribe_with(host, "host.log", &options, hear_line, lines, NULL, &error),
+        BERTH_OK, &error);
+}
+
+static void log_lines(int count)
+{
+    for (int i = 0; i < count; i++)
+        berth_scarce_call(host, "logger.log", "[1,\"x\"]", NULL);
+}
+
+/* Whoever would have got one is told with the next one: of a group, one of it. */
+static void lines_that_there_is_no_memory_for(void)
+{
+    struct lines alone = { 0 }, group[2] = { { 0 } };
+    host = berth_scarce_host(&berth_short_of_memory, false);
+    LOAD(host, "logger", "inline");
+    hear_log(NULL, &alone);
+    hear_log("ears", &group[0]);
+    hear_log("ears", &group[1]);
+    log_lines(4);
+    berth_short_of_memory.begin(0);
+    log_lines(900); /* the first of them go into what the thread still has */
+    CHECK(berth_short_of_memory.end(0));
+    berth_scarce_settle(host);
+    log_lines(2);
+    berth_scarce_settle(host);
+    berth_note("%llu lines were heard, %llu lost", (unsigned long long)alone.heard,
+               (unsigned long long)alone.lost);
+    CHECK(alone.lost > 0);
+    CHECK_INT(group[0].heard + group[1].heard, alone.heard);
+    CHECK_INT(group[0].lost + group[1].lost, alone.lost);
+    berth_host_free(host);
+}
+
 static const struct berth_test tests[] = {
     { "the_host_of_workers_without_a_block", the_host_of_workers_without_a_block },
     { "workers_without_a_block", workers_without_a_block },
     { "inline_without_a_block", inline_without_a_block },
     { "inline_without_memory", inline_without_memory },
+    { "lines_that_there_is_no_memory_for", lines_that_there_is_no_memory_for },
 };
 
 int main(int argc, char **argv)
