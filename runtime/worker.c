@@ -89,7 +89,7 @@ static int tell_in_order(struct worker *worker, struct berth_wire *wire, berth_c
     int code = ask(worker, berth_peer_see_through, wire, ctx, deadline, signature, arguments,
                    &reply, error);
     if (code == BERTH_OK)
-        berth_free(reply);
+        berth_received_free(reply);
     return code;
 }
 
@@ -107,7 +107,7 @@ static int call_upstream(void *user, berth_ctx *ctx, size_t import, int64_t dead
     struct berth_reader reader = berth_received_reader(reply);
     if (result)
         code = berth_value_unpack(signature->result, &reader, arena, result, NULL, error);
-    berth_free(reply);
+    berth_received_free(reply);
     return code;
 }
 
@@ -341,20 +341,19 @@ static struct berth_peer_work *take_turn(struct worker *worker, uint64_t id)
     return NULL;
 }
 
-static void on_refuse(struct worker *worker, struct berth_reader *reader)
+static void on_refuse(struct worker *worker, struct berth_received *note)
 {
+    struct berth_reader reader = berth_received_reader(note);
     struct berth_peer_work *turn = NULL;
-    uint64_t number = 0, under = 0;
-    bool whole = berth_wire_get_u64(reader, &number) && berth_wire_get_u64(reader, &under);
-    const char *why = berth_wire_get_text(reader);
+    const char *why = berth_wire_get_text(&reader);
 
-    if (!whole || !why)
-        return;
+    if (!why)
+        why = "it would close a ring, and there was no memory for which";
     pthread_mutex_lock(&worker->turn_lock);
-    if (number)
-        refuse_wait(worker, number, why);
-    else if (under)
-        turn = take_turn(worker, under);
+    if (note->wire.id)
+        refuse_wait(worker, note->wire.id, why);
+    else if (note->wire.under)
+        turn = take_turn(worker, note->wire.under);
     pthread_mutex_unlock(&worker->turn_lock);
     if (turn)
         berth_peer_work_refuse(turn, BERTH_ABORTED, why);
@@ -517,12 +516,11 @@ static int on_serve(void *user, berth_ctx *under, struct berth_received *request
 static void on_note(void *user, struct berth_received *note)
 {
     struct worker *worker = user;
-    struct berth_reader reader = berth_received_reader(note);
 
     if (note->wire.type == BERTH_WIRE_STOP)
         worker->stopping = true;
     else if (note->wire.type == BERTH_WIRE_REFUSE)
-        on_refuse(worker, &reader);
+        on_refuse(worker, note);
     else if (worker->host && note->wire.type == BERTH_WIRE_LEVEL)
         berth_host_set_log_level(worker->host, "", note->wire.kind, NULL);
     else if (worker->host)

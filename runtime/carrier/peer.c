@@ -79,12 +79,18 @@ struct berth_peer {
     bool armed;                 /* the loop looks at the socket */
     pthread_cond_t quiet;
     uint64_t late;
+    struct berth_outgoing *reserve; /* a reply for want of memory; NULL: it is on its way */
     struct berth_source source;
     struct berth_stream stream;
 };
 
 static void finish_serving(struct berth_peer *peer, struct berth_received *request, int code,
                            struct berth_buffer *result, const struct berth_error *error);
+
+static struct berth_outgoing *make_outgoing(struct berth_buffer *buffer);
+
+/* What the reserve says instead of a result. */
+#define NO_MEMORY "who serves it is out of memory"
 
 static void peer_ref(struct berth_peer *peer)
 {
@@ -114,6 +120,18 @@ static void pending_free(struct pending *pending)
 
 static void on_ready(struct berth_source *source, uint32_t events);
 
+static bool make_reserve(struct berth_peer *peer)
+{
+    struct berth_buffer buffer;
+
+    berth_peer_begin(peer, &buffer);
+    berth_buffer_text(&buffer, NO_MEMORY);
+    peer->reserve = make_outgoing(&buffer);
+    if (peer->reserve)
+        peer->reserve->reserved = true;
+    return peer->reserve;
+}
+
 int berth_peer_new(const struct berth_peer_setup *setup, int socket, struct berth_peer **ret_peer,
                    struct berth_error *error)
 {
@@ -130,11 +148,16 @@ int berth_peer_new(const struct berth_peer_setup *setup, int socket, struct bert
         berth_free(peer);
         return code;
     }
+    berth_peer_set_max_message(peer, setup->max_message);
+    if (!make_reserve(peer)) {
+        berth_stream_deinit(&peer->stream);
+        berth_free(peer);
+        return berth_error_nomem(error);
+    }
     peer->refs = 1;
     peer->loop = setup->loop;
     peer->ops = setup->ops;
     peer->user = setup->user;
-    berth_peer_set_max_message(peer, setup->max_message);
     pthread_mutex_init(&peer->lock, NULL);
     pthread_cond_init(&peer->quiet, NULL);
     berth_idmap_init(&peer->pendings);
@@ -173,6 +196,8 @@ void berth_peer_unref(struct berth_peer *peer)
         pending_free(left);
     berth_idmap_deinit(&peer->pendings);
     berth_stream_deinit(&peer->stream);
+    if (peer->reserve)
+        berth_outgoing_free(peer->reserve);
     pthread_cond_destroy(&peer->quiet);
     pthread_mutex_destroy(&peer->lock);
     berth_free(peer);
@@ -410,7 +435,13 @@ static void settle_sent(struct berth_peer *peer, struct berth_list *sent)
             peer->owed -= outgoing->owed;
             peer->owed_count--;
         }
-        berth_outgoing_free(outgoing);
+        if (outgoing->reserved) {
+            berth_list_remove(link);
+            outgoing->sent = outgoing->owed = 0;
+            peer->reserve = outgoing;
+        } else {
+            berth_outgoing_free(outgoing);
+        }
     }
 }
 
@@ -556,7 +587,7 @@ static void request_free(struct berth_peer *peer, struct berth_received *request
     pthread_mutex_unlock(&peer->lock);
     if (request->of)
         request->release(request->of);
-    berth_free(request);
+    berth_received_free(request);
 }
 
 static int serve_now(struct berth_peer *peer, berth_ctx *under, struct berth_received *request,
@@ -571,6 +602,8 @@ static int serve_now(struct berth_peer *peer, berth_ctx *under, struct berth_rec
     pthread_mutex_unlock(&peer->lock);
     if (cancelled)
         return berth_error_set(error, BERTH_CANCELLED, "cancelled before it was begun");
+    if (berth_buffer_check(result, error) != BERTH_OK) /* before anything has happened */
+        return BERTH_RESOURCE_EXHAUSTED;
     int code = peer->ops->serve(peer->user, under, request, result, error);
     if (code == BERTH_OK)
         code = berth_buffer_check(result, error);
@@ -646,13 +679,28 @@ static struct berth_outgoing *make_reply(struct berth_peer *peer, int *code,
     return make_outgoing(result);
 }
 
+/* There is no memory for more than the code. NULL: the last one of these has not gone yet. */
+static struct berth_outgoing *take_reserve(struct berth_peer *peer, bool has_result, int *code)
+{
+    pthread_mutex_lock(&peer->lock);
+    struct berth_outgoing *outgoing = peer->reserve;
+    peer->reserve = NULL;
+    pthread_mutex_unlock(&peer->lock);
+    if (outgoing)
+        outgoing->size = BERTH_WIRE_HEAD + (has_result ? strlen(NO_MEMORY) : 0);
+    if (has_result)
+        *code = BERTH_RESOURCE_EXHAUSTED;
+    return outgoing;
+}
+
 /* The result is taken. */
 static void reply(struct berth_peer *peer, uint64_t id, size_t cost, int code,
                   struct berth_buffer *result, const struct berth_error *error)
 {
+    bool has_result = code == BERTH_OK && (result->failed || result->size > BERTH_WIRE_HEAD);
     struct berth_outgoing *outgoing = make_reply(peer, &code, result, error);
-    if (!outgoing) {
-        end(peer, "cannot get a reply: out of memory");
+    if (!outgoing && !(outgoing = take_reserve(peer, has_result, &code))) {
+        end(peer, "cannot be answered: there is no memory for that");
         return;
     }
     outgoing->owed = cost;
@@ -761,7 +809,7 @@ static void tell_answer(struct pending *pending, struct berth_received *reply)
     pending->answer.came(pending->answer.user, false, code, code == BERTH_OK ? reply : NULL,
                          &error);
     pending_free(pending);
-    berth_free(reply);
+    berth_received_free(reply);
 }
 
 static void tell_broken_off(struct pending *pending)
@@ -790,7 +838,7 @@ static const char *take_more(struct berth_peer *peer, struct berth_received *mor
         if (over)
             tell_broken_off(pending);
     }
-    berth_free(more);
+    berth_received_free(more);
     return sent ? NULL : "more of nothing";
 }
 
@@ -799,9 +847,19 @@ static void take_cancel(struct berth_peer *peer, struct berth_received *note)
     void (*cancel)(void *what);
     void *what = later_take(peer, note->wire.id, &cancel);
 
-    berth_free(note);
+    berth_received_free(note);
     if (what) /* else it has not begun, or has been answered */
         cancel(what);
+}
+
+/* For the thread that waits for it. What is lent cannot be, but then it may say it all. */
+static struct berth_received *kept(struct berth_received *reply)
+{
+    static struct berth_received done = { .lent = true };
+
+    if (!reply->lent)
+        return reply;
+    return reply->wire.code == BERTH_OK && !reply->dropped ? &done : NULL;
 }
 
 static const char *take_reply(struct berth_peer *peer, struct berth_received *reply)
@@ -812,7 +870,7 @@ static const char *take_reply(struct berth_peer *peer, struct berth_received *re
         (reply->wire.size >= sizeof(((struct berth_error *)0)->text) ||
          strlen((const char *)reply->data) != reply->wire.size ||
          !berth_utf8_valid(reply->data, reply->wire.size, &bad))) {
-        berth_free(reply);
+        berth_received_free(reply);
         return "an error without words";
     }
 
@@ -820,7 +878,7 @@ static const char *take_reply(struct berth_peer *peer, struct berth_received *re
     struct pending *pending = berth_idmap_get(&peer->pendings, reply->wire.id);
     if (!pending || pending->outgoing) {
         pthread_mutex_unlock(&peer->lock);
-        berth_free(reply);
+        berth_received_free(reply);
         return "a reply to nothing";
     }
     berth_idmap_remove(&peer->pendings, reply->wire.id);
@@ -833,9 +891,9 @@ static const char *take_reply(struct berth_peer *peer, struct berth_received *re
     if (pending->state == GIVEN_UP) {
         peer->late++;
         pending_free(pending);
-        berth_free(reply);
+        berth_received_free(reply);
     } else {
-        pending->reply = reply;
+        pending->reply = kept(reply);
         pending->state = ANSWERED;
         wake(peer, pending);
     }
@@ -882,12 +940,13 @@ static const char *take_request(struct berth_peer *peer, struct berth_received *
         request->wire.left > BERTH_FOREVER - now ? BERTH_FOREVER : now + request->wire.left;
     pthread_mutex_lock(&peer->lock);
     const char *wrong = admit(peer, request, &under);
-    if (!wrong && under && under->state == STARTED) { /* no thread waits: any will do */
+    bool lost = !wrong && request->lent;
+    if (!wrong && !lost && under && under->state == STARTED) { /* no thread waits: any will do */
         hold_started(request, under);
         under = NULL;
     }
-    bool waits = under && under->state == WAITING;
-    if (!wrong && !under)
+    bool waits = !lost && under && under->state == WAITING;
+    if (!wrong && !lost && !under)
         berth_list_append(berth_spread_list(&peer->submitted, request->wire.id), &request->link);
     if (!wrong && waits) {
         berth_list_append(&under->inbox, &request->link);
@@ -896,7 +955,9 @@ static const char *take_request(struct berth_peer *peer, struct berth_received *
     pthread_mutex_unlock(&peer->lock);
 
     if (wrong)
-        berth_free(request);
+        berth_received_free(request);
+    else if (lost)
+        refuse(peer, request, BERTH_RESOURCE_EXHAUSTED, NO_MEMORY);
     else if (under && !waits)
         refuse(peer, request, BERTH_DEADLINE_EXCEEDED, "the call that it belongs to was given up");
     else if (!under)
@@ -917,11 +978,10 @@ static const char *take(struct berth_peer *peer, struct berth_received *frame)
     const char *wrong = frame->dropped ? NULL : peer->ops->check(peer->user, frame);
     if (!wrong && !(BERTH_WIRE_NOTES & BERTH_WIRE_BIT(frame->wire.type)))
         return take_request(peer, frame);
-    if (frame->dropped && frame->wire.type == BERTH_WIRE_REFUSE)
-        wrong = "no memory for it"; /* else it waits for ever; what other notes say may be lost */
-    if (!wrong && !frame->dropped)
+    /* what other notes say may be lost; who is not refused waits for ever */
+    if (!wrong && (!frame->dropped || frame->wire.type == BERTH_WIRE_REFUSE))
         peer->ops->note(peer->user, frame);
-    berth_free(frame);
+    berth_received_free(frame);
     return wrong;
 }
 
@@ -1268,11 +1328,13 @@ static int take_answer(struct pending *pending, struct berth_received **ret_repl
 
     if (pending->state == BROKEN_OFF)
         return BERTH_PEER_ENDED;
+    if (!reply)
+        return berth_error_nomem(error);
     int code = code_of(reply, error);
     if (code == BERTH_OK)
         *ret_reply = reply;
     else
-        berth_free(reply);
+        berth_received_free(reply);
     return code;
 }
 

@@ -114,8 +114,8 @@ void berth_peer_begin(const struct berth_peer *peer, struct berth_buffer *buffer
 /*
  * Makes a request (type, kind and index of wire; the buffer is taken) and waits for its reply. ctx
  * is what ops->serve gets for requests that come back under this one. Returns the reply's code,
- * with its words in *error; for BERTH_OK *ret_reply is the caller's to berth_free(). A reply that
- * comes after the deadline is dropped, and counted.
+ * with its words in *error; for BERTH_OK *ret_reply is the caller's to berth_received_free(). A
+ * reply that comes after the deadline is dropped, and counted.
  */
 int berth_peer_call(struct berth_peer *peer, const struct berth_wire *wire,
                     struct berth_buffer *buffer, berth_ctx *ctx, int64_t deadline,

@@ -475,7 +475,7 @@ static int open_image(struct process_carrier *self, const char *options_json, in
     berth_wire_put_text(&buffer, options_json ? options_json : "{}");
     int code = berth_peer_call(self->peer, &wire, &buffer, NULL, deadline, &reply, error);
     if (code == BERTH_OK)
-        berth_free(reply);
+        berth_received_free(reply);
     if (code == BERTH_PEER_ENDED)
         code = fail_ended(self, deadline, error);
     if (code == BERTH_PEER_EXPIRED)
@@ -703,7 +703,7 @@ static int call_worker(struct process_carrier *self, const struct berth_place *p
     code = berth_peer_call(self->peer, wire, &buffer, place->ctx, place->deadline, &reply, error);
     if (code == BERTH_OK) {
         code = take_result(self, signature->result, reply, place->arena, result, error);
-        berth_free(reply);
+        berth_received_free(reply);
     }
     if (code == BERTH_PEER_ENDED) {
         fail_ended(self, place->deadline, error);

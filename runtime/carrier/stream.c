@@ -24,11 +24,15 @@ static int watch(const struct berth_stream *stream, int fd)
 int berth_stream_init(struct berth_stream *stream, int socket, int life, unsigned accepts,
                       size_t max_size, struct berth_error *error)
 {
+    stream->spare = berth_calloc(1, sizeof(*stream->spare) + 1);
+    if (!stream->spare)
+        return berth_error_nomem(error);
     stream->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (stream->epoll < 0 || watch(stream, socket) != 0 || watch(stream, life) != 0) {
         int number = errno;
         if (stream->epoll >= 0)
             close(stream->epoll);
+        berth_free(stream->spare);
         return berth_error_errno(error, number, "cannot watch a worker");
     }
     stream->socket = socket;
@@ -71,7 +75,9 @@ static void drop_queue(struct berth_stream *stream)
 void berth_stream_deinit(struct berth_stream *stream)
 {
     drop_queue(stream);
-    berth_free(stream->incoming);
+    if (stream->incoming)
+        berth_received_free(stream->incoming);
+    berth_free(stream->spare);
     berth_stream_unpoke(stream);
     close(stream->epoll);
     close(stream->socket);
@@ -234,16 +240,17 @@ int berth_stream_fill(struct berth_stream *stream)
 /*
  * Memory for the frame that begins here; without it the frame is read over, and only its head kept.
  */
-static struct berth_received *receive(const struct berth_wire *wire)
+static struct berth_received *receive(struct berth_stream *stream, const struct berth_wire *wire)
 {
     struct berth_received *incoming = berth_malloc(sizeof(*incoming) + wire->size + 1);
     bool dropped = !incoming && wire->size > 0;
 
     if (!incoming)
         incoming = berth_malloc(sizeof(*incoming) + 1);
-    if (!incoming)
-        return NULL;
-    *incoming = (struct berth_received){ .wire = *wire, .dropped = dropped };
+    bool lent = !incoming;
+    if (lent)
+        incoming = stream->spare;
+    *incoming = (struct berth_received){ .wire = *wire, .dropped = dropped, .lent = lent };
     berth_list_init(&incoming->link);
     return incoming;
 }
@@ -256,9 +263,7 @@ static const char *begin_frame(struct berth_stream *stream)
 
     if (wrong)
         return wrong;
-    stream->incoming = receive(&wire);
-    if (!stream->incoming)
-        return "no memory for it";
+    stream->incoming = receive(stream, &wire);
     stream->begin += BERTH_WIRE_HEAD;
     stream->filled = 0;
     return NULL;

@@ -19,6 +19,7 @@ struct berth_outgoing {
     size_t size, sent;
     void *request; /* the peer's: what is waited for with it; NULL for others */
     size_t owed;   /* the peer's: a reply settles as much */
+    bool reserved; /* the peer's, which takes it back once it has gone */
 };
 
 struct berth_stream {
@@ -35,6 +36,7 @@ struct berth_stream {
 
     /* The reader's: bytes [begin, end) of buffer, and the frame whose data is coming in. */
     struct berth_received *incoming;
+    struct berth_received *spare; /* what `incoming` is while there is no memory for another */
     size_t filled;
     size_t begin, end;
     unsigned char buffer[16384];

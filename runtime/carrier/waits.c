@@ -63,14 +63,14 @@ static uint32_t answer_holder(const struct berth_wait *wait, size_t i)
 static void refuse(struct berth_wait *wait)
 {
     const struct told *told = wait->of;
-    const struct berth_wire wire = { .type = BERTH_WIRE_REFUSE };
+    const struct berth_wire wire = { .type = BERTH_WIRE_REFUSE,
+                                     .id = told->number,
+                                     .under = told->under };
     char text[BERTH_RING_TEXT + BERTH_FRAME_NAME];
     struct berth_buffer buffer;
 
     snprintf(text, sizeof(text), "%s: %s", told->waits->module, wait->ring);
     berth_peer_begin(told->waits->peer, &buffer);
-    berth_wire_put_u64(&buffer, told->number);
-    berth_wire_put_u64(&buffer, told->under);
     berth_wire_put_text(&buffer, told->number ? wait->ring : text);
     berth_peer_note(told->waits->peer, &wire, &buffer); /* else it hangs, as without all this */
 }

@@ -4,6 +4,7 @@
 #include <endian.h>
 #include <string.h>
 
+#include "runtime/base/memory.h"
 #include <berth/error.h>
 
 #define MAGIC 0x31687462U /* "bth1" */
@@ -87,7 +88,8 @@ static const char *check_type(const struct berth_wire *wire)
         if (wire->type == BERTH_WIRE_CANCEL && wire->size)
             return "a note about a request with data";
     } else if (BERTH_WIRE_NOTES & BERTH_WIRE_BIT(wire->type)) {
-        if (wire->code || wire->id || wire->under || wire->left || wire->index)
+        bool about = (wire->id || wire->under) && wire->type != BERTH_WIRE_REFUSE;
+        if (about || wire->code || wire->left || wire->index)
             return "a note with a head of something else";
     } else if (wire->code || wire->id == 0 || wire->left < 0) {
         return "a request with a head of something else";
@@ -123,6 +125,12 @@ const char *berth_wire_read(const unsigned char *head, unsigned accepts, size_t 
     if (!wrong)
         *ret_wire = wire;
     return wrong;
+}
+
+void berth_received_free(struct berth_received *received)
+{
+    if (!received->lent)
+        berth_free(received);
 }
 
 void berth_wire_put_text(struct berth_buffer *buffer, const char *text)

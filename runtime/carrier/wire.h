@@ -10,9 +10,9 @@
  *                         enum berth_log_level; WAIT: enum berth_wire_wait; else 0
  *          12 u32 code    REPLY: enum berth_code; else 0
  *          16 u64 id      of a request, chosen by its sender; REPLY, MORE, CANCEL: of the request;
- *                         in other notes 0
+ *                         REFUSE: the number of a WAIT; in other notes 0
  *          24 u64 under   of a request: the receiver's own request that this one was made inside,
- *                         or 0
+ *                         or 0; REFUSE: as of the WAIT; in other notes 0
  *          32 i64 left    of a request: nanoseconds to its deadline; INT64_MAX: none
  *          40 u32 index   INVOKE: the item; CALL: the import; PUBLISH: the topic; OPEN: the image's
  *                         generation; else 0
@@ -31,7 +31,7 @@
  *           HANDLE_ENDED   u64 id       HANDLE_RESTORED   u64 old id, u64 new id
  *           WAIT     u64 number, u64 the receiver's request that it is under, or 0; what for: u64
  *                    ids of the sender's own requests. Number 0: the request has not begun
- *           WAITED   u64 number, u64 that request      REFUSE   the same, and text why
+ *           WAITED   u64 number, u64 that request      REFUSE   text why
  *           SERVE, STOP, LEVEL   nothing
  *   A text is a u32 length, its bytes, and a NUL that is not counted.
  */
@@ -116,8 +116,11 @@ struct berth_received {
     void *of;
     void (*release)(void *of);
     bool dropped;         /* there was no memory for its data, which is gone */
+    bool lent;            /* nor for itself: it is the stream's, until the next one comes */
     unsigned char data[]; /* wire.size bytes, and a NUL */
 };
+/* Frees it, unless it is only lent. */
+void berth_received_free(struct berth_received *received);
 static inline struct berth_reader berth_received_reader(const struct berth_received *received)
 {
     return (struct berth_reader){ received->data, received->data + received->wire.size };
