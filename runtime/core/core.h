@@ -320,6 +320,12 @@ struct berth_module_thread {
     pthread_t thread;
     berth_thread_fn fn;
     void *user;
+    enum berth_thread_start {
+        BERTH_THREAD_STARTED,
+        BERTH_THREAD_BEGUN,
+        BERTH_THREAD_FAILED
+    } *
+        start;  /* of who waits for it to begin; under lock */
     bool ended; /* it runs no code of the module any more; under lock */
 };
 

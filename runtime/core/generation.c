@@ -630,15 +630,9 @@ int berth_generation_open(struct berth_generation *generation, struct berth_erro
 
 /* ---- threads of the module ---- */
 
-static void thread_run(struct berth_module_thread *thread)
+static void thread_run(struct berth_module_thread *thread, berth_ctx *ctx)
 {
     struct berth_generation *generation = thread->generation;
-    berth_ctx *ctx = berth_thread_enter(&generation->host->threads);
-    if (!ctx) {
-        berth_host_log(generation->host, generation, BERTH_LOG_ERROR,
-                       "a thread cannot begin: out of memory");
-        return;
-    }
     __atomic_store_n(&berth_thread_of(ctx)->stopping, &generation->stopping, __ATOMIC_RELAXED);
     berth_frame_push(ctx, (uintptr_t)thread->fn);
     berth_permit_act(ctx + 1, generation);
@@ -653,11 +647,25 @@ static void thread_run(struct berth_module_thread *thread)
     berth_thread_leave(ctx);
 }
 
+/* Who has started it hears whether it can begin, and looks after it if not. */
+static void thread_tell(struct berth_module_thread *thread, bool begun)
+{
+    struct berth_host *host = thread->generation->host;
+    pthread_mutex_lock(&host->lock);
+    *thread->start = begun ? BERTH_THREAD_BEGUN : BERTH_THREAD_FAILED;
+    pthread_cond_broadcast(&host->changed);
+    pthread_mutex_unlock(&host->lock);
+}
+
 static void *module_thread_main(void *argument)
 {
     struct berth_module_thread *thread = argument;
     struct berth_host *host = thread->generation->host;
-    thread_run(thread);
+    berth_ctx *ctx = berth_thread_enter(&host->threads);
+    thread_tell(thread, ctx);
+    if (!ctx)
+        return NULL;
+    thread_run(thread, ctx);
     pthread_mutex_lock(&host->lock);
     thread->ended = true;
     bool alone = berth_list_empty(&thread->link);
@@ -709,6 +717,31 @@ static bool threads_end(struct berth_generation *generation, int64_t deadline)
     return ended;
 }
 
+/* It may have run to its end before this one goes on, and be gone. host->lock held. */
+static int thread_start(struct berth_module_thread *thread, const char *name)
+{
+    struct berth_generation *generation = thread->generation;
+    struct berth_host *host = generation->host;
+    enum berth_thread_start start = BERTH_THREAD_STARTED;
+    thread->start = &start;
+    int number = berth_thread_spawn(host, &thread->thread, module_thread_main, thread, name);
+    if (number != 0)
+        return number;
+    berth_list_append(&generation->threads, &thread->link);
+    while (start == BERTH_THREAD_STARTED)
+        berth_wait_changed(host, BERTH_FOREVER);
+    if (start == BERTH_THREAD_BEGUN)
+        return 0;
+    bool left = berth_list_empty(&thread->link); /* by the host, and detached */
+    berth_list_remove(&thread->link);
+    pthread_cond_broadcast(&host->changed);
+    pthread_mutex_unlock(&host->lock);
+    if (!left)
+        pthread_join(thread->thread, NULL);
+    pthread_mutex_lock(&host->lock);
+    return ENOMEM;
+}
+
 uint64_t berth_generation_thread(struct berth_generation *generation, const char *name,
                                  berth_thread_fn fn, void *user, struct berth_error *error)
 {
@@ -721,12 +754,8 @@ uint64_t berth_generation_thread(struct berth_generation *generation, const char
     threads_collect(generation); /* else they would be kept until the module's end */
     *thread = (struct berth_module_thread){ .generation = generation, .fn = fn, .user = user };
     pthread_mutex_lock(&host->lock);
-    int number = generation->stopping
-                     ? ECANCELED
-                     : berth_thread_spawn(host, &thread->thread, module_thread_main, thread,
-                                          name && *name ? name : "berth-module");
-    if (number == 0)
-        berth_list_append(&generation->threads, &thread->link);
+    int number = generation->stopping ? ECANCELED
+                                      : thread_start(thread, name && *name ? name : "berth-module");
     pthread_mutex_unlock(&host->lock);
     if (number == 0)
         return (uint64_t)(uintptr_t)thread;
