@@ -411,6 +411,13 @@ enum berth_module_state {
     BERTH_MODULE_FAILED,  /* its worker died too often */
 };
 
+struct berth_job {
+    struct berth_list link;
+    void (*run)(void *argument);
+    void *argument;
+    bool lent; /* it is its owner's, who may free it in run */
+};
+
 struct berth_module {
     struct berth_host *host;
     const char *name; /* behind this struct */
@@ -457,7 +464,9 @@ struct berth_module {
     size_t handles; /* alive */
     struct berth_restart restart;
     struct berth_timer restart_timer;
+    struct berth_job restart_job;
     bool restart_pending, restart_due; /* due: its time has come */
+    bool restart_queued;               /* the job is */
     struct berth_list early;           /* mails for generations that do not serve yet */
     struct berth_timer retry_timer;
     /* an application's subscription is a module of its own, without a name or a generation */
@@ -491,13 +500,6 @@ struct berth_blobs {
     struct berth_pages pages; /* to the blobs; read without the lock */
     struct berth_blob_count live;
     struct berth_blob_count left; /* that modules held which ended with the host */
-};
-
-struct berth_job {
-    struct berth_list link;
-    void (*run)(void *argument);
-    void *argument;
-    bool lent; /* it is its owner's, who may free it in run */
 };
 
 struct berth_host {

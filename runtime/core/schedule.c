@@ -414,6 +414,12 @@ void berth_schedule_lent(struct berth_host *host, struct berth_job *job)
     put_job(host, job, false);
 }
 
+void berth_schedule_own_lent(struct berth_host *host, struct berth_job *job)
+{
+    job->lent = true;
+    put_job(host, job, true);
+}
+
 int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), void *argument)
 {
     return add_job(host, run, argument, false);

@@ -44,6 +44,7 @@ int berth_schedule_job(struct berth_host *host, void (*run)(void *argument), voi
 void berth_schedule_lent(struct berth_host *host, struct berth_job *job);
 /* The same for what the host has to do, however many jobs modules have: it comes first. */
 int berth_schedule_own_job(struct berth_host *host, void (*run)(void *argument), void *argument);
+void berth_schedule_own_lent(struct berth_host *host, struct berth_job *job);
 /*
  * Waits until a thread of the pool and that of the loop have come by; what has not until the
  * deadline, in words, else NULL. Without threads there is nothing to wait for.

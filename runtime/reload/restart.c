@@ -18,11 +18,22 @@
 
 static void restart_job(void *argument);
 
+/* Takes no memory: it may be for want of that that the worker has ended. host->lock held. */
+static void queue_job(struct berth_module *module)
+{
+    if (module->restart_queued)
+        return;
+    module->restart_queued = true;
+    module->restart_job = (struct berth_job){ .run = restart_job, .argument = module };
+    berth_schedule_own_lent(module->host, &module->restart_job);
+}
+
 static void timer_due(struct berth_timer *timer)
 {
     struct berth_module *module = timer->owner;
-    if (berth_schedule_own_job(module->host, restart_job, module) != BERTH_OK)
-        berth_timer_add(module->host->loop, timer, berth_now() + 1000000000, NULL);
+    pthread_mutex_lock(&module->host->lock);
+    queue_job(module);
+    pthread_mutex_unlock(&module->host->lock);
 }
 
 /* host->lock held. What becomes of a module whose worker is not there. */
@@ -47,16 +58,9 @@ static void plan(struct berth_module *module, const char *how)
         if (!module->restart_timer.fire) /* else it may be running, from before a reload */
             module->restart_timer = (struct berth_timer){ .fire = timer_due, .owner = module };
         module->restart_pending = true;
-        if (delay == 0 ? berth_schedule_own_job(host, restart_job, module) != BERTH_OK
-                       : berth_timer_add(host->loop, &module->restart_timer, berth_now() + delay,
-                                         NULL) != BERTH_OK) {
-            module->state = BERTH_MODULE_FAILED;
-            module->swapping = false;
-            snprintf(module->why, sizeof module->why,
-                     "its worker %s, and there was no memory for a restart: reload it, or unload "
-                     "and load it",
-                     how);
-        }
+        if (delay == 0 || berth_timer_add(host->loop, &module->restart_timer, berth_now() + delay,
+                                          NULL) != BERTH_OK) /* no memory: sooner, then */
+            queue_job(module);
     }
     pthread_cond_broadcast(&host->changed);
 }
@@ -191,17 +195,37 @@ static void restart(berth_ctx *admin, struct berth_module *module)
         fail(generation, &error);
 }
 
+/* There was no memory to begin, or this thread is in the middle of a load: callers do not wait. */
+static void try_later(struct berth_module *module, const struct berth_error *error)
+{
+    struct berth_host *host = module->host;
+    pthread_mutex_lock(&host->lock);
+    if (module->state == BERTH_MODULE_WAITING && module->restart_pending && !module->swap_chain) {
+        module->swapping = false;
+        pthread_cond_broadcast(&host->changed);
+        if (berth_timer_add(host->loop, &module->restart_timer, berth_now() + 1000000000, NULL) !=
+            BERTH_OK) {
+            module->state = BERTH_MODULE_FAILED;
+            snprintf(module->why, sizeof module->why,
+                     "its worker could not be restarted (%.160s): reload it, or unload and load it",
+                     error->text);
+        }
+    }
+    pthread_mutex_unlock(&host->lock);
+}
+
 static void restart_job(void *argument)
 {
     struct berth_module *module = argument;
     struct berth_host *host = module->host;
     struct berth_error error;
     pthread_mutex_lock(&host->lock);
+    module->restart_queued = false;
     module->restart_due = module->restart_pending;
     pthread_mutex_unlock(&host->lock);
     berth_ctx *admin = berth_admin_enter(host, "a restart", &error);
-    if (!admin && !__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE)) /* out of memory: again */
-        berth_timer_add(host->loop, &module->restart_timer, berth_now() + 1000000000, NULL);
+    if (!admin && !__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE))
+        try_later(module, &error);
     if (!admin)
         return;
     restart(admin, module);

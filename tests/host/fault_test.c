@@ -8,6 +8,8 @@
 #include "tests/support/hosting.h"
 #include "tests/support/shortage.h"
 
+#include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -209,6 +211,28 @@ static int make_process_call(berth_ctx *ctx)
 static int call_process(void)
 {
     return call(make_process_call);
+}
+
+static int worker;
+
+/* A reload has it restarted at once again. */
+static void know_worker(void)
+{
+    CHECK_CODE(reload_process(), BERTH_OK, &error);
+    worker = atoi(berth_test_module(host, "away", "pid"));
+}
+
+/* Calls find the dead one, or wait for the next one, if there is to be one soon. */
+static int lose_worker(void)
+{
+    int code = BERTH_UNAVAILABLE;
+
+    kill(worker, SIGKILL);
+    for (int i = 0; i < 30 && code == BERTH_UNAVAILABLE; i++) {
+        code = call_process();
+        berth_test_pause(1);
+    }
+    return code;
 }
 
 static int make_chained_call(berth_ctx *ctx)
@@ -579,7 +603,7 @@ static int new_host_with_threads(void)
 
 /* ---- Trying them ---- */
 
-static void set_up(bool with_worker)
+static void set_up(const struct berth_shortage *shortage, bool with_worker)
 {
     math_file = berth_test_fixture("math");
     next_file = berth_test_fixture("counter");
@@ -588,7 +612,7 @@ static void set_up(bool with_worker)
     chain_file = berth_test_fixture("chain_a");
     all_files[0] = berth_test_fixture("requirer");
     all_files[1] = math_file;
-    host = berth_scarce_host(&berth_short_of_memory, with_worker);
+    host = berth_scarce_host(shortage, with_worker);
     LOAD(host, "counter", "inline");
     LOAD(host, "types", "inline");
     LOAD(host, "greet", "inline");
@@ -617,28 +641,34 @@ static bool worker_answers(void)
     return !berth_test_try(host, "away.hello", "[\"you\"]", 0, NULL, &(struct berth_error){ 0 });
 }
 
-/*
- * A host without memory for a worker's answer cannot go on talking to it: that worker ends, and
- * another one takes its place.
- */
+/* One that could not be made, or restarted, or that a reload has not left. */
 static void wait_for_worker(void)
 {
     UNTIL(host, worker_answers());
 }
 
-static void try_operations(const struct berth_operation *operations, size_t count,
-                           void (*recover)(void))
+static void try_operations_with(const struct berth_shortage *one, const struct berth_shortage *all,
+                                const struct berth_operation *operations, size_t count,
+                                void (*recover)(void))
 {
     unsigned long refused = 0; /* calls and messages need no memory of their own, as a rule */
+    bool others = one->where != BERTH_SHORT_ON_THREAD; /* which allocate meanwhile */
 
-    set_up(recover == wait_for_worker);
-    const struct berth_scarce scarce = { host, recover, check_serves, recover == permit_all };
+    set_up(one, recover == wait_for_worker);
+    const struct berth_scarce scarce = { host, recover, check_serves,
+                                         others ? LONG_MAX : recover == permit_all };
     for (size_t i = 0; i < count; i++) {
-        refused += berth_scarce_try(&scarce, &operations[i], &berth_short_of_block);
-        refused += berth_scarce_try(&scarce, &operations[i], &berth_short_of_memory);
+        refused += berth_scarce_try(&scarce, &operations[i], one);
+        refused += berth_scarce_try(&scarce, &operations[i], all);
     }
     CHECK(refused > 0);
     berth_host_free(host);
+}
+
+static void try_operations(const struct berth_operation *operations, size_t count,
+                           void (*recover)(void))
+{
+    try_operations_with(&berth_short_of_block, &berth_short_of_memory, operations, count, recover);
 }
 
 static void loading(void)
@@ -710,14 +740,32 @@ static void reloading(void)
     try_operations(operations, COUNT(operations), NULL);
 }
 
+static const struct berth_operation worker_operations[] = {
+    { "load in a worker", load_process, unload_math, NULL },
+    { "call a worker", call_process, NULL, NULL },
+    { "reload a worker", reload_process, NULL, NULL },
+    { "restart a worker", lose_worker, NULL, know_worker }, /* not by the test's thread */
+};
+
 static void workers(void)
 {
-    static const struct berth_operation operations[] = {
-        { "load in a worker", load_process, unload_math, NULL },
-        { "call a worker", call_process, NULL, NULL },
-        { "reload a worker", reload_process, NULL, NULL },
-    };
-    try_operations(operations, COUNT(operations), wait_for_worker);
+    try_operations(worker_operations, COUNT(worker_operations) - 1, wait_for_worker);
+}
+
+static void the_host_of_workers(void)
+{
+    try_operations_with(&berth_host_short_of_block, &berth_host_short_of_memory, worker_operations,
+                        COUNT(worker_operations), wait_for_worker);
+}
+
+static void in_workers(void)
+{
+#ifdef __SANITIZE_ADDRESS__
+    berth_skip("AddressSanitizer itself ends a worker that has no memory for a thread");
+#else
+    try_operations_with(&berth_workers_short_of_block, &berth_workers_short_of_memory,
+                        worker_operations, COUNT(worker_operations), wait_for_worker);
+#endif
 }
 
 static void permitting(void)
@@ -750,7 +798,7 @@ static void nothing_leaks(void)
     long live = 0;
 
     for (int round = 0; round < 4; round++) {
-        set_up(false);
+        set_up(&berth_short_of_memory, false);
         for (unsigned long k = 1; k < 60; k++) {
             berth_fault_arm(k, false);
             if (load_inline() == BERTH_OK) {
@@ -809,6 +857,8 @@ static const struct berth_test tests[] = {
     { "messages", messages },
     { "reloading", reloading },
     { "workers", workers },
+    { "the_host_of_workers", the_host_of_workers },
+    { "in_workers", in_workers },
     { "nothing_leaks", nothing_leaks },
     { "permitting", permitting },
     { "errors_of_two_hosts", errors_of_two_hosts },

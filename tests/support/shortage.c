@@ -295,9 +295,11 @@ unsigned long berth_scarce_try(const struct berth_scarce *scarce,
     struct outcome outcome = { 0 };
 
     do_it(scarce, operation); /* fills caches, of the C library too */
+    size_t descriptors = berth_test_descriptors();
     while (outcome.refused < TRIES_MAX && try_once(scarce, operation, shortage, &outcome))
         outcome.refused++;
     CHECK(outcome.refused < TRIES_MAX);
+    UNTIL(scarce->host, berth_test_descriptors() <= descriptors); /* each worker has some, too */
     if (!berth_test_instrumented()) /* else images are kept, and ASan finds leaks */
         CHECK(outcome.leaked <= scarce->keeps);
     berth_note("%s: %s: refused %lu times, %lu of them no harm, %lu with another code, %ld leaked",
