@@ -760,7 +760,7 @@ static int post_and_wait(struct berth_posting *posting, struct berth_subscriptio
 {
     struct wait *wait = berth_malloc(sizeof *wait);
     if (!wait)
-        return BERTH_RESOURCE_EXHAUSTED;
+        return BERTH_MESSAGE_NO_MEMORY;
     const struct berth_delivery how = { .full = BERTH_FULL_BLOCK, .room = &wait->room };
     int code = berth_message_post(subscription, parcel, place, flow, &how, &wait->ticket);
     if (code == BERTH_MAIL_WAITS)
