@@ -114,9 +114,10 @@ struct berth_upcalls {
     void (*waits)(void *user, bool waits);
     /*
      * In a host without threads, while ctx waits in invoke: does what there is to do, which may be
-     * what is waited for, until then or once something was done. NULL: others do.
+     * what is waited for, until then or once something was done. since: berth_loop_woken, from
+     * before it was looked whether there is something to wait for. NULL: others do.
      */
-    void (*work)(void *user, berth_ctx *ctx, int64_t until);
+    void (*work)(void *user, berth_ctx *ctx, uint64_t since, int64_t until);
     /*
      * The module cannot be invoked any more. Once; how: "was killed by signal 9 (Killed)". Not
      * called for an asked-for stop.

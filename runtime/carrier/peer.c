@@ -1103,9 +1103,11 @@ static void idle_turn(struct berth_peer *peer, struct pending *pending, int64_t 
 /* Does what there is to do elsewhere. With the lock held, and again afterwards. */
 static void work_turn(struct berth_peer *peer, struct pending *pending, int64_t deadline)
 {
+    uint64_t since = berth_loop_woken(peer->loop);
+
     hand_over(peer);
     pthread_mutex_unlock(&peer->lock);
-    bool works = peer->ops->work(peer->user, pending->ctx, deadline);
+    bool works = peer->ops->work(peer->user, pending->ctx, since, deadline);
     pthread_mutex_lock(&peer->lock);
     pending->works = works;
 }

@@ -66,7 +66,7 @@ struct berth_peer_ops {
      * The same, with ctx: does what there is to do meanwhile, until then or once something was
      * done; the loop reads then. false, or NULL: the thread is to wait.
      */
-    bool (*work)(void *user, berth_ctx *ctx, int64_t until);
+    bool (*work)(void *user, berth_ctx *ctx, uint64_t since, int64_t until);
     /* The thread that berth_peer_hold has found waits for the reply to this request no more. */
     void (*left)(void *user, uint64_t id);
     /*

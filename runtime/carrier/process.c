@@ -358,13 +358,13 @@ static int on_submit(void *user, struct berth_peer_work *work)
     return self->upcalls->submit(self->upcalls->user, berth_peer_work_run, work);
 }
 
-static bool on_work(void *user, berth_ctx *ctx, int64_t until)
+static bool on_work(void *user, berth_ctx *ctx, uint64_t since, int64_t until)
 {
     struct process_carrier *self = user;
     const struct berth_upcalls *upcalls = self->upcalls;
 
     if (upcalls->work)
-        upcalls->work(upcalls->user, ctx, until);
+        upcalls->work(upcalls->user, ctx, since, until);
     return upcalls->work != NULL;
 }
 

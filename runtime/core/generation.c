@@ -313,10 +313,10 @@ static void upcall_waits(void *user, bool waits)
         berth_schedule_let_in(host);
 }
 
-static void upcall_work(void *user, berth_ctx *ctx, int64_t until)
+static void upcall_work(void *user, berth_ctx *ctx, uint64_t since, int64_t until)
 {
     const struct berth_generation *generation = user;
-    if (!berth_schedule_work(ctx, generation->host, until)) /* again, when there may be memory */
+    if (!berth_schedule_work(ctx, generation->host, since, until)) /* again, when there may be memory */
         nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
 }
 

@@ -509,11 +509,16 @@ void berth_schedule_leave(struct berth_host *host)
 
 int berth_schedule_run(struct berth_host *host, int64_t timeout)
 {
+    return berth_schedule_run_since(host, berth_loop_woken(host->loop), timeout);
+}
+
+int berth_schedule_run_since(struct berth_host *host, uint64_t since, int64_t timeout)
+{
     int done = 0;
     pthread_mutex_lock(&host->run_lock);
     bool ready = !berth_list_empty(&host->run_queue) || !berth_list_empty(&host->jobs);
     pthread_mutex_unlock(&host->run_lock);
-    done += berth_loop_run(host->loop, ready ? 0 : timeout);
+    done += berth_loop_run_since(host->loop, since, ready ? 0 : timeout);
     pthread_mutex_lock(&host->run_lock);
     for (int i = 0; i < 64 && run_one(host); i++)
         done++;
@@ -532,7 +537,7 @@ static bool can_work(struct berth_host *host)
     return inner != NULL;
 }
 
-bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, int64_t until)
+bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, uint64_t since, int64_t until)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     const struct berth_serving *serving = thread->serving;
@@ -546,7 +551,7 @@ bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, int64_t until)
     thread->cancelled = NULL;
     thread->deadline = BERTH_FOREVER;
     thread->stopping = NULL;
-    berth_schedule_run(host, left > 0 ? left : 0);
+    berth_schedule_run_since(host, since, left > 0 ? left : 0);
     thread->serving = serving;
     thread->cause = cause;
     thread->cancelled = cancelled;

@@ -18,9 +18,10 @@ void berth_schedule_module(struct berth_module *module);
 bool berth_schedule_is_free(const struct berth_host *host);
 /*
  * Without threads: who waits does the work, until then or once something was done, and none of it
- * belongs to what ctx is in. false: it cannot, for want of memory, or calls are nested too deeply.
+ * belongs to what ctx is in. since: berth_loop_woken, from before it looked at what it waits for.
+ * false: it cannot, for want of memory, or calls are nested too deeply.
  */
-bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, int64_t until);
+bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, uint64_t since, int64_t until);
 /* But not of modules that it is inside of. It waits no more: they have turns again. */
 void berth_schedule_let_in(struct berth_host *host);
 /* true: it was waiting in the run queue, and is not any more. */
@@ -52,5 +53,7 @@ void berth_schedule_own_lent(struct berth_host *host, struct berth_job *job);
 const char *berth_schedule_check(struct berth_host *host, int64_t deadline);
 /* What is to do now, on this thread, after waiting at most timeout ns for something. */
 int berth_schedule_run(struct berth_host *host, int64_t timeout);
+/* The same for who has looked since then (berth_loop_woken). */
+int berth_schedule_run_since(struct berth_host *host, uint64_t since, int64_t timeout);
 
 #endif

@@ -155,6 +155,7 @@ struct waiting {
     size_t count;
     bool all, some; /* of the pendings; for a reply that may not be the last */
     bool begun;     /* the finder knows */
+    uint64_t since; /* what is waited for has been looked at since then: berth_loop_woken */
     struct berth_wait wait;
 };
 
@@ -1110,9 +1111,9 @@ static void look_away(struct berth_host *host, const berth_pending *pendings, si
 }
 
 /* In a host without threads whoever waits does the work. false: it cannot, and ctx is marked. */
-static bool do_work(berth_ctx *ctx, struct berth_host *host, int64_t until)
+static bool do_work(berth_ctx *ctx, struct berth_host *host, uint64_t since, int64_t until)
 {
-    if (berth_schedule_work(ctx, host, until))
+    if (berth_schedule_work(ctx, host, since, until))
         return true;
     berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED,
                              "no memory for the turn of what is waited for, or calls are nested "
@@ -1125,7 +1126,7 @@ static bool sleep_until(berth_ctx *ctx, struct berth_host *host, struct waiting 
                         int64_t until)
 {
     if (!host->pool_size)
-        return do_work(ctx, host, until);
+        return do_work(ctx, host, waiting->since, until);
     berth_schedule_blocks(host);
     berth_park_wait(waiting->park, until);
     berth_schedule_goes_on(host);
@@ -1266,6 +1267,7 @@ static int wait_for(berth_ctx *ctx, struct waiting *waiting, int64_t until)
     int64_t last = earlier(until, berth_thread_of(ctx)->deadline);
     bool all = waiting->all;
     for (bool first = true;; first = false) {
+        waiting->since = berth_loop_woken(waiting->host->loop);
         const char *over = berth_interrupted(berth_thread_of(ctx));
         int64_t next = last;
         size_t done = 0;

@@ -34,6 +34,7 @@ struct berth_loop {
     size_t timers, capacity;
     int64_t armed; /* when timer_fd goes off: never after the earliest timer */
     bool running;
+    uint64_t woken; /* how often; atomic, changed under lock */
     pthread_t runner;
     const void *current; /* the source or timer whose callback runs */
     uint64_t callbacks;  /* counted: tells one run of a callback from its next */
@@ -372,18 +373,18 @@ void berth_loop_wake(struct berth_loop *loop)
     errno = saved;
 }
 
-/* Waits until nobody else runs the loop. False: not before the deadline. */
-static bool take_turn(struct berth_loop *loop, int64_t timeout_ns, int64_t deadline)
+/* Waits until nobody else runs the loop. False: not before the deadline, or it was woken since. */
+static bool take_turn(struct berth_loop *loop, uint64_t since, int64_t timeout_ns, int64_t deadline)
 {
     struct timespec until = to_timespec(deadline);
     bool taken = false;
 
     pthread_mutex_lock(&loop->lock);
     if (!is_runner(loop)) {
-        while (loop->running && timeout_ns > 0)
+        while (loop->running && timeout_ns > 0 && loop->woken == since)
             if (pthread_cond_timedwait(&loop->turn, &loop->lock, &until) != 0)
                 break;
-        if (!loop->running) {
+        if (!loop->running && (loop->woken == since || timeout_ns <= 0)) {
             loop->running = taken = true;
             loop->runner = pthread_self();
         }
@@ -392,11 +393,16 @@ static bool take_turn(struct berth_loop *loop, int64_t timeout_ns, int64_t deadl
     return taken;
 }
 
-static void pass_turn(struct berth_loop *loop)
+/* A wake may be for any of those who wait for their turn. */
+static void pass_turn(struct berth_loop *loop, bool woken)
 {
     pthread_mutex_lock(&loop->lock);
     loop->running = false;
-    pthread_cond_signal(&loop->turn);
+    __atomic_store_n(&loop->woken, loop->woken + woken, __ATOMIC_RELEASE);
+    if (woken)
+        pthread_cond_broadcast(&loop->turn);
+    else
+        pthread_cond_signal(&loop->turn);
     pthread_mutex_unlock(&loop->lock);
 }
 
@@ -429,19 +435,29 @@ static int run_once(struct berth_loop *loop, int timeout_ms, bool *ret_woken)
     return ran;
 }
 
+uint64_t berth_loop_woken(const struct berth_loop *loop)
+{
+    return __atomic_load_n(&loop->woken, __ATOMIC_ACQUIRE);
+}
+
 int berth_loop_run(struct berth_loop *loop, int64_t timeout_ns)
+{
+    return berth_loop_run_since(loop, berth_loop_woken(loop), timeout_ns);
+}
+
+int berth_loop_run_since(struct berth_loop *loop, uint64_t since, int64_t timeout_ns)
 {
     int64_t now = timeout_ns > 0 ? berth_now() : 0;
     int64_t deadline = timeout_ns > BERTH_FOREVER - now ? BERTH_FOREVER : now + timeout_ns;
     bool woken = false;
     int ran = 0, timeout_ms;
 
-    if (!take_turn(loop, timeout_ns, deadline))
+    if (!take_turn(loop, since, timeout_ns, deadline))
         return 0;
     do { /* a signal, or a timer that has been removed, is nothing to come back for */
         timeout_ms = timeout_ns > 0 ? berth_milliseconds_until(deadline) : 0;
         ran = run_once(loop, timeout_ms, &woken);
     } while (ran == 0 && !woken && timeout_ms != 0);
-    pass_turn(loop);
+    pass_turn(loop, woken);
     return ran;
 }

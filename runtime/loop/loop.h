@@ -65,8 +65,8 @@ int berth_timer_add(struct berth_loop *loop, struct berth_timer *timer, int64_t 
 void berth_timer_remove(struct berth_timer *timer); /* as berth_source_remove */
 
 /*
- * Makes the berth_loop_run that waits return, else the next one: one of them, and wakes are not
- * counted, so whoever leaves for good wakes the next. Any thread; async-signal-safe.
+ * Makes those berth_loop_run that wait return, else the next one; several are as good as one. Any
+ * thread; async-signal-safe.
  */
 void berth_loop_wake(struct berth_loop *loop);
 /*
@@ -75,5 +75,11 @@ void berth_loop_wake(struct berth_loop *loop);
  * is 0 (else it waits for its turn), and inside a callback of the loop.
  */
 int berth_loop_run(struct berth_loop *loop, int64_t timeout_ns);
+/*
+ * The same for one of several threads that each wait for something of their own: who asks woken,
+ * looks, and then runs it since that, has not slept through a wake in between.
+ */
+uint64_t berth_loop_woken(const struct berth_loop *loop);
+int berth_loop_run_since(struct berth_loop *loop, uint64_t since, int64_t timeout_ns);
 
 #endif

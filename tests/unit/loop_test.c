@@ -737,6 +737,33 @@ static void no_wake_up_is_missed(void)
     berth_loop_free(stress.loop);
 }
 
+/* Each waits for something of its own, and cannot know whom a wake is for. */
+static void *waiter_main(void *returned)
+{
+    uint64_t since = berth_loop_woken(stress.loop);
+    __atomic_add_fetch(&stress.callbacks, 1, __ATOMIC_SEQ_CST); /* it has looked: nothing yet */
+    berth_loop_run_since(stress.loop, since, BERTH_FOREVER);
+    __atomic_add_fetch((int *)returned, 1, __ATOMIC_SEQ_CST);
+    return NULL;
+}
+
+static void a_wake_is_for_all_who_wait(void)
+{
+    pthread_t waiters[RUNNERS];
+    int returned = 0;
+
+    stress.loop = loop_new();
+    stress.callbacks = 0;
+    for (size_t i = 0; i < RUNNERS; i++)
+        pthread_create(&waiters[i], NULL, waiter_main, &returned);
+    EVENTUALLY(__atomic_load_n(&stress.callbacks, __ATOMIC_SEQ_CST) == RUNNERS);
+    berth_loop_wake(stress.loop);
+    EVENTUALLY(__atomic_load_n(&returned, __ATOMIC_SEQ_CST) == RUNNERS);
+    for (size_t i = 0; i < RUNNERS; i++)
+        pthread_join(waiters[i], NULL);
+    berth_loop_free(stress.loop);
+}
+
 static const struct berth_test tests[] = {
     { "timers_fire_in_order_and_when_due", timers_fire_in_order_and_when_due },
     { "running_waits_for_a_timer_and_no_longer", running_waits_for_a_timer_and_no_longer },
@@ -759,6 +786,7 @@ static const struct berth_test tests[] = {
     { "loops_leave_nothing_behind", loops_leave_nothing_behind },
     { "adding_and_removing_from_many_threads", adding_and_removing_from_many_threads },
     { "no_wake_up_is_missed", no_wake_up_is_missed },
+    { "a_wake_is_for_all_who_wait", a_wake_is_for_all_who_wait },
 };
 
 int main(int argc, char **argv)
