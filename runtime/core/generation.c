@@ -316,7 +316,8 @@ static void upcall_waits(void *user, bool waits)
 static void upcall_work(void *user, berth_ctx *ctx, uint64_t since, int64_t until)
 {
     const struct berth_generation *generation = user;
-    if (!berth_schedule_work(ctx, generation->host, since, until)) /* again, when there may be memory */
+    bool worked = berth_schedule_work(ctx, generation->host, since, until);
+    if (!worked) /* again, when there may be memory */
         nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
 }
 
