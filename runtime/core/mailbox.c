@@ -429,19 +429,23 @@ static uint32_t turn_holder(const struct berth_wait *wait, size_t i)
 }
 
 /*
- * Before the calling thread waits for the end of a turn, not in the lock. false: that turn waits
- * for this thread.
+ * Before the calling thread waits for the end of a turn, not in the lock. That may take another
+ * thread, if it goes on elsewhere. false: that turn waits for this thread.
  */
 static bool turn_wait_begin(const struct berth_module *module, struct berth_wait *wait)
 {
     *wait = (struct berth_wait){
         .ctx = berth_thread_anywhere(), .of = module, .holder = turn_holder, .target = module->name
     };
-    return !wait->ctx || berth_wait_begin(wait);
+    bool waits = !wait->ctx || berth_wait_begin(wait);
+    if (waits)
+        berth_schedule_blocks(module->host);
+    return waits;
 }
 
-static void turn_wait_end(struct berth_wait *wait)
+static void turn_wait_end(struct berth_host *host, struct berth_wait *wait)
 {
+    berth_schedule_goes_on(host);
     if (wait->ctx)
         berth_wait_end(wait);
 }
@@ -462,7 +466,7 @@ static void wait_for_turn(struct berth_module *module, const struct berth_mail *
     while (is_running(module, mail))
         pthread_cond_wait(&module->turn_ended, &module->mail_lock);
     pthread_mutex_unlock(&module->mail_lock);
-    turn_wait_end(&wait);
+    turn_wait_end(module->host, &wait);
 }
 
 void berth_mailbox_withdraw(struct berth_module *module, struct berth_mail *mail)
@@ -1185,7 +1189,7 @@ bool berth_mailbox_retire(struct berth_module *module, int64_t deadline)
         number = pthread_cond_timedwait(&module->turn_ended, &module->mail_lock, &at);
     pthread_mutex_unlock(&module->mail_lock);
     if (!ring)
-        turn_wait_end(&wait);
+        turn_wait_end(module->host, &wait);
     pthread_mutex_lock(&module->mail_lock);
     bool now = !has_turn(module);
     module->retired = !now; /* else the end of that turn frees it */
