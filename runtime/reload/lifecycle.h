@@ -77,12 +77,15 @@ int berth_generation_probe(const struct berth_generation *next, struct berth_err
 void berth_probes_forget(struct berth_host *host); /* all of them; the map is as new */
 /* Under admin: restarts that wait for whoever has that are done by this chain, while it waits. */
 void berth_restarts_run(berth_ctx *admin, struct berth_host *host);
+/* Until when who waits, and has admin, may leave them undone; not after the deadline. */
+int64_t berth_restarts_pause(int64_t deadline);
 /* Nothing is inside the generation any more, or the deadline has passed (false). */
 bool berth_generation_quiet(struct berth_generation *generation, int64_t deadline);
 /*
- * It has answered all that it has kept or lets a worker do, or the deadline has passed (false).
- * What that needs may be a module whose worker has died: it is restarted meanwhile.
+ * The same, and that it has answered all that it has kept or lets a worker do. What that needs may
+ * be a module whose worker has died: it is restarted meanwhile.
  */
+bool berth_generation_left(berth_ctx *admin, struct berth_generation *generation, int64_t deadline);
 bool berth_generation_answered(berth_ctx *admin, struct berth_generation *generation,
                                int64_t deadline);
 struct berth_ended {

@@ -230,14 +230,34 @@ bool berth_generation_quiet(struct berth_generation *generation, int64_t deadlin
     return quiet;
 }
 
+int64_t berth_restarts_pause(int64_t deadline)
+{
+    const int64_t while_ns = 5000000;
+    int64_t until = berth_now() + while_ns;
+    return until < deadline ? until : deadline;
+}
+
+bool berth_generation_left(berth_ctx *admin, struct berth_generation *generation, int64_t deadline)
+{
+    int64_t until;
+    do {
+        until = berth_restarts_pause(deadline);
+        if (berth_generation_quiet(generation, until))
+            return true;
+        if (berth_now() < until) /* it gives way */
+            return false;
+        berth_restarts_run(admin, generation->host);
+    } while (until < deadline);
+    return false;
+}
+
 bool berth_generation_answered(berth_ctx *admin, struct berth_generation *generation,
                                int64_t deadline)
 {
-    const int64_t while_ns = 5000000;
     int64_t until;
     do {
-        until = berth_now() + while_ns;
-        if (berth_kept_quiet(generation, until < deadline ? until : deadline))
+        until = berth_restarts_pause(deadline);
+        if (berth_kept_quiet(generation, until))
             return true;
         berth_restarts_run(admin, generation->host);
     } while (until < deadline);
@@ -541,7 +561,7 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
         return code;
     berth_mailbox_pause(module);
     berth_frames_barrier();
-    bool quiet = berth_generation_quiet(generation, deadline);
+    bool quiet = berth_generation_left(admin, generation, deadline);
     /* a worker is not waited for any longer; at the host's end nor who waits for this */
     bool kills = !quiet && berth_inside_can_be_killed(generation) &&
                  (berth_now() >= deadline || host->end_deadline);

@@ -116,11 +116,15 @@ static void shut(struct berth_replacement *one)
 static int take_gate(struct berth_replacement *one, struct berth_error *error)
 {
     char target[BERTH_FRAME_NAME];
-    struct berth_gate_entry entry = { .ctx = one->admin,
-                                      .deadline = one->deadline,
-                                      .target = target };
+    struct berth_gate_entry entry = { .ctx = one->admin, .target = target };
+    int code;
     snprintf(target, sizeof target, "%s (reload)", one->module->name);
-    int code = berth_gate_lock(&one->module->gate, &entry, error);
+    do { /* who is inside may wait for a restart */
+        entry.deadline = berth_restarts_pause(one->deadline);
+        code = berth_gate_lock(&one->module->gate, &entry, error);
+        if (code == BERTH_DEADLINE_EXCEEDED)
+            berth_restarts_run(one->admin, one->module->host);
+    } while (code == BERTH_DEADLINE_EXCEEDED && entry.deadline < one->deadline);
     if (code == BERTH_ABORTED)
         berth_error_prefix(error, "%s: ", one->module->name);
     return code;
@@ -142,7 +146,7 @@ static int wait_inside(struct berth_replacement *one, bool all, struct berth_err
         quiet = one->gated = code == BERTH_OK;
     } else if (all) {
         berth_frames_barrier();
-        quiet = berth_generation_quiet(one->old, one->deadline);
+        quiet = berth_generation_left(one->admin, one->old, one->deadline);
     }
     if (quiet && all)
         quiet = berth_generation_answered(one->admin, one->old, one->deadline);
@@ -297,7 +301,8 @@ static void drain(struct berth_replacement *one)
     struct berth_reload_report *report = one->report;
     step_to(one, "drain");
     berth_frames_barrier();
-    bool quiet = berth_generation_quiet(one->old, one->deadline) || berth_inside_kill(one->old);
+    bool quiet =
+        berth_generation_left(one->admin, one->old, one->deadline) || berth_inside_kill(one->old);
     if (quiet) {
         struct berth_ended ended = { report->quarantined, sizeof report->quarantined, 0 };
         berth_elder_end(one->old);

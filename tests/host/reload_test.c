@@ -9,6 +9,7 @@
 #include "tests/support/hosting.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -696,6 +697,24 @@ static void groups_are_all_or_none(void)
 
 static berth_host *app_host;
 static bool app_inside, app_go; /* atomic */
+static int app_kills;           /* a worker of math's, before it needs that; 0: none */
+
+/* By a worker that takes the dead one's place. */
+static void need_the_dead(berth_ctx *ctx)
+{
+    const struct berth_value numbers[] = { { .kind = BERTH_VALUE_F64, .as.f64 = 3 },
+                                           { .kind = BERTH_VALUE_F64, .as.f64 = 2 } };
+    struct berth_value half = { 0 };
+
+    if (!app_kills)
+        return;
+    kill(app_kills, SIGKILL);
+    while (berth_call(ctx, "math.divide", numbers, 2, &half) == BERTH_UNAVAILABLE) {
+        berth_clear(ctx);
+        berth_test_pause(1);
+    }
+    CHECK(half.as.f64 == 1.5);
+}
 
 /* The application, which holds the returner's call until it may come back. */
 BERTH_MODULE("app", "1.0.0", "Where the returner goes.");
@@ -707,6 +726,7 @@ BERTH_EXPORT(u64, through, "Waits, and calls returner.who by a link and by name.
     __atomic_store_n(&app_inside, true, __ATOMIC_RELEASE);
     while (!__atomic_load_n(&app_go, __ATOMIC_ACQUIRE))
         berth_test_pause(1);
+    need_the_dead(ctx);
     uint64_t by_link = returner_who(ctx);
     CHECK_INT(berth_call(ctx, "returner.who", NULL, 0, &by_name), BERTH_OK);
     CHECK_INT(by_name.as.u64, by_link);
@@ -740,7 +760,8 @@ static void *reload_returner(void *report)
     return NULL;
 }
 
-static void leave_in_the_old_one(const char *placement, bool stateful, void *(*go)(void *))
+static void leave_in_the_old_one(const char *placement, bool stateful, bool kills,
+                                 void *(*go)(void *))
 {
     struct berth_reload_report report;
     struct berth_error error;
@@ -751,6 +772,9 @@ static void leave_in_the_old_one(const char *placement, bool stateful, void *(*g
     app_host = berth_test_host(NULL);
     CHECK_CODE(berth_host_provide(app_host, &berth_entry, &error), BERTH_OK, &error);
     LOAD(app_host, stateful ? "returner_state" : "returner", placement);
+    if (kills)
+        LOAD(app_host, "math", "process");
+    app_kills = kills ? atoi(berth_test_module(app_host, "math", "pid")) : 0;
     CHECK_CALL(app_host, "returner.set", "[1]", "null");
     REQUIRE(pthread_create(&caller, NULL, go, &result) == 0);
     EVENTUALLY(__atomic_load_n(&app_inside, __ATOMIC_ACQUIRE));
@@ -778,8 +802,20 @@ static void who_comes_back_stays_in_the_old_one(void)
 {
     for (size_t i = 0; i < 2; i++)
         for (int stateful = 0; stateful < 2 && place(i); stateful++) {
-            leave_in_the_old_one(placements[i], stateful, go_out);
-            leave_in_the_old_one(placements[i], stateful, start_out);
+            leave_in_the_old_one(placements[i], stateful, false, go_out);
+            leave_in_the_old_one(placements[i], stateful, false, start_out);
+        }
+}
+
+/* The reload waits for what is inside, which waits for a restart, which must not wait for that. */
+static void what_is_inside_may_need_a_worker_that_has_died(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow a worker");
+    for (size_t i = 0; i < 2; i++)
+        for (int stateful = 0; stateful < 2; stateful++) {
+            leave_in_the_old_one(placements[i], stateful, true, go_out);
+            leave_in_the_old_one(placements[i], stateful, true, start_out);
         }
 }
 
@@ -924,6 +960,8 @@ static const struct berth_test tests[] = {
     { "known_bytes_are_not_copied", known_bytes_are_not_copied },
     { "groups_are_all_or_none", groups_are_all_or_none },
     { "who_comes_back_stays_in_the_old_one", who_comes_back_stays_in_the_old_one },
+    { "what_is_inside_may_need_a_worker_that_has_died",
+      what_is_inside_may_need_a_worker_that_has_died },
     { "a_module_reloads_itself", a_module_reloads_itself },
     { "who_starts_a_call_is_not_inside", who_starts_a_call_is_not_inside },
     { "a_worker_that_ends_before_the_switch_takes_nobodys_place",

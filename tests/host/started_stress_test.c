@@ -137,7 +137,8 @@ static void *run(void *argument)
     return NULL;
 }
 
-static void stress(const char *placement)
+/* asker: the module that starts calls of the others'. */
+static void stress(const char *asker, const char *placement)
 {
     const struct berth_host_options options = berth_test_host_options();
     struct starter starters[THREADS];
@@ -149,7 +150,7 @@ static void stress(const char *placement)
     all.going = THREADS;
     LOAD(all.host, "math", placement);
     LOAD(all.host, "later", placement);
-    LOAD(all.host, "ahead", placement);
+    LOAD(all.host, asker, placement);
     for (unsigned i = 0; i < THREADS; i++) {
         starters[i] = (struct starter){ .seed = berth_test_random() | 1, .number = i };
         REQUIRE(pthread_create(&starters[i].thread, NULL, run, &starters[i]) == 0);
@@ -178,19 +179,28 @@ static void stress(const char *placement)
 
 static void inline_stress(void)
 {
-    stress("inline");
+    stress("ahead", "inline");
 }
 
 static void worker_stress(void)
 {
     if (berth_test_valgrind())
         berth_skip("valgrind cannot follow workers");
-    stress("process");
+    stress("ahead", "process");
+}
+
+/* It waits, before the switch, for what is inside, and that for a worker that is to be restarted. */
+static void state_stress(void)
+{
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    stress("ahead_state", "process");
 }
 
 static const struct berth_test tests[] = {
     { "each call is answered once", inline_stress },
     { "each call is answered once, in workers", worker_stress },
+    { "each call is answered once, in workers, with a state to hand over", state_stress },
 };
 
 int main(int argc, char **argv)
