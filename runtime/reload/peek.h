@@ -7,9 +7,9 @@
 #include <sys/uio.h>
 
 /*
- * Reads the parts one behind the other, up to the first hole, `size` bytes at most. Returns the bytes
- * that were read; -1 and EFAULT: it begins with a hole; -1 and another errno: nothing may be read at
- * all. System calls and nothing else: a signal handler may use it.
+ * Reads the parts one behind the other, up to the first hole, `size` bytes at most. Returns the
+ * bytes that were read; -1 and EFAULT: it begins with a hole; -1 and another errno: nothing may be
+ * read at all. System calls and nothing else: a signal handler may use it.
  */
 ssize_t berth_peek(const struct iovec *parts, size_t count, void *to, size_t size);
 

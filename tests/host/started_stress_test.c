@@ -189,7 +189,7 @@ static void worker_stress(void)
     stress("ahead", "process");
 }
 
-/* It waits, before the switch, for what is inside, and that for a worker that is to be restarted. */
+/* It waits before the switch for what is inside, and that for a worker that is to be restarted. */
 static void state_stress(void)
 {
     if (berth_test_valgrind())
