@@ -254,6 +254,8 @@ static void who_is_cancelled_at_the_door_does_not_begin(const char *placement)
     berth_test_pause(20); /* it is at the door by now; if not, it is the same */
     berth_call_drop(ctx, call);
     berth_leave(ctx);
+    if (in_worker(placement)) /* which may be told only after the door has opened */
+        EVENTUALLY(strstr(berth_test_log(), "a message to hurry.jobs failed: cancelled: "));
     unlink(inside);
     unlink(path);
     tell(2);
