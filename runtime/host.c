@@ -25,6 +25,7 @@
 #include "runtime/reload/history.h"
 #include "runtime/reload/lifecycle.h"
 #include "runtime/reload/order.h"
+#include "runtime/reload/outside.h"
 #include "runtime/reload/quarantine.h"
 #include "runtime/reload/queue.h"
 #include "runtime/reload/stacks.h"
@@ -252,12 +253,15 @@ static bool unload_all(struct berth_host *host)
 {
     struct berth_error error;
     bool all = true;
-    int64_t deadline = berth_stop_deadline(host);
+    int64_t deadline = berth_stop_deadline(host), timeout = host->options.stop_timeout_ns;
+    int64_t grace = deadline - timeout / 2;
+    berth_outside_finish(host, grace, deadline - timeout / 4);
     berth_ctx *admin = berth_admin_enter_until(host, "the end of the host", deadline, &error);
     if (!admin && error.code == BERTH_DEADLINE_EXCEEDED)
         berth_host_log(host, NULL, BERTH_LOG_ERROR, "%s", error.text);
     if (!admin)
         return error.code == BERTH_RESOURCE_EXHAUSTED && berth_list_empty(&host->order);
+    host->end_grace = grace;
     host->end_deadline = deadline;
     count_all_imports(host);
     for (struct berth_module *module; (module = next_to_end(host));) {

@@ -16,6 +16,7 @@
 #include "runtime/host.h"
 #include "runtime/host_message.h"
 #include "runtime/reload/lifecycle.h"
+#include "runtime/reload/outside.h"
 #include "runtime/value/json.h"
 #include "runtime/value/scan.h"
 
@@ -439,6 +440,10 @@ ASYNC(json, call,
                            : BERTH_FOREVER;
     if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, function) != BERTH_OK)
         return;
+    if (berth_outside_refused(ctx) && strncmp(function, "host.", strlen("host.")) != 0) {
+        berth_fail(ctx, BERTH_UNAVAILABLE, "%s: the host ends", function);
+        return;
+    }
     if (berth_kept_is_waited_for(ctx))
         call_now(ctx, function, arguments, deadline);
     else

@@ -50,6 +50,13 @@ void berth_served_serve(berth_host *host)
     berth_mailbox_resume(module);
 }
 
+void berth_served_tell(berth_host *host, enum berth_ending ending)
+{
+    struct berth_module *module = served_module(host);
+    if (module && module->current)
+        berth_generation_tell(module->current, ending);
+}
+
 static struct berth_item *find_item(struct berth_generation *generation, enum berth_item_kind kind,
                                     size_t index)
 {

@@ -7,6 +7,7 @@
 #ifndef RUNTIME_SERVE_H
 #define RUNTIME_SERVE_H
 
+#include "runtime/carrier/carrier.h"
 #include "runtime/core/upstream.h"
 #include "runtime/image/image.h"
 #include "runtime/value/value.h"
@@ -49,6 +50,8 @@ int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind
  * RESTORE, and while SAVE has been and it is not known yet who goes on. Does not block for long.
  */
 void berth_served_serve(berth_host *host);
+/* What is inside of the module is to stop, or need not any more. Does not block for long. */
+void berth_served_tell(berth_host *host, enum berth_ending ending);
 /* Whether the chain of ctx is inside of the module's gate. */
 bool berth_served_inside(berth_host *host, const berth_ctx *ctx);
 /* The calling thread waits for upstream, or waits no more: others do what there is to do. */

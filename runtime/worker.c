@@ -22,6 +22,7 @@
 #include "runtime/base/idmap.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/text.h"
+#include "runtime/call/interrupt.h"
 #include "runtime/call/park.h"
 #include "runtime/call/ring.h"
 #include "runtime/carrier/nursery.h"
@@ -74,8 +75,10 @@ static int ask(struct worker *worker, call_fn *call, struct berth_wire *wire, be
         return berth_error_set(error, BERTH_UNAVAILABLE, "the host has gone");
     if (code == BERTH_PEER_EXPIRED)
         return berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "the host did not answer in time");
-    if (code == BERTH_PEER_CANCELLED)
-        return berth_error_set(error, BERTH_CANCELLED, "the call that waits was cancelled");
+    if (code == BERTH_PEER_CANCELLED) {
+        const char *over = berth_call_over(ctx); /* NULL: it need not stop any more */
+        return berth_error_set(error, BERTH_CANCELLED, "%s", over ? over : "cancelled");
+    }
     return code;
 }
 
@@ -523,6 +526,8 @@ static void on_note(void *user, struct berth_received *note)
         on_refuse(worker, note);
     else if (worker->host && note->wire.type == BERTH_WIRE_LEVEL)
         berth_host_set_log_level(worker->host, "", note->wire.kind, NULL);
+    else if (worker->host && note->wire.type == BERTH_WIRE_TELL)
+        berth_served_tell(worker->host, note->wire.kind);
     else if (worker->host)
         berth_served_serve(worker->host);
 }
@@ -644,7 +649,8 @@ static int serve(const struct berth_newborn *newborn)
         .max_message = UINT32_MAX, /* until the host has told its own */
         .accepts = BERTH_WIRE_BIT(BERTH_WIRE_OPEN) | BERTH_WIRE_BIT(BERTH_WIRE_INVOKE) |
                    BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP) |
-                   BERTH_WIRE_BIT(BERTH_WIRE_LEVEL) | BERTH_WIRE_BIT(BERTH_WIRE_REFUSE),
+                   BERTH_WIRE_BIT(BERTH_WIRE_LEVEL) | BERTH_WIRE_BIT(BERTH_WIRE_TELL) |
+                   BERTH_WIRE_BIT(BERTH_WIRE_REFUSE),
         .ops = &peer_ops,
         .user = &worker,
     };

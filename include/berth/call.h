@@ -442,8 +442,9 @@ BERTH_I_UNUSED static inline int64_t berth_time_left(berth_ctx *ctx)
 }
 
 /*
- * Whether to stop early: the caller has given up; or, on a thread of berth_thread or berth_enter,
- * the module is being stopped. A call is not told of that: it may finish, within stop_timeout.
+ * Whether to stop early: the caller has given up; on a thread of berth_thread or berth_enter, the
+ * module is being stopped; or an unload, or the host's end, has waited half of the stop_timeout for
+ * what is inside of a module that this call is inside of. A reload only waits.
  */
 BERTH_I_UNUSED static inline bool berth_stopping(berth_ctx *ctx)
 {

@@ -163,9 +163,11 @@ BERTH_PUBLIC int berth_host_new(const struct berth_host_options *options, berth_
  * line of the log. That is failed_precondition, and nothing has changed. No other thread may be
  * using the host. NULL does nothing.
  *
- * It waits for a load or reload that is going on, for calls that are inside of modules and for
- * callbacks of subscriptions; all of that shares one stop_timeout_ns, of which each module gets a
- * fifth at least. Beyond it are only what modules do in STOP and in destructors in this process,
+ * Loads, changes, and calls that modules pass on from outside, as control does, are refused with
+ * unavailable, at once. It waits for a load or reload that is going on, for calls that are inside
+ * of modules and for callbacks of subscriptions; all of that shares one stop_timeout_ns, of which
+ * each module gets a fifth at least. After half of it what is inside is told to stop, as by an
+ * unload. Beyond it are only what modules do in STOP and in destructors in this process,
  * which nothing can end. What could not be finished is logged, by module and number of calls, and
  * then all that it can reach, the host too, stays in memory: deadline_exceeded. Nothing of it calls
  * the application any more, and the application must not use it, either.
@@ -286,7 +288,10 @@ BERTH_PUBLIC int berth_host_load_all(berth_host *host, const char *const *files,
                                      struct berth_error *error);
 
 /*
- * Calls that are inside finish (at most stop_timeout_ns), then STOP runs and the module is gone.
+ * Calls that are inside finish, then STOP runs and the module is gone. What has not finished after
+ * half of stop_timeout_ns is told to stop: berth_stopping is true there, and what it waits for ends
+ * with cancelled. After all of it a worker is killed; inline this fails with deadline_exceeded, and
+ * the module goes on.
  * Refused while a loaded module requires it (naming it), and inside a call of the module itself. A
  * thread of the module's own that has not ended by then keeps its image, and STOP runs when a later
  * look finds it ended. What is not proved safe to unmap, for this or other reasons, is quarantined:

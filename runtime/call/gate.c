@@ -104,7 +104,8 @@ struct patience {
     const struct berth_gate_entry *entry;
     struct berth_wait *wait;
     struct berth_interrupt interrupt;
-    int64_t quiet; /* until then nobody is told */
+    int64_t quiet;    /* until then nobody is told */
+    const char *over; /* why it has ended; NULL: otherwise */
     bool told;
 };
 
@@ -121,11 +122,12 @@ static int wait_for_change(struct patience *patience, uint32_t *word, uint32_t v
 {
     const struct berth_gate_entry *entry = patience->entry;
     bool quiet = patience->quiet < entry->deadline;
-    if (berth_thread_cancelled(berth_thread_of(entry->ctx)))
+    if ((patience->over = berth_call_over(entry->ctx)))
         return BERTH_CANCELLED;
     if (patience->told && berth_wait_refused(patience->wait))
         return BERTH_ABORTED;
-    struct berth_park *park = patience->told || patience->interrupt.set ? berth_park_own() : NULL;
+    struct berth_park *park =
+        patience->told || patience->interrupt.listed ? berth_park_own() : NULL;
     if (berth_park_sleep_at(park, word, value, quiet ? patience->quiet : entry->deadline))
         return BERTH_OK;
     if (!quiet)
@@ -211,6 +213,7 @@ static int wait_inside(struct berth_gate *gate, struct berth_wait *wait, bool ow
         return berth_error_set(error, BERTH_ABORTED, "%s", wait->ring);
     }
     berth_interrupt_begin(&patience.interrupt, wait->ctx, berth_park_own(), NULL);
+    berth_interrupt_lasts(&patience.interrupt);
     if (!owner)
         code = owner_wait(gate, wait->chain, &patience);
     owner = code == BERTH_OK;
@@ -226,8 +229,9 @@ static int wait_inside(struct berth_gate *gate, struct berth_wait *wait, bool ow
         owner_leave(gate);
     if (code == BERTH_ABORTED)
         return berth_error_set(error, code, "%s", wait->ring);
-    return berth_error_set(error, code, "the serial module was busy until the %s",
-                           code == BERTH_CANCELLED ? "call that waits was cancelled" : "deadline");
+    return berth_error_set(error, code, "the serial module was busy%s%s",
+                           patience.over ? ", and " : " until the deadline",
+                           patience.over ? patience.over : "");
 }
 
 /* ---- the gate ---- */

@@ -5,12 +5,19 @@ void berth_interrupt_begin(struct berth_interrupt *interrupt, const berth_ctx *c
                            struct berth_park *park, void (*wake)(struct berth_interrupt *interrupt))
 {
     const struct berth_thread *thread = ctx ? berth_thread_of(ctx) : NULL;
-    bool can = thread && (thread->cancelled || thread->stopping);
-    interrupt->set = can ? thread->set : NULL;
-    if (!can)
-        return;
+    interrupt->set = thread ? thread->set : NULL;
+    interrupt->listed = false;
     interrupt->park = park;
     interrupt->wake = wake;
+    if (thread && (thread->cancelled || thread->stopping))
+        berth_interrupt_lasts(interrupt);
+}
+
+void berth_interrupt_lasts(struct berth_interrupt *interrupt)
+{
+    if (!interrupt->set || interrupt->listed)
+        return;
+    interrupt->listed = true;
     pthread_mutex_lock(&interrupt->set->waits_lock);
     berth_list_append(&interrupt->set->waits, &interrupt->link);
     pthread_mutex_unlock(&interrupt->set->waits_lock);
@@ -18,7 +25,7 @@ void berth_interrupt_begin(struct berth_interrupt *interrupt, const berth_ctx *c
 
 void berth_interrupt_end(struct berth_interrupt *interrupt)
 {
-    if (!interrupt->set)
+    if (!interrupt->listed)
         return;
     pthread_mutex_lock(&interrupt->set->waits_lock);
     berth_list_remove(&interrupt->link);
@@ -40,11 +47,25 @@ bool berth_interrupt_all(struct berth_threads *set)
     return any;
 }
 
-const char *berth_interrupted(const struct berth_thread *thread)
+void berth_threads_tell(struct berth_threads *set, const struct berth_telling *telling)
 {
-    if (berth_thread_cancelled(thread))
+    pthread_mutex_lock(&set->lock);
+    __atomic_store_n(&set->telling, telling, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&set->lock);
+}
+
+const char *berth_call_over(const berth_ctx *ctx)
+{
+    if (berth_thread_cancelled(berth_thread_of(ctx)))
         return "the call that waits for it was cancelled";
-    if (thread->stopping && __atomic_load_n(thread->stopping, __ATOMIC_RELAXED))
-        return "the module that waits for it stops";
-    return NULL;
+    return berth_frames_told(ctx);
+}
+
+const char *berth_interrupted(const berth_ctx *ctx)
+{
+    const bool *stopping = berth_thread_of(ctx)->stopping;
+    const char *over = berth_call_over(ctx);
+    if (!over && stopping && __atomic_load_n(stopping, __ATOMIC_RELAXED))
+        over = "the module that waits for it stops";
+    return over;
 }

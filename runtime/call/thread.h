@@ -29,6 +29,14 @@ struct berth_fault {
     int code;
 };
 
+/* Who is inside of something is to stop: call/interrupt.h. */
+struct berth_telling {
+    bool (*inside)(void *user, uintptr_t word);
+    void *user;
+    const bool *except; /* threads whose berth_stopping asks this are told by that */
+    const char *why;    /* the end of a sentence; static */
+};
+
 /* The threads of one host. */
 struct berth_threads {
     pthread_mutex_t lock;
@@ -44,8 +52,9 @@ struct berth_threads {
     /* One of the threads ends, or the set does; or NULL. Called with the lock. */
     void (*ends)(void *user, struct berth_thread *thread);
     void *user;
-    pthread_mutex_t waits_lock; /* nothing but locks of carriers is taken after it */
-    struct berth_list waits;    /* that may be interrupted: call/interrupt.h */
+    pthread_mutex_t waits_lock;          /* nothing but locks of carriers is taken after it */
+    struct berth_list waits;             /* that may be interrupted: call/interrupt.h */
+    const struct berth_telling *telling; /* or NULL; changed under the lock, atomic */
 };
 
 /*
@@ -69,6 +78,7 @@ struct berth_thread {
     struct berth_stock *stock; /* NULL before it is needed */
     pid_t number;              /* the kernel's */
     bool echo;                 /* what it does comes of a line of the log (core/log.h) */
+    uint16_t waiting;          /* its first frames, which wait while it does others' work */
     struct berth_arena arena;
     struct berth_fault *faults;  /* newest first */
     struct berth_scope *scope;   /* of the newest enter */
@@ -177,6 +187,11 @@ bool berth_threads_have(struct berth_threads *set, uint32_t chain);
 
 bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintptr_t word),
                          void *user);
+/*
+ * Why ctx, of the calling thread, is to stop, as the end of a sentence; NULL: it is not. What lies
+ * above it is not looked at: who waits for an answer is not inside of who is to give it.
+ */
+const char *berth_frames_told(const berth_ctx *ctx);
 
 /*
  * Every frame of the calling thread, the innermost one of each host first. Takes no lock and no

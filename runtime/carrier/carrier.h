@@ -139,6 +139,13 @@ struct berth_carrier_setup {
     int log_level; /* the most detailed lines that the host wants */
 };
 
+/* What is inside of a module is to stop, because of: */
+enum berth_ending {
+    BERTH_ENDING_NOT, /* nothing, or not any more */
+    BERTH_ENDING_MODULE,
+    BERTH_ENDING_HOST
+};
+
 struct berth_carrier;
 struct berth_invoke;
 
@@ -187,6 +194,10 @@ struct berth_carrier_ops {
      * not block; one at a time. NULL: the host looks at each line itself.
      */
     bool (*set_log_level)(struct berth_carrier *carrier, int level);
+    /*
+     * Tells what is inside to stop, or that it need not. Does not block. NULL: the host tells it.
+     */
+    void (*tell)(struct berth_carrier *carrier, enum berth_ending ending);
     /*
      * Refuse new invokes from now on, with unavailable; those that are inside go on. Idempotent,
      * does not block.

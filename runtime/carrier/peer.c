@@ -1170,7 +1170,7 @@ static void interrupt(struct berth_interrupt *interrupt)
 
 static bool is_cancelled(const struct pending *pending)
 {
-    return pending->ctx && berth_thread_cancelled(berth_thread_of(pending->ctx));
+    return pending->ctx && berth_call_over(pending->ctx);
 }
 
 /* With the lock held, and again afterwards. */
@@ -1182,13 +1182,15 @@ static void tell_waits(struct waiter *waiter, bool waits)
         return;
     waiter->told = waits;
     pthread_mutex_unlock(&peer->lock);
-    peer->ops->waits(peer->user, waits);
+    berth_interrupt_lasts(&waiter->interrupt);
+    if (peer->ops->waits)
+        peer->ops->waits(peer->user, waits);
     pthread_mutex_lock(&peer->lock);
 }
 
 static void lose_patience_later(struct waiter *waiter)
 {
-    waiter->patience = waiter->peer->ops->waits ? berth_now() + BERTH_WAIT_TOLD : BERTH_FOREVER;
+    waiter->patience = berth_now() + BERTH_WAIT_TOLD;
 }
 
 /* One step of it; a code: the wait is over. With the lock held. */

@@ -22,6 +22,7 @@
 #include "runtime/base/list.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/text.h"
+#include "runtime/call/interrupt.h"
 #include "runtime/carrier/carrier.h"
 #include "runtime/carrier/peer.h"
 #include "runtime/carrier/stream.h"
@@ -572,6 +573,17 @@ static bool process_set_log_level(struct berth_carrier *carrier, int level)
     return true;
 }
 
+/* Without memory for it, what is inside is waited for, or killed, as one that does not listen. */
+static void process_tell(struct berth_carrier *carrier, enum berth_ending ending)
+{
+    struct process_carrier *self = self_of(carrier);
+    const struct berth_wire wire = { .type = BERTH_WIRE_TELL, .kind = (uint16_t)ending };
+    struct berth_buffer buffer;
+
+    berth_peer_begin(self->peer, &buffer);
+    berth_peer_note(self->peer, &wire, &buffer);
+}
+
 static void process_kill(struct berth_carrier *carrier)
 {
     struct process_carrier *self = self_of(carrier);
@@ -713,9 +725,11 @@ static int call_worker(struct process_carrier *self, const struct berth_place *p
         code = berth_error_set(
             error, BERTH_DEADLINE_EXCEEDED, "%s%s: its worker (process %d) did not answer in time",
             self->name, function_name(self, wire, function), (int)berth_worker_pid(self->worker));
-    if (code == BERTH_PEER_CANCELLED)
-        code = berth_error_set(error, BERTH_CANCELLED, "%s%s: the call that waits was cancelled",
-                               self->name, function_name(self, wire, function));
+    if (code == BERTH_PEER_CANCELLED) {
+        const char *over = berth_call_over(place->ctx); /* NULL: it need not stop any more */
+        code = berth_error_set(error, BERTH_CANCELLED, "%s%s: %s", self->name,
+                               function_name(self, wire, function), over ? over : "cancelled");
+    }
     return code;
 }
 
@@ -859,6 +873,7 @@ const struct berth_carrier_ops berth_carrier_process = {
     .runner = process_runner,
     .serve = process_serve,
     .set_log_level = process_set_log_level,
+    .tell = process_tell,
     .close = process_close,
     .stop = process_stop,
     .kill = process_kill,

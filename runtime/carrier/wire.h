@@ -7,7 +7,8 @@
  *           4 u32 size    of the data
  *           8 u16 type    enum berth_wire_type
  *          10 u16 kind    INVOKE: enum berth_item_kind; CALL: enum berth_wire_call; LOG, LEVEL:
- *                         enum berth_log_level; WAIT: enum berth_wire_wait; else 0
+ *                         enum berth_log_level; WAIT: enum berth_wire_wait; TELL: enum
+ *                         berth_ending; else 0
  *          12 u32 code    REPLY: enum berth_code; else 0
  *          16 u64 id      of a request, chosen by its sender; REPLY, MORE, CANCEL: of the request;
  *                         REFUSE: the number of a WAIT; in other notes 0
@@ -32,7 +33,7 @@
  *           WAIT     u64 number, u64 the receiver's request that it is under, or 0; what for: u64
  *                    ids of the sender's own requests. Number 0: the request has not begun
  *           WAITED   u64 number, u64 that request      REFUSE   text why
- *           SERVE, STOP, LEVEL   nothing
+ *           SERVE, STOP, LEVEL, TELL   nothing
  *   A text is a u32 length, its bytes, and a NUL that is not counted.
  */
 #ifndef RUNTIME_CARRIER_WIRE_H
@@ -60,10 +61,11 @@ enum berth_wire_type {
     /* notes about a request: to who has made it, and from that */
     BERTH_WIRE_MORE,
     BERTH_WIRE_CANCEL,
-    /* notes, which have no reply: the first four to a worker, the others from one */
+    /* notes, which have no reply: the first five to a worker, the others from one */
     BERTH_WIRE_SERVE,
     BERTH_WIRE_STOP,
     BERTH_WIRE_LEVEL,
+    BERTH_WIRE_TELL,   /* what is inside is to stop */
     BERTH_WIRE_REFUSE, /* a wait that was told of can never end */
     BERTH_WIRE_LOG,
     BERTH_WIRE_HANDLE_ENDED,
@@ -74,12 +76,12 @@ enum berth_wire_type {
 };
 #define BERTH_WIRE_BIT(type) (1U << (type))
 #define BERTH_WIRE_ABOUT     (BERTH_WIRE_BIT(BERTH_WIRE_MORE) | BERTH_WIRE_BIT(BERTH_WIRE_CANCEL))
-#define BERTH_WIRE_NOTES                                                            \
-    (BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP) |           \
-     BERTH_WIRE_BIT(BERTH_WIRE_LEVEL) | BERTH_WIRE_BIT(BERTH_WIRE_REFUSE) |         \
-     BERTH_WIRE_BIT(BERTH_WIRE_LOG) | BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED) |     \
-     BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_RESTORED) | BERTH_WIRE_BIT(BERTH_WIRE_WAIT) | \
-     BERTH_WIRE_BIT(BERTH_WIRE_WAITED))
+#define BERTH_WIRE_NOTES                                                                    \
+    (BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP) |                   \
+     BERTH_WIRE_BIT(BERTH_WIRE_LEVEL) | BERTH_WIRE_BIT(BERTH_WIRE_TELL) |                   \
+     BERTH_WIRE_BIT(BERTH_WIRE_REFUSE) | BERTH_WIRE_BIT(BERTH_WIRE_LOG) |                   \
+     BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED) | BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_RESTORED) | \
+     BERTH_WIRE_BIT(BERTH_WIRE_WAIT) | BERTH_WIRE_BIT(BERTH_WIRE_WAITED))
 
 /* What a CALL waits for. */
 enum berth_wire_call {

@@ -58,7 +58,7 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
     struct berth_module *module = cell->module;
     struct berth_host *host = module->host;
     int64_t began = berth_now(), deadline = berth_deadline(ctx, host);
-    const bool *stopping = berth_thread_of(ctx)->stopping;
+    const char *over;
     int code = BERTH_OK;
     char text[BERTH_RING_TEXT + BERTH_FRAME_NAME] = "";
     struct berth_wait wait = {
@@ -78,14 +78,9 @@ static bool cell_wait(berth_ctx *ctx, struct berth_cell *cell)
             code = BERTH_ABORTED;
             snprintf(text, sizeof text, "%s: the module is being replaced: %s", cell->name,
                      wait.ring);
-        } else if (berth_thread_cancelled(berth_thread_of(ctx))) {
+        } else if ((over = berth_interrupted(ctx))) {
             code = BERTH_CANCELLED;
-            snprintf(text, sizeof text, "%s: is being replaced, and its caller was cancelled",
-                     cell->name);
-        } else if (stopping && __atomic_load_n(stopping, __ATOMIC_RELAXED)) {
-            code = BERTH_CANCELLED;
-            snprintf(text, sizeof text, "%s: is being replaced, and the calling module stopped",
-                     cell->name);
+            snprintf(text, sizeof text, "%s: is being replaced, and %s", cell->name, over);
         } else if (berth_wait_changed(host, deadline) == ETIMEDOUT) {
             code = BERTH_DEADLINE_EXCEEDED;
             snprintf(text, sizeof text, "%s: the module was being replaced until the deadline",

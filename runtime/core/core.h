@@ -384,11 +384,13 @@ struct berth_generation {
     bool elder; /* replaced, and chains that are inside of it come back into it; under lock */
     /* calls that it has let in, and that neither it nor its carrier has answered; atomic */
     uint64_t lost;
-    size_t inside;         /* calls that are inside of it without a frame; atomic */
-    size_t posting;        /* threads that post what is for it alone; atomic */
-    size_t readers;        /* starts that read its signatures: it stays for these; atomic */
-    bool leaving;          /* who keeps a call should answer it; atomic */
-    struct berth_list all; /* in host->generations: every one that is not freed */
+    size_t inside;                /* calls that are inside of it without a frame; atomic */
+    size_t posting;               /* threads that post what is for it alone; atomic */
+    size_t readers;               /* starts that read its signatures: it stays for these; atomic */
+    bool leaving;                 /* who keeps a call should answer it; atomic */
+    struct berth_telling telling; /* what is inside to stop: berth_generation_tell */
+    enum berth_ending ending;     /* why it is to: it is not replaced; under admin */
+    struct berth_list all;        /* in host->generations: every one that is not freed */
     struct berth_crash_slot *crash_slot; /* or NULL */
     struct berth_arena arena;
 };
@@ -515,6 +517,8 @@ struct berth_host {
     struct berth_map probed; /* content to struct berth_error, what became of it; under admin */
     int64_t ready_timeout; /* ns that a worker may take for its constructors, and then for START */
     pthread_mutex_t admin;
+    bool ends;            /* nothing new is let in; atomic */
+    int64_t end_grace;    /* what is inside is left alone until then; as the next one */
     int64_t end_deadline; /* of the host's end, which all modules share; 0 before. Under admin */
     uint32_t admin_chain; /* who holds it, 0: nobody; atomic */
     pthread_rwlock_t topic_lock;

@@ -5,6 +5,7 @@
 #include "runtime/core/generation.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/pool.h"
+#include "runtime/call/interrupt.h"
 #include "runtime/core/alarm.h"
 #include "runtime/core/blob.h"
 #include "runtime/core/call.h"
@@ -790,6 +791,28 @@ void berth_generation_set_stopping(struct berth_generation *generation)
     __atomic_store_n(&generation->stopping, true, __ATOMIC_RELEASE);
     if (generation->stopping_fd >= 0)
         eventfd_write(generation->stopping_fd, 1);
+}
+
+void berth_generation_tell(struct berth_generation *generation, enum berth_ending ending)
+{
+    static const char *const why[] = { NULL, "a module that it is inside of is being unloaded",
+                                       "the host ends" };
+    struct berth_host *host = generation->host;
+    struct berth_carrier *carrier = generation->carrier;
+    bool tells = ending == BERTH_ENDING_MODULE || ending == BERTH_ENDING_HOST;
+    if (tells)
+        generation->telling = (struct berth_telling){ berth_generation_holds, generation,
+                                                      &generation->stopping, why[ending] };
+    __atomic_store_n(&generation->leaving, tells, __ATOMIC_RELAXED);
+    berth_threads_tell(&host->threads, tells ? &generation->telling : NULL);
+    if (carrier && carrier->ops->tell)
+        carrier->ops->tell(carrier, ending);
+    if (!tells)
+        return;
+    pthread_mutex_lock(&host->lock);
+    pthread_cond_broadcast(&host->changed);
+    pthread_mutex_unlock(&host->lock);
+    berth_started_wake(host);
 }
 
 void berth_generations_leave(struct berth_host *host)

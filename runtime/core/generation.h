@@ -42,6 +42,12 @@ void berth_generations_leave(struct berth_host *host);
 /* A thread of the module's, see berth_thread. Any thread; no lock. 0: *error tells. */
 uint64_t berth_generation_thread(struct berth_generation *generation, const char *name,
                                  berth_thread_fn fn, void *user, struct berth_error *error);
+/*
+ * Tells what is inside of it, here and in its worker, to stop: berth_stopping is true there, and
+ * waits there are over. Or (BERTH_ENDING_NOT) that it need not any more. Of one in a host at a
+ * time: under admin. No lock is held.
+ */
+void berth_generation_tell(struct berth_generation *generation, enum berth_ending ending);
 /* Whoever asks from now on sees it; whoever waits is woken. host->lock held. */
 void berth_generation_set_stopping(struct berth_generation *generation);
 /* Readable once it is being stopped; the generation's. -1: *error tells. Any thread; no lock. */

@@ -654,6 +654,32 @@ static void end_kept(struct berth_generation *generation, bool all)
     } while (started);
 }
 
+/* The next one of a generation, with a reference; NULL: there is none. */
+static struct berth_started *kept_next(const struct berth_generation *generation,
+                                       uint32_t *position)
+{
+    struct berth_host *host = generation->host;
+    struct berth_started *started;
+    uint64_t id;
+    pthread_mutex_lock(&host->calls_lock);
+    while ((started = berth_idmap_next(&host->kept, position, &id)) &&
+           started->item->generation != generation)
+        ;
+    if (started)
+        berth_started_ref(started);
+    pthread_mutex_unlock(&host->calls_lock);
+    return started;
+}
+
+void berth_kept_cancel(const struct berth_generation *generation, const char *why)
+{
+    struct berth_started *started;
+    for (uint32_t position = 0; (started = kept_next(generation, &position));) {
+        berth_started_cancel_as(started, why);
+        berth_started_unref(started);
+    }
+}
+
 static void pause_for(long *pause)
 {
     nanosleep(&(struct timespec){ 0, *pause }, NULL);

@@ -74,6 +74,8 @@ void berth_kept_came(struct berth_host *host, uint64_t kept, bool more, int code
 
 /* No call is inside of the generation without a frame, or the deadline has passed (false). */
 bool berth_kept_quiet(struct berth_generation *generation, int64_t deadline);
+/* All that it has kept are cancelled: why, as the end of a sentence. */
+void berth_kept_cancel(const struct berth_generation *generation, const char *why);
 /* Those that are left are answered with unavailable. */
 void berth_kept_end(struct berth_generation *generation);
 

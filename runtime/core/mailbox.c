@@ -338,13 +338,13 @@ static void room_refuse(struct berth_wait *wait)
 }
 
 /* Until the room's state changes, or there is a reason to give up: its code. room_lock held. */
-static int room_sleep(const struct berth_thread *thread, struct berth_room *room,
-                      const struct berth_wait *wait, int64_t deadline)
+static int room_sleep(struct berth_room *room, const struct berth_wait *wait, int64_t deadline,
+                      const char **ret_over)
 {
     while (room->state == BERTH_ROOM_WAITED) {
         if (berth_wait_refused(wait))
             return BERTH_ABORTED;
-        if (berth_interrupted(thread))
+        if ((*ret_over = berth_interrupted(wait->ctx)))
             return BERTH_CANCELLED;
         if (berth_now() >= deadline)
             return BERTH_DEADLINE_EXCEEDED;
@@ -358,8 +358,8 @@ static int room_sleep(const struct berth_thread *thread, struct berth_room *room
 int berth_room_wait(berth_ctx *ctx, struct berth_room *room, int64_t deadline,
                     struct berth_error *error)
 {
-    const struct berth_thread *thread = berth_thread_of(ctx);
     struct berth_interrupt interrupt;
+    const char *over = NULL;
     char target[BERTH_FRAME_NAME];
     struct berth_wait wait = {
         .ctx = ctx, .of = room, .holder = room_holder, .target = target, .refuse = room_refuse
@@ -369,8 +369,9 @@ int berth_room_wait(berth_ctx *ctx, struct berth_room *room, int64_t deadline,
     if (waits)
         berth_schedule_blocks(room->host);
     berth_interrupt_begin(&interrupt, ctx, room->park, NULL);
+    berth_interrupt_lasts(&interrupt);
     pthread_mutex_lock(&room->host->room_lock);
-    int code = room_sleep(thread, room, &wait, waits ? deadline : 0);
+    int code = room_sleep(room, &wait, waits ? deadline : 0, &over);
     if (!waits && room->state == BERTH_ROOM_WAITED)
         code = BERTH_ABORTED;
     if (room->state == BERTH_ROOM_WAITED)
@@ -387,8 +388,7 @@ int berth_room_wait(berth_ctx *ctx, struct berth_room *room, int64_t deadline,
     case BERTH_ABORTED:
         return berth_error_set(error, code, "%s", wait.ring);
     case BERTH_CANCELLED:
-        return berth_error_set(error, code, "the mailbox of %s was full, and %s", room->name,
-                               berth_interrupted(thread));
+        return berth_error_set(error, code, "the mailbox of %s was full, and %s", room->name, over);
     case BERTH_DEADLINE_EXCEEDED:
         return berth_error_set(error, code, "the mailbox of %s was full until the deadline",
                                room->name);

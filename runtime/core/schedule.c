@@ -546,12 +546,16 @@ bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, uint64_t since
     const bool *stopping = thread->stopping, *cancelled = thread->cancelled;
     const char *topic = thread->topic;
     bool echo = thread->echo;
+    uint16_t others = thread->waiting;
+    thread->waiting =
+        (uint16_t)(berth_thread_current(&host->threads) + 1 - berth_thread_base(thread));
     thread->serving = NULL;
     thread->cause = NULL;
     thread->cancelled = NULL;
     thread->deadline = BERTH_FOREVER;
     thread->stopping = NULL;
     berth_schedule_run_since(host, since, left > 0 ? left : 0);
+    thread->waiting = others;
     thread->serving = serving;
     thread->cause = cause;
     thread->cancelled = cancelled;

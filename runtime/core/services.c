@@ -483,7 +483,7 @@ static int stopping(berth_ctx *ctx)
 {
     const bool *flag = berth_thread_of(ctx)->stopping;
     return (flag && __atomic_load_n(flag, __ATOMIC_RELAXED)) || time_left(ctx) == 0 ||
-           berth_thread_cancelled(berth_thread_of(ctx));
+           berth_call_over(ctx);
 }
 
 static const char *topic(berth_ctx *ctx)

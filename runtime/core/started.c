@@ -16,7 +16,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ALIGNED(size) (((size) + 15) & ~(size_t)15)
+#define WITH_ITS_CAUSE "the call that has started it was cancelled"
+#define ALIGNED(size)  (((size) + 15) & ~(size_t)15)
 
 /* ---- replies ---- */
 
@@ -345,7 +346,7 @@ void berth_started_forward(struct berth_started *started,
     berth_started_unref(started);
 }
 
-static void cancel(struct berth_started *started);
+static void cancel(struct berth_started *started, const char *why);
 
 void berth_started_came(struct berth_started *started, const struct berth_type *type, bool more,
                         int code, const void *result, const struct berth_error *error)
@@ -363,7 +364,7 @@ void berth_started_came(struct berth_started *started, const struct berth_type *
         return;
     if (full.code != BERTH_OK) { /* who sends it does not know: it must not be lost */
         berth_started_fail(started, full.code, full.text);
-        cancel(started);
+        cancel(started, NULL);
     }
 }
 
@@ -549,7 +550,7 @@ static void set_cause(struct berth_started *started, const struct berth_thread *
     belong_to(started, cause);
     pthread_mutex_unlock(&started->host->calls_lock);
     if (cause && goes_with(started, cause)) /* has it gone past it? */
-        berth_started_cancel(started);
+        berth_started_cancel_as(started, WITH_ITS_CAUSE);
 }
 
 static struct berth_started *started_alloc(struct berth_host *host, size_t room)
@@ -887,12 +888,14 @@ static struct berth_started *take_child(struct berth_started *started)
  * Those that were started under it come into the list of who cancels them as well. A message's turn
  * is only told of it: its worker answers.
  */
-static void cancel_one(struct berth_started *started, struct berth_started *first)
+static void cancel_one(struct berth_started *started, struct berth_started *first, const char *why)
 {
-    char text[2 * BERTH_IDENTIFIER_MAX + 32];
+    char text[2 * BERTH_IDENTIFIER_MAX + 64];
     if (__atomic_exchange_n(&started->cancelled, true, __ATOMIC_ACQ_REL))
         return;
-    snprintf(text, sizeof text, "%s: cancelled", started->name);
+    if (!why)
+        why = started == first ? "its caller has cancelled it" : WITH_ITS_CAUSE;
+    snprintf(text, sizeof text, "%s: %s", started->name, why);
     if (!started->topic && berth_started_fail(started, BERTH_CANCELLED, text))
         __atomic_store_n(&started->recalled, true, __ATOMIC_RELEASE);
     pthread_mutex_lock(&started->host->calls_lock);
@@ -906,21 +909,26 @@ static void cancel_one(struct berth_started *started, struct berth_started *firs
 }
 
 /* One after the other, however deep they are. */
-static void cancel(struct berth_started *started)
+static void cancel(struct berth_started *started, const char *why)
 {
     struct berth_started *child;
-    cancel_one(started, started);
+    cancel_one(started, started, why);
     while ((child = take_child(started))) {
         if (!child->topic || goes_with(child, child->cause))
-            cancel_one(child, started);
+            cancel_one(child, started, why);
         berth_started_unref(child);
     }
 }
 
 void berth_started_cancel(struct berth_started *started)
 {
+    berth_started_cancel_as(started, NULL);
+}
+
+void berth_started_cancel_as(struct berth_started *started, const char *why)
+{
     struct berth_host *host = started->host;
-    cancel(started);
+    cancel(started, why);
     berth_started_wake(host);
     pthread_mutex_lock(&host->lock); /* who waits for a module that is being replaced */
     pthread_cond_broadcast(&host->changed);
@@ -1268,7 +1276,7 @@ static int wait_for(berth_ctx *ctx, struct waiting *waiting, int64_t until)
     bool all = waiting->all;
     for (bool first = true;; first = false) {
         waiting->since = berth_loop_woken(waiting->host->loop);
-        const char *over = berth_interrupted(berth_thread_of(ctx));
+        const char *over = berth_interrupted(ctx);
         int64_t next = last;
         size_t done = 0;
         for (size_t i = 0; i < waiting->count; i++) {
@@ -1285,9 +1293,14 @@ static int wait_for(berth_ctx *ctx, struct waiting *waiting, int64_t until)
             return all ? 0 : -1;
         }
         bool forever = until == BERTH_FOREVER && waiting->count;
-        if (berth_now() >= last || (forever && !wait_once(ctx, waiting, first, next)))
+        if (berth_now() >= last)
             return all ? 0 : -1;
-        if (!forever && !sleep_until(ctx, waiting->host, waiting, next))
+        if (!waiting->interrupt.listed && !(first && forever)) {
+            berth_interrupt_lasts(&waiting->interrupt); /* and looks again */
+            continue;
+        }
+        if (forever ? !wait_once(ctx, waiting, first, next)
+                    : !sleep_until(ctx, waiting->host, waiting, next))
             return all ? 0 : -1;
     }
 }

@@ -155,6 +155,8 @@ void berth_started_end(const struct berth_generation *owner);
 /* ---- the caller's ---- */
 
 void berth_started_cancel(struct berth_started *started);
+/* The same by somebody else: why, as the end of a sentence; NULL: by its caller. */
+void berth_started_cancel_as(struct berth_started *started, const char *why);
 void berth_started_limit(struct berth_started *started, int64_t deadline);
 void berth_started_then(struct berth_started *started, berth_reply_fn fn, void *user);
 /* Calls notify for what is new, now too; sees to the deadline from now on. */

@@ -9,11 +9,11 @@
 #include "runtime/core/core.h"
 
 /*
- * Takes admin for the calling thread; NULL: refused, because this very chain holds it. ctx is for
- * hooks, until leave.
+ * Takes admin for the calling thread; NULL: refused, because this very chain holds it, or the host
+ * ends. ctx is for hooks, until leave.
  */
 berth_ctx *berth_admin_enter(struct berth_host *host, const char *what, struct berth_error *error);
-/* The same, or deadline_exceeded. */
+/* The same, at the host's end, too; or deadline_exceeded. */
 berth_ctx *berth_admin_enter_until(struct berth_host *host, const char *what, int64_t deadline,
                                    struct berth_error *error);
 void berth_admin_leave(struct berth_host *host, berth_ctx *ctx);
@@ -109,6 +109,11 @@ static inline int64_t berth_stop_deadline(const struct berth_host *host)
     if (!host->end_deadline)
         return now + host->options.stop_timeout_ns;
     return host->end_deadline > least ? host->end_deadline : least;
+}
+/* Until when what is inside is left alone; then it is told to stop. */
+static inline int64_t berth_stop_grace(const struct berth_host *host)
+{
+    return host->end_grace ? host->end_grace : berth_now() + host->options.stop_timeout_ns / 2;
 }
 /* host->died. */
 void berth_module_died(struct berth_generation *generation, const char *how);

@@ -70,9 +70,22 @@ static int admin_lock(struct berth_host *host, const berth_ctx *ctx, const char 
                            what);
 }
 
+/* At its end this may have been waited for: it is looked at before, and after. */
+static bool ends(const struct berth_host *host, const char *what, struct berth_error *error)
+{
+    return __atomic_load_n(&host->ends, __ATOMIC_ACQUIRE) &&
+           berth_error_set(error, BERTH_UNAVAILABLE, "%s: the host ends", what) != BERTH_OK;
+}
+
 berth_ctx *berth_admin_enter(struct berth_host *host, const char *what, struct berth_error *error)
 {
-    return berth_admin_enter_until(host, what, BERTH_FOREVER, error);
+    if (ends(host, what, error))
+        return NULL;
+    berth_ctx *ctx = berth_admin_enter_until(host, what, BERTH_FOREVER, error);
+    if (!ctx || !ends(host, what, error))
+        return ctx;
+    berth_admin_leave(host, ctx);
+    return NULL;
 }
 
 berth_ctx *berth_admin_enter_until(struct berth_host *host, const char *what, int64_t deadline,
@@ -264,6 +277,16 @@ bool berth_generation_answered(berth_ctx *admin, struct berth_generation *genera
     return false;
 }
 
+/* The same; what is inside is told to stop after a while, if that is how its generation ends. */
+static void end_calls(berth_ctx *admin, struct berth_generation *generation, int64_t deadline)
+{
+    int64_t grace = generation->ending ? berth_stop_grace(generation->host) : deadline;
+    if (grace < deadline && !berth_generation_answered(admin, generation, grace))
+        berth_generation_tell(generation, generation->ending);
+    berth_generation_answered(admin, generation, deadline);
+    berth_generation_tell(generation, BERTH_ENDING_NOT);
+}
+
 /* The last call, when nothing else is inside; NULL, or what still is. */
 static const char *run_stop(berth_ctx *admin, struct berth_generation *generation, int64_t deadline)
 {
@@ -271,7 +294,7 @@ static const char *run_stop(berth_ctx *admin, struct berth_generation *generatio
     struct berth_error error;
     if (!berth_generation_halt(generation, deadline))
         return "a thread of its own has not ended: it must ask berth_stopping";
-    berth_generation_answered(admin, generation, deadline);
+    end_calls(admin, generation, deadline);
     bool owed = generation->owed_stop && generation->carrier;
     generation->owed_stop = false;
     if (owed && !host->upstream && /* a worker's comes from there */
@@ -537,6 +560,20 @@ static void reopen(struct berth_module *module)
     berth_module_resume(module);
 }
 
+/* Nothing is inside any more; what does not end by itself is told to. */
+static bool empty(berth_ctx *admin, struct berth_generation *generation, int64_t deadline)
+{
+    int64_t grace = berth_stop_grace(generation->host);
+    if (berth_generation_left(admin, generation, grace))
+        return true;
+    if (berth_now() < grace) /* it waits for this */
+        return false;
+    berth_generation_tell(generation, generation->ending);
+    bool quiet = berth_generation_left(admin, generation, deadline);
+    berth_generation_tell(generation, BERTH_ENDING_NOT);
+    return quiet;
+}
+
 int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool force,
                         struct berth_error *error)
 {
@@ -561,11 +598,13 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
         return code;
     berth_mailbox_pause(module);
     berth_frames_barrier();
-    bool quiet = berth_generation_left(admin, generation, deadline);
+    generation->ending = host->end_deadline ? BERTH_ENDING_HOST : BERTH_ENDING_MODULE;
+    bool quiet = empty(admin, generation, deadline);
     /* a worker is not waited for any longer; at the host's end nor who waits for this */
     bool kills = !quiet && berth_inside_can_be_killed(generation) &&
                  (berth_now() >= deadline || host->end_deadline);
     if (!quiet && !kills) {
+        generation->ending = BERTH_ENDING_NOT;
         size_t inside = berth_frames_count(&host->threads, berth_generation_holds, generation,
                                            &generation->stopping);
         reopen(module);

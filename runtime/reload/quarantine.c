@@ -60,7 +60,8 @@ static void look_job(void *argument)
     struct berth_error error;
     if (__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE))
         return;
-    berth_ctx *admin = berth_admin_enter(host, "the end of an old image", &error); /* it looks */
+    berth_ctx *admin = berth_admin_enter_until(host, "the end of an old image", BERTH_FOREVER,
+                                               &error); /* it looks */
     if (!admin)
         return; /* whoever enters next looks, too */
     look_later(host);

@@ -223,7 +223,7 @@ static void restart_job(void *argument)
     module->restart_queued = false;
     module->restart_due = module->restart_pending;
     pthread_mutex_unlock(&host->lock);
-    berth_ctx *admin = berth_admin_enter(host, "a restart", &error);
+    berth_ctx *admin = berth_admin_enter_until(host, "a restart", BERTH_FOREVER, &error);
     if (!admin && !__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE))
         try_later(module, &error);
     if (!admin)

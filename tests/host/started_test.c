@@ -441,11 +441,11 @@ static void cancelling_travels(const char *placement)
 
     berth_pending call = start(ctx, "later.linger", "[]", 0);
     berth_call_cancel(ctx, call);
-    check_fails(ctx, call, BERTH_CANCELLED, "later.linger: cancelled");
+    check_fails(ctx, call, BERTH_CANCELLED, "later.linger: its caller has cancelled it");
     call = start(ctx, "ahead.ask", "[\"a\"]", 0); /* one that waits for another one */
     wait_until_held(host, "a");
     berth_call_cancel(ctx, call);
-    check_fails(ctx, call, BERTH_CANCELLED, "ahead.ask: cancelled");
+    check_fails(ctx, call, BERTH_CANCELLED, "ahead.ask: its caller has cancelled it");
     UNTIL(host, strcmp(CALL(host, "later.stopping", "[\"a\"]"), "true") == 0);
     call = start(ctx, "ahead.ask_at_once", "[\"b\"]", 0); /* by an ordinary call */
     wait_until_held(host, "b");
