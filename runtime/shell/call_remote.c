@@ -313,6 +313,19 @@ static void on_more(void *user, struct berth_piece value)
     free(result.data);
 }
 
+/* A signal of this number; 0: somebody else, whose words may not say what. */
+static void say_what_was_cancelled(const struct call *call, int number)
+{
+    struct berth_error *error = call->error;
+    size_t length = strlen(call->function);
+
+    if (number)
+        berth_error_set(error, BERTH_CANCELLED, "%s: SIG%s came before its answer", call->function,
+                        sigabbrev_np(number));
+    else if (strncmp(error->text, call->function, length) != 0)
+        berth_error_prefix(error, "%s: ", call->function);
+}
+
 static int make(struct call *call, struct berth_buffer *params,
                 struct berth_words_result *ret_result)
 {
@@ -327,10 +340,11 @@ static int make(struct call *call, struct berth_buffer *params,
     client->more = on_more;
     client->user = call;
     int code = berth_client_ask(client, "call", params, &result, call->error);
-    if (code == BERTH_CANCELLED && client->stop && *client->stop)
+    int number = client->stop ? *client->stop : 0;
+    if (code == BERTH_CANCELLED && number)
         code = berth_client_cancel(client, &result, call->error);
     if (code == BERTH_CANCELLED)
-        berth_error_set(call->error, code, "%s: cancelled", call->function);
+        say_what_was_cancelled(call, number);
     client->more = NULL;
     return code == BERTH_OK ? take_result(call, result, ret_result) : code;
 }

@@ -42,7 +42,7 @@ until [ "$("$berth" call later.holds b)" = true ]; do sleep 0.02; done
 kill -INT $call
 wait $call
 status=$?
-check "Ctrl-C cancels, says so, and is what it ends by" 130 "" "berth: cancelled: later.hold: cancelled"
+check "Ctrl-C cancels, says so, and is what it ends by" 130 "" "berth: cancelled: later.hold: SIGINT came before its answer"
 sees "which the function sees" b
 
 "$berth" call --json later.hold d >out 2>err &
@@ -51,7 +51,7 @@ until [ "$("$berth" call later.holds d)" = true ]; do sleep 0.02; done
 kill -TERM $call
 wait $call 2>/dev/null
 status=$?
-check "so does SIGTERM" 143 "" '{"error":{"code":"cancelled","text":"later.hold: cancelled"}}*'
+check "so does SIGTERM" 143 "" '{"error":{"code":"cancelled","text":"later.hold: SIGTERM came before its answer"}}*'
 sees "which the function sees, too" d
 
 "$berth" call later.hold c >out 2>err &

@@ -183,7 +183,7 @@ fails "log: not both" 2 "berth: invalid_argument: log: --set changes*" log --set
 background call sleeper.hold "$work/held"
 until_so test -e held
 background_end INT
-check "Ctrl-C cancels a call" 130 "" "berth: cancelled: sleeper.hold: cancelled"
+check "Ctrl-C cancels a call" 130 "" "berth: cancelled: sleeper.hold: SIGINT came before its answer"
 rm held
 ok "which harms nobody" $'1\n' call sleeper.nap 1
 fails "so does --timeout" 1 "berth: deadline_exceeded: *" call --timeout 50ms sleeper.hold "$work/held"
