@@ -703,26 +703,46 @@ int berth_host_check_is_file(const struct berth_module *module, bool application
     return BERTH_OK;
 }
 
-int berth_host_unload_as(berth_host *host, const char *name, bool force, struct berth_error *error)
+static int unload(berth_host *host, const char *name, bool force, char label[128],
+                  struct berth_error *error)
 {
     if (berth_process_is_forked())
         return berth_process_refuse(error);
-    struct berth_error why = { 0 };
-    berth_ctx *admin = berth_admin_enter(host, "an unload", &why);
-    struct berth_module *module = admin ? berth_host_find_loaded(host, name, &why) : NULL;
-    int code = module ? berth_host_check_is_file(module, true, &why) : why.code;
+    berth_ctx *admin = berth_admin_enter(host, "an unload", error);
+    if (!admin)
+        return error->code;
+    struct berth_module *module = berth_host_find_loaded(host, name, error);
+    int code = module ? berth_host_check_is_file(module, true, error) : error->code;
+    if (code == BERTH_OK) {
+        berth_module_label(module->current, label, 128);
+        code = berth_module_unload(admin, module, force, error);
+    }
+    berth_admin_leave(host, admin);
+    return code;
+}
+
+int berth_host_unload_as(berth_host *host, const char *name, bool force, struct berth_error *error)
+{
+    int64_t began = berth_now();
+    char label[128];
+    int code = unload(host, name, force, label, error);
     if (code == BERTH_OK)
-        code = berth_module_unload(admin, module, force, &why);
-    if (admin)
-        berth_admin_leave(host, admin);
-    if (code != BERTH_OK && error)
-        *error = why;
+        berth_host_log(host, NULL, BERTH_LOG_INFO, "%s has been unloaded (%.1f ms)", label,
+                       (double)(berth_now() - began) / 1e6);
+    else
+        berth_host_log(host, NULL, BERTH_LOG_WARNING, "an unload of %.64s was refused: %s", name,
+                       error->text);
     return code;
 }
 
 int berth_host_unload(berth_host *host, const char *name, struct berth_error *error)
 {
-    return berth_host_unload_as(host, name, false, error);
+    struct berth_error why = { 0 };
+    char label[128];
+    int code = unload(host, name, false, label, &why);
+    if (code != BERTH_OK && error)
+        *error = why;
+    return code;
 }
 
 static int check_single_host(const struct berth_image *image, struct berth_error *error)

@@ -18,7 +18,7 @@ int berth_call_json_as(berth_ctx *ctx, const char *caller, const char *name, con
 int berth_words_check(berth_ctx *ctx, const struct berth_words_call *words);
 /* The function of that name; NULL: ctx is marked. */
 struct berth_cell *berth_call_find(berth_ctx *ctx, const char *name);
-/* As berth_host_unload; force: although others require it. */
+/* As berth_host_unload, for an operator: the log tells. force: although others require it. */
 int berth_host_unload_as(berth_host *host, const char *name, bool force, struct berth_error *error);
 
 /* Options as the caller's header has them, which may be shorter than here; what is missing is 0. */

@@ -216,16 +216,31 @@ static int run(struct request *request, struct berth_error *error)
     return code;
 }
 
+static void log_it(berth_host *host, const struct target *target, int code)
+{
+    const struct berth_reload_report *report = &target->report;
+    if (code != BERTH_OK)
+        berth_host_log(host, NULL, BERTH_LOG_WARNING,
+                       "%s goes on as it was: refused in step %s: %s",
+                       *report->from ? report->from : target->name, report->step, report->why);
+    else if (strcmp(report->step, "done") == 0)
+        berth_host_log(host, NULL, BERTH_LOG_INFO, "%s is %s %s (%.1f ms)", report->from,
+                       target->rollback ? "rolled back to" : "replaced by", report->to,
+                       (double)report->total_ns / 1e6);
+}
+
 /* How it went, in each report, and for who watches. */
 static void tell(struct request *request, int code, const struct berth_error *error)
 {
     for (size_t i = 0; i < request->count; i++) {
         struct target *target = &request->targets[i];
         target->report.total_ns = berth_now() - request->began;
-        if (code == BERTH_OK)
+        if (code != BERTH_OK)
+            set_text(target->report.why, sizeof target->report.why, error->text);
+        if (target->how.flags & BERTH_RELOAD_DRY_RUN)
             continue;
-        set_text(target->report.why, sizeof target->report.why, error->text);
-        if (!(target->how.flags & BERTH_RELOAD_DRY_RUN))
+        log_it(request->host, target, code);
+        if (code != BERTH_OK)
             berth_host_refused(request->host, target->name, error);
     }
 }
@@ -305,19 +320,6 @@ static struct request *request_copy(const struct request *from)
     return NULL;
 }
 
-/* Of what was queued: nobody waits for it. */
-static void log_later(const struct request *request, int code, const struct berth_error *error)
-{
-    if (code != BERTH_OK)
-        berth_host_log(request->host, NULL, BERTH_LOG_ERROR, "the reload of %s that was queued: %s",
-                       request->targets[0].name, error->text);
-    for (size_t i = 0; code == BERTH_OK && i < request->count; i++)
-        berth_host_log(request->host, NULL, BERTH_LOG_INFO,
-                       "the reload of %s that was queued: %s is replaced by %s",
-                       request->targets[i].name, request->targets[i].report.from,
-                       request->targets[i].report.to);
-}
-
 static void run_later(void *argument)
 {
     struct request *request = argument;
@@ -327,7 +329,6 @@ static void run_later(void *argument)
         report_begin(&request->targets[i]);
     int code = run(request, &error);
     tell(request, code, &error);
-    log_later(request, code, &error);
     request_free(request);
 }
 

@@ -477,9 +477,7 @@ static void complete(const struct transaction *t)
 {
     switch_over(t);
     for (size_t i = 0; i < t->count; i++) {
-        struct berth_replacement *one = &t->members[i];
-        berth_host_log(t->host, NULL, BERTH_LOG_DEBUG, "%s is replaced by %s (%s)",
-                       one->report->from, one->report->to, one->next->placement->name);
+        const struct berth_replacement *one = &t->members[i];
         berth_event_of(one->next, BERTH_EVENT_RELOADED, one->report->from);
     }
     for (size_t i = 0; i < t->count; i++) {

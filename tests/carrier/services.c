@@ -452,8 +452,15 @@ static void modules_log(void)
     CHECK_CALL(host, "logger.log", "[3,\"two\\nlines\"]", "null");
     CHECK_CALL(host, "logger.log", "[77,\"odd\"]", "null");
     CHECK_CODE(berth_host_reload(host, "logger", NULL, NULL, &error), BERTH_OK, &error);
-    CHECK_CODE(berth_host_unload(host, "logger", &error), BERTH_OK, &error);
-    CHECK_CONTAINS(berth_test_log(), "logger@1.0.0#1 is replaced by logger@1.0.0#2 (");
+    CHECK_CODE(berth_host_reload(host, "logger", "./nothing.so", NULL, &error), BERTH_NOT_FOUND,
+               &error);
+    CHECK_CALL(host, "host.unload", "[\"logger\"]", "null");
+    CHECK_FAILS(host, "host.unload", "[\"logger\"]", BERTH_NOT_FOUND, "no module logger");
+    CHECK_CONTAINS(berth_test_log(), "info  logger@1.0.0#1 is replaced by logger@1.0.0#2 (");
+    CHECK_CONTAINS(berth_test_log(),
+                   "warning  logger@1.0.0#2 goes on as it was: refused in step stage: ");
+    CHECK_CONTAINS(berth_test_log(), "info  logger@1.0.0#2 has been unloaded (");
+    CHECK_CONTAINS(berth_test_log(), "warning  an unload of logger was refused: ");
     CHECK_CONTAINS(berth_test_log(), "logger@1.0.0#2 is unloaded\n");
     CHECK_CONTAINS(berth_test_log(), "info logger@1.0.0#1 started\n");
     CHECK_CONTAINS(berth_test_log(), "error logger@1.0.0#1 an error\n");
