@@ -51,9 +51,11 @@ static void add_row(struct events *events, uint64_t ns, const char *event,
 {
     add_time(events, ns);
     berth_table_add(&events->table, event);
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-        berth_table_add(&events->table,
-                        berth_piece_text_of(fields, keys[i], &events->remote.client.arena));
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        const char *text = berth_piece_text_of(fields, keys[i], &events->remote.client.arena);
+        bool none = !*text || (!strcmp(keys[i], "generation") && !strcmp(text, "0"));
+        berth_table_add(&events->table, none && strcmp(keys[i], "detail") ? "-" : text);
+    }
 }
 
 /* In the form that host.events has. */
