@@ -376,6 +376,7 @@ struct berth_generation {
     bool probe;              /* its image is mapped in a worker before */
     bool owed_stop;          /* its START has gone well, and STOP has not run yet; under admin */
     bool dead;               /* its worker has died; under lock */
+    bool restarts;           /* who restarts it tells of the new one's death; under lock */
     bool closed;             /* STOP has run, and nothing leads to it any more; under admin */
     /* replaced or unloaded, and not proved safe to unmap: reload/quarantine.h; under lock */
     bool quarantined;

@@ -117,8 +117,16 @@ static inline int64_t berth_stop_grace(const struct berth_host *host)
 }
 /* host->died. */
 void berth_module_died(struct berth_generation *generation, const char *how);
+/* What is to be told of the death of a worker whose module served, when no lock is held. */
+struct berth_death {
+    bool seen, failed; /* failed: it is not restarted any more */
+    char how[160], why[256];
+};
 /* A module that serves from now on: its worker may have died before that. host->lock held. */
-void berth_module_see_death(struct berth_module *module);
+void berth_module_see_death(struct berth_module *module, struct berth_death *ret_death);
+/* Logs and publishes it, once for each that was seen. Under admin, or in host->died. */
+void berth_module_tell_death(const struct berth_generation *generation,
+                             const struct berth_death *death);
 /* Its mailbox goes on, unless its worker has died: the restart does it then. */
 void berth_module_resume(struct berth_module *module);
 

@@ -380,7 +380,7 @@ int berth_placement_find(const char *text, const struct berth_carrier_ops **ret_
 
 /* The module takes the generation: from here on it serves. */
 static void install(struct berth_module *module, struct berth_generation *generation,
-                    const struct berth_restart_policy *restart)
+                    const struct berth_restart_policy *restart, struct berth_death *ret_death)
 {
     struct berth_host *host = module->host;
     pthread_mutex_lock(&host->lock);
@@ -391,7 +391,7 @@ static void install(struct berth_module *module, struct berth_generation *genera
     berth_module_open(module, generation);
     berth_list_append(&host->order, &module->link);
     berth_requires_count(generation, true);
-    berth_module_see_death(module);
+    berth_module_see_death(module, ret_death);
     pthread_mutex_unlock(&host->lock);
     if (!host->upstream) /* a worker's module is told so from there */
         berth_generation_serve(generation);
@@ -503,7 +503,8 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
         return code;
     if (!host->upstream)
         berth_topics_switch(generation, NULL);
-    install(setup.module, generation, &restart);
+    struct berth_death death;
+    install(setup.module, generation, &restart, &death);
     warn_mismatches(generation);
     /* upstream says so itself, and knows its name for it; and what is built in is always there */
     if (host->upstream || generation->image->own_links)
@@ -513,6 +514,7 @@ int berth_module_load(berth_ctx *admin, const struct berth_load *load, struct be
     berth_host_log(host, NULL, BERTH_LOG_DEBUG, "%s is loaded (%s)", label,
                    generation->placement->name);
     berth_event_of(generation, BERTH_EVENT_LOADED, "");
+    berth_module_tell_death(generation, &death);
     return BERTH_OK;
 }
 

@@ -257,7 +257,7 @@ static void take_place(struct berth_replacement *one)
         berth_elder_begin(one->old);
     berth_module_open(module, one->next);
     module->swapping = false;
-    berth_module_see_death(module);
+    berth_module_see_death(module, &one->death);
 }
 
 static void serve(struct berth_replacement *one)
@@ -479,6 +479,7 @@ static void complete(const struct transaction *t)
     for (size_t i = 0; i < t->count; i++) {
         const struct berth_replacement *one = &t->members[i];
         berth_event_of(one->next, BERTH_EVENT_RELOADED, one->report->from);
+        berth_module_tell_death(one->next, &one->death);
     }
     for (size_t i = 0; i < t->count; i++) {
         berth_history_add(t->members[i].past);

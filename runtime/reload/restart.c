@@ -65,12 +65,33 @@ static void plan(struct berth_module *module, const char *how)
     pthread_cond_broadcast(&host->changed);
 }
 
-void berth_module_see_death(struct berth_module *module)
+/* It has served, or was to. host->lock held. */
+static void note_death(struct berth_module *module, const char *how, struct berth_death *death)
 {
-    if (!module->current->dead)
-        return;
     berth_module_shut(module);
-    plan(module, module->current->why);
+    plan(module, how);
+    death->seen = true;
+    death->failed = module->state == BERTH_MODULE_FAILED;
+    snprintf(death->how, sizeof death->how, "%s", how);
+    snprintf(death->why, sizeof death->why, "%s", module->why);
+}
+
+void berth_module_see_death(struct berth_module *module, struct berth_death *ret_death)
+{
+    *ret_death = (struct berth_death){ 0 };
+    if (module->current->dead)
+        note_death(module, module->current->why, ret_death);
+}
+
+void berth_module_tell_death(const struct berth_generation *generation,
+                             const struct berth_death *death)
+{
+    if (!death->seen)
+        return;
+    berth_host_log(generation->host, generation, BERTH_LOG_ERROR, "its worker %s", death->how);
+    berth_event_of(generation, BERTH_EVENT_DIED, death->how);
+    if (death->failed)
+        berth_event_of(generation, BERTH_EVENT_FAILED, death->why);
 }
 
 void berth_module_resume(struct berth_module *module)
@@ -85,8 +106,7 @@ void berth_module_died(struct berth_generation *generation, const char *how)
 {
     struct berth_module *module = generation->module;
     struct berth_host *host = generation->host;
-    bool ours = false, failed = false;
-    char why[sizeof module->why] = "";
+    struct berth_death death = { 0 };
     pthread_mutex_lock(&host->lock);
     generation->dead = true;
     if (!generation->quarantined)
@@ -95,21 +115,19 @@ void berth_module_died(struct berth_generation *generation, const char *how)
         snprintf(module->why, sizeof module->why, "its worker %s", how);
     if (module->current == generation && !generation->stopping &&
         module->state == BERTH_MODULE_RUNNING) {
-        ours = true;
-        berth_module_shut(module);
         berth_mailbox_pause(module);
-        plan(module, how);
-        failed = module->state == BERTH_MODULE_FAILED;
-        snprintf(why, sizeof why, "%s", module->why);
+        note_death(module, how, &death);
     }
+    /* its restart has failed because of that, a moment ago */
+    bool late = !death.seen && module->current == generation && !generation->stopping &&
+                !generation->restarts;
     pthread_mutex_unlock(&host->lock);
-    if (!ours)
+    if (late)
+        berth_event_of(generation, BERTH_EVENT_DIED, how);
+    if (!death.seen)
         return;
     berth_handles_end(generation);
-    berth_host_log(host, generation, BERTH_LOG_ERROR, "its worker %s", how);
-    berth_event_of(generation, BERTH_EVENT_DIED, how);
-    if (failed)
-        berth_event_of(generation, BERTH_EVENT_FAILED, why);
+    berth_module_tell_death(generation, &death);
 }
 
 /* A new worker in the place of the dead one. */
@@ -130,6 +148,7 @@ static int replace_worker(struct berth_generation *generation, struct berth_erro
         dead->ops->fini(dead);
     pthread_mutex_lock(&host->lock);
     generation->dead = false;
+    generation->restarts = true;
     pthread_mutex_unlock(&host->lock);
     return berth_generation_carry(generation, error);
 }
@@ -138,18 +157,21 @@ static void succeed(struct berth_generation *generation)
 {
     struct berth_module *module = generation->module;
     struct berth_host *host = module->host;
+    struct berth_death death;
     pthread_mutex_lock(&host->lock);
     module->state = BERTH_MODULE_RUNNING;
     module->why[0] = '\0';
     berth_module_open(module, generation);
     module->swapping = false;
     pthread_cond_broadcast(&host->changed);
-    berth_module_see_death(module);
+    berth_module_see_death(module, &death);
+    generation->restarts = false;
     pthread_mutex_unlock(&host->lock);
-    berth_generation_serve(generation);
-    berth_module_resume(module);
     berth_host_log(host, generation, BERTH_LOG_INFO, "its worker has been restarted");
     berth_event_of(generation, BERTH_EVENT_RESTARTED, "");
+    berth_module_tell_death(generation, &death);
+    berth_generation_serve(generation);
+    berth_module_resume(module);
 }
 
 static void fail(struct berth_generation *generation, const struct berth_error *error)
@@ -158,11 +180,17 @@ static void fail(struct berth_generation *generation, const struct berth_error *
     struct berth_host *host = module->host;
     char how[200];
     snprintf(how, sizeof how, "could not be restarted (%.160s)", error->text);
+    char died[sizeof generation->why] = "";
     pthread_mutex_lock(&host->lock);
     plan(module, how);
     bool failed = module->state == BERTH_MODULE_FAILED;
+    if (generation->dead && generation->restarts)
+        snprintf(died, sizeof died, "%s", generation->why);
+    generation->restarts = false;
     pthread_mutex_unlock(&host->lock);
     berth_host_log(host, generation, BERTH_LOG_ERROR, "its worker %s", error->text);
+    if (*died)
+        berth_event_of(generation, BERTH_EVENT_DIED, died);
     if (failed)
         berth_event_of(generation, BERTH_EVENT_FAILED, error->text);
 }

@@ -16,6 +16,7 @@ struct berth_replacement {
     const struct berth_state *state;     /* for RESTORE, instead of what SAVE gives; or NULL */
     int64_t deadline;                    /* of what is inside of the old one */
     uint64_t lost;                       /* what the old one had lost before */
+    struct berth_death death;            /* of the new one's worker, before it served */
     bool was_running;                    /* the old generation's worker is alive */
     bool shut;                           /* new calls wait */
     bool gated;                          /* this chain holds the module's gate */

@@ -2,10 +2,12 @@
 /* The built-in module `host`: what its functions do, called as any module's and from modules. */
 #include "tests/support/hosting.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static berth_host *host;
 
@@ -446,6 +448,30 @@ static void events_tell_of_deaths(void)
     CHECK_CODE(berth_host_unload(host, "math", &error), BERTH_OK, &error);
 }
 
+/* Also of those that do not live long enough to serve: each is told once. */
+static void events_tell_of_each_death(void)
+{
+    struct berth_restart_policy restart = { .size = sizeof restart, .limit = 2, .first_ns = 1000 };
+    const char *path = berth_test_hold_path();
+    struct berth_load_options options = { .size = sizeof options,
+                                          .placement = "process",
+                                          .options = berth_test_format("{\"file\":\"%s\"}", path),
+                                          .restart = &restart };
+    struct berth_error error;
+
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    begin();
+    CHECK_CODE(berth_host_load(host, fixture("mortal"), &options, &error), BERTH_OK, &error);
+    close(open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
+    kill((pid_t)atoi(berth_test_module(host, "mortal", "pid")), SIGKILL);
+    UNTIL(host, event_count("failed") == 1 && event_count("died") >= 3);
+    CHECK_INT(event_count("died"), 3);
+    CHECK_INT(event_count("restarted"), 0);
+    unlink(path);
+    CHECK_CODE(berth_host_unload(host, "mortal", &error), BERTH_OK, &error);
+}
+
 /* ---- JSON ---- */
 
 static void json_is_taken_apart(void)
@@ -739,6 +765,7 @@ static const struct berth_test tests[] = {
     { "nobody_ends_the_subscription_of_another", nobody_ends_the_subscription_of_another },
     { "events_tell_what_happened", events_tell_what_happened },
     { "events_tell_of_deaths", events_tell_of_deaths },
+    { "events_tell_of_each_death", events_tell_of_each_death },
     { "json_is_taken_apart", json_is_taken_apart },
     { "what_is_no_json_is_refused", what_is_no_json_is_refused },
     { "a_wrong_level_is_refused", a_wrong_level_is_refused },
