@@ -11,6 +11,7 @@
 #include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/message.h"
+#include "runtime/core/more.h"
 #include "runtime/core/permit.h"
 #include "runtime/core/registry.h"
 #include "runtime/host.h"
@@ -375,25 +376,34 @@ static void call_now(berth_ctx *ctx, const char *function, const char *arguments
     thread->deadline = outer;
     uint64_t kept = code == BERTH_OK ? berth_kept_keep(ctx) : 0;
     if (kept)
-        berth_kept_came(berth_host_of(ctx), kept, false, BERTH_OK, &text, NULL);
+        berth_kept_came(berth_host_of(ctx), kept, false, BERTH_OK, &text, 0, NULL);
     berth_free(text);
 }
 
 /* What has come of the call itself, as JSON, for the call of host.call that waits for it. */
-static void call_give(struct berth_started *started, const struct berth_reply *reply, bool more)
+static bool call_give(struct berth_started *started, const struct berth_reply *reply, bool more)
 {
-    uint64_t kept = (uint64_t)(uintptr_t)started->user;
     const char *value = reply ? reply->data : "null";
     struct berth_error error = { 0 };
     if (!more && started->code != BERTH_OK)
         berth_error_set(&error, started->code, "%s",
                         started->text ? started->text : "out of memory");
-    berth_kept_came(started->host, kept, more, more ? BERTH_OK : started->code, &value, &error);
+    bool gone =
+        berth_kept_came(started->host, started->sink->kept, more, more ? BERTH_OK : started->code,
+                        &value, reply ? reply->size : 0, &error);
+    if (!more)
+        berth_more_part(started);
+    return gone;
 }
 
 static void call_notify(struct berth_started *started)
 {
-    berth_started_forward(started, call_give);
+    berth_more_forward(started, call_give);
+}
+
+static void call_begin(void *user, struct berth_started *started)
+{
+    berth_more_join(started, user);
 }
 
 /* It belongs to the call of host.call, and is cancelled with it. */
@@ -409,6 +419,7 @@ static void call_started(berth_ctx *ctx, const char *function, const char *argum
         return;
     }
     struct berth_cell *cell = berth_call_find(ctx, function);
+    struct berth_started *own = berth_cause_of(berth_thread_of(ctx));
     uint64_t kept = cell ? berth_kept_keep(ctx) : 0;
     if (!kept)
         return;
@@ -419,7 +430,8 @@ static void call_started(berth_ctx *ctx, const char *function, const char *argum
                                        .json = arguments ? arguments : "",
                                        .deadline = deadline,
                                        .notify = call_notify,
-                                       .user = (void *)(uintptr_t)kept };
+                                       .begin = call_begin,
+                                       .user = own };
     struct berth_started *started = berth_started_new(ctx, &start);
     if (started)
         berth_started_unref(started);

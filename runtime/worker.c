@@ -27,6 +27,7 @@
 #include "runtime/call/ring.h"
 #include "runtime/carrier/nursery.h"
 #include "runtime/carrier/peer.h"
+#include "runtime/core/more.h"
 #include "runtime/core/started.h"
 #include "runtime/serve.h"
 
@@ -173,6 +174,13 @@ static void cancel_upstream(void *user, uint64_t id)
     struct worker *worker = user;
 
     berth_peer_cancel(worker->peer, id);
+}
+
+static bool taken_upstream(void *user, uint64_t id, const struct berth_window *taken, bool none)
+{
+    struct worker *worker = user;
+
+    return berth_peer_taken(worker->peer, id, taken, none);
 }
 
 static int send_upstream(void *user, berth_ctx *ctx, size_t import, int64_t deadline,
@@ -365,7 +373,7 @@ static void on_refuse(struct worker *worker, struct berth_received *note)
 /* ---- what the host wants ---- */
 
 struct numbers {
-    uint64_t max_message, stop_timeout, log_level;
+    uint64_t max_message, stop_timeout, log_level, messages, bytes;
 };
 
 static int make_host(struct worker *worker, const struct numbers *numbers,
@@ -379,6 +387,8 @@ static int make_host(struct worker *worker, const struct numbers *numbers,
         processors > THREADS_MIN && processors <= INT_MAX ? (int)processors : THREADS_MIN;
     options.log_level = (int)numbers->log_level; /* what it does not want costs no frame */
     options.max_message = (size_t)numbers->max_message;
+    options.mailbox_messages = (size_t)numbers->messages; /* as many replies fit into its calls */
+    options.mailbox_bytes = (size_t)numbers->bytes;
     options.stop_timeout_ns = (int64_t)numbers->stop_timeout;
     return berth_served_new(&options, &worker->upstream, &worker->host, error);
 }
@@ -392,13 +402,17 @@ static int serve_open(struct worker *worker, struct berth_received *request,
     struct numbers numbers = { 0 };
     bool complete = berth_wire_get_u64(&reader, &numbers.max_message) &&
                     berth_wire_get_u64(&reader, &numbers.stop_timeout) &&
-                    berth_wire_get_u64(&reader, &numbers.log_level);
+                    berth_wire_get_u64(&reader, &numbers.log_level) &&
+                    berth_wire_get_u64(&reader, &numbers.messages) &&
+                    berth_wire_get_u64(&reader, &numbers.bytes);
     const char *options_json = berth_wire_get_text(&reader);
     struct berth_image *image;
 
     if (!name || !file || !complete || !options_json || worker->image < 0)
         return berth_error_set(error, BERTH_INVALID_ARGUMENT, "not a request to open an image");
+    const struct berth_window several = { numbers.messages, numbers.bytes };
     berth_peer_set_max_message(worker->peer, (size_t)numbers.max_message);
+    berth_peer_set_several(worker->peer, &several);
     int code = make_host(worker, &numbers, error);
     if (code != BERTH_OK)
         return code;
@@ -435,6 +449,15 @@ static void cancel(void *what)
     berth_started_unref(what);
 }
 
+static void taken(void *what, bool none)
+{
+    if (none)
+        berth_more_refuse(what);
+    else
+        berth_more_look(what);
+    berth_started_unref(what);
+}
+
 static void call_begin(void *user, struct berth_started *started)
 {
     struct call *call = user;
@@ -442,6 +465,7 @@ static void call_begin(void *user, struct berth_started *started)
     call->later.what = started;
     call->later.hold = hold;
     call->later.cancel = cancel;
+    call->later.taken = taken;
     berth_peer_later_begin(call->worker->peer, &call->later, call->request);
 }
 
@@ -452,7 +476,7 @@ static void call_end(void *user)
     berth_peer_later_end(&call->later);
 }
 
-static void call_give(struct berth_started *started, const struct berth_reply *reply, bool more)
+static bool call_give(struct berth_started *started, const struct berth_reply *reply, bool more)
 {
     struct call *call = started->user;
     struct berth_buffer buffer;
@@ -461,21 +485,20 @@ static void call_give(struct berth_started *started, const struct berth_reply *r
     berth_peer_begin(call->later.peer, &buffer);
     if (reply)
         berth_buffer_append(&buffer, reply->data, reply->size);
-    if (more) {
-        berth_peer_later_more(&call->later, &buffer);
-        return;
-    }
+    if (more)
+        return berth_peer_later_more(&call->later, &buffer);
     if (started->code != BERTH_OK)
         berth_error_set(&error, started->code, "%s",
                         started->text ? started->text : "out of memory");
     berth_peer_later_reply(&call->later, started->code, &buffer, &error);
     berth_free(call);
     berth_started_unref(started);
+    return true;
 }
 
 static void call_notify(struct berth_started *started)
 {
-    berth_started_forward(started, call_give);
+    berth_more_forward(started, call_give);
 }
 
 static int serve_call(struct worker *worker, berth_ctx *under, struct berth_received *request,
@@ -632,6 +655,7 @@ static int serve(const struct berth_newborn *newborn)
         .upstream = { .call = call_upstream,
                       .start = start_upstream,
                       .cancel = cancel_upstream,
+                      .taken = taken_upstream,
                       .send = send_upstream,
                       .publish = publish_upstream,
                       .log = log_upstream,

@@ -482,7 +482,9 @@ BERTH_I_UNUSED __attribute__((cold, noinline)) static bool berth_i_lacks(berth_c
  * Waits until one of them has been answered, at most for timeout_ns, and not beyond the running
  * call's deadline: its index, or -1. An answer is the last reply of a call: its result, a failure,
  * that it was cancelled, or that its deadline has passed. What is no pending call counts as
- * answered: taking it fails at once. -1 with the call failed (cancelled, aborted): waiting is over.
+ * answered: taking it fails at once; and so does one with so many replies before its answer that
+ * its callee waits for some to be taken. -1 with the call failed (cancelled, aborted): waiting is
+ * over.
  */
 BERTH_I_UNUSED static inline int berth_call_any(berth_ctx *ctx, const berth_pending *pendings,
                                                 size_t count, int64_t timeout_ns)
@@ -498,7 +500,10 @@ BERTH_I_UNUSED static inline bool berth_call_all(berth_ctx *ctx, const berth_pen
     return BERTH_I_HAS(ctx, call_wait) &&
            BERTH_I_SERVICES(ctx)->call_wait(ctx, pendings, count, timeout_ns, 1) == 1;
 }
-/* Whether it has been answered, so that taking it does not wait. */
+/*
+ * Whether it has been answered, so that taking it does not wait; or its callee waits for replies to
+ * be taken, as above.
+ */
 BERTH_I_UNUSED static inline bool berth_call_done(berth_ctx *ctx, berth_pending pending)
 {
     return berth_call_any(ctx, &pending, 1, 0) == 0;

@@ -645,7 +645,8 @@ BERTH_PUBLIC int berth_call_start(berth_ctx *ctx, const char *name,
                                   berth_pending *ret_pending);
 /*
  * Waits for the answer, not beyond the deadline of ctx, and ends the pending call. *ret_result (may
- * be NULL) is valid until berth_leave.
+ * be NULL) is valid until berth_leave. Replies before it that have not been taken are dropped, and
+ * the callee hears that nobody wants more.
  */
 BERTH_PUBLIC int berth_call_take(berth_ctx *ctx, berth_pending pending,
                                  struct berth_value *ret_result);
@@ -653,6 +654,7 @@ BERTH_PUBLIC int berth_call_take(berth_ctx *ctx, berth_pending pending,
  * Waits for one of several replies, which the function sends before its answer; BERTH_VALUE_VOID:
  * there are no more, and the answer is to be taken, which may be a failure. This one's own failure,
  * as that the deadline of ctx has passed, ends nothing: the call is still to be taken or dropped.
+ * When as many lie there as fit into a mailbox (mailbox_messages, mailbox_bytes), the callee waits.
  */
 BERTH_PUBLIC int berth_call_next(berth_ctx *ctx, berth_pending pending,
                                  struct berth_value *ret_value);

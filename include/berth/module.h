@@ -397,9 +397,11 @@ BERTH_I_UNUSED static inline void berth_blob_release(berth_ctx *ctx, const void 
  * BERTH_EXPORT_ASYNC(ret, name, "words", (type, parameter)...) { body }: a function that answers
  * when it likes, from any thread that has a ctx. Its body keeps the call (berth_call_keep), or
  * fails; what it returns says nothing. Then name_reply(ctx, call, value), or without a value for
- * void, answers it. Before that name_more(ctx, call, value) sends one of several replies; false:
- * nobody wants more, or the call has failed, with resource_exhausted when the caller takes them too
- * slowly: its own mailbox's bounds hold. Each may stand behind the macro only.
+ * void, answers it. Before that name_more(ctx, call, value) sends one of several replies. As many
+ * as fit into a mailbox may lie there; then it waits until the caller takes some, at most until the
+ * call's deadline, or the running function's. false: nobody wants more; or the running function has
+ * failed: deadline_exceeded, cancelled, aborted when the caller waits for this module; in a host
+ * without threads resource_exhausted at once. Each may stand behind the macro only.
  */
 #define BERTH_EXPORT_ASYNC(ret, name, ...)                                             \
     BERTH_I_EXPORT_ASYNC(BERTH_I_SECOND_X(berth_ERROR_no_name_or_a_macro_##name, 0),   \
@@ -591,7 +593,8 @@ BERTH_I_UNUSED static inline bool berth_kept_stopping(berth_ctx *ctx, berth_kept
  *     ret           module_function_take(ctx, pending) waits for the answer, gives it, and ends it
  *     bool          module_function_next(ctx, pending, &value)
  *                                    waits for one of several replies; false: there are no more, or
- *                                    waiting has failed; the answer is still to be taken
+ *                                    waiting has failed; the answer is still to be taken. Who takes
+ *                                    that alone wants no replies: the callee's more is false
  *     void          module_function_send(ctx, …)       one way: returns when it is in the mailbox
  * and berth_call_any, _all, _done, _then, _limit, _cancel and _drop take the pending call. What the
  * generation has started ends with it. BERTH_IMPORT_ASYNC_AS(alias, ret, module, function, …) gives

@@ -10,6 +10,7 @@
 #ifndef RUNTIME_CARRIER_CARRIER_H
 #define RUNTIME_CARRIER_CARRIER_H
 
+#include "runtime/base/window.h"
 #include "runtime/image/image.h"
 #include "runtime/loop/loop.h"
 #include "runtime/value/value.h"
@@ -27,11 +28,12 @@ struct berth_place {
 
 /*
  * Who is told what comes of a call that nobody waits for. Once with more false: result is the
- * value, or code and error say why there is none; before that for each of several replies. No lock
- * is held; must not block.
+ * value, or code and error say why there is none; before that for each of several replies, of which
+ * no more come than fit into a window (`several` of the setup) until `taken` gives some back, with
+ * the sizes of them. No lock is held; must not block.
  */
 struct berth_carrier_answer {
-    void (*came)(void *user, bool more, int code, const void *result,
+    void (*came)(void *user, bool more, int code, const void *result, size_t size,
                  const struct berth_error *error);
     /* For each request of the module's under the call; hold may be called under locks. */
     void (*hold)(void *user);
@@ -39,11 +41,14 @@ struct berth_carrier_answer {
     void *user;
 };
 
-/* Who is told what a module gets that has started a call: packed, and its size. */
+/*
+ * Who is told what a module gets that has started a call: packed, and its size. False: there is no
+ * room for one of several replies, until `taken` is called.
+ */
 struct berth_carrier_reply {
     /* The call is about to begin: it may be cancelled from now on. */
     void (*begin)(void *user, void *started);
-    void (*came)(void *user, bool more, int code, const char *packed, size_t size,
+    bool (*came)(void *user, bool more, int code, const char *packed, size_t size,
                  const struct berth_error *error);
     void *user;
 };
@@ -85,6 +90,11 @@ struct berth_upcalls {
                  struct berth_error *error);
     void (*hold)(void *started);
     void (*cancel)(void *started);
+    /*
+     * Of one that is held, and let go of: whoever gets its several replies has taken some, or none:
+     * takes no more.
+     */
+    void (*taken)(void *started, bool none);
     /*
      * The chain that has to go on before one that is held is answered, or BERTH_CHAIN_OTHER, and
      * its function's name, for the host's life. Lets go of it. Called with the finder's lock, too.
@@ -136,7 +146,8 @@ struct berth_carrier_setup {
     struct berth_zygote *zygote; /* process: who makes workers; NULL for inline */
     int64_t stop_timeout;        /* ns */
     size_t max_message;
-    int log_level; /* the most detailed lines that the host wants */
+    struct berth_window several; /* replies to one call that may be under way */
+    int log_level;               /* the most detailed lines that the host wants */
 };
 
 /* What is inside of a module is to stop, because of: */
@@ -179,6 +190,12 @@ struct berth_carrier_ops {
                  const struct berth_carrier_answer *answer, uint64_t *ret_id,
                  struct berth_error *error);
     void (*cancel)(struct berth_carrier *carrier, uint64_t id);
+    /*
+     * So many of its several replies have been taken, or none: nobody takes any more. Does not
+     * block. False: the callee could not be told, and may wait for that.
+     */
+    bool (*taken)(struct berth_carrier *carrier, uint64_t id, const struct berth_window *taken,
+                  bool none);
     /*
      * The chain that has to go on before a started one is answered, as far as that waits for
      * anybody; else 0. NULL with start.

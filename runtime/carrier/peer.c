@@ -37,7 +37,8 @@ struct pending {
     enum pending_state state;
     berth_ctx *ctx;
     struct berth_peer_answer answer; /* STARTED */
-    bool telling;                    /* the reader tells it of one of several results */
+    struct berth_window several;     /* results that have come, and have not been given back */
+    bool telling;                    /* the reader tells it of one of them */
     struct berth_received *reply;
     struct berth_outgoing *outgoing; /* while all of it is queued */
     struct berth_list inbox;         /* requests that were made under this one */
@@ -62,6 +63,7 @@ struct berth_peer {
     const struct berth_peer_ops *ops;
     void *user;
     size_t max_message, window;
+    struct berth_window several;
 
     pthread_mutex_t lock; /* what follows; never held while ops run */
     size_t refs;
@@ -69,6 +71,7 @@ struct berth_peer {
     struct berth_idmap pendings;
     size_t asked;            /* bytes of them */
     size_t owed, owed_count; /* of requests that have come, until their reply has gone */
+    size_t apart;            /* of what is queued: several results of requests */
     struct berth_list serving;
     struct berth_spread submitted; /* requests that have come, and may be cancelled; by their ids */
     struct berth_spread laters;    /* and so are these */
@@ -158,6 +161,7 @@ int berth_peer_new(const struct berth_peer_setup *setup, int socket, struct bert
     peer->loop = setup->loop;
     peer->ops = setup->ops;
     peer->user = setup->user;
+    peer->several = setup->several;
     pthread_mutex_init(&peer->lock, NULL);
     pthread_cond_init(&peer->quiet, NULL);
     berth_idmap_init(&peer->pendings);
@@ -187,6 +191,11 @@ void berth_peer_set_max_message(struct berth_peer *peer, size_t max_message)
     peer->window = FRAMES_QUEUED * (BERTH_WIRE_HEAD + BERTH_WIRE_EXTRA + max_message);
 }
 
+void berth_peer_set_several(struct berth_peer *peer, const struct berth_window *several)
+{
+    peer->several = *several;
+}
+
 void berth_peer_unref(struct berth_peer *peer)
 {
     if (!peer || __atomic_sub_fetch(&peer->refs, 1, __ATOMIC_ACQ_REL) > 0)
@@ -205,14 +214,23 @@ void berth_peer_unref(struct berth_peer *peer)
 
 /* ---- requests that are answered later ---- */
 
-/* One that nobody serves yet. With the lock held. */
-static void cancel_submitted(struct berth_peer *peer, uint64_t id)
+/* One that nobody serves yet, or answers later, or NULL. With the lock held. */
+static struct berth_received *submitted_find(struct berth_peer *peer, uint64_t id)
 {
     berth_list_each(berth_spread_list(&peer->submitted, id), link) {
         struct berth_received *request = berth_container(link, struct berth_received, link);
         if (request->wire.id == id)
-            request->cancelled = true;
+            return request;
     }
+    return NULL;
+}
+
+static void cancel_submitted(struct berth_peer *peer, uint64_t id)
+{
+    struct berth_received *request = submitted_find(peer, id);
+
+    if (request)
+        request->cancelled = true;
 }
 
 /* With the lock held, and NULL for none, as the next one. */
@@ -281,13 +299,16 @@ void berth_peer_later_begin(struct berth_peer *peer, struct berth_peer_later *la
     pthread_mutex_lock(&peer->lock);
     berth_list_remove(&request->link);
     bool over = request->cancelled || peer->ended;
-    if (over)
+    bool none = !over && request->none && later->taken;
+    if (over || none)
         later->hold(later->what);
-    else
+    if (!over)
         berth_list_append(berth_spread_list(&peer->laters, later->id), &later->link);
     pthread_mutex_unlock(&peer->lock);
     if (over)
         later->cancel(later->what);
+    else if (none)
+        later->taken(later->what, true);
 }
 
 void berth_peer_later_end(struct berth_peer_later *later)
@@ -435,6 +456,7 @@ static void settle_sent(struct berth_peer *peer, struct berth_list *sent)
             peer->owed -= outgoing->owed;
             peer->owed_count--;
         }
+        peer->apart -= outgoing->apart;
         if (outgoing->reserved) {
             berth_list_remove(link);
             outgoing->sent = outgoing->owed = 0;
@@ -461,6 +483,14 @@ static void send_locked(struct berth_peer *peer, struct berth_outgoing *outgoing
     berth_list_init(&sent);
     berth_stream_send(&peer->stream, outgoing, &sent);
     settle_sent(peer, &sent);
+}
+
+/* What is queued, but for what a window of its own bounds. */
+static size_t queued(const struct berth_peer *peer)
+{
+    size_t all = peer->stream.queued; /* without what has gone of the first one */
+
+    return all > peer->apart ? all - peer->apart : 0;
 }
 
 void berth_peer_begin(const struct berth_peer *peer, struct berth_buffer *buffer)
@@ -506,7 +536,7 @@ bool berth_peer_send(struct berth_peer *peer, struct berth_outgoing *outgoing)
 {
     pthread_mutex_lock(&peer->lock);
     bool fits = !peer->ended && outgoing->size <= peer->window &&
-                peer->stream.queued <= peer->window - outgoing->size;
+                queued(peer) <= peer->window - outgoing->size;
     if (fits)
         send_locked(peer, outgoing);
     pthread_mutex_unlock(&peer->lock);
@@ -529,6 +559,31 @@ void berth_peer_cancel(struct berth_peer *peer, uint64_t id)
 
     berth_peer_begin(peer, &buffer);
     berth_peer_note(peer, &wire, &buffer);
+}
+
+bool berth_peer_taken(struct berth_peer *peer, uint64_t id, const struct berth_window *taken,
+                      bool none)
+{
+    const struct berth_wire wire = { .type = BERTH_WIRE_TAKEN,
+                                     .id = id,
+                                     .left = (int64_t)taken->bytes,
+                                     .index = (uint32_t)taken->messages,
+                                     .single = none };
+    struct berth_buffer buffer;
+
+    berth_peer_begin(peer, &buffer);
+    struct berth_outgoing *outgoing = berth_peer_make(&wire, &buffer);
+    pthread_mutex_lock(&peer->lock);
+    struct pending *pending = berth_idmap_get(&peer->pendings, id);
+    bool over = !pending || pending->state != STARTED; /* as it ends */
+    if (!over && outgoing)
+        berth_window_give_back(&pending->several, taken);
+    pthread_mutex_unlock(&peer->lock);
+    if (outgoing && !over)
+        return berth_peer_send(peer, outgoing);
+    if (outgoing)
+        berth_outgoing_free(outgoing);
+    return over;
 }
 
 void berth_peer_finish(struct berth_peer *peer)
@@ -666,7 +721,7 @@ static struct berth_outgoing *make_reply(struct berth_peer *peer, int *code,
 
     if (*code == BERTH_OK) {
         pthread_mutex_lock(&peer->lock);
-        bool fits = peer->stream.queued + result->size <= peer->window;
+        bool fits = queued(peer) + result->size <= peer->window;
         pthread_mutex_unlock(&peer->lock);
         if (fits)
             return make_outgoing(result);
@@ -727,11 +782,30 @@ static void finish_serving(struct berth_peer *peer, struct berth_received *reque
     reply(peer, id, cost, code, result, error);
 }
 
-void berth_peer_later_more(struct berth_peer_later *later, struct berth_buffer *buffer)
+bool berth_peer_later_more(struct berth_peer_later *later, struct berth_buffer *buffer)
 {
     const struct berth_wire wire = { .type = BERTH_WIRE_MORE, .id = later->id };
-    if (!berth_peer_note(later->peer, &wire, buffer))
+    struct berth_peer *peer = later->peer;
+    struct berth_outgoing *outgoing = berth_peer_make(&wire, buffer);
+    bool room = true;
+
+    pthread_mutex_lock(&peer->lock);
+    if (!outgoing) {
         later->lost = true;
+    } else if (!peer->ended) {
+        size_t size = outgoing->size - BERTH_WIRE_HEAD;
+        room = berth_window_has_room(&later->sent, &peer->several, size);
+        if (room) {
+            berth_window_add(&later->sent, size);
+            peer->apart += outgoing->apart = outgoing->size;
+            send_locked(peer, outgoing);
+            outgoing = NULL;
+        }
+    }
+    pthread_mutex_unlock(&peer->lock);
+    if (outgoing)
+        berth_outgoing_free(outgoing);
+    return room;
 }
 
 void berth_peer_later_reply(struct berth_peer_later *later, int code, struct berth_buffer *result,
@@ -818,12 +892,23 @@ static void tell_broken_off(struct pending *pending)
     pending_free(pending);
 }
 
+/* One of several results: what is wrong with that, or NULL. With the lock held. */
+static const char *admit_more(struct berth_peer *peer, struct pending *pending, size_t size)
+{
+    if (!pending || pending->outgoing)
+        return "more of nothing";
+    if (!berth_window_has_room(&pending->several, &peer->several, size))
+        return "more results than there is room for";
+    berth_window_add(&pending->several, size);
+    return NULL;
+}
+
 static const char *take_more(struct berth_peer *peer, struct berth_received *more)
 {
     pthread_mutex_lock(&peer->lock);
     struct pending *pending = berth_idmap_get(&peer->pendings, more->wire.id);
-    bool sent = pending && !pending->outgoing;
-    bool tell = sent && pending->state == STARTED;
+    const char *wrong = admit_more(peer, pending, more->wire.size);
+    bool tell = !wrong && pending->state == STARTED;
     if (tell)
         pending->telling = true; /* whoever ends the connection leaves it */
     pthread_mutex_unlock(&peer->lock);
@@ -839,7 +924,37 @@ static const char *take_more(struct berth_peer *peer, struct berth_received *mor
             tell_broken_off(pending);
     }
     berth_received_free(more);
-    return sent ? NULL : "more of nothing";
+    return wrong;
+}
+
+/* Some of the results that answer a request of the other end's. */
+static const char *take_taken(struct berth_peer *peer, struct berth_received *note)
+{
+    const struct berth_window taken = { note->wire.index, (size_t)note->wire.left };
+    bool none = note->wire.single;
+    void (*tell)(void *what, bool none) = NULL;
+    void *what = NULL;
+    bool right = true;
+
+    pthread_mutex_lock(&peer->lock);
+    struct berth_peer_later *later = later_find(peer, note->wire.id);
+    struct berth_received *submitted = later ? NULL : submitted_find(peer, note->wire.id);
+    if (later)
+        right = berth_window_give_back(&later->sent, &taken);
+    else if (submitted) /* else it has been answered */
+        right = !taken.messages && !taken.bytes;
+    if (submitted)
+        submitted->none |= none;
+    if (later && right && later->taken) {
+        tell = later->taken;
+        what = later->what;
+        later->hold(what);
+    }
+    pthread_mutex_unlock(&peer->lock);
+    berth_received_free(note);
+    if (tell)
+        tell(what, none);
+    return right ? NULL : "it has taken results that were not sent";
 }
 
 static void take_cancel(struct berth_peer *peer, struct berth_received *note)
@@ -971,6 +1086,8 @@ static const char *take(struct berth_peer *peer, struct berth_received *frame)
         return take_reply(peer, frame);
     if (frame->wire.type == BERTH_WIRE_MORE)
         return take_more(peer, frame);
+    if (frame->wire.type == BERTH_WIRE_TAKEN)
+        return take_taken(peer, frame);
     if (frame->wire.type == BERTH_WIRE_CANCEL) {
         take_cancel(peer, frame);
         return NULL;

@@ -16,11 +16,15 @@
  * and the number of requests are checked, and ops->check sees the rest. What is wrong breaks the
  * connection off. Memory is bounded on both sides: an end may have BERTH_PEER_REQUESTS unanswered
  * requests, of eight times the largest frame together; it is refused more by itself, and broken off
- * by the other. Results that the other end does not fetch are bounded in the same way.
+ * by the other. Results that the other end does not fetch are bounded in the same way. Of several
+ * results of one request no more are under way than a window has room for (base/window.h): who
+ * sends them waits until the other end says that some were taken, and whichever does not keep to it
+ * is broken off.
  */
 #ifndef RUNTIME_CARRIER_PEER_H
 #define RUNTIME_CARRIER_PEER_H
 
+#include "runtime/base/window.h"
 #include "runtime/carrier/wire.h"
 #include "runtime/loop/loop.h"
 #include <berth/call.h>
@@ -81,7 +85,8 @@ struct berth_peer_setup {
     struct berth_loop *loop;
     int life; /* a pidfd of the other end's process, kept open until berth_peer_close; or -1 */
     size_t max_message;
-    unsigned accepts; /* BERTH_WIRE_BIT of the requests and notes that may come */
+    struct berth_window several; /* results of one request that may be under way */
+    unsigned accepts;            /* BERTH_WIRE_BIT of the requests and notes that may come */
     const struct berth_peer_ops *ops;
     void *user;
 };
@@ -94,9 +99,10 @@ int berth_peer_new(const struct berth_peer_setup *setup, int socket, struct bert
                    struct berth_error *error);
 int berth_peer_open(struct berth_peer *peer, struct berth_error *error);
 /*
- * For an end that learns max_message from the other: before the first call, note or large result.
+ * For an end that learns these from the other: before the first call, note or large result.
  */
 void berth_peer_set_max_message(struct berth_peer *peer, size_t max_message);
+void berth_peer_set_several(struct berth_peer *peer, const struct berth_window *several);
 /*
  * Ends the connection, if it has not ended, and waits for callbacks that run on other threads:
  * none of ops runs after this, but submitted work that has not begun may still come, and does
@@ -151,6 +157,12 @@ int berth_peer_start(struct berth_peer *peer, const struct berth_wire *wire,
                      struct berth_error *error);
 /* Nobody wants the answer of a started request any more; it still comes. Does not block. */
 void berth_peer_cancel(struct berth_peer *peer, uint64_t id);
+/*
+ * Of several results of a started request, so many have been taken (bytes: of their frames' data);
+ * none: nobody takes any more. False: the other end could not be told, and may wait for it.
+ */
+bool berth_peer_taken(struct berth_peer *peer, uint64_t id, const struct berth_window *taken,
+                      bool none);
 
 /* A request of the other end's that is answered when it likes. Zero before begin. */
 struct berth_peer_later {
@@ -159,15 +171,21 @@ struct berth_peer_later {
     uint64_t id;
     size_t cost;
     bool lost;                /* one of several results */
+    struct berth_window sent; /* of them, that have not been taken */
     void *what;               /* the owner's: it is wanted no more. `hold` is called with a lock */
     void (*hold)(void *what); /* of the peer's, and `cancel` without it; that lets go again. Not */
     void (*cancel)(void *what); /* after end */
+    /* In the same way: some of several results were taken, or nobody takes any more. Or NULL. */
+    void (*taken)(void *what, bool none);
 };
 /* In ops->serve. Each needs one reply, which is its end, or an end. */
 void berth_peer_later_begin(struct berth_peer *peer, struct berth_peer_later *later,
                             struct berth_received *request);
-/* One of several results (taken). If it is lost, the reply says so: see there. */
-void berth_peer_later_more(struct berth_peer_later *later, struct berth_buffer *buffer);
+/*
+ * One of several results (taken). If it is lost, the reply says so: see there. False: there is no
+ * room for it, until `taken`.
+ */
+bool berth_peer_later_more(struct berth_peer_later *later, struct berth_buffer *buffer);
 /*
  * The result, or with a code *error. The buffer, of berth_peer_begin, is taken. What was lost
  * before it, as the other end does not fetch or there was no memory, is an error, too.

@@ -46,6 +46,7 @@ struct process_carrier {
     struct berth_loop *loop;
     int64_t stop_timeout;
     size_t max_message;
+    struct berth_window several;
     int log_level; /* that the worker has been told */
     struct berth_worker *worker;
     struct berth_peer *peer;
@@ -98,10 +99,10 @@ struct waited {
     int lost; /* the code, if the worker has ended */
 };
 
-static void tell(struct waited *waited, bool more, int code, const void *result,
+static void tell(struct waited *waited, bool more, int code, const void *result, size_t size,
                  const struct berth_error *error)
 {
-    waited->answer.came(waited->answer.user, more, code, result, error);
+    waited->answer.came(waited->answer.user, more, code, result, size, error);
     if (!more)
         berth_free(waited);
 }
@@ -123,7 +124,7 @@ static void tell_ended(struct process_carrier *self)
         if (!any)
             return;
         struct waited *waited = berth_container(link, struct waited, link);
-        tell(waited, false, waited->lost, NULL, &error);
+        tell(waited, false, waited->lost, NULL, 0, &error);
     }
 }
 
@@ -241,6 +242,7 @@ static void started_begin(void *user, void *call)
     started->later.what = call;
     started->later.hold = self->upcalls->hold;
     started->later.cancel = self->upcalls->cancel;
+    started->later.taken = self->upcalls->taken;
     berth_peer_later_begin(self->peer, &started->later, started->request);
     berth_worker_waits_begun(&self->waits, call); /* it may be cancelled, and answered, already */
 }
@@ -251,7 +253,7 @@ static void started_end(void *user)
     berth_peer_later_end(&started->later);
 }
 
-static void started_came(void *user, bool more, int code, const char *packed, size_t size,
+static bool started_came(void *user, bool more, int code, const char *packed, size_t size,
                          const struct berth_error *error)
 {
     struct started *started = user;
@@ -259,12 +261,11 @@ static void started_came(void *user, bool more, int code, const char *packed, si
 
     berth_peer_begin(started->later.peer, &buffer);
     berth_buffer_append(&buffer, packed, size);
-    if (more) {
-        berth_peer_later_more(&started->later, &buffer);
-    } else {
-        berth_peer_later_reply(&started->later, code, &buffer, error);
-        berth_free(started);
-    }
+    if (more)
+        return berth_peer_later_more(&started->later, &buffer);
+    berth_peer_later_reply(&started->later, code, &buffer, error);
+    berth_free(started);
+    return true;
 }
 
 static int serve_started(struct process_carrier *self, const struct berth_origin *from,
@@ -424,6 +425,7 @@ static int connect_worker(struct process_carrier *self, struct berth_zygote *zyg
     struct berth_peer_setup setup = {
         .loop = self->loop,
         .max_message = self->max_message,
+        .several = self->several,
         .accepts = BERTH_WIRE_BIT(BERTH_WIRE_CALL) | BERTH_WIRE_BIT(BERTH_WIRE_PUBLISH) |
                    BERTH_WIRE_BIT(BERTH_WIRE_LOG) | BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_ENDED) |
                    BERTH_WIRE_BIT(BERTH_WIRE_HANDLE_RESTORED) | BERTH_WIRE_BIT(BERTH_WIRE_WAIT) |
@@ -473,6 +475,8 @@ static int open_image(struct process_carrier *self, const char *options_json, in
     berth_wire_put_u64(&buffer, self->max_message);
     berth_wire_put_u64(&buffer, (uint64_t)self->stop_timeout);
     berth_wire_put_u64(&buffer, (uint64_t)self->log_level);
+    berth_wire_put_u64(&buffer, self->several.messages);
+    berth_wire_put_u64(&buffer, self->several.bytes);
     berth_wire_put_text(&buffer, options_json ? options_json : "{}");
     int code = berth_peer_call(self->peer, &wire, &buffer, NULL, deadline, &reply, error);
     if (code == BERTH_OK)
@@ -516,6 +520,7 @@ static int process_open(const struct berth_carrier_setup *setup, int64_t deadlin
     self->loop = setup->loop;
     self->stop_timeout = setup->stop_timeout;
     self->max_message = setup->max_message;
+    self->several = setup->several;
     self->log_level = setup->log_level;
     self->grace = (struct berth_timer){ .fire = on_grace_over, .owner = self };
     pthread_mutex_init(&self->lock, NULL);
@@ -792,7 +797,7 @@ static void on_came(void *user, bool more, int code, const struct berth_received
         return;
     }
     if (code != BERTH_OK) {
-        tell(waited, more, code, NULL, error);
+        tell(waited, more, code, NULL, 0, error);
         return;
     }
     berth_arena_init(&arena);
@@ -804,7 +809,7 @@ static void on_came(void *user, bool more, int code, const struct berth_received
         code = berth_error_set(&own, BERTH_DATA_LOSS,
                                "%s: its worker has sent a result that is not of its type",
                                waited->self->name);
-    tell(waited, more, code, value, &own);
+    tell(waited, more, code, value, reply->wire.size, &own);
     berth_arena_deinit(&arena);
 }
 
@@ -859,6 +864,12 @@ static void process_cancel(struct berth_carrier *carrier, uint64_t id)
     berth_peer_cancel(self_of(carrier)->peer, id);
 }
 
+static bool process_taken(struct berth_carrier *carrier, uint64_t id,
+                          const struct berth_window *taken, bool none)
+{
+    return berth_peer_taken(self_of(carrier)->peer, id, taken, none);
+}
+
 static uint32_t process_runner(struct berth_carrier *carrier, uint64_t id)
 {
     return berth_worker_waits_runner(&self_of(carrier)->waits, id);
@@ -870,6 +881,7 @@ const struct berth_carrier_ops berth_carrier_process = {
     .invoke = process_invoke,
     .start = process_start,
     .cancel = process_cancel,
+    .taken = process_taken,
     .runner = process_runner,
     .serve = process_serve,
     .set_log_level = process_set_log_level,

@@ -20,6 +20,7 @@ struct berth_outgoing {
     void *request; /* the peer's: what is waited for with it; NULL for others */
     size_t owed;   /* the peer's: a reply settles as much */
     bool reserved; /* the peer's, which takes it back once it has gone */
+    size_t apart;  /* the peer's: of size, if something else bounds it */
 };
 
 struct berth_stream {

@@ -75,7 +75,7 @@ static const char *check_type(const struct berth_wire *wire)
         return "an echo of something else";
     if (wire->inside && !(FROM_INSIDE & BERTH_WIRE_BIT(wire->type)))
         return "something else from inside";
-    if (wire->single && wire->type != BERTH_WIRE_INVOKE)
+    if (wire->single && wire->type != BERTH_WIRE_INVOKE && wire->type != BERTH_WIRE_TAKEN)
         return "something else for one result";
     if (wire->type == BERTH_WIRE_REPLY) {
         if (wire->code > BERTH_UNAUTHENTICATED)
@@ -83,9 +83,10 @@ static const char *check_type(const struct berth_wire *wire)
         if (wire->id == 0 || wire->under || wire->left || wire->kind || wire->index)
             return "a reply with a head of something else";
     } else if (BERTH_WIRE_ABOUT & BERTH_WIRE_BIT(wire->type)) {
-        if (wire->id == 0 || wire->code || wire->under || wire->left || wire->kind || wire->index)
+        bool counts = (wire->left || wire->index) && wire->type != BERTH_WIRE_TAKEN;
+        if (wire->id == 0 || wire->code || wire->under || counts || wire->left < 0 || wire->kind)
             return "a note about a request with a head of something else";
-        if (wire->type == BERTH_WIRE_CANCEL && wire->size)
+        if (wire->type != BERTH_WIRE_MORE && wire->size)
             return "a note about a request with data";
     } else if (BERTH_WIRE_NOTES & BERTH_WIRE_BIT(wire->type)) {
         bool about = (wire->id || wire->under) && wire->type != BERTH_WIRE_REFUSE;

@@ -10,24 +10,28 @@
  *                         enum berth_log_level; WAIT: enum berth_wire_wait; TELL: enum
  *                         berth_ending; else 0
  *          12 u32 code    REPLY: enum berth_code; else 0
- *          16 u64 id      of a request, chosen by its sender; REPLY, MORE, CANCEL: of the request;
- *                         REFUSE: the number of a WAIT; in other notes 0
+ *          16 u64 id      of a request, chosen by its sender; REPLY, MORE, TAKEN, CANCEL: of the
+ *                         request; REFUSE: the number of a WAIT; in other notes 0
  *          24 u64 under   of a request: the receiver's own request that this one was made inside,
  *                         or 0; REFUSE: as of the WAIT; in other notes 0
- *          32 i64 left    of a request: nanoseconds to its deadline; INT64_MAX: none
+ *          32 i64 left    of a request: nanoseconds to its deadline; INT64_MAX: none. TAKEN: bytes
+ *                         of MORE's data that have been taken
  *          40 u32 index   INVOKE: the item; CALL: the import; PUBLISH: the topic; OPEN: the image's
- *                         generation; else 0
+ *                         generation; TAKEN: how many of MORE; else 0
  *          44 u16 echo    INVOKE, LOG: 1 for an echo (core/log.h); else 0
  *          46 u8 inside   CALL, PUBLISH, WAIT: 1 if it comes from inside of a serial module's gate;
  *                         else 0
- *          47 u8 single   INVOKE: 1 if nobody takes one of several results, MORE; else 0
+ *          47 u8 single   INVOKE: 1 if nobody takes one of several results, MORE; TAKEN: 1 if that
+ *                         is so from now on; else 0
  *
  *   data of OPEN     text name, text file, u64 max_message, u64 stop_timeout, u64 log level,
- *                    text options (JSON)
+ *                    u64 messages, u64 bytes of MORE that may be under way for each request, at
+ *                    both ends; text options (JSON)
  *           INVOKE   text topic of the message that is being handled, or ""; the packed arguments
  *           CALL, PUBLISH   the packed arguments
  *           REPLY    code 0: the packed result; else the error's words
  *           MORE     one of several results, before the reply     CANCEL   nothing
+ *           TAKEN    nothing
  *           LOG      the words, and, if there is one, NUL and the chain of calls
  *           HANDLE_ENDED   u64 id       HANDLE_RESTORED   u64 old id, u64 new id
  *           WAIT     u64 number, u64 the receiver's request that it is under, or 0; what for: u64
@@ -60,6 +64,7 @@ enum berth_wire_type {
     BERTH_WIRE_PUBLISH,
     /* notes about a request: to who has made it, and from that */
     BERTH_WIRE_MORE,
+    BERTH_WIRE_TAKEN,
     BERTH_WIRE_CANCEL,
     /* notes, which have no reply: the first five to a worker, the others from one */
     BERTH_WIRE_SERVE,
@@ -75,7 +80,9 @@ enum berth_wire_type {
     BERTH_WIRE_END
 };
 #define BERTH_WIRE_BIT(type) (1U << (type))
-#define BERTH_WIRE_ABOUT     (BERTH_WIRE_BIT(BERTH_WIRE_MORE) | BERTH_WIRE_BIT(BERTH_WIRE_CANCEL))
+#define BERTH_WIRE_ABOUT                                                  \
+    (BERTH_WIRE_BIT(BERTH_WIRE_MORE) | BERTH_WIRE_BIT(BERTH_WIRE_TAKEN) | \
+     BERTH_WIRE_BIT(BERTH_WIRE_CANCEL))
 #define BERTH_WIRE_NOTES                                                                    \
     (BERTH_WIRE_BIT(BERTH_WIRE_SERVE) | BERTH_WIRE_BIT(BERTH_WIRE_STOP) |                   \
      BERTH_WIRE_BIT(BERTH_WIRE_LEVEL) | BERTH_WIRE_BIT(BERTH_WIRE_TELL) |                   \
@@ -114,6 +121,7 @@ struct berth_received {
     struct berth_wire wire;
     int64_t deadline; /* of a request: berth_now() based, or BERTH_FOREVER */
     bool cancelled;   /* a request that nobody has begun to serve; under its peer's lock */
+    bool none;        /* and nobody takes several results of it any more */
     /* a request that was made under one that had been started: what that is of (peer.h), or NULL */
     void *of;
     void (*release)(void *of);

@@ -15,6 +15,7 @@
 #include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
+#include "runtime/core/more.h"
 #include "runtime/core/option.h"
 #include "runtime/core/permit.h"
 #include "runtime/core/registry.h"
@@ -155,24 +156,25 @@ static int upcall_call(void *user, const struct berth_origin *from, size_t impor
     return upcall_leave(&upcall, code, error);
 }
 
-static void reply_give(struct berth_started *started, const struct berth_reply *reply, bool more)
+static bool reply_give(struct berth_started *started, const struct berth_reply *reply, bool more)
 {
     struct berth_carrier_reply *asker = started->user;
     struct berth_error error = { 0 };
     if (!more && started->code != BERTH_OK)
         berth_error_set(&error, started->code, "%s",
                         started->text ? started->text : "out of memory");
-    asker->came(asker->user, more, more ? BERTH_OK : started->code, reply ? reply->data : "",
-                reply ? reply->size : 0, &error);
+    bool gone = asker->came(asker->user, more, more ? BERTH_OK : started->code,
+                            reply ? reply->data : "", reply ? reply->size : 0, &error);
     if (more)
-        return;
+        return gone;
     berth_free(asker);
     berth_started_unref(started); /* the asker's */
+    return true;
 }
 
 static void reply_notify(struct berth_started *started)
 {
-    berth_started_forward(started, reply_give);
+    berth_more_forward(started, reply_give);
 }
 
 static void reply_begin(void *user, struct berth_started *started)
@@ -255,6 +257,15 @@ static void upcall_hold(void *started)
 static void upcall_cancel(void *started)
 {
     berth_started_cancel(started);
+    berth_started_unref(started);
+}
+
+static void upcall_taken(void *started, bool none)
+{
+    if (none)
+        berth_more_refuse(started);
+    else
+        berth_more_look(started);
     berth_started_unref(started);
 }
 
@@ -411,6 +422,7 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
                                                   .start = upcall_start,
                                                   .hold = upcall_hold,
                                                   .cancel = upcall_cancel,
+                                                  .taken = upcall_taken,
                                                   .runner = upcall_runner,
                                                   .publish = upcall_publish,
                                                   .log = upcall_log,
@@ -455,6 +467,8 @@ int berth_generation_carry(struct berth_generation *generation, struct berth_err
                                          .zygote = host->zygote,
                                          .stop_timeout = host->options.stop_timeout_ns,
                                          .max_message = host->options.max_message,
+                                         .several = { host->options.mailbox_messages,
+                                                      host->options.mailbox_bytes },
                                          .log_level = berth_log_level_of_worker(generation) };
     struct berth_carrier *carrier;
     int code =

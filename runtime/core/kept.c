@@ -6,6 +6,7 @@
 #include "runtime/core/call.h"
 #include "runtime/core/flow.h"
 #include "runtime/core/log.h"
+#include "runtime/core/more.h"
 #include "runtime/core/parcel.h"
 #include "runtime/core/registry.h"
 
@@ -184,7 +185,7 @@ static void answer_result(berth_ctx *ctx, struct berth_started *started,
     if (result && berth_result_check(type, result, &error) != BERTH_OK) {
         berth_fault_raise_format(ctx, error.code, "%s: %s", started->name, error.text);
         answer_failure(ctx, started, item->generation);
-    } else if (!berth_started_answer(started, type, result, false, NULL)) {
+    } else if (!berth_started_answer(started, type, result, NULL)) {
         berth_flow_late(started->flow);
     }
 }
@@ -303,7 +304,7 @@ void berth_remote_run_end(berth_ctx *ctx, const struct berth_remote_run *run)
     berth_frame_pop(ctx);
 }
 
-static void remote_came(void *user, bool more, int code, const void *result,
+static void remote_came(void *user, bool more, int code, const void *result, size_t size,
                         const struct berth_error *error)
 {
     struct berth_started *started = user;
@@ -318,7 +319,7 @@ static void remote_came(void *user, bool more, int code, const void *result,
         berth_error_set(&named, code, "%s", berth_item_explain(started->item, error->text, room));
         error = &named;
     }
-    berth_started_came(started, started->item->signature->result, more, code, result, error);
+    berth_started_came(started, started->item->signature->result, more, code, result, size, error);
     if (more)
         return;
     if (code != BERTH_OK && started->one_way)
@@ -393,7 +394,7 @@ static void run_remote(berth_ctx *ctx, struct berth_started *started, struct ber
     if (code == BERTH_OK)
         code = remote_send(ctx, started, arguments, &error);
     if (code != BERTH_OK)
-        remote_came(started, false, code, NULL, &error);
+        remote_came(started, false, code, NULL, 0, &error);
 }
 
 void berth_remote_handle(berth_ctx *ctx, struct berth_started *started, struct berth_item *item,
@@ -403,7 +404,7 @@ void berth_remote_handle(berth_ctx *ctx, struct berth_started *started, struct b
     remote_begin(started, item);
     int code = remote_send(ctx, started, arguments, &error);
     if (code != BERTH_OK)
-        remote_came(started, false, code, NULL, &error);
+        remote_came(started, false, code, NULL, 0, &error);
 }
 
 static struct berth_item *item_find(const struct berth_generation *generation,
@@ -568,21 +569,39 @@ static struct berth_started *kept_take(berth_ctx *ctx, const struct berth_item *
     return started;
 }
 
+static bool reply_last(berth_ctx *ctx, struct berth_started *started, const struct berth_type *type,
+                       const void *value)
+{
+    struct berth_error error = { 0 };
+    int code = value ? berth_result_check(type, value, &error) : BERTH_OK;
+    bool taken = code == BERTH_OK ? berth_started_answer(started, type, value, &error)
+                                  : berth_started_fail(started, code, error.text);
+    if (!taken)
+        berth_flow_late(started->flow);
+    if (error.code != BERTH_OK)
+        berth_fault_raise_format(ctx, error.code, "%s", error.text);
+    return taken;
+}
+
+static bool reply_more(berth_ctx *ctx, struct berth_started *started, const struct berth_type *type,
+                       const void *value)
+{
+    struct berth_error error;
+    if (berth_result_check(type, value, &error) == BERTH_OK)
+        return berth_more_send(ctx, started, type, value);
+    berth_fault_raise_format(ctx, error.code, "%s", error.text);
+    return false;
+}
+
 bool berth_kept_reply(berth_ctx *ctx, const struct berth_item *item, uint64_t kept,
                       const void *value, bool more)
 {
     const struct berth_type *type = item->signature->result;
-    struct berth_error error = { 0 };
     struct berth_started *started = kept_take(ctx, item, kept, more);
     if (!started)
         return false;
-    int code = value ? berth_result_check(type, value, &error) : BERTH_OK;
-    bool taken = code == BERTH_OK ? berth_started_answer(started, type, value, more, &error)
-                                  : !more && berth_started_fail(started, code, error.text);
-    if (!taken && !more)
-        berth_flow_late(started->flow);
-    if (error.code != BERTH_OK)
-        berth_fault_raise_format(ctx, error.code, "%s", error.text);
+    bool taken =
+        more ? reply_more(ctx, started, type, value) : reply_last(ctx, started, type, value);
     if (more)
         berth_started_unref(started);
     else
@@ -615,17 +634,19 @@ bool berth_kept_stopping(struct berth_host *host, uint64_t kept)
     return over;
 }
 
-void berth_kept_came(struct berth_host *host, uint64_t kept, bool more, int code,
-                     const void *result, const struct berth_error *error)
+bool berth_kept_came(struct berth_host *host, uint64_t kept, bool more, int code,
+                     const void *result, size_t size, const struct berth_error *error)
 {
     struct berth_started *started = kept_find(host, kept, !more);
     if (!started)
-        return;
-    berth_started_came(started, started->item->signature->result, more, code, result, error);
+        return true;
+    bool taken = berth_started_came(started, started->item->signature->result, more, code, result,
+                                    size, error);
     if (more)
         berth_started_unref(started);
     else
         kept_leave(started);
+    return taken;
 }
 
 /* Ends those of a generation: all, or which nobody waits for any more. */

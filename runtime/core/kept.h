@@ -63,14 +63,17 @@ int berth_kept_serve(berth_ctx *ctx, struct berth_item *item, const char *topic,
 bool berth_kept_is_waited_for(const berth_ctx *ctx);
 /* The services. 0: ctx is marked. */
 uint64_t berth_kept_keep(berth_ctx *ctx);
-/* true: it is the caller's now. A failure is marked in ctx. */
+/*
+ * true: it is the caller's now. more: one of several, which may wait for room (more.h). A failure
+ * is marked in ctx.
+ */
 bool berth_kept_reply(berth_ctx *ctx, const struct berth_item *item, uint64_t kept,
                       const void *value, bool more);
 void berth_kept_fail(berth_ctx *ctx, uint64_t kept, int code, const char *text);
 bool berth_kept_stopping(struct berth_host *host, uint64_t kept);
-/* The same, without a ctx: what has come of it elsewhere. error: of a code. */
-void berth_kept_came(struct berth_host *host, uint64_t kept, bool more, int code,
-                     const void *result, const struct berth_error *error);
+/* What has come of it elsewhere, without a ctx: as berth_started_came. */
+bool berth_kept_came(struct berth_host *host, uint64_t kept, bool more, int code,
+                     const void *result, size_t size, const struct berth_error *error);
 
 /* No call is inside of the generation without a frame, or the deadline has passed (false). */
 bool berth_kept_quiet(struct berth_generation *generation, int64_t deadline);

@@ -7,6 +7,7 @@
 #include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
+#include "runtime/core/more.h"
 #include "runtime/core/parcel.h"
 #include "runtime/core/permit.h"
 #include "runtime/core/registry.h"
@@ -84,10 +85,9 @@ static int write_text(const struct berth_started *started, const struct berth_ty
     return BERTH_OK;
 }
 
-/* A value, or nothing for void, in the form that the caller wants it in. */
-static int reply_new(struct berth_started *started, const struct berth_type *type,
-                     const void *value, bool more, struct berth_reply **ret_reply,
-                     struct berth_error *error)
+static int reply_form(struct berth_started *started, const struct berth_type *type,
+                      const void *value, bool more, struct berth_reply **ret_reply,
+                      struct berth_error *error)
 {
     struct berth_buffer buffer;
     struct berth_reply *reply = NULL;
@@ -121,6 +121,13 @@ static int reply_new(struct berth_started *started, const struct berth_type *typ
     }
     *ret_reply = reply;
     return code;
+}
+
+int berth_reply_new(struct berth_started *started, const struct berth_type *type, const void *value,
+                    bool more, struct berth_reply **ret_reply, struct berth_error *error)
+{
+    int code = reply_form(started, type, value, more, ret_reply, error);
+    return code == BERTH_OK ? code : berth_error_prefix(error, "%s: ", started->name);
 }
 
 int berth_reply_read(berth_ctx *ctx, struct berth_reply *reply, const struct berth_type *type,
@@ -174,8 +181,7 @@ static void wake(struct berth_started *started)
     started->waiter = NULL;
 }
 
-/* Tells whoever wants to know that there is something new, and gives up the call's lock. */
-static void tell_and_unlock(struct berth_started *started)
+void berth_started_tell(struct berth_started *started)
 {
     bool woken = started->waiter != NULL;
     void (*notify)(struct berth_started *) = started->notify;
@@ -183,6 +189,8 @@ static void tell_and_unlock(struct berth_started *started)
     if (timed)
         started->timed = false;
     wake(started);
+    if (started->answered)
+        berth_more_wake(started);
     pthread_mutex_unlock(&started->lock);
     if (woken && !started->host->pool_size) /* it waits in the loop */
         berth_loop_wake(started->host->loop);
@@ -212,7 +220,7 @@ static bool put_answer(struct berth_started *started, int code, char *text,
     started->code = code;
     started->text = text;
     started->answer = answer;
-    tell_and_unlock(started);
+    berth_started_tell(started);
     return true;
 }
 
@@ -234,6 +242,7 @@ void berth_started_expire(struct berth_started *started)
     pthread_mutex_lock(&started->host->calls_lock);
     tell_remote(started);
     pthread_mutex_unlock(&started->host->calls_lock);
+    berth_more_look(started); /* what has not been given away is wanted no more */
 }
 
 /*
@@ -251,55 +260,29 @@ static bool is_late(const struct berth_started *started)
     return last != BERTH_FOREVER && berth_now() >= last;
 }
 
-/* Its caller's own mailbox would not take more, either. */
-static bool put_more(struct berth_started *started, struct berth_reply *reply,
-                     struct berth_error *error)
+bool berth_started_is_open(struct berth_started *started)
 {
-    const struct berth_host_options *options = &started->host->options;
-    int code = BERTH_OK;
-    pthread_mutex_lock(&started->lock);
-    bool wanted = !started->answered && !started->one_way && !started->single;
-    if (wanted &&
-        (started->waiting >= options->mailbox_messages ||
-         (started->waiting && started->waiting_bytes + reply->size > options->mailbox_bytes)))
-        code = berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
-                               "%s: its caller has not taken %zu replies: send more slowly",
-                               started->name, started->waiting);
-    if (!wanted || code != BERTH_OK) {
-        pthread_mutex_unlock(&started->lock);
-        berth_reply_free(started, reply);
-        return false;
-    }
-    started->waiting++;
-    started->waiting_bytes += reply->size;
-    *started->last = reply;
-    started->last = &reply->next;
-    tell_and_unlock(started);
-    return true;
-}
-
-bool berth_started_answer(struct berth_started *started, const struct berth_type *type,
-                          const void *value, bool more, struct berth_error *error)
-{
-    struct berth_reply *reply;
-    struct berth_error own = { 0 };
     if (is_late(started))
         berth_started_expire(started);
     pthread_mutex_lock(&started->lock);
-    bool over = started->answered;
+    bool open = !started->answered;
     pthread_mutex_unlock(&started->lock);
-    int code = over ? BERTH_OK : reply_new(started, type, value, more, &reply, &own);
-    if (over)
+    return open;
+}
+
+bool berth_started_answer(struct berth_started *started, const struct berth_type *type,
+                          const void *value, struct berth_error *error)
+{
+    struct berth_reply *reply;
+    struct berth_error own = { 0 };
+    if (!berth_started_is_open(started))
         return false;
-    if (code != BERTH_OK) {
-        berth_error_prefix(&own, "%s: ", started->name);
-        if (error)
-            *error = own;
-        return more ? false : berth_started_fail(started, code, own.text);
-    }
-    if (!more)
+    int code = berth_reply_new(started, type, value, false, &reply, &own);
+    if (code == BERTH_OK)
         return put_answer(started, BERTH_OK, NULL, reply);
-    return reply && put_more(started, reply, error);
+    if (error)
+        *error = own;
+    return berth_started_fail(started, code, own.text);
 }
 
 bool berth_started_over(struct berth_started *started)
@@ -312,60 +295,35 @@ bool berth_started_over(struct berth_started *started)
     return over || __atomic_load_n(&started->cancelled, __ATOMIC_RELAXED);
 }
 
-static void caller_leaves(struct berth_started *started);
-static struct berth_reply *take_first(struct berth_started *started);
-
-void berth_started_forward(struct berth_started *started,
-                           void (*give)(struct berth_started *started,
-                                        const struct berth_reply *reply, bool more))
-{
-    berth_started_ref(started);
-    pthread_mutex_lock(&started->lock);
-    bool mine = !started->told; /* else who does it looks once more */
-    started->told = true;
-    while (mine) {
-        struct berth_reply *reply = take_first(started);
-        bool last = !reply && started->answered && !started->given;
-        if (!reply && !last)
-            break;
-        started->given = last;
-        pthread_mutex_unlock(&started->lock);
-        if (last) {
-            pthread_mutex_lock(&started->host->calls_lock);
-            caller_leaves(started);
-            pthread_mutex_unlock(&started->host->calls_lock);
-        }
-        give(started, last ? started->answer : reply, !last);
-        if (!last)
-            berth_reply_free(started, reply);
-        pthread_mutex_lock(&started->lock);
-    }
-    if (mine)
-        started->told = false;
-    pthread_mutex_unlock(&started->lock);
-    berth_started_unref(started);
-}
-
 static void cancel(struct berth_started *started, const char *why);
 
-void berth_started_came(struct berth_started *started, const struct berth_type *type, bool more,
-                        int code, const void *result, const struct berth_error *error)
+static void last_came(struct berth_started *started, const struct berth_type *type, int code,
+                      const void *result, const struct berth_error *error)
 {
-    struct berth_error full = { 0 };
+    if (!(code == BERTH_OK ? berth_started_answer(started, type, result, NULL)
+                           : berth_started_fail(started, code, error->text)))
+        berth_flow_late(started->flow);
+}
+
+bool berth_started_came(struct berth_started *started, const struct berth_type *type, bool more,
+                        int code, const void *result, size_t size, const struct berth_error *error)
+{
+    struct berth_error own;
     if (!more) {
-        if (!(code == BERTH_OK ? berth_started_answer(started, type, result, false, NULL)
-                               : berth_started_fail(started, code, error->text)))
-            berth_flow_late(started->flow);
-        return;
+        last_came(started, type, code, result, error);
+        return true;
     }
-    if (code != BERTH_OK)
-        berth_error_set(&full, code, "%s", error->text);
-    else if (berth_started_answer(started, type, result, true, &full))
-        return;
-    if (full.code != BERTH_OK) { /* who sends it does not know: it must not be lost */
-        berth_started_fail(started, full.code, full.text);
+    if (code == BERTH_OK) {
+        code = berth_more_came(started, type, result, size, &own);
+        error = &own;
+    }
+    if (code == BERTH_MORE_FULL)
+        return false;
+    if (code != BERTH_OK) { /* who sends it does not know: it must not be lost */
+        berth_started_fail(started, code, error->text);
         cancel(started, NULL);
     }
+    return true;
 }
 
 /* calls_lock held: whoever has it ends it in the same lock. */
@@ -389,6 +347,8 @@ void berth_started_set_remote(struct berth_started *started, uint64_t remote)
     started->given_up = !remote; /* it may have been answered before its number was known */
     tell_remote(started);
     pthread_mutex_unlock(&started->host->calls_lock);
+    if (remote)
+        berth_more_tell(started);
 }
 
 /* ---- life ---- */
@@ -434,6 +394,13 @@ static void caller_leaves(struct berth_started *started)
     }
 }
 
+void berth_started_leave(struct berth_started *started)
+{
+    pthread_mutex_lock(&started->host->calls_lock);
+    caller_leaves(started);
+    pthread_mutex_unlock(&started->host->calls_lock);
+}
+
 /* Returns what it was started under, whose reference is to end next: chains of them may be long. */
 static struct berth_started *started_free(struct berth_started *started)
 {
@@ -447,6 +414,7 @@ static struct berth_started *started_free(struct berth_started *started)
         started->first = next;
     }
     berth_reply_free(started, started->answer);
+    berth_started_unref(started->sink);
     if (!started->plain)
         berth_free(started->arguments);
     berth_parcel_unref(started->parcel);
@@ -564,6 +532,7 @@ static struct berth_started *started_alloc(struct berth_host *host, size_t room)
     berth_list_init(&started->then.link);
     berth_list_init(&started->children);
     berth_list_init(&started->sibling);
+    berth_list_init(&started->senders);
     started->last = &started->first;
     pthread_mutex_init(&started->lock, NULL);
     return started;
@@ -638,6 +607,7 @@ static void upstream_came(void *user, bool more, int code, struct berth_reader *
 {
     struct berth_started *started = user;
     const struct berth_type *type = started->signature->result;
+    size_t size = (size_t)(packed->end - packed->next);
     struct berth_arena arena;
     struct berth_error own;
     void *value = NULL;
@@ -648,7 +618,7 @@ static void upstream_came(void *user, bool more, int code, struct berth_reader *
         code = berth_value_unpack(type, packed, &arena, value, NULL, &own);
     else if (code != BERTH_OK)
         own = *error;
-    berth_started_came(started, type, more, code, value, &own);
+    berth_started_came(started, type, more, code, value, size, &own);
     berth_arena_deinit(&arena);
     if (more)
         return;
@@ -763,6 +733,7 @@ struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start
     started->notify = start->notify;
     started->user = start->user;
     started->echo = thread->echo;
+    started->taker = thread->block.chain;
     started->deadline =
         berth_call_deadline(earlier(thread->deadline, start->deadline), host, start->cell);
     if (start->signature)
@@ -906,6 +877,7 @@ static void cancel_one(struct berth_started *started, struct berth_started *firs
         berth_list_append(&first->children, child);
     }
     pthread_mutex_unlock(&started->host->calls_lock);
+    berth_more_look(started);
 }
 
 /* One after the other, however deep they are. */
@@ -979,7 +951,8 @@ void berth_started_limit(struct berth_started *started, int64_t deadline)
     pthread_mutex_lock(&started->lock);
     if (deadline < started->deadline)
         __atomic_store_n(&started->deadline, deadline, __ATOMIC_RELAXED);
-    wake(started); /* it would wait too long */
+    wake(started);            /* it would wait too long, */
+    berth_more_wake(started); /* and so would they */
     set_timer_and_unlock(started);
 }
 
@@ -1084,6 +1057,15 @@ void berth_started_then(struct berth_started *started, berth_reply_fn fn, void *
 
 /* ---- waiting ---- */
 
+/*
+ * Who waits for the answer is not to wait for a callee that waits for him: whose replies have to be
+ * taken is done with, as far as that goes. The call's lock is held.
+ */
+static bool is_done(const struct berth_started *started, bool some)
+{
+    return started->answered || (some ? started->first != NULL : berth_more_is_full(started));
+}
+
 /* Whether it is answered, or has something; else the waiter is told. Ends it at its deadline. */
 static bool look(struct berth_host *host, uint64_t id, bool some, struct waiting *waiting,
                  int64_t *until)
@@ -1094,7 +1076,7 @@ static bool look(struct berth_host *host, uint64_t id, bool some, struct waiting
     if (is_late(started))
         berth_started_expire(started);
     pthread_mutex_lock(&started->lock);
-    bool done = started->answered || (some && started->first);
+    bool done = is_done(started, some);
     started->waiter = done ? NULL : waiting->park;
     *until = earlier(*until, done ? BERTH_FOREVER : started->deadline);
     pthread_mutex_unlock(&started->lock);
@@ -1152,6 +1134,14 @@ static uint32_t remote_runner(const struct berth_started *started)
     return chain ? chain : BERTH_CHAIN_OTHER;
 }
 
+uint32_t berth_module_turn(struct berth_module *module)
+{
+    uint32_t chain = berth_mailbox_runner(module);
+    if (!chain)
+        chain = berth_gate_inside(&module->gate);
+    return chain ? chain : berth_module_swapper(module);
+}
+
 /* Who has to go on, that a call which is not answered may be. */
 static uint32_t runner_of(const struct berth_started *started)
 {
@@ -1160,19 +1150,14 @@ static uint32_t runner_of(const struct berth_started *started)
         return remote_runner(started);
     if (chain || !started->cell)
         return chain ? chain : BERTH_CHAIN_OTHER;
-    struct berth_module *module = started->cell->module; /* it waits for its turn */
-    chain = berth_mailbox_runner(module);
-    if (!chain)
-        chain = berth_gate_inside(&module->gate);
-    if (!chain)
-        chain = berth_module_swapper(module);
+    chain = berth_module_turn(started->cell->module);
     return chain ? chain : BERTH_CHAIN_OTHER;
 }
 
 uint32_t berth_started_runner(struct berth_started *started, bool some)
 {
     pthread_mutex_lock(&started->lock);
-    bool done = started->answered || (some && started->first);
+    bool done = is_done(started, some);
     pthread_mutex_unlock(&started->lock);
     return done ? BERTH_CHAIN_OTHER : runner_of(started);
 }
@@ -1329,20 +1314,6 @@ int berth_started_wait(berth_ctx *ctx, const berth_pending *pendings, size_t cou
 
 /* ---- taking ---- */
 
-/* The oldest reply; NULL: there is none. The call's lock is held. */
-static struct berth_reply *take_first(struct berth_started *started)
-{
-    struct berth_reply *reply = started->first;
-    if (!reply)
-        return NULL;
-    started->first = reply->next;
-    if (!started->first)
-        started->last = &started->first;
-    started->waiting--;
-    started->waiting_bytes -= reply->size;
-    return reply;
-}
-
 static int take_failed(berth_ctx *ctx, const struct berth_started *started)
 {
     int code = started->code;
@@ -1357,7 +1328,10 @@ int berth_started_take(berth_ctx *ctx, struct berth_started *started, bool more,
     *ret_reply = NULL;
     pthread_mutex_lock(&started->lock);
     bool ready = started->answered;
+    started->taker = berth_block(ctx)->chain;
     pthread_mutex_unlock(&started->lock);
+    if (!ready && !more)
+        berth_more_refuse(started);
     if (!ready && berth_started_wait(ctx, &pending, 1, BERTH_FOREVER, false, more) < 0) {
         if (!berth_failed(ctx))
             berth_fault_raise_format(ctx, BERTH_DEADLINE_EXCEEDED,
@@ -1369,7 +1343,7 @@ int berth_started_take(berth_ctx *ctx, struct berth_started *started, bool more,
     int code = BERTH_OK;
     pthread_mutex_lock(&started->lock);
     if (more) {
-        *ret_reply = take_first(started);
+        *ret_reply = berth_more_take(started);
     } else {
         code = started->code;
         *ret_reply = started->answer;
@@ -1378,7 +1352,9 @@ int berth_started_take(berth_ctx *ctx, struct berth_started *started, bool more,
     pthread_mutex_unlock(&started->lock);
     if (code != BERTH_OK)
         take_failed(ctx, started);
-    if (!more)
+    if (more)
+        berth_more_taken(started);
+    else
         forget(started);
     return code;
 }

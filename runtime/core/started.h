@@ -15,6 +15,7 @@
 #ifndef RUNTIME_CORE_STARTED_H
 #define RUNTIME_CORE_STARTED_H
 
+#include "runtime/base/window.h"
 #include "runtime/core/core.h"
 
 struct berth_park;
@@ -30,7 +31,7 @@ struct berth_serving {
 /* One of several replies, or the answer. */
 struct berth_reply {
     struct berth_reply *next;
-    size_t size;
+    size_t size, cost;        /* cost: for which one of several counts, where it comes from */
     char *data;               /* the value as it lies in memory, packed, or JSON */
     enum berth_kind kind;     /* of its type; */
     struct berth_arena whole; /* what it points at, for who takes it without knowing the type */
@@ -60,7 +61,7 @@ struct berth_started {
     bool recalled;                       /* cancelled before it was answered; atomic */
     /* what replies are kept as; none: as they lie in memory, if they can be */
     bool json, words, packed, whole;
-    bool single;                             /* nobody takes more replies than one */
+    bool single;                             /* nobody takes more replies than one; under lock */
     bool plain, one_way, echo;               /* plain: the arguments lie in room */
     bool refused;                            /* it has never come into a mailbox; the starter's */
     const struct berth_signature *signature; /* the caller's, which may be gone: only to compare */
@@ -73,21 +74,30 @@ struct berth_started {
     uint32_t chain; /* that runs it; 0: not yet; BERTH_CHAIN_OTHER: it is kept, or remote; atomic */
     const struct berth_item *item; /* while it runs, and as long as it is kept */
     bool kept_once;
-    bool given_up;   /* by who had it elsewhere; under calls_lock, and so is the next one */
-    uint64_t remote; /* its number in the worker, or upstream, that has it; under calls_lock */
+    bool given_up;   /* by who had it elsewhere; under calls_lock, and so are the next ones */
+    uint64_t remote; /* its number in the worker, or upstream, that has it */
+    struct berth_window
+        untold;       /* replies that were taken, and who sends them there is not told yet */
+    bool none_untold; /* nor that nobody takes any more */
     /* a worker's: counted in `inside`, or a thread here stands for it; under calls_lock */
     enum berth_whereabouts { BERTH_NOWHERE, BERTH_AWAY, BERTH_HERE } at;
     struct berth_generation *callee; /* whose worker it is */
 
     pthread_mutex_t lock; /* of what follows */
     bool answered, timed, given;
-    bool told; /* its function is going to be called, or what is new is being forwarded */
+    bool told;  /* its function is going to be called, or what is new is being forwarded; then */
+    bool again; /* whoever does that looks once more */
     int code;
     char *text;                 /* of a failure; NULL: there was no memory */
     struct berth_reply *answer; /* NULL: void, or a failure */
+    /* several replies (more.h); sent: that have not been given back, though some are taken */
     struct berth_reply *first, **last;
-    size_t waiting, waiting_bytes;                 /* replies that have not been taken */
-    struct berth_park *waiter;                     /* who is to be woken; or NULL */
+    struct berth_window sent, taken;
+    struct berth_list senders;    /* who wait to send one */
+    uint32_t taker;               /* the chain that has started it, or taken the last one */
+    struct berth_started *source; /* what passes its own on to this one; or NULL */
+    struct berth_started *sink;   /* and where this one does so to: for its life; or NULL */
+    struct berth_park *waiter;    /* who is to be woken; or NULL */
     void (*notify)(struct berth_started *started); /* something new is there; no lock; is short */
     berth_reply_fn fn;
     void *user;
@@ -185,27 +195,34 @@ void berth_reply_free(struct berth_started *started, struct berth_reply *reply);
 
 /* ---- the callee's ---- */
 
+/* Whether it is still to be answered; its deadline answers it now if that has passed. */
+bool berth_started_is_open(struct berth_started *started);
 /* false: it has been answered already, by its deadline, too. text may be NULL for BERTH_OK. */
 bool berth_started_fail(struct berth_started *started, int code, const char *text);
 /* Its deadline has passed: it is answered so, if it has not been answered. */
 void berth_started_expire(struct berth_started *started);
 bool berth_started_answer(struct berth_started *started, const struct berth_type *type,
-                          const void *value, bool more, struct berth_error *error);
+                          const void *value, struct berth_error *error);
+/* A value, or nothing for void, in the form that the caller wants. more: it is one of several. */
+int berth_reply_new(struct berth_started *started, const struct berth_type *type, const void *value,
+                    bool more, struct berth_reply **ret_reply, struct berth_error *error);
+/* Its caller has its answer, or wants none. No lock is held. */
+void berth_started_leave(struct berth_started *started);
+/* Tells whoever wants to know that something is new. The call's lock is held, and given up. */
+void berth_started_tell(struct berth_started *started);
 /*
- * For notify: gives what is new away, in order and one after the other; with more false the answer,
- * once: its reply may be NULL, and code and text are the call's.
+ * What has come of it elsewhere. error: of a code. size: that one of several replies counts for
+ * there; false: there is no room for it.
  */
-void berth_started_forward(struct berth_started *started,
-                           void (*give)(struct berth_started *started,
-                                        const struct berth_reply *reply, bool more));
-/* What has come of it elsewhere. error: of a code. */
-void berth_started_came(struct berth_started *started, const struct berth_type *type, bool more,
-                        int code, const void *result, const struct berth_error *error);
+bool berth_started_came(struct berth_started *started, const struct berth_type *type, bool more,
+                        int code, const void *result, size_t size, const struct berth_error *error);
 /*
  * The chain that has to go on before it is answered, or, some: before there is a reply; or
  * BERTH_CHAIN_OTHER (call/ring.h).
  */
 uint32_t berth_started_runner(struct berth_started *started, bool some);
+/* The chain that has to go on before the module's mailbox has its next turn; 0: none. */
+uint32_t berth_module_turn(struct berth_module *module);
 /* It runs elsewhere, under this number; 0: no more. */
 void berth_started_set_remote(struct berth_started *started, uint64_t remote);
 /* The call that this thread works for; NULL: none that could be cancelled. */

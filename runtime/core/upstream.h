@@ -8,6 +8,8 @@
 
 struct berth_wait;
 
+struct berth_window;
+
 /* Who is told what comes of a call that was started: as struct berth_carrier_answer, packed. */
 struct berth_upstream_answer {
     void (*came)(void *user, bool more, int code, struct berth_reader *packed,
@@ -29,6 +31,8 @@ struct berth_upstream {
                  const struct berth_upstream_answer *answer, uint64_t *ret_id,
                  struct berth_error *error);
     void (*cancel)(void *user, uint64_t id); /* does not block */
+    /* As struct berth_carrier_ops has it. */
+    bool (*taken)(void *user, uint64_t id, const struct berth_window *taken, bool none);
     /* One way: returns when it is in the callee's mailbox. */
     int (*send)(void *user, berth_ctx *ctx, size_t import, int64_t deadline,
                 const struct berth_signature *signature, const void *const *arguments,

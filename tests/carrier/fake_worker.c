@@ -145,6 +145,9 @@ static void misbehave(const char *what, uint64_t id)
         write_frame(reply, "", 0);
     } else if (strcmp(what, "result") == 0) {
         write_frame(reply, "\xff\xff\xff\xffmore", 8);
+    } else if (strcmp(what, "more") == 0) {
+        for (;;)
+            write_frame((struct berth_wire){ .type = BERTH_WIRE_MORE, .id = id }, "", 0);
     } else if (strcmp(what, "import") == 0) {
         write_frame(
             (struct berth_wire){

@@ -56,6 +56,7 @@ static const struct {
     { "garbage", "sent a malformed frame: not of this protocol" },
     { "giant", "sent a malformed frame: larger than allowed" },
     { "twice", "sent a malformed frame: a reply to nothing" },
+    { "more", "sent a malformed frame: more results than there is room for" },
     { "import", "sent a malformed frame: no import has its number" },
     { "wait", "sent a malformed frame: not the size of a wait" },
     { "inside", "sent a malformed frame: two wait inside of one gate" },

@@ -926,6 +926,12 @@ static void each_lie_ends_the_connection(void)
           0,
           "one result" },
         { { .type = BERTH_WIRE_CALL, .id = 1, .left = INT64_MAX, .single = 2 }, "", 0, "protocol" },
+        { { .type = BERTH_WIRE_MORE, .id = 12345 }, "", 0, "more of nothing" },
+        { { .type = BERTH_WIRE_MORE, .id = 1, .single = 1 }, "", 0, "one result" },
+        { { .type = BERTH_WIRE_MORE, .id = 1, .index = 1 }, "", 0, "head of something else" },
+        { { .type = BERTH_WIRE_TAKEN, .id = 0, .index = 1 }, "", 0, "head of something else" },
+        { { .type = BERTH_WIRE_TAKEN, .id = 1, .left = -1 }, "", 0, "head of something else" },
+        { { .type = BERTH_WIRE_TAKEN, .id = 1 }, "x", 1, "with data" },
     };
 
     for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
@@ -942,6 +948,44 @@ static void each_lie_ends_the_connection(void)
         wait_for(host, &host->ended, 1); /* the caller may be told first */
         CHECK_CONTAINS(wrong_of(host), "sent a malformed frame: ");
         CHECK_CONTAINS(wrong_of(host), lies[i].wrong);
+        close(socket);
+        end_free(host);
+    }
+}
+
+/* One more of several results than may be under way; and some that are taken, and were not sent. */
+static void windows_are_kept_to(void)
+{
+    const struct berth_window several = { 2, 100 };
+
+    for (int i = 0; i < 2; i++) {
+        struct end *host;
+        struct caller caller;
+        int socket;
+        hostile(&host, &socket, false);
+        berth_peer_set_several(host->peer, &several);
+        caller_start(&caller, host, BERTH_FOREVER);
+        uint64_t id = read_request(socket);
+        struct bytes first = frame(i ? (struct berth_wire){ .type = BERTH_WIRE_CALL,
+                                                            .id = 7,
+                                                            .left = INT64_MAX,
+                                                            .index = HOLD }
+                                     : (struct berth_wire){ .type = BERTH_WIRE_MORE, .id = id },
+                                   "", 0);
+        struct bytes lie =
+            frame(i ? (struct berth_wire){ .type = BERTH_WIRE_TAKEN, .id = 7, .index = 1 }
+                    : (struct berth_wire){ .type = BERTH_WIRE_MORE, .id = id },
+                  "", 0);
+        CHECK(write_all(socket, first.data, first.size));
+        if (i == 0)
+            CHECK(write_all(socket, first.data, first.size));
+        CHECK(write_all(socket, lie.data, lie.size));
+        pthread_join(caller.thread, NULL);
+        CHECK_INT(caller.code, BERTH_PEER_ENDED);
+        wait_for(host, &host->ended, 1);
+        CHECK_CONTAINS(wrong_of(host), i ? "it has taken results that were not sent"
+                                         : "more results than there is room for");
+        release(host);
         close(socket);
         end_free(host);
     }
@@ -1309,6 +1353,7 @@ static const struct berth_test tests[] = {
     { "held_work_does_nothing_after_the_end", held_work_does_nothing_after_the_end },
     { "finish_lets_the_queue_go_first", finish_lets_the_queue_go_first },
     { "each_lie_ends_the_connection", each_lie_ends_the_connection },
+    { "windows_are_kept_to", windows_are_kept_to },
     { "a_good_frame_behind_it_excuses_no_lie", a_good_frame_behind_it_excuses_no_lie },
     { "other_bytes_end_the_connection", other_bytes_end_the_connection },
     { "a_second_reply_ends_the_connection", a_second_reply_ends_the_connection },

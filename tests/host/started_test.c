@@ -402,8 +402,7 @@ static void streams_are_in_order(const char *placement)
     }
     CHECK_INT(expected, 1000);
     check_taken(ctx, call, "1000");
-    check_fails(ctx, start(ctx, "later.count", "[5000]", 0), BERTH_RESOURCE_EXHAUSTED,
-                "send more slowly"); /* nobody takes them */
+    check_taken(ctx, start(ctx, "later.count", "[5000]", 0), "5000"); /* nobody takes them */
     berth_leave(ctx);
     berth_host_free(host);
 }
