@@ -3,6 +3,9 @@
 #include "control.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -13,6 +16,7 @@
 #define TURN          16                 /* requests of one client, then others have their turn */
 #define RETRY_NS      INT64_C(500000000) /* without a descriptor to accept with */
 #define FULL_GRACE_NS INT64_C(1000000)   /* timers need not be exact */
+#define LOOK_MS       20
 
 static struct {
     pthread_mutex_t lock; /* of `open`, and of who takes a place */
@@ -136,11 +140,50 @@ static void put(struct connection *connection, const struct text *text)
     mind_unread(connection, false);
 }
 
-void connection_send(struct connection *connection, const struct text *line)
+static bool is_owed_much(const struct connection *connection, uint64_t tag)
+{
+    return connection->fd >= 0 && connection->tag == tag && !connection->broken &&
+           unsent(connection) >= limits.unsent;
+}
+
+/*
+ * Until the client has taken some, its time is over, or this module stops. By this thread itself,
+ * as all others may do the same; of a descriptor of its own, as the client may go meanwhile.
+ */
+static void wait_for_client(berth_ctx *ctx, struct connection *connection, int64_t until)
+{
+    struct pollfd ends[] = {
+        { .fd = fcntl(connection->fd, F_DUPFD_CLOEXEC, 0), .events = POLLOUT },
+        { .fd = berth_stopping_fd(ctx), .events = POLLIN },
+    };
+    int64_t left = until > now_ns() ? (until - now_ns()) / 1000000 + 1 : 0;
+    if (ends[0].fd < 0 && left > LOOK_MS) /* no descriptor is left: it looks now and then */
+        left = LOOK_MS;
+    pthread_mutex_unlock(&connection->lock);
+    poll(ends, sizeof(ends) / sizeof(*ends), left < INT_MAX ? (int)left : INT_MAX);
+    if (ends[0].fd >= 0)
+        close(ends[0].fd);
+    pthread_mutex_lock(&connection->lock);
+}
+
+bool connection_send(berth_ctx *ctx, struct connection *connection, const struct text *line)
 {
     pthread_mutex_lock(&connection->lock);
+    uint64_t tag = connection->tag;
     put(connection, line);
+    while (is_owed_much(connection, tag) && !berth_stopping(ctx)) {
+        int64_t until = connection->unread_since + limits.unread_ns;
+        wait_for_client(ctx, connection, until);
+        if (!is_owed_much(connection, tag))
+            break;
+        flush(connection);
+        if (is_owed_much(connection, tag) &&
+            connection->unread_since + limits.unread_ns <= now_ns())
+            break_off(connection);
+    }
+    bool gone = connection->broken || (connection->tag != tag && !connection->handed);
     pthread_mutex_unlock(&connection->lock);
+    return !gone;
 }
 
 static void refuse(struct connection *connection, int code, const char *words)

@@ -178,8 +178,12 @@ struct message {
     const char *topic, *sender, *fields;
     uint64_t dropped;
 };
-/* Sends a line between answers, unless the connection is gone. */
-void connection_send(struct connection *connection, const struct text *line);
+/*
+ * Sends a line between answers, unless the connection is gone. Waits while too much is owed to the
+ * client (limits.unsent), which is lost if it takes none of it for limits.unread_ns. false: it has
+ * gone.
+ */
+bool connection_send(berth_ctx *ctx, struct connection *connection, const struct text *line);
 /* Queues it, or counts it as dropped. */
 void connection_notify(struct connection *connection, uint64_t number,
                        const struct message *message);

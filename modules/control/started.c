@@ -38,7 +38,7 @@ static void drop(struct running *running)
     pthread_mutex_unlock(&lock);
 }
 
-static void send_reply(struct worker *worker, const char *value)
+static bool send_reply(struct worker *worker, const char *value)
 {
     struct text line = { 0 };
     text_puts(&line, "{\"jsonrpc\":\"2.0\",\"method\":\"more\",\"params\":{\"id\":");
@@ -46,8 +46,9 @@ static void send_reply(struct worker *worker, const char *value)
     text_puts(&line, ",\"value\":");
     text_put_json(&line, value);
     text_puts(&line, "}}\n");
-    connection_send(worker->connection, &line);
+    bool sent = connection_send(worker->ctx, worker->connection, &line);
     text_free(&line);
+    return sent;
 }
 
 const char *started_call(struct worker *worker, const char *function, const char *arguments,
@@ -62,7 +63,8 @@ const char *started_call(struct worker *worker, const char *function, const char
     for (uint64_t mark = berth_mark(ctx); more && worker->id; berth_rewind(ctx, mark)) {
         if (!host_call_next(ctx, running.pending, &value))
             break;
-        send_reply(worker, value);
+        if (!send_reply(worker, value))
+            berth_call_cancel(ctx, running.pending); /* for nobody */
     }
     const char *result = NULL;
     if (berth_failed(ctx))

@@ -321,6 +321,60 @@ static void messages_that_do_not_fit_are_counted(void)
     CHECK(dropped > 0);
 }
 
+static void begin_stream(const char *count, const char *options)
+{
+    begin(options);
+    LOAD(host, "stream", NULL);
+    client_send(client, berth_test_format("{\"jsonrpc\":\"2.0\",\"method\":\"call\",\"params\":"
+                                          "{\"function\":\"stream.texts\",\"args\":[%s,1000],"
+                                          "\"more\":true},\"id\":1}\n",
+                                          count));
+}
+
+/* How many it has sent by the time that it sends no more, as far as can be seen. */
+static int64_t sent_in_the_end(void)
+{
+    int64_t sent = 0;
+    UNTIL(host, CALL_INT(host, "stream.sent", "[]") > 1024);
+    for (int calm = 0; calm < 20; calm++) {
+        int64_t now = CALL_INT(host, "stream.sent", "[]");
+        calm = now == sent ? calm : 0;
+        sent = now;
+        berth_test_pause(5);
+    }
+    return sent;
+}
+
+/* Who sends the replies waits for the client; others are served meanwhile. */
+static void streams_wait_for_who_does_not_read(void)
+{
+    begin_stream("30000", "\"unsent_bytes\":100000");
+    CHECK(sent_in_the_end() < 10000); /* 1024 in each call on the way, and what the socket holds */
+    check_serves();
+    for (long i = 1; i <= 30000; i++) {
+        const char *line = client_line(client), *value = line ? strstr(line, "\"value\":\"") : NULL;
+        REQUIRE(value);
+        if (strtol(value + 9, NULL, 10) != i)
+            CHECK_INT(strtol(value + 9, NULL, 10), i);
+    }
+    CHECK_STR(client_line(client), result_line("\"\"", "1"));
+    CHECK_CALL(host, "stream.running", "[]", "0");
+}
+
+static void streams_end_with_who_never_reads(void)
+{
+    begin_stream("1000000000000", "\"unsent_bytes\":100000,\"unread_seconds\":1,\"threads\":2");
+    UNTIL(host, CALL_INT(host, "stream.running", "[]") == 1);
+    UNTIL(host, CALL_INT(host, "stream.running", "[]") == 0);
+    CHECK_CALL(host, "stream.failure", "[]", "\"\"");
+    check_serves();
+    client_free(client);
+    begin_stream("1000000000000", "\"unsent_bytes\":100000"); /* or who goes */
+    CHECK(sent_in_the_end() < 10000);
+    client_free(client);
+    UNTIL(host, CALL_INT(host, "stream.running", "[]") == 0);
+}
+
 /* ---- many ----------------------------------------------------------------------------------- */
 
 static bool is_served(void)
@@ -554,6 +608,8 @@ static const struct berth_test tests[] = {
     { "who_never_reads_is_closed", who_never_reads_is_closed },
     { "who_never_reads_its_last_answers_is_closed", who_never_reads_its_last_answers_is_closed },
     { "messages_that_do_not_fit_are_counted", messages_that_do_not_fit_are_counted },
+    { "streams_wait_for_who_does_not_read", streams_wait_for_who_does_not_read },
+    { "streams_end_with_who_never_reads", streams_end_with_who_never_reads },
     { "connections_are_limited", connections_are_limited },
     { "a_thousand_connections", a_thousand_connections },
     { "without_descriptors_it_waits", without_descriptors_it_waits },

@@ -43,10 +43,10 @@ bool connection_subscribe(struct connection *connection, struct subscription *su
     return connection && subscription;
 }
 
-void connection_send(struct connection *connection, const struct text *line)
+bool connection_send(berth_ctx *ctx, struct connection *connection, const struct text *line)
 {
-    (void)connection;
-    (void)line;
+    (void)ctx;
+    return connection && line;
 }
 
 size_t connection_patterns(struct connection *connection)
