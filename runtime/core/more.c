@@ -143,25 +143,25 @@ static void room_refuse(struct berth_wait *wait)
 }
 
 /* Why it is not waited for any longer: a code; or BERTH_OK: it still is. */
-static int reason_to_leave(const struct berth_thread *thread, const struct sending *sending,
-                           bool waits)
+static int reason_to_leave(const struct sending *sending, bool waits, const char **ret_over)
 {
     if (!waits || berth_wait_refused(&sending->wait))
         return BERTH_ABORTED;
-    if (berth_interrupted(thread))
+    if ((*ret_over = berth_interrupted(sending->wait.ctx)))
         return BERTH_CANCELLED;
-    return berth_now() >= thread->deadline ? BERTH_DEADLINE_EXCEEDED : BERTH_OK;
+    return berth_now() >= berth_thread_of(sending->wait.ctx)->deadline ? BERTH_DEADLINE_EXCEEDED
+                                                                       : BERTH_OK;
 }
 
 /* Until it is there, or nobody wants it, or for another reason: FULL with its code. */
-static enum put sleep_for_room(berth_ctx *ctx, const struct sending *sending,
-                               struct berth_reply *reply, bool waits, int *ret_code)
+static enum put sleep_for_room(const struct sending *sending, struct berth_reply *reply, bool waits,
+                               int *ret_code, const char **ret_over)
 {
-    const struct berth_thread *thread = berth_thread_of(ctx);
+    const struct berth_thread *thread = berth_thread_of(sending->wait.ctx);
     struct berth_started *started = sending->started;
     for (;;) {
         enum put result = berth_started_is_open(started) ? put(started, reply) : UNWANTED;
-        *ret_code = result == FULL ? reason_to_leave(thread, sending, waits) : BERTH_OK;
+        *ret_code = result == FULL ? reason_to_leave(sending, waits, ret_over) : BERTH_OK;
         if (result != FULL || *ret_code != BERTH_OK)
             return result;
         int64_t last = __atomic_load_n(&started->deadline, __ATOMIC_RELAXED);
@@ -169,14 +169,15 @@ static enum put sleep_for_room(berth_ctx *ctx, const struct sending *sending,
     }
 }
 
-static void explain(berth_ctx *ctx, const struct sending *sending, int code)
+/* over: why it was cancelled. */
+static void explain(berth_ctx *ctx, const struct sending *sending, int code, const char *over)
 {
     const char *name = sending->started->name, *taker = sending->taker;
     if (code == BERTH_ABORTED)
         berth_fault_raise_format(ctx, code, "%s: %s", name, sending->wait.ring);
     else if (code == BERTH_CANCELLED)
         berth_fault_raise_format(ctx, code, "%s: %s had not taken its replies, and %s", name, taker,
-                                 berth_interrupted(berth_thread_of(ctx)));
+                                 over);
     else
         berth_fault_raise_format(ctx, code, "%s: %s had not taken its replies before the deadline",
                                  name, taker);
@@ -190,6 +191,7 @@ static enum put wait_for_room(berth_ctx *ctx, struct berth_started *started,
                                .park = berth_park_own(),
                                .taker = taker_name(started) };
     struct berth_interrupt interrupt;
+    const char *over = NULL;
     int code;
     sending.wait = (struct berth_wait){ .ctx = ctx,
                                         .of = &sending,
@@ -201,10 +203,11 @@ static enum put wait_for_room(berth_ctx *ctx, struct berth_started *started,
     if (waits)
         berth_schedule_blocks(started->host);
     berth_interrupt_begin(&interrupt, ctx, sending.park, NULL);
+    berth_interrupt_lasts(&interrupt);
     pthread_mutex_lock(&started->lock);
     berth_list_append(&started->senders, &sending.link);
     pthread_mutex_unlock(&started->lock);
-    enum put result = sleep_for_room(ctx, &sending, reply, waits, &code);
+    enum put result = sleep_for_room(&sending, reply, waits, &code, &over);
     pthread_mutex_lock(&started->lock);
     berth_list_remove(&sending.link);
     pthread_mutex_unlock(&started->lock);
@@ -214,7 +217,7 @@ static enum put wait_for_room(berth_ctx *ctx, struct berth_started *started,
         berth_wait_end(&sending.wait);
     }
     if (code != BERTH_OK)
-        explain(ctx, &sending, code);
+        explain(ctx, &sending, code, over);
     return result;
 }
 
