@@ -738,9 +738,9 @@ struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start
         berth_call_deadline(earlier(thread->deadline, start->deadline), host, start->cell);
     if (start->signature)
         fill(started, start, &layout);
-    set_cause(started, thread);
-    if (start->begin)
+    if (start->begin) /* its cause may be over: then it is answered by this */
         start->begin(start->user, started);
+    set_cause(started, thread);
     int code = started_begin(ctx, started, start, &error);
     started->refused = code != BERTH_OK;
     if (code != BERTH_OK) {

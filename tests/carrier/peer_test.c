@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "runtime/base/error.h"
+#include "runtime/call/thread.h"
 #include "runtime/carrier/peer.h"
 
 #define MS          INT64_C(1000000)
@@ -46,7 +47,17 @@ static const char large[65536];
 union block {
     char whole[4096];
     pthread_t self;
+    struct berth_thread thread; /* of a set in which nobody is told anything */
 } __attribute__((aligned(4096)));
+
+static void block_init(union block *block)
+{
+    static struct berth_threads set;
+
+    *block = (union block){ .whole = "" };
+    block->self = pthread_self();
+    block->thread.set = &set;
+}
 
 /* ---- the ops of both ends ---- */
 
@@ -85,12 +96,13 @@ static int bounce(struct end *end, berth_ctx *under, struct berth_received *requ
                   struct berth_buffer *result, struct berth_error *error)
 {
     unsigned char depth = request->data[0];
-    union block block = { .whole = "" };
-    pthread_t self = block.self = pthread_self();
+    union block block;
+    pthread_t self = pthread_self();
     enum berth_wire_type type =
         request->wire.type == BERTH_WIRE_INVOKE ? BERTH_WIRE_CALL : BERTH_WIRE_INVOKE;
     struct berth_received *reply;
 
+    block_init(&block);
     if (under)
         CHECK(pthread_equal(*(pthread_t *)(void *)under, self));
     if (depth == 0) {
@@ -408,9 +420,9 @@ static void nested(bool host_runs)
     struct end *host, *worker;
     struct berth_received *reply = NULL;
     struct berth_error error = { 0 };
-    union block block = { .whole = "" };
+    union block block;
 
-    block.self = pthread_self();
+    block_init(&block);
     pair(&host, &worker, host_runs);
     for (unsigned char depth = 0; depth < 30; depth++) {
         int code = ask(host, BERTH_WIRE_INVOKE, BOUNCE, &depth, 1, BERTH_FOREVER, &block.self,
@@ -453,10 +465,10 @@ static void *crowd_main(void *argument)
     unsigned char *data = malloc(room);
     struct berth_error error;
     struct berth_received *reply;
-    union block block = { .whole = "" };
+    union block block;
     int rounds = berth_test_instrumented() ? 60 : 300;
 
-    block.self = pthread_self();
+    block_init(&block);
     memset(data, (int)crowd->seed, room);
     for (int i = 0; i < rounds; i++) {
         unsigned what = (unsigned)rand_r(&crowd->seed) % 20;
@@ -1166,6 +1178,7 @@ static void a_reply_may_come_while_its_thread_leaves(void)
     struct caller reader, caller;
     int socket;
 
+    block_init(&block);
     hostile(&host, &socket, true);
     host->finds = true;
     caller_start(&reader, host, BERTH_FOREVER);

@@ -316,7 +316,7 @@ static void it_ends_with_the_call(const char *placement)
     wait_until_it_waits(host, 0);
     berth_call_cancel(ctx, call);
     check_over(host, "");
-    check_fails(ctx, call, BERTH_CANCELLED, "stream.count: cancelled");
+    check_fails(ctx, call, BERTH_CANCELLED, "stream.count: its caller has cancelled it");
     call = start(ctx, "stream.aside", "[1000000000000]", 0);
     wait_until_it_waits(host, 0);
     berth_call_drop(ctx, call);
