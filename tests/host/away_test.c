@@ -16,7 +16,8 @@
 
 static berth_host *host;
 static struct berth_error error;
-static const char *path; /* while it is there, minder stays with what comes */
+static const char *path;  /* while it is there, minder stays with what comes */
+static const char *asked; /* the subscription, by host.subscribe */
 
 static bool stubborn; /* it stays even when it should stop */
 
@@ -45,7 +46,8 @@ static void load_minder(const char *name, const char *placement)
     const char *fixture = is_asked(placement) ? "minder_asked" : "minder";
     CHECK_CODE(berth_host_load(host, berth_test_fixture(fixture), &load, &error), BERTH_OK, &error);
     if (is_asked(placement))
-        CALL(host, "host.subscribe", berth_test_format("[\"hurry.jobs\",\"%s.on_jobs\"]", name));
+        asked = CALL(host, "host.subscribe",
+                     berth_test_format("[\"hurry.jobs\",\"%s.on_jobs\"]", name));
 }
 
 static void begin_until(const char *placement, int threads, int64_t stop_timeout_ns)
@@ -449,6 +451,30 @@ static void slow_handlers_need_no_threads(const char *placement)
     CHECK_INT(report.delivered, WORKERS);
 }
 
+/* Who waits for the end of a turn lets the one thread that there is end it. */
+static void an_unsubscribe_waits_for_its_turn(void)
+{
+    const struct berth_call_options patient = { .size = sizeof patient,
+                                                .timeout_ns = berth_test_patience() };
+    struct berth_shutdown_report report;
+    berth_pending call;
+    begin(ASKED, 1);
+    load_minder("minder", ASKED);
+    tell(1);
+    EVENTUALLY(MINDER("begun") == 1);
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK_INT(berth_call_start_json(ctx, "host.unsubscribe", berth_test_format("[%s]", asked),
+                                    &patient, &call),
+              BERTH_OK);
+    EVENTUALLY(berth_test_try(host, "host.unsubscribe", berth_test_format("[%s]", asked), 0, NULL,
+                              &error) == BERTH_NOT_FOUND);
+    unlink(path);
+    CHECK_INT(berth_call_take_json(ctx, call, NULL), BERTH_OK);
+    berth_leave(ctx);
+    end(&report);
+    CHECK_INT(report.delivered, 1);
+}
+
 #define ALL(function)                  \
     BERTH_TEST_BOTH(function)          \
     static void asked_##function(void) \
@@ -518,6 +544,7 @@ static const struct berth_test tests[] = {
     { "an unload ends what hangs", an_unload_ends_what_hangs },
     { "the end ends what hangs", the_end_ends_what_hangs },
     { "who cannot be replaced is told what hangs", who_cannot_be_replaced_is_told_what_hangs },
+    { "an unsubscribe waits for its turn", an_unsubscribe_waits_for_its_turn },
     WORKERS_ROWS("slow handlers need no threads", slow_handlers_need_no_threads),
 };
 
