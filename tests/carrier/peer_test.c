@@ -50,13 +50,16 @@ union block {
     struct berth_thread thread; /* of a set in which nobody is told anything */
 } __attribute__((aligned(4096)));
 
+static struct berth_threads nobody_told = { .lock = PTHREAD_MUTEX_INITIALIZER,
+                                            .list = { &nobody_told.list, &nobody_told.list },
+                                            .waits_lock = PTHREAD_MUTEX_INITIALIZER,
+                                            .waits = { &nobody_told.waits, &nobody_told.waits } };
+
 static void block_init(union block *block)
 {
-    static struct berth_threads set;
-
     *block = (union block){ .whole = "" };
     block->self = pthread_self();
-    block->thread.set = &set;
+    block->thread.set = &nobody_told;
 }
 
 /* ---- the ops of both ends ---- */
