@@ -175,7 +175,7 @@ static void clients_may_go_at_every_byte(void)
         client_free(one);
         CHECK_CALL(host, "publisher.ring", "[]", "null");
     }
-    EVENTUALLY(berth_test_descriptors() == descriptors);
+    EVENTUALLY(berth_test_descriptors() <= descriptors); /* an older image may have gone, too */
     CHECK_CLIENT(client, ADD, result_line("3", "1"));
 }
 
@@ -418,7 +418,7 @@ static void a_thousand_connections(void)
         for (size_t i = 0; i < COUNT(all); i++)
             close(all[i]);
     }
-    EVENTUALLY(berth_test_descriptors() == descriptors);
+    EVENTUALLY(berth_test_descriptors() <= descriptors); /* an older image may have gone, too */
     check_serves();
 }
 
