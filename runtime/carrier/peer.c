@@ -300,15 +300,18 @@ void berth_peer_later_begin(struct berth_peer *peer, struct berth_peer_later *la
     berth_list_remove(&request->link);
     bool over = request->cancelled || peer->ended;
     bool none = !over && request->none && later->taken;
+    void (*cancel)(void *what) = later->cancel; /* once it is in the list, it may be answered and */
+    void (*taken)(void *what, bool none) = later->taken; /* gone as soon as the lock is given up */
+    void *what = later->what;
     if (over || none)
-        later->hold(later->what);
+        later->hold(what);
     if (!over)
         berth_list_append(berth_spread_list(&peer->laters, later->id), &later->link);
     pthread_mutex_unlock(&peer->lock);
     if (over)
-        later->cancel(later->what);
+        cancel(what);
     else if (none)
-        later->taken(later->what, true);
+        taken(what, true);
 }
 
 void berth_peer_later_end(struct berth_peer_later *later)
