@@ -283,11 +283,12 @@ struct berth_reply *berth_more_take(struct berth_started *started)
 static bool tell_elsewhere(struct berth_started *started)
 {
     const struct berth_upstream *upstream = started->host->upstream;
-    struct berth_carrier *carrier = started->callee ? started->callee->carrier : NULL;
     const struct berth_window untold = started->untold;
     bool none = started->none_untold;
     if (!started->remote || (!untold.messages && !none))
         return true;
+    /* it has not been answered: its callee is there */
+    struct berth_carrier *carrier = started->callee ? started->callee->carrier : NULL;
     started->untold = (struct berth_window){ 0, 0 };
     started->none_untold = false;
     if (carrier)
