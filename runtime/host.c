@@ -326,8 +326,8 @@ static void leave_behind(struct berth_host *host)
 static void registry_free(struct berth_host *host)
 {
     struct berth_map_entry *entry;
-    berth_list_each_safe(&host->generations,
-                         link) { /* quarantined ones: their images stay mapped, all the rest goes */
+    /* quarantined ones: their images stay mapped, all the rest goes */
+    berth_list_each_safe(&host->generations, link) {
         struct berth_generation *generation = berth_container(link, struct berth_generation, all);
         berth_generation_forget(generation);
     }
