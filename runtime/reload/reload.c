@@ -301,8 +301,9 @@ static void drain(struct berth_replacement *one)
     struct berth_reload_report *report = one->report;
     step_to(one, "drain");
     berth_frames_barrier();
-    bool quiet =
-        berth_generation_left(one->admin, one->old, one->deadline) || berth_inside_kill(one->old);
+    bool quiet = berth_generation_left(one->admin, one->old, one->deadline);
+    if (!quiet && berth_now() >= one->deadline) /* else it gives way: what is inside waits for it */
+        quiet = berth_inside_kill(one->old);
     if (quiet) {
         struct berth_ended ended = { report->quarantined, sizeof report->quarantined, 0 };
         berth_elder_end(one->old);
