@@ -280,7 +280,7 @@ bool berth_generation_answered(berth_ctx *admin, struct berth_generation *genera
 /* The same; what is inside is told to stop after a while, if that is how its generation ends. */
 static void end_calls(berth_ctx *admin, struct berth_generation *generation, int64_t deadline)
 {
-    int64_t grace = generation->ending ? berth_stop_grace(generation->host) : deadline;
+    int64_t grace = generation->ending ? generation->ending_grace : deadline;
     if (grace < deadline && !berth_generation_answered(admin, generation, grace))
         berth_generation_tell(generation, generation->ending);
     berth_generation_answered(admin, generation, deadline);
@@ -565,7 +565,7 @@ static void reopen(struct berth_module *module)
 /* Nothing is inside any more; what does not end by itself is told to. */
 static bool empty(berth_ctx *admin, struct berth_generation *generation, int64_t deadline)
 {
-    int64_t grace = berth_stop_grace(generation->host);
+    int64_t grace = generation->ending_grace;
     if (berth_generation_left(admin, generation, grace))
         return true;
     if (berth_now() < grace) /* it waits for this */
@@ -601,6 +601,7 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     berth_mailbox_pause(module);
     berth_frames_barrier();
     generation->ending = host->end_deadline ? BERTH_ENDING_HOST : BERTH_ENDING_MODULE;
+    generation->ending_grace = berth_stop_grace(host);
     bool quiet = empty(admin, generation, deadline);
     /* a worker is not waited for any longer; at the host's end nor who waits for this */
     bool kills = !quiet && berth_inside_can_be_killed(generation) &&
