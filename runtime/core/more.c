@@ -379,11 +379,14 @@ void berth_more_look(struct berth_started *started)
         notify(started);
 }
 
-static void set_source(struct berth_started *sink, struct berth_started *source)
+/* Whether nobody takes any there: from here on the source is told so. */
+static bool set_source(struct berth_started *sink, struct berth_started *source)
 {
     pthread_mutex_lock(&sink->lock);
     sink->source = source;
+    bool refused = sink->single;
     pthread_mutex_unlock(&sink->lock);
+    return refused;
 }
 
 void berth_more_join(struct berth_started *started, struct berth_started *sink)
@@ -391,7 +394,8 @@ void berth_more_join(struct berth_started *started, struct berth_started *sink)
     berth_started_ref(started); /* until they part */
     berth_started_ref(sink);
     started->sink = sink;
-    set_source(sink, started);
+    if (set_source(sink, started)) /* before there was anybody to be told */
+        berth_more_refuse(started);
 }
 
 void berth_more_part(struct berth_started *started)
