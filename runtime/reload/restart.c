@@ -260,14 +260,14 @@ static void restart_job(void *argument)
     berth_admin_leave(host, admin);
 }
 
-/* One whose job waits for admin, and which no reload under way is about to replace. */
+/* One whose job waits for admin, and which no reload under way is to replace, or unload to end. */
 static struct berth_module *find_due(struct berth_host *host)
 {
     struct berth_module *found = NULL;
     pthread_mutex_lock(&host->lock);
     berth_list_each(&host->order, link) {
         struct berth_module *module = berth_container(link, struct berth_module, link);
-        if (module->restart_due && module->current && !module->next)
+        if (module->restart_due && module->current && !module->next && !module->current->ending)
             found = module;
     }
     pthread_mutex_unlock(&host->lock);
