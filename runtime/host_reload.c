@@ -219,10 +219,14 @@ static int run(struct request *request, struct berth_error *error)
 static void log_it(berth_host *host, const struct target *target, int code)
 {
     const struct berth_reload_report *report = &target->report;
-    if (code != BERTH_OK)
+    if (code != BERTH_OK && *report->from)
         berth_host_log(host, NULL, BERTH_LOG_WARNING,
-                       "%s goes on as it was: refused in step %s: %s",
-                       *report->from ? report->from : target->name, report->step, report->why);
+                       "%s goes on as it was: refused in step %s: %s", report->from, report->step,
+                       report->why);
+    else if (code != BERTH_OK) /* there may be none of that name */
+        berth_host_log(host, NULL, BERTH_LOG_WARNING,
+                       "a reload of %.64s was refused in step %s: %s", target->name, report->step,
+                       report->why);
     else if (strcmp(report->step, "done") == 0)
         berth_host_log(host, NULL, BERTH_LOG_INFO, "%s is %s %s (%.1f ms)", report->from,
                        target->rollback ? "rolled back to" : "replaced by", report->to,
