@@ -320,6 +320,8 @@ static bool stop_carrier(struct berth_generation *generation, struct berth_doubt
 {
     if (!generation->closed)
         berth_generation_close(generation);
+    if (__atomic_load_n(&generation->inside, __ATOMIC_ACQUIRE) > 0) /* calls without a frame */
+        berth_inside_kill(generation);
     if (berth_generation_uncarry(generation))
         return true;
     snprintf(doubt->text, sizeof doubt->text, "a call that it made is still running");
@@ -576,6 +578,13 @@ static bool empty(berth_ctx *admin, struct berth_generation *generation, int64_t
     return quiet;
 }
 
+/* At the host's end what is inside of any of them is waited for from its beginning on. */
+static int64_t began_at(const struct berth_host *host, int64_t unload)
+{
+    int64_t end = host->end_deadline - host->options.stop_timeout_ns;
+    return host->end_deadline && end < unload ? end : unload;
+}
+
 int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool force,
                         struct berth_error *error)
 {
@@ -615,10 +624,11 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
             return berth_error_set(
                 error, BERTH_ABORTED, "%s: %zu %s for its end; it goes on", module->name, inside,
                 berth_plural(inside, "call is inside that waits", "calls are inside that wait"));
-        return berth_error_set(
-            error, BERTH_DEADLINE_EXCEEDED, "%s: %zu %s still inside after %.1f s%s", module->name,
-            inside, berth_plural(inside, "call was", "calls were"),
-            (double)(berth_now() - began) / 1e9, host->end_deadline ? "" : "; it goes on");
+        return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
+                               "%s: %zu %s still inside after %.1f s%s", module->name, inside,
+                               berth_plural(inside, "call was", "calls were"),
+                               (double)(berth_now() - began_at(host, began)) / 1e9,
+                               host->end_deadline ? "" : "; it goes on");
     }
     if (!host->upstream)
         berth_topics_retire(generation);

@@ -238,6 +238,27 @@ static void who_does_not_listen_goes_on(void)
     CHECK_INT(berth_host_free(host), BERTH_OK);
 }
 
+/* A call that was started has no frame here. Its worker ends with it, and that is said. */
+static void a_worker_that_does_not_listen_is_killed(void)
+{
+    berth_host *host = host_with(2, 200 * MS, "process");
+    const char *path = berth_test_hold_path();
+    struct berth_error error;
+    berth_pending call;
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK_INT(berth_call_start_json(ctx, "sleeper.hold", berth_test_format("[\"%s\"]", path), NULL,
+                                    &call),
+              BERTH_OK);
+    EVENTUALLY(berth_test_exists(path));
+    CHECK_CODE(berth_host_unload(host, "sleeper", &error), BERTH_OK, &error);
+    CHECK_CONTAINS(berth_test_log(), "its worker is killed: 1 call was still inside after");
+    CHECK_INT(berth_call_take_json(ctx, call, NULL), BERTH_UNAVAILABLE);
+    CHECK_CONTAINS(berth_error_text(ctx), "was killed, as something inside did not end in time");
+    berth_leave(ctx);
+    unlink(path);
+    CHECK_INT(berth_host_free(host), BERTH_OK);
+}
+
 BERTH_TEST_BOTH(an_unload_tells_what_is_inside)
 BERTH_TEST_BOTH(without_threads_too)
 BERTH_TEST_BOTH(the_end_of_a_host_tells_what_is_inside)
@@ -254,6 +275,7 @@ static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("at first it is left alone", at_first_it_is_left_alone),
     BERTH_TEST_ROWS("a reload tells nobody", a_reload_tells_nobody),
     { "who does not listen goes on", who_does_not_listen_goes_on },
+    { "a worker that does not listen is killed", a_worker_that_does_not_listen_is_killed },
 };
 
 int main(int argc, char **argv)
