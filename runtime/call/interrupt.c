@@ -47,10 +47,18 @@ bool berth_interrupt_all(struct berth_threads *set)
     return any;
 }
 
-void berth_threads_tell(struct berth_threads *set, const struct berth_telling *telling)
+void berth_threads_tell(struct berth_threads *set, struct berth_telling *telling, bool tells)
 {
     pthread_mutex_lock(&set->lock);
-    __atomic_store_n(&set->telling, telling, __ATOMIC_RELEASE);
+    struct berth_telling **place = &set->telling;
+    while (*place && *place != telling)
+        place = &(*place)->next;
+    if (*place) /* who looks at whether there are any does so without the lock */
+        __atomic_store_n(place, telling->next, __ATOMIC_RELEASE);
+    if (tells) {
+        telling->next = set->telling;
+        __atomic_store_n(&set->telling, telling, __ATOMIC_RELEASE);
+    }
     pthread_mutex_unlock(&set->lock);
 }
 

@@ -37,10 +37,10 @@ void berth_interrupt_end(struct berth_interrupt *interrupt);
 bool berth_interrupt_all(struct berth_threads *set);
 
 /*
- * Who is inside of something is told to stop, from now on, until NULL is told. One at a time;
- * *telling stays until then. berth_interrupt_all is the caller's.
+ * Who is inside of something is told to stop, from now on, until `tells` is false; *telling stays
+ * as it is until then. That it is not told is fine. berth_interrupt_all is the caller's.
  */
-void berth_threads_tell(struct berth_threads *set, const struct berth_telling *telling);
+void berth_threads_tell(struct berth_threads *set, struct berth_telling *telling, bool tells);
 
 /* Whether the call that this thread runs, or one that it was started under, is cancelled. */
 static inline bool berth_thread_cancelled(const struct berth_thread *thread)

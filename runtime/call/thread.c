@@ -468,20 +468,27 @@ bool berth_frames_inside(const berth_ctx *ctx, bool (*inside)(void *user, uintpt
     return frames_of(berth_thread_of(ctx), inside, user) > 0;
 }
 
-const char *berth_frames_told(const berth_ctx *ctx)
+static bool is_told(const struct berth_telling *telling, const berth_ctx *ctx)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
-    struct berth_threads *set = thread->set;
     const berth_ctx *from = berth_thread_base(thread) + thread->waiting;
-    const char *why = NULL;
+    if (__atomic_load_n(&thread->stopping, __ATOMIC_RELAXED) == telling->except)
+        return false;
+    while (from <= ctx && !telling->inside(telling->user, BERTH_FRAME_WORD(from->frame)))
+        from++;
+    return from <= ctx;
+}
+
+const char *berth_frames_told(const berth_ctx *ctx)
+{
+    struct berth_threads *set = berth_thread_of(ctx)->set;
     if (!__atomic_load_n(&set->telling, __ATOMIC_ACQUIRE))
         return NULL;
-    pthread_mutex_lock(&set->lock); /* as long as it is held, it is */
+    pthread_mutex_lock(&set->lock); /* as long as it is held, they are */
     const struct berth_telling *telling = set->telling;
-    if (telling && __atomic_load_n(&thread->stopping, __ATOMIC_RELAXED) != telling->except)
-        for (; from <= ctx && !why; from++)
-            if (telling->inside(telling->user, BERTH_FRAME_WORD(from->frame)))
-                why = telling->why;
+    while (telling && !is_told(telling, ctx))
+        telling = telling->next;
+    const char *why = telling ? telling->why : NULL;
     pthread_mutex_unlock(&set->lock);
     return why;
 }

@@ -35,6 +35,7 @@ struct berth_telling {
     void *user;
     const bool *except; /* threads whose berth_stopping asks this are told by that */
     const char *why;    /* the end of a sentence; static */
+    struct berth_telling *next;
 };
 
 /* The threads of one host. */
@@ -52,9 +53,9 @@ struct berth_threads {
     /* One of the threads ends, or the set does; or NULL. Called with the lock. */
     void (*ends)(void *user, struct berth_thread *thread);
     void *user;
-    pthread_mutex_t waits_lock;          /* nothing but locks of carriers is taken after it */
-    struct berth_list waits;             /* that may be interrupted: call/interrupt.h */
-    const struct berth_telling *telling; /* or NULL; changed under the lock, atomic */
+    pthread_mutex_t waits_lock;    /* nothing but locks of carriers is taken after it */
+    struct berth_list waits;       /* that may be interrupted: call/interrupt.h */
+    struct berth_telling *telling; /* the newest one, or NULL; changed under the lock, atomic */
 };
 
 /*

@@ -814,11 +814,15 @@ void berth_generation_tell(struct berth_generation *generation, enum berth_endin
     struct berth_host *host = generation->host;
     struct berth_carrier *carrier = generation->carrier;
     bool tells = ending == BERTH_ENDING_MODULE || ending == BERTH_ENDING_HOST;
+    berth_threads_tell(&host->threads, &generation->telling, false);
     if (tells)
-        generation->telling = (struct berth_telling){ berth_generation_holds, generation,
-                                                      &generation->stopping, why[ending] };
+        generation->telling = (struct berth_telling){ .inside = berth_generation_holds,
+                                                      .user = generation,
+                                                      .except = &generation->stopping,
+                                                      .why = why[ending] };
     __atomic_store_n(&generation->leaving, tells, __ATOMIC_RELAXED);
-    berth_threads_tell(&host->threads, tells ? &generation->telling : NULL);
+    if (tells)
+        berth_threads_tell(&host->threads, &generation->telling, true);
     if (carrier && carrier->ops->tell)
         carrier->ops->tell(carrier, ending);
     if (!tells)

@@ -44,8 +44,8 @@ uint64_t berth_generation_thread(struct berth_generation *generation, const char
                                  berth_thread_fn fn, void *user, struct berth_error *error);
 /*
  * Tells what is inside of it, here and in its worker, to stop: berth_stopping is true there, and
- * waits there are over. Or (BERTH_ENDING_NOT) that it need not any more. Of one in a host at a
- * time: under admin. No lock is held.
+ * waits there are over. Or (BERTH_ENDING_NOT) that it need not any more. Under admin, but for
+ * the built-in module at the host's end, which nobody else tells before. No lock is held.
  */
 void berth_generation_tell(struct berth_generation *generation, enum berth_ending ending);
 /* Whoever asks from now on sees it; whoever waits is woken. host->lock held. */
