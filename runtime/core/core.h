@@ -390,7 +390,7 @@ struct berth_generation {
     size_t readers;               /* starts that read its signatures: it stays for these; atomic */
     bool leaving;                 /* who keeps a call should answer it; atomic */
     struct berth_telling telling; /* what is inside to stop: berth_generation_tell */
-    enum berth_ending ending;     /* why it is to: it is not replaced; under admin, */
+    enum berth_ending ending;     /* why it is to: it is not replaced; under admin, atomic, */
     int64_t ending_grace;         /* and from when on */
     struct berth_list all;        /* in host->generations: every one that is not freed */
     struct berth_crash_slot *crash_slot; /* or NULL */

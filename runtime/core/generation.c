@@ -833,6 +833,16 @@ void berth_generation_tell(struct berth_generation *generation, enum berth_endin
     berth_started_wake(host);
 }
 
+bool berth_generation_has_left(const struct berth_thread *thread)
+{
+    const bool *stopping = __atomic_load_n(&thread->stopping, __ATOMIC_RELAXED);
+    if (!stopping || !__atomic_load_n(stopping, __ATOMIC_ACQUIRE))
+        return false;
+    const struct berth_generation *generation =
+        berth_container(stopping, struct berth_generation, stopping);
+    return __atomic_load_n(&generation->ending, __ATOMIC_RELAXED) == BERTH_ENDING_NOT;
+}
+
 void berth_generations_leave(struct berth_host *host)
 {
     pthread_mutex_lock(&host->lock);

@@ -48,6 +48,8 @@ uint64_t berth_generation_thread(struct berth_generation *generation, const char
  * the built-in module at the host's end, which nobody else tells before. No lock is held.
  */
 void berth_generation_tell(struct berth_generation *generation, enum berth_ending ending);
+/* Whether the thread is one of a module's own that is to end because another generation serves. */
+bool berth_generation_has_left(const struct berth_thread *thread);
 /* Whoever asks from now on sees it; whoever waits is woken. host->lock held. */
 void berth_generation_set_stopping(struct berth_generation *generation);
 /* Readable once it is being stopped; the generation's. -1: *error tells. Any thread; no lock. */

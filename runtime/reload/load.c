@@ -609,14 +609,16 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
         return code;
     berth_mailbox_pause(module);
     berth_frames_barrier();
-    generation->ending = host->end_deadline ? BERTH_ENDING_HOST : BERTH_ENDING_MODULE;
+    __atomic_store_n(&generation->ending,
+                     host->end_deadline ? BERTH_ENDING_HOST : BERTH_ENDING_MODULE,
+                     __ATOMIC_RELAXED);
     generation->ending_grace = berth_stop_grace(host);
     bool quiet = empty(admin, generation, deadline);
     /* a worker is not waited for any longer; at the host's end nor who waits for this */
     bool kills = !quiet && berth_inside_can_be_killed(generation) &&
                  (berth_now() >= deadline || host->end_deadline);
     if (!quiet && !kills) {
-        generation->ending = BERTH_ENDING_NOT;
+        __atomic_store_n(&generation->ending, BERTH_ENDING_NOT, __ATOMIC_RELAXED);
         size_t inside = berth_frames_count(&host->threads, berth_generation_holds, generation,
                                            &generation->stopping);
         reopen(module);

@@ -395,7 +395,7 @@ static void *reload(void *argument)
 }
 
 /* As a call that is inside: it is waited for, and all of it comes. */
-static void who_sends_them_is_reloaded(const char *placement)
+static void reload_who_sends_them(const char *placement, const char *function)
 {
     berth_host *host = host_with(placement, NULL);
     berth_ctx *ctx = berth_host_enter(host);
@@ -403,7 +403,7 @@ static void who_sends_them_is_reloaded(const char *placement)
     pthread_t thread;
     int64_t taken = 0;
 
-    berth_pending call = start(ctx, "stream.count", "[20000]", 0);
+    berth_pending call = start(ctx, function, "[20000]", 0);
     wait_until_it_waits(host, 0);
     REQUIRE(pthread_create(&thread, NULL, reload, &mine) == 0);
     while (next(ctx, call) == taken + 1)
@@ -415,6 +415,12 @@ static void who_sends_them_is_reloaded(const char *placement)
     CHECK_STR(berth_test_module(host, "stream", "generation"), "2");
     berth_leave(ctx);
     berth_host_free(host);
+}
+
+static void who_sends_them_is_reloaded(const char *placement)
+{
+    reload_who_sends_them(placement, "stream.count");
+    reload_who_sends_them(placement, "stream.aside");
 }
 
 /* It is inside of its serial module, and who should take them waits for that. */
