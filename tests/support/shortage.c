@@ -299,11 +299,11 @@ unsigned long berth_scarce_try(const struct berth_scarce *scarce,
     while (outcome.refused < TRIES_MAX && try_once(scarce, operation, shortage, &outcome))
         outcome.refused++;
     CHECK(outcome.refused < TRIES_MAX);
-    if (!berth_test_instrumented()) /* else each image stays, with its descriptor */
+    if (!berth_test_instrumented()) { /* else images are kept, and ASan finds leaks */
         UNTIL(scarce->host,
               berth_test_descriptors() <= descriptors); /* each worker has some, too */
-    if (!berth_test_instrumented()) /* else images are kept, and ASan finds leaks */
         CHECK(outcome.leaked <= scarce->keeps);
+    }
     berth_note("%s: %s: refused %lu times, %lu of them no harm, %lu with another code, %ld leaked",
                operation->name, shortage->of, outcome.refused, outcome.tolerated, outcome.odd,
                outcome.leaked);
