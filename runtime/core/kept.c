@@ -366,7 +366,8 @@ static int remote_send(berth_ctx *ctx, struct berth_started *started, const void
                                        __atomic_load_n(&started->deadline, __ATOMIC_RELAXED),
                                        started->topic ? started->topic : "",
                                        started->echo,
-                                       started->one_way || started->single };
+                                       started->one_way ||
+                                           __atomic_load_n(&started->single, __ATOMIC_RELAXED) };
     uint64_t id;
     if (!carrier)
         return berth_error_set(error, BERTH_UNAVAILABLE, "%s: %s", started->name,

@@ -361,7 +361,7 @@ void berth_more_refuse(struct berth_started *started)
 {
     struct berth_reply *reply;
     pthread_mutex_lock(&started->lock);
-    started->single = true;
+    __atomic_store_n(&started->single, true, __ATOMIC_RELAXED);
     while (!started->notify && (reply = berth_more_take(started))) /* else it is being given away */
         berth_reply_free(started, reply);
     started->sent = started->taken = (struct berth_window){ 0, 0 };
