@@ -61,7 +61,7 @@ struct berth_started {
     bool recalled;                       /* cancelled before it was answered; atomic */
     /* what replies are kept as; none: as they lie in memory, if they can be */
     bool json, words, packed, whole;
-    bool single;                             /* nobody takes more replies than one; atomic, changed under lock */
+    bool single;                             /* nobody takes more replies than one; atomic */
     bool plain, one_way, echo;               /* plain: the arguments lie in room */
     bool refused;                            /* it has never come into a mailbox; the starter's */
     const struct berth_signature *signature; /* the caller's, which may be gone: only to compare */
