@@ -553,14 +553,14 @@ bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, uint64_t since
     thread->cause = NULL;
     thread->cancelled = NULL;
     thread->deadline = BERTH_FOREVER;
-    thread->stopping = NULL;
+    __atomic_store_n(&thread->stopping, NULL, __ATOMIC_RELAXED); /* others look at it, too */
     berth_schedule_run_since(host, since, left > 0 ? left : 0);
     thread->waiting = others;
     thread->serving = serving;
     thread->cause = cause;
     thread->cancelled = cancelled;
     thread->deadline = deadline;
-    thread->stopping = stopping;
+    __atomic_store_n(&thread->stopping, stopping, __ATOMIC_RELAXED);
     thread->topic = topic;
     thread->echo = echo;
     return !__atomic_load_n(&host->queued, __ATOMIC_RELAXED) || can_work(host);
