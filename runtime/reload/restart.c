@@ -223,15 +223,18 @@ static void restart(berth_ctx *admin, struct berth_module *module)
         fail(generation, &error);
 }
 
+#define LATER_NS INT64_C(1000000000)
+#define SOON_NS  INT64_C(10000000)
+
 /* There was no memory to begin, or this thread is in the middle of a load: callers do not wait. */
-static void try_later(struct berth_module *module, const struct berth_error *error)
+static void try_later(struct berth_module *module, int64_t delay, const struct berth_error *error)
 {
     struct berth_host *host = module->host;
     pthread_mutex_lock(&host->lock);
     if (module->state == BERTH_MODULE_WAITING && module->restart_pending && !module->swap_chain) {
         module->swapping = false;
         pthread_cond_broadcast(&host->changed);
-        if (berth_timer_add(host->loop, &module->restart_timer, berth_now() + 1000000000, NULL) !=
+        if (berth_timer_add(host->loop, &module->restart_timer, berth_now() + delay, NULL) !=
             BERTH_OK) {
             module->state = BERTH_MODULE_FAILED;
             snprintf(module->why, sizeof module->why,
@@ -253,10 +256,15 @@ static void restart_job(void *argument)
     pthread_mutex_unlock(&host->lock);
     berth_ctx *admin = berth_admin_enter_until(host, "a restart", BERTH_FOREVER, &error);
     if (!admin && !__atomic_load_n(&host->ending, __ATOMIC_ACQUIRE))
-        try_later(module, &error);
+        try_later(module, LATER_NS, &error);
     if (!admin)
         return;
-    restart(admin, module);
+    /* without threads a call that hears of the death does this while it is inside itself */
+    if (module->current && berth_generation_inside(admin, module->current))
+        try_later(module, SOON_NS,
+                  &(struct berth_error){ .text = "no memory to do it when its caller has left" });
+    else
+        restart(admin, module);
     berth_admin_leave(host, admin);
 }
 
