@@ -585,16 +585,11 @@ static int64_t began_at(const struct berth_host *host, int64_t unload)
     return host->end_deadline && end < unload ? end : unload;
 }
 
-int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool force,
-                        struct berth_error *error)
+/* From here on nobody comes in any more, unless others need it. */
+static int shut_for_good(berth_ctx *admin, struct berth_module *module, bool force,
+                         struct berth_error *error)
 {
     struct berth_host *host = module->host;
-    struct berth_generation *generation = module->current;
-    int64_t began = berth_now(), deadline = berth_stop_deadline(host);
-    if (berth_generation_inside(admin, generation))
-        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                               "%s cannot be unloaded from inside of a call of its own",
-                               module->name);
     pthread_mutex_lock(&host->lock);
     int code = force ? BERTH_OK : check_required(module, error);
     if (code == BERTH_OK && !force)
@@ -605,33 +600,34 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
         berth_module_shut(module);
     }
     pthread_mutex_unlock(&host->lock);
-    if (code != BERTH_OK)
-        return code;
-    berth_mailbox_pause(module);
-    berth_frames_barrier();
-    __atomic_store_n(&generation->ending,
-                     host->end_deadline ? BERTH_ENDING_HOST : BERTH_ENDING_MODULE,
-                     __ATOMIC_RELAXED);
-    generation->ending_grace = berth_stop_grace(host);
-    bool quiet = empty(admin, generation, deadline);
-    /* a worker is not waited for any longer; at the host's end nor who waits for this */
-    bool kills = !quiet && berth_inside_can_be_killed(generation) &&
-                 (berth_now() >= deadline || host->end_deadline);
-    if (!quiet && !kills) {
-        __atomic_store_n(&generation->ending, BERTH_ENDING_NOT, __ATOMIC_RELAXED);
-        size_t inside = berth_frames_count(&host->threads, berth_generation_holds, generation,
-                                           &generation->stopping);
-        reopen(module);
-        if (berth_now() < deadline) /* it gives way */
-            return berth_error_set(
-                error, BERTH_ABORTED, "%s: %zu %s for its end; it goes on", module->name, inside,
-                berth_plural(inside, "call is inside that waits", "calls are inside that wait"));
-        return berth_error_set(error, BERTH_DEADLINE_EXCEEDED,
-                               "%s: %zu %s still inside after %.1f s%s", module->name, inside,
-                               berth_plural(inside, "call was", "calls were"),
-                               (double)(berth_now() - began_at(host, began)) / 1e9,
-                               host->end_deadline ? "" : "; it goes on");
-    }
+    return code;
+}
+
+/* What is inside has not left: the module serves as before. */
+static int give_up(struct berth_module *module, int64_t began, int64_t deadline,
+                   struct berth_error *error)
+{
+    struct berth_host *host = module->host;
+    struct berth_generation *generation = module->current;
+    __atomic_store_n(&generation->ending, BERTH_ENDING_NOT, __ATOMIC_RELAXED);
+    size_t inside = berth_frames_count(&host->threads, berth_generation_holds, generation,
+                                       &generation->stopping);
+    reopen(module);
+    if (berth_now() < deadline) /* it gives way */
+        return berth_error_set(
+            error, BERTH_ABORTED, "%s: %zu %s for its end; it goes on", module->name, inside,
+            berth_plural(inside, "call is inside that waits", "calls are inside that wait"));
+    return berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "%s: %zu %s still inside after %.1f s%s",
+                           module->name, inside, berth_plural(inside, "call was", "calls were"),
+                           (double)(berth_now() - began_at(host, began)) / 1e9,
+                           host->end_deadline ? "" : "; it goes on");
+}
+
+/* Nobody finds it any more. */
+static void leave_registry(struct berth_module *module)
+{
+    struct berth_host *host = module->host;
+    struct berth_generation *generation = module->current;
     if (!host->upstream)
         berth_topics_retire(generation);
     pthread_mutex_lock(&host->lock);
@@ -644,10 +640,14 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
     pthread_cond_broadcast(&host->changed);
     pthread_mutex_unlock(&host->lock);
     berth_timer_remove(&module->restart_timer); /* from here on no death sets it again */
-    size_t messages = berth_mailbox_close(module);
+}
+
+static void tell_unloaded(struct berth_generation *generation, size_t messages)
+{
+    struct berth_host *host = generation->host;
     if (messages)
         berth_host_log(host, NULL, BERTH_LOG_WARNING, "%s: %zu %s not handled any more",
-                       module->name, messages,
+                       generation->module->name, messages,
                        berth_plural(messages, "message was", "messages were"));
     if (!host->upstream && !generation->image->own_links) {
         char label[128];
@@ -655,6 +655,35 @@ int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool forc
         berth_host_log(host, NULL, BERTH_LOG_DEBUG, "%s is unloaded", label);
     }
     berth_event_of(generation, BERTH_EVENT_UNLOADED, "");
+}
+
+int berth_module_unload(berth_ctx *admin, struct berth_module *module, bool force,
+                        struct berth_error *error)
+{
+    struct berth_host *host = module->host;
+    struct berth_generation *generation = module->current;
+    int64_t began = berth_now(), deadline = berth_stop_deadline(host);
+    if (berth_generation_inside(admin, generation))
+        return berth_error_set(error, BERTH_FAILED_PRECONDITION,
+                               "%s cannot be unloaded from inside of a call of its own",
+                               module->name);
+    int code = shut_for_good(admin, module, force, error);
+    if (code != BERTH_OK)
+        return code;
+    berth_mailbox_pause(module);
+    berth_frames_barrier();
+    __atomic_store_n(&generation->ending,
+                     host->end_deadline ? BERTH_ENDING_HOST : BERTH_ENDING_MODULE,
+                     __ATOMIC_RELAXED);
+    generation->ending_grace = berth_stop_grace(host);
+    bool quiet = empty(admin, generation, deadline);
+    /* a worker is not waited for any longer; at the host's end nor who waits for this */
+    bool kills = !quiet && berth_inside_can_be_killed(generation) &&
+                 (berth_now() >= deadline || host->end_deadline);
+    if (!quiet && !kills)
+        return give_up(module, began, deadline, error);
+    leave_registry(module);
+    tell_unloaded(generation, berth_mailbox_close(module));
     berth_history_drop(host, module);
     if (kills)
         berth_inside_kill(generation);
