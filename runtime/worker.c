@@ -449,15 +449,6 @@ static void cancel(void *what)
     berth_started_unref(what);
 }
 
-static void taken(void *what, bool none)
-{
-    if (none)
-        berth_more_refuse(what);
-    else
-        berth_more_look(what);
-    berth_started_unref(what);
-}
-
 static void call_begin(void *user, struct berth_started *started)
 {
     struct call *call = user;
@@ -465,7 +456,7 @@ static void call_begin(void *user, struct berth_started *started)
     call->later.what = started;
     call->later.hold = hold;
     call->later.cancel = cancel;
-    call->later.taken = taken;
+    call->later.taken = berth_more_heard;
     berth_peer_later_begin(call->worker->peer, &call->later, call->request);
 }
 

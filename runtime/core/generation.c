@@ -260,15 +260,6 @@ static void upcall_cancel(void *started)
     berth_started_unref(started);
 }
 
-static void upcall_taken(void *started, bool none)
-{
-    if (none)
-        berth_more_refuse(started);
-    else
-        berth_more_look(started);
-    berth_started_unref(started);
-}
-
 static uint32_t upcall_runner(void *started, const char **ret_name)
 {
     uint32_t chain = berth_started_runner(started, false);
@@ -422,7 +413,7 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
                                                   .start = upcall_start,
                                                   .hold = upcall_hold,
                                                   .cancel = upcall_cancel,
-                                                  .taken = upcall_taken,
+                                                  .taken = berth_more_heard,
                                                   .runner = upcall_runner,
                                                   .publish = upcall_publish,
                                                   .log = upcall_log,

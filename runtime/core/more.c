@@ -386,6 +386,15 @@ void berth_more_look(struct berth_started *started)
         notify(started);
 }
 
+void berth_more_heard(void *started, bool none)
+{
+    if (none)
+        berth_more_refuse(started);
+    else
+        berth_more_look(started);
+    berth_started_unref(started);
+}
+
 /* Whether nobody takes any there: from here on the source is told so. */
 static bool set_source(struct berth_started *sink, struct berth_started *source)
 {

@@ -53,5 +53,7 @@ void berth_more_forward(struct berth_started *started,
                                      bool more));
 /* What is given away is so by this one's notify: there may be room, or nobody wants it any more. */
 void berth_more_look(struct berth_started *started);
+/* Where they went to has taken some, or (none) takes no more: for a carrier's; takes a reference. */
+void berth_more_heard(void *started, bool none);
 
 #endif
