@@ -421,9 +421,7 @@ void berth_more_part(struct berth_started *started)
 }
 
 /* The oldest one; whoever does not want it gets none. false: it stays. The lock is held. */
-static bool give_first(struct berth_started *started,
-                       bool (*give)(struct berth_started *started, const struct berth_reply *reply,
-                                    bool more))
+static bool give_first(struct berth_started *started, berth_more_give give)
 {
     struct berth_reply *reply = started->first;
     bool unwanted = started->single || __atomic_load_n(&started->cancelled, __ATOMIC_ACQUIRE);
@@ -441,9 +439,7 @@ static bool give_first(struct berth_started *started,
 }
 
 /* The lock is held, and given up meanwhile. */
-static void give_answer(struct berth_started *started,
-                        bool (*give)(struct berth_started *started, const struct berth_reply *reply,
-                                     bool more))
+static void give_answer(struct berth_started *started, berth_more_give give)
 {
     started->given = true;
     pthread_mutex_unlock(&started->lock);
@@ -452,9 +448,7 @@ static void give_answer(struct berth_started *started,
     pthread_mutex_lock(&started->lock);
 }
 
-void berth_more_forward(struct berth_started *started,
-                        bool (*give)(struct berth_started *started, const struct berth_reply *reply,
-                                     bool more))
+void berth_more_forward(struct berth_started *started, berth_more_give give)
 {
     berth_started_ref(started);
     pthread_mutex_lock(&started->lock);

@@ -48,12 +48,12 @@ void berth_more_part(struct berth_started *started);
  * once: its reply may be NULL, and code and text are the call's. give is false if there is no room
  * for one of several where it goes to: it stays, until this is called again.
  */
-void berth_more_forward(struct berth_started *started,
-                        bool (*give)(struct berth_started *started, const struct berth_reply *reply,
-                                     bool more));
+typedef bool (*berth_more_give)(struct berth_started *started, const struct berth_reply *reply,
+                                bool more);
+void berth_more_forward(struct berth_started *started, berth_more_give give);
 /* What is given away is so by this one's notify: there may be room, or nobody wants it any more. */
 void berth_more_look(struct berth_started *started);
-/* Where they went to has taken some, or (none) takes no more: for a carrier's; takes a reference. */
+/* Where they went to has taken some, or (none) takes no more. A carrier's; takes a reference. */
 void berth_more_heard(void *started, bool none);
 
 #endif

@@ -12,7 +12,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MS           INT64_C(1000000)
 /* Half of it is waited for, and the other half is for those who are told. */
-#define STOP_TIMEOUT (6000 * MS)
+#define STOP_TIMEOUT ((berth_test_instrumented() ? 6000 : 2000) * MS)
 
 /* A call of the listener's, on a thread of its own. */
 struct inside {
@@ -53,6 +53,8 @@ static void come_out(struct inside *inside)
 
 static berth_host *host_with(int threads, int64_t stop_timeout, const char *placement)
 {
+    if (berth_test_valgrind() && placement)
+        berth_skip("valgrind cannot follow workers");
     struct berth_host_options options = berth_test_host_options();
     options.threads = threads;
     options.stop_timeout_ns = stop_timeout;

@@ -523,8 +523,8 @@ def wait_for(text):
 pid, terminal = pty.fork()
 if pid == 0:
     os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND), 2)
-    if how == "nohup":
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # What was ignored before stays so: the tests may run under nohup themselves.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if how == "nohup" else signal.SIG_DFL)
     os.execv(command[0], command)
 wait_for(" info host ready")
 os.close(terminal)
