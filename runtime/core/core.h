@@ -385,7 +385,8 @@ struct berth_generation {
     bool elder; /* replaced, and chains that are inside of it come back into it; under lock */
     /* calls that it has let in, and that neither it nor its carrier has answered; atomic */
     uint64_t lost;
-    size_t inside;                /* calls that are inside of it without a frame; atomic */
+    size_t inside;                /* kept calls, and those in a worker that no thread waits for */
+    size_t framed;                /* of the latter, those that call back here; both atomic */
     size_t posting;               /* threads that post what is for it alone; atomic */
     size_t readers;               /* starts that read its signatures: it stays for these; atomic */
     bool leaving;                 /* who keeps a call should answer it; atomic */

@@ -226,26 +226,29 @@ static void run_item(berth_ctx *ctx, struct berth_started *started, struct berth
 
 /* ---- in a worker ---- */
 
-/* What it was before. */
+/* Returns what it was before. */
 static enum berth_whereabouts set_at(struct berth_started *started, enum berth_whereabouts at)
 {
+    struct berth_generation *generation = started->callee;
     pthread_mutex_lock(&started->host->calls_lock);
     enum berth_whereabouts before = started->at;
     started->at = at;
+    if (before == BERTH_HERE)
+        __atomic_sub_fetch(&generation->framed, 1, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&started->host->calls_lock);
     return before;
 }
 
-/* If it is there; it is counted accordingly. A frame is, too: so it is there before, and longer. */
+/* If it is there. A frame is pushed before it is here, and popped after. */
 static bool move(struct berth_started *started, enum berth_whereabouts from,
                  enum berth_whereabouts to)
 {
-    size_t more = to == BERTH_AWAY ? 1 : SIZE_MAX;
+    size_t more = to == BERTH_HERE ? 1 : SIZE_MAX;
     pthread_mutex_lock(&started->host->calls_lock);
     bool moves = started->at == from;
     if (moves) {
         started->at = to;
-        __atomic_add_fetch(&started->callee->inside, more, __ATOMIC_RELEASE);
+        __atomic_add_fetch(&started->callee->framed, more, __ATOMIC_RELAXED);
     }
     pthread_mutex_unlock(&started->host->calls_lock);
     return moves;
@@ -326,9 +329,9 @@ static void remote_came(void *user, bool more, int code, const void *result, siz
         berth_host_log(started->host, generation, BERTH_LOG_ERROR,
                        "a call that nobody waits for: %s: %s", berth_code_name(code), error->text);
     berth_started_set_remote(started, 0);
-    bool away = set_at(started, BERTH_NOWHERE) == BERTH_AWAY;
+    bool inside = set_at(started, BERTH_NOWHERE) != BERTH_NOWHERE;
     berth_started_unref(started);
-    if (away) /* from here on it may go */
+    if (inside) /* from here on it may go */
         __atomic_sub_fetch(&generation->inside, 1, __ATOMIC_RELEASE);
 }
 
@@ -349,7 +352,8 @@ static void remote_begin(struct berth_started *started, struct berth_item *item)
     started->callee = item->generation;
     __atomic_store_n(&started->chain, BERTH_CHAIN_OTHER, __ATOMIC_RELEASE);
     berth_started_ref(started);
-    move(started, BERTH_NOWHERE, BERTH_AWAY);
+    __atomic_add_fetch(&started->callee->inside, 1, __ATOMIC_RELEASE);
+    set_at(started, BERTH_AWAY);
 }
 
 /* Its worker answers when it has done it; no thread waits here. */

@@ -79,7 +79,7 @@ struct berth_started {
     struct berth_window
         untold;       /* replies that were taken, and who sends them there is not told yet */
     bool none_untold; /* nor that nobody takes any more */
-    /* a worker's: counted in `inside`, or a thread here stands for it; under calls_lock */
+    /* in a worker: it is there, or a thread here stands for it; under calls_lock */
     enum berth_whereabouts { BERTH_NOWHERE, BERTH_AWAY, BERTH_HERE } at;
     struct berth_generation *callee; /* whose worker it is */
 

@@ -15,9 +15,11 @@
 
 size_t berth_inside_count(const struct berth_generation *generation)
 {
-    return berth_frames_count(&generation->host->threads, berth_generation_holds,
-                              (void *)(uintptr_t)generation, &generation->stopping) +
-           __atomic_load_n(&generation->inside, __ATOMIC_RELAXED);
+    size_t frames = berth_frames_count(&generation->host->threads, berth_generation_holds,
+                                       (void *)(uintptr_t)generation, &generation->stopping);
+    size_t framed = __atomic_load_n(&generation->framed, __ATOMIC_ACQUIRE);
+    size_t inside = __atomic_load_n(&generation->inside, __ATOMIC_RELAXED);
+    return frames + (inside > framed ? inside - framed : 0); /* they change meanwhile */
 }
 
 const char *berth_inside_where(const struct berth_generation *generation,
