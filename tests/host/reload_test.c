@@ -132,6 +132,59 @@ static void a_kept_call_without_answer_is_dropped(const char *placement)
 }
 BERTH_TEST_BOTH(a_kept_call_without_answer_is_dropped)
 
+/* Lets the call go on once the reload has switched: to what it calls, and back to its worker. */
+struct calling_back {
+    berth_host *host;
+    const char *gate, *path;
+};
+
+static void *let_it_go(void *argument)
+{
+    const struct calling_back *calling = argument;
+    EVENTUALLY(!strcmp(berth_test_module(calling->host, "hurry", "generation"), "2"));
+    berth_test_pause(20); /* from now on the reload waits for nothing but the answer */
+    unlink(calling->gate);
+    EVENTUALLY(berth_test_exists(calling->path));
+    fclose(fopen(calling->gate, "w"));
+    berth_test_pause(20);
+    unlink(calling->path);
+    berth_test_pause(20);
+    unlink(calling->gate);
+    return NULL;
+}
+
+/* No thread waits for it: it is in its worker, here, and there again, and inside all the time. */
+static void who_calls_back_is_still_inside(void)
+{
+    struct calling_back calling = { NULL, berth_test_hold_path(), berth_test_hold_path() };
+    struct berth_reload_report report;
+    struct berth_error error;
+    berth_pending call;
+    pthread_t releaser;
+
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    berth_host *host = calling.host = berth_test_host(NULL);
+    LOAD(host, "sleeper", "inline");
+    LOAD(host, "hurry", "process");
+    fclose(fopen(calling.gate, "w"));
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK_INT(berth_call_start_json(
+                  ctx, "hurry.hold_between",
+                  berth_test_format("[\"%s\",\"%s\"]", calling.gate, calling.path), NULL, &call),
+              BERTH_OK);
+    UNTIL(host, CALL_INT(host, "hurry.begun", "[]") == 1);
+    REQUIRE(pthread_create(&releaser, NULL, let_it_go, &calling) == 0);
+    CHECK_CODE(reload(host, "hurry", NULL, &report, &error), BERTH_OK, &error);
+    pthread_join(releaser, NULL);
+    CHECK_INT(report.in_flight, 1);
+    CHECK_INT(report.drained, 1);
+    CHECK_INT(report.dropped, 0);
+    CHECK_INT(berth_call_take_json(ctx, call, NULL), BERTH_OK);
+    berth_leave(ctx);
+    berth_host_free(host);
+}
+
 static void a_call_that_stays_inside_refuses_it(void)
 {
     struct berth_host_options options = berth_test_host_options();
@@ -944,6 +997,7 @@ static const struct berth_test tests[] = {
     { "the_report_accounts_for_what_was_inside", the_report_accounts_for_what_was_inside },
     { "a_started_call_is_counted_once", a_started_call_is_counted_once },
     BERTH_TEST_ROWS("a_kept_call_without_answer_is_dropped", a_kept_call_without_answer_is_dropped),
+    { "who_calls_back_is_still_inside", who_calls_back_is_still_inside },
     { "a_call_that_stays_inside_refuses_it", a_call_that_stays_inside_refuses_it },
     { "a_refusal_says_which_step_and_why", a_refusal_says_which_step_and_why },
     { "a_lost_call_is_counted", a_lost_call_is_counted },
