@@ -343,7 +343,6 @@ static void end_locked(struct berth_peer *peer, struct berth_list *started)
 
     berth_list_init(started);
     peer->ended = true;
-    shutdown(peer->stream.socket, SHUT_RDWR);
     for (struct pending *pending; (pending = berth_idmap_next(&peer->pendings, &position, &id));) {
         berth_idmap_remove(&peer->pendings, id);
         if (pending->outgoing)
@@ -391,6 +390,7 @@ static void end(struct berth_peer *peer, const char *wrong)
         return;
     tell_started(peer, &started);
     peer->ops->ended(peer->user, wrong);
+    shutdown(peer->stream.socket, SHUT_RDWR); /* a worker may exit of that: why is known before */
 }
 
 /* Whether a callback runs on another thread. With the lock held. */
@@ -415,8 +415,10 @@ bool berth_peer_close_until(struct berth_peer *peer, int64_t deadline)
     if (!was_ended)
         end_locked(peer, &started);
     pthread_mutex_unlock(&peer->lock);
-    if (!was_ended)
+    if (!was_ended) {
+        shutdown(peer->stream.socket, SHUT_RDWR);
         tell_started(peer, &started);
+    }
     berth_source_remove(&peer->source);
     pthread_mutex_lock(&peer->lock);
     while (others_inside(peer) && number != ETIMEDOUT)
