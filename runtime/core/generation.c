@@ -312,7 +312,7 @@ static void upcall_waits(void *user, bool waits)
 {
     struct berth_host *host = ((const struct berth_generation *)user)->host;
     berth_schedule_waits(host, waits);
-    if (!waits && !host->pool_size)
+    if (!waits)
         berth_schedule_let_in(host);
 }
 

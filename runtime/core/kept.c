@@ -9,6 +9,7 @@
 #include "runtime/core/more.h"
 #include "runtime/core/parcel.h"
 #include "runtime/core/registry.h"
+#include "runtime/core/schedule.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -717,17 +718,23 @@ static bool is_read(const struct berth_generation *generation)
     return __atomic_load_n(&generation->readers, __ATOMIC_ACQUIRE) > 0;
 }
 
+static bool is_inside(const struct berth_generation *generation)
+{
+    return __atomic_load_n(&generation->inside, __ATOMIC_ACQUIRE) > 0 || is_read(generation);
+}
+
 bool berth_kept_quiet(struct berth_generation *generation, int64_t deadline)
 {
     long pause = 20000;
+    bool quiet;
     __atomic_store_n(&generation->leaving, true, __ATOMIC_RELAXED);
-    while (__atomic_load_n(&generation->inside, __ATOMIC_ACQUIRE) > 0 || is_read(generation)) {
+    while (!(quiet = !is_inside(generation)) && berth_now() < deadline) {
         end_kept(generation, false);
-        if (berth_now() >= deadline)
-            return false;
-        pause_for(&pause);
+        if (!berth_schedule_help(generation->host))
+            pause_for(&pause);
     }
-    return true;
+    berth_schedule_let_in(generation->host);
+    return quiet;
 }
 
 void berth_kept_end(struct berth_generation *generation)

@@ -1173,11 +1173,32 @@ static bool has_turn(const struct berth_module *module)
     return module->queued || module->away;
 }
 
+#define HELP_NS INT64_C(1000000)
+
+/*
+ * One step of the wait for the end of a turn. Without threads who waits for one that goes on in a
+ * worker does what there is to do: nobody else would. mail_lock held. false: it is the deadline.
+ */
+static bool await_turn(struct berth_module *module, int64_t deadline)
+{
+    int64_t until = deadline;
+    if (!module->host->pool_size) {
+        pthread_mutex_unlock(&module->mail_lock);
+        bool helped = berth_schedule_help(module->host);
+        pthread_mutex_lock(&module->mail_lock);
+        int64_t now = berth_now();
+        if (helped && now < deadline)
+            return true;
+        until = deadline - now > HELP_NS ? now + HELP_NS : deadline;
+    }
+    const struct timespec at = { until / 1000000000, until % 1000000000 };
+    return pthread_cond_timedwait(&module->turn_ended, &module->mail_lock, &at) == 0 ||
+           until < deadline;
+}
+
 bool berth_mailbox_retire(struct berth_module *module, int64_t deadline)
 {
-    const struct timespec at = { deadline / 1000000000, deadline % 1000000000 };
     struct berth_wait wait;
-    int number = 0;
     berth_mailbox_pause(module);
     berth_mailbox_close(module);
     berth_waits_pass(); /* from here on nobody who is asked for a room's holder looks at it */
@@ -1185,11 +1206,12 @@ bool berth_mailbox_retire(struct berth_module *module, int64_t deadline)
     pthread_mutex_lock(&module->mail_lock);
     if (!module->away && module->queued && berth_schedule_cancel(module))
         module->queued = false;
-    while (has_turn(module) && !ring && number == 0)
-        number = pthread_cond_timedwait(&module->turn_ended, &module->mail_lock, &at);
+    while (has_turn(module) && !ring && await_turn(module, deadline))
+        ;
     pthread_mutex_unlock(&module->mail_lock);
     if (!ring)
         turn_wait_end(module->host, &wait);
+    berth_schedule_let_in(module->host);
     pthread_mutex_lock(&module->mail_lock);
     bool now = !has_turn(module);
     module->retired = !now; /* else the end of that turn frees it */
@@ -1202,13 +1224,13 @@ bool berth_mailbox_retire(struct berth_module *module, int64_t deadline)
 bool berth_mailbox_quiet(struct berth_module *module, const struct berth_generation *generation,
                          const struct berth_wait *wait, int64_t deadline)
 {
-    bool quiet = true;
-    struct timespec at = { deadline / 1000000000, deadline % 1000000000 };
     pthread_mutex_lock(&module->mail_lock);
-    while (generation->turns > 0 && quiet && !(wait && berth_wait_refused(wait)))
-        quiet = pthread_cond_timedwait(&module->turn_ended, &module->mail_lock, &at) == 0;
-    quiet = generation->turns == 0;
+    while (generation->turns > 0 && berth_now() < deadline && !(wait && berth_wait_refused(wait)) &&
+           await_turn(module, deadline))
+        ;
+    bool quiet = generation->turns == 0;
     pthread_mutex_unlock(&module->mail_lock);
+    berth_schedule_let_in(module->host);
     return quiet;
 }
 

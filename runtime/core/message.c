@@ -268,12 +268,6 @@ static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct
     return finish(ctx, message, item);
 }
 
-/* Without threads who waits for the end of a turn would have to do the rest of it. */
-static bool is_left_to_others(const struct berth_host *host)
-{
-    return host->pool_size > 0;
-}
-
 static void turn_back(struct berth_started *remote)
 {
     berth_mailbox_back(remote->user);
@@ -331,7 +325,7 @@ static enum berth_mail_next turn_passed_on(berth_ctx *ctx, struct message *messa
 static enum berth_mail_next turn_of_application(berth_ctx *ctx, struct message *message)
 {
     const struct berth_module *module = message->subscription->module;
-    if (module->app_listener && is_left_to_others(module->host))
+    if (module->app_listener)
         return turn_passed_on(ctx, message);
     const struct berth_message given = give(message);
     return turn(ctx, message, NULL, &given);
@@ -399,7 +393,7 @@ static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation 
     }
     if (!item)
         return turn_of_application(ctx, message);
-    bool away = item->generation->placement->start && is_left_to_others(generation->host);
+    bool away = item->generation->placement->start;
     return away ? turn_away(ctx, message, item) : turn(ctx, message, item, NULL);
 }
 

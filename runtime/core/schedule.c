@@ -328,6 +328,8 @@ bool berth_schedule_is_free(const struct berth_host *host)
 
 void berth_schedule_let_in(struct berth_host *host)
 {
+    if (host->pool_size)
+        return;
     pthread_mutex_lock(&host->run_lock);
     bool any = !berth_list_empty(&host->kept_out);
     berth_list_each_safe(&host->kept_out, link) {
@@ -537,7 +539,8 @@ static bool can_work(struct berth_host *host)
     return inner != NULL;
 }
 
-bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, uint64_t since, int64_t until)
+/* What runs meanwhile is not part of what ctx is in. Returns how much was done. */
+static int run_apart(berth_ctx *ctx, struct berth_host *host, uint64_t since, int64_t until)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     const struct berth_serving *serving = thread->serving;
@@ -554,7 +557,7 @@ bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, uint64_t since
     thread->cancelled = NULL;
     thread->deadline = BERTH_FOREVER;
     __atomic_store_n(&thread->stopping, NULL, __ATOMIC_RELAXED); /* others look at it, too */
-    berth_schedule_run_since(host, since, left > 0 ? left : 0);
+    int done = berth_schedule_run_since(host, since, left > 0 ? left : 0);
     thread->waiting = others;
     thread->serving = serving;
     thread->cause = cause;
@@ -563,5 +566,21 @@ bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, uint64_t since
     __atomic_store_n(&thread->stopping, stopping, __ATOMIC_RELAXED);
     thread->topic = topic;
     thread->echo = echo;
+    return done;
+}
+
+bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, uint64_t since, int64_t until)
+{
+    run_apart(ctx, host, since, until);
     return !__atomic_load_n(&host->queued, __ATOMIC_RELAXED) || can_work(host);
+}
+
+bool berth_schedule_help(struct berth_host *host)
+{
+    berth_ctx *ctx = berth_thread_current(&host->threads);
+    if (host->pool_size)
+        return false;
+    if (!ctx)
+        return berth_schedule_run(host, 0) > 0;
+    return run_apart(ctx, host, berth_loop_woken(host->loop), 0) > 0;
 }

@@ -22,7 +22,12 @@ bool berth_schedule_is_free(const struct berth_host *host);
  * false: it cannot, for want of memory, or calls are nested too deeply.
  */
 bool berth_schedule_work(berth_ctx *ctx, struct berth_host *host, uint64_t since, int64_t until);
-/* But not of modules that it is inside of. It waits no more: they have turns again. */
+/*
+ * Without threads: does what there is to do now, for who waits for what is no answer, as the end of
+ * a turn. The thread need not have entered. Returns whether something was done.
+ */
+bool berth_schedule_help(struct berth_host *host);
+/* But not of modules that it is inside of: when it waits no more, they have turns again. */
 void berth_schedule_let_in(struct berth_host *host);
 /* true: it was waiting in the run queue, and is not any more. */
 bool berth_schedule_cancel(struct berth_module *module);

@@ -1307,8 +1307,7 @@ int berth_started_wait(berth_ctx *ctx, const berth_pending *pendings, size_t cou
     untell_finder(&waiting);
     look_away(host, pendings, count, &waiting);
     berth_interrupt_end(&waiting.interrupt);
-    if (!host->pool_size)
-        berth_schedule_let_in(host);
+    berth_schedule_let_in(host);
     return answer;
 }
 

@@ -454,6 +454,23 @@ static void slow_handlers_need_no_threads(const char *placement)
     CHECK_INT(report.delivered, WORKERS);
 }
 
+/* The only thread waits for a worker, and gives others their turns meanwhile. */
+static void an_answer_waits_for_no_handler(const char *placement)
+{
+    struct berth_shutdown_report report;
+    begin(placement, 0);
+    load_minder("minder", placement);
+    LOAD(host, "sleeper_parallel", "process");
+    tell(1);
+    CHECK_CALL(host, "sleeper_parallel.nap", "[50]", "50");
+    CHECK(berth_test_exists(path));
+    CHECK_INT(MINDER("begun"), 1);
+    unlink(path);
+    UNTIL(host, MINDER("handled") == 1);
+    end(&report);
+    CHECK_INT(report.delivered, 1);
+}
+
 /* Who waits for the end of a turn lets the one thread that there is end it. */
 static void an_unsubscribe_waits_for_its_turn(void)
 {
@@ -534,6 +551,16 @@ static void asked_slow_handlers_need_no_threads(void)
     slow_handlers_need_no_threads(ASKED);
 }
 
+static void process_an_answer_waits_for_no_handler(void)
+{
+    an_answer_waits_for_no_handler("process");
+}
+
+static void asked_an_answer_waits_for_no_handler(void)
+{
+    an_answer_waits_for_no_handler(ASKED);
+}
+
 static const struct berth_test tests[] = {
     ALL_ROWS("order is kept", order_is_kept),
     ALL_ROWS("who is cancelled is told", who_is_cancelled_is_told),
@@ -550,6 +577,7 @@ static const struct berth_test tests[] = {
     { "who cannot be replaced is told what hangs", who_cannot_be_replaced_is_told_what_hangs },
     { "an unsubscribe waits for its turn", an_unsubscribe_waits_for_its_turn },
     WORKERS_ROWS("slow handlers need no threads", slow_handlers_need_no_threads),
+    WORKERS_ROWS("an answer waits for no handler", an_answer_waits_for_no_handler),
 };
 
 int main(int argc, char **argv)
