@@ -169,8 +169,9 @@ BERTH_PUBLIC int berth_host_new(const struct berth_host_options *options, berth_
  * each module gets a fifth at least. After half of it what is inside is told to stop, as by an
  * unload. Beyond it are only what modules do in STOP and in destructors in this process,
  * which nothing can end. What could not be finished is logged, by module and number of calls, and
- * then all that it can reach, the host too, stays in memory: deadline_exceeded. Nothing of it calls
- * the application any more, and the application must not use it, either.
+ * then all that it can reach, the host too, stays in memory: deadline_exceeded. It stays told to
+ * stop, for whenever it asks. Nothing of it calls the application any more, and the application
+ * must not use it, either.
  */
 BERTH_PUBLIC int berth_host_free(berth_host *host);
 

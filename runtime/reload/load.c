@@ -603,13 +603,19 @@ static int shut_for_good(berth_ctx *admin, struct berth_module *module, bool for
     return code;
 }
 
-/* What is inside has not left: the module serves as before. */
+/*
+ * What is inside has not left: the module serves as before. A host that ends does so without it,
+ * and stays in memory: then whatever asks at last is still to stop.
+ */
 static int give_up(struct berth_module *module, int64_t began, int64_t deadline,
                    struct berth_error *error)
 {
     struct berth_host *host = module->host;
     struct berth_generation *generation = module->current;
-    __atomic_store_n(&generation->ending, BERTH_ENDING_NOT, __ATOMIC_RELAXED);
+    if (host->end_deadline)
+        berth_generation_tell(generation, BERTH_ENDING_HOST);
+    else
+        __atomic_store_n(&generation->ending, BERTH_ENDING_NOT, __ATOMIC_RELAXED);
     size_t inside = berth_frames_count(&host->threads, berth_generation_holds, generation,
                                        &generation->stopping);
     reopen(module);

@@ -240,6 +240,19 @@ static void who_does_not_listen_goes_on(void)
     CHECK_INT(berth_host_free(host), BERTH_OK);
 }
 
+/* Its host has given up and is left in memory: what asks at last must not go on for ever. */
+static void who_is_late_is_told_after_the_end(void)
+{
+    berth_host *host = host_with(2, 200 * MS, NULL);
+    struct inside late;
+
+    go_in(&late, host, "listener.late", "");
+    CHECK_INT(berth_host_free(host), BERTH_DEADLINE_EXCEEDED);
+    unlink(late.path);
+    come_out(&late);
+    CHECK_STR(late.result, "true");
+}
+
 /* A call that was started has no frame here. Its worker ends with it, and that is said. */
 static void a_worker_that_does_not_listen_is_killed(void)
 {
@@ -277,6 +290,7 @@ static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("at first it is left alone", at_first_it_is_left_alone),
     BERTH_TEST_ROWS("a reload tells nobody", a_reload_tells_nobody),
     { "who does not listen goes on", who_does_not_listen_goes_on },
+    { "who is late is told after the end", who_is_late_is_told_after_the_end },
     { "a worker that does not listen is killed", a_worker_that_does_not_listen_is_killed },
 };
 
