@@ -12,7 +12,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MS           INT64_C(1000000)
 /* Half of it is waited for, and the other half is for those who are told. */
-#define STOP_TIMEOUT ((berth_test_instrumented() ? 6000 : 2000) * MS)
+#define STOP_TIMEOUT ((berth_test_instrumented() ? 8000 : 3000) * MS)
 
 /* A call of the listener's, on a thread of its own. */
 struct inside {
@@ -51,17 +51,27 @@ static void come_out(struct inside *inside)
     unlink(inside->path);
 }
 
-static berth_host *host_with(int threads, int64_t stop_timeout, const char *placement)
+static berth_host *bare_host(int threads, int64_t stop_timeout, const char *placement)
 {
     if (berth_test_valgrind() && placement && strcmp(placement, "process") == 0)
         berth_skip("valgrind cannot follow workers");
     struct berth_host_options options = berth_test_host_options();
     options.threads = threads;
     options.stop_timeout_ns = stop_timeout;
-    berth_host *host = berth_test_host(&options);
+    return berth_test_host(&options);
+}
+
+static void load_listener(berth_host *host, const char *placement)
+{
     LOAD(host, "later", NULL);
     LOAD(host, "sleeper", placement);
     LOAD(host, "listener", placement);
+}
+
+static berth_host *host_with(int threads, int64_t stop_timeout, const char *placement)
+{
+    berth_host *host = bare_host(threads, stop_timeout, placement);
+    load_listener(host, placement);
     return host;
 }
 
@@ -136,7 +146,10 @@ static void without_threads_too(const char *placement)
     an_unload_tells(0, placement);
 }
 
-/* It is not over before the threads that are inside have left, for the sake of its own last one. */
+/*
+ * It is not over before the threads that are inside have left, for the sake of its own last one:
+ * that is of the module that ends last, as it was loaded first, or it would take time from others.
+ */
 struct ending {
     berth_host *host;
     int pipe[2];
@@ -156,11 +169,12 @@ static void the_end_tells(int threads, const char *placement)
     struct ending ending = { .code = -1 };
     struct crowd crowd;
 
-    ending.host = host_with(threads, STOP_TIMEOUT, placement);
+    ending.host = bare_host(threads, STOP_TIMEOUT, placement);
     REQUIRE(pipe(ending.pipe) == 0);
     REQUIRE(berth_test_loaded(ending.host, "stubborn", NULL,
                               berth_test_format("{\"pipe\":%d}", ending.pipe[0]), BERTH_TEST_HERE));
     CALL(ending.host, "stubborn.begin", "[]");
+    load_listener(ending.host, placement);
     crowd_in(&crowd, ending.host, threads);
     REQUIRE(pthread_create(&ending.thread, NULL, end_main, &ending) == 0);
     crowd_out(&crowd, "the host ends");
