@@ -824,7 +824,8 @@ void berth_generation_tell(struct berth_generation *generation, enum berth_endin
     berth_started_wake(host);
 }
 
-bool berth_generation_has_left(const struct berth_thread *thread)
+/* Whether the thread is one of a module's own that is to end because another generation serves. */
+static bool has_left(const struct berth_thread *thread)
 {
     const bool *stopping = __atomic_load_n(&thread->stopping, __ATOMIC_RELAXED);
     if (!stopping || !__atomic_load_n(stopping, __ATOMIC_ACQUIRE))
@@ -832,6 +833,11 @@ bool berth_generation_has_left(const struct berth_thread *thread)
     const struct berth_generation *generation =
         berth_container(stopping, struct berth_generation, stopping);
     return __atomic_load_n(&generation->ending, __ATOMIC_RELAXED) == BERTH_ENDING_NOT;
+}
+
+const char *berth_generation_interrupted(const berth_ctx *ctx)
+{
+    return has_left(berth_thread_of(ctx)) ? berth_call_over(ctx) : berth_interrupted(ctx);
 }
 
 void berth_generations_leave(struct berth_host *host)

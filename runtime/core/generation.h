@@ -48,8 +48,11 @@ uint64_t berth_generation_thread(struct berth_generation *generation, const char
  * the built-in module at the host's end, which nobody else tells before. No lock is held.
  */
 void berth_generation_tell(struct berth_generation *generation, enum berth_ending ending);
-/* Whether the thread is one of a module's own that is to end because another generation serves. */
-bool berth_generation_has_left(const struct berth_thread *thread);
+/*
+ * As berth_interrupted, of a wait that a reload does not end: a thread of the old generation's goes
+ * on with it, so that no call is lost.
+ */
+const char *berth_generation_interrupted(const berth_ctx *ctx);
 /* Whoever asks from now on sees it; whoever waits is woken. host->lock held. */
 void berth_generation_set_stopping(struct berth_generation *generation);
 /* Readable once it is being stopped; the generation's. -1: *error tells. Any thread; no lock. */

@@ -142,19 +142,12 @@ static void room_refuse(struct berth_wait *wait)
     berth_park_wake(sending->park);
 }
 
-/* A reload loses no call: a thread of the old generation's sends all of what it has begun. */
-static const char *why_over(const berth_ctx *ctx)
-{
-    return berth_generation_has_left(berth_thread_of(ctx)) ? berth_call_over(ctx)
-                                                           : berth_interrupted(ctx);
-}
-
 /* Why it is not waited for any longer: a code; or BERTH_OK: it still is. */
 static int reason_to_leave(const struct sending *sending, bool waits, const char **ret_over)
 {
     if (!waits || berth_wait_refused(&sending->wait))
         return BERTH_ABORTED;
-    if ((*ret_over = why_over(sending->wait.ctx)))
+    if ((*ret_over = berth_generation_interrupted(sending->wait.ctx)))
         return BERTH_CANCELLED;
     return berth_now() >= berth_thread_of(sending->wait.ctx)->deadline ? BERTH_DEADLINE_EXCEEDED
                                                                        : BERTH_OK;

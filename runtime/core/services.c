@@ -252,7 +252,8 @@ static int64_t from_now(int64_t timeout)
 static int call_wait(berth_ctx *ctx, const berth_pending *pendings, size_t count, int64_t timeout,
                      int all)
 {
-    return berth_started_wait(ctx, pendings, count, from_now(timeout), all != 0, false);
+    return berth_started_wait(ctx, pendings, count, from_now(timeout),
+                              all ? BERTH_AWAIT_ALL : BERTH_AWAIT_ANY);
 }
 
 static void call_then(berth_ctx *ctx, berth_pending pending, berth_reply_fn fn, void *user)

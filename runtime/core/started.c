@@ -4,6 +4,7 @@
 #include "runtime/call/interrupt.h"
 #include "runtime/call/ring.h"
 #include "runtime/core/call.h"
+#include "runtime/core/generation.h"
 #include "runtime/core/kept.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
@@ -161,7 +162,7 @@ struct waiting {
     struct berth_host *host;
     const berth_pending *pendings;
     size_t count;
-    bool all, some; /* of the pendings; for a reply that may not be the last */
+    enum berth_awaited awaited;
     bool begun;     /* the finder knows */
     uint64_t since; /* what is waited for has been looked at since then: berth_loop_woken */
     struct berth_wait wait;
@@ -1170,7 +1171,7 @@ static uint32_t answer_holder(const struct berth_wait *wait, size_t i)
     struct berth_started *started = berth_started_find(waiting->host, waiting->pendings[i].id);
     if (!started)
         return BERTH_CHAIN_OTHER;
-    uint32_t chain = berth_started_runner(started, waiting->some);
+    uint32_t chain = berth_started_runner(started, waiting->awaited == BERTH_AWAIT_REPLY);
     berth_started_unref(started);
     return chain;
 }
@@ -1217,7 +1218,7 @@ static bool tell_finder(berth_ctx *ctx, struct waiting *waiting)
     waiting->wait = (struct berth_wait){ .ctx = ctx,
                                          .of = waiting,
                                          .holder = answer_holder,
-                                         .any = !waiting->all,
+                                         .any = waiting->awaited != BERTH_AWAIT_ALL,
                                          .target = first ? first->name : "",
                                          .refuse = answer_refuse };
     if (first)
@@ -1254,19 +1255,25 @@ static bool wait_once(berth_ctx *ctx, struct waiting *waiting, bool first, int64
     return false;
 }
 
+/* Why it is not waited for any longer; NULL: it is. */
+static const char *why_over(const berth_ctx *ctx, const struct waiting *waiting)
+{
+    return waiting->awaited == BERTH_AWAIT_ANSWER ? berth_generation_interrupted(ctx)
+                                                  : berth_interrupted(ctx);
+}
+
 /* As berth_started_wait, without saying who waits. */
 static int wait_for(berth_ctx *ctx, struct waiting *waiting, int64_t until)
 {
     int64_t last = earlier(until, berth_thread_of(ctx)->deadline);
-    bool all = waiting->all;
+    bool all = waiting->awaited == BERTH_AWAIT_ALL, some = waiting->awaited == BERTH_AWAIT_REPLY;
     for (bool first = true;; first = false) {
         waiting->since = berth_loop_woken(waiting->host->loop);
-        const char *over = berth_interrupted(ctx);
+        const char *over = why_over(ctx, waiting);
         int64_t next = last;
         size_t done = 0;
         for (size_t i = 0; i < waiting->count; i++) {
-            bool found =
-                look(waiting->host, waiting->pendings[i].id, waiting->some, waiting, &next);
+            bool found = look(waiting->host, waiting->pendings[i].id, some, waiting, &next);
             if (found && !all)
                 return (int)i;
             done += found;
@@ -1291,7 +1298,7 @@ static int wait_for(berth_ctx *ctx, struct waiting *waiting, int64_t until)
 }
 
 int berth_started_wait(berth_ctx *ctx, const berth_pending *pendings, size_t count, int64_t until,
-                       bool all, bool some)
+                       enum berth_awaited awaited)
 {
     struct berth_host *host = berth_host_of(ctx);
     struct waiting waiting;
@@ -1299,8 +1306,7 @@ int berth_started_wait(berth_ctx *ctx, const berth_pending *pendings, size_t cou
     waiting.host = host;
     waiting.pendings = pendings;
     waiting.count = count;
-    waiting.all = all;
-    waiting.some = some;
+    waiting.awaited = awaited;
     waiting.begun = false;
     berth_interrupt_begin(&waiting.interrupt, ctx, waiting.park, NULL);
     int answer = wait_for(ctx, &waiting, until);
@@ -1331,7 +1337,8 @@ int berth_started_take(berth_ctx *ctx, struct berth_started *started, bool more,
     pthread_mutex_unlock(&started->lock);
     if (!ready && !more)
         berth_more_refuse(started);
-    if (!ready && berth_started_wait(ctx, &pending, 1, BERTH_FOREVER, false, more) < 0) {
+    if (!ready && berth_started_wait(ctx, &pending, 1, BERTH_FOREVER,
+                                     more ? BERTH_AWAIT_REPLY : BERTH_AWAIT_ANSWER) < 0) {
         if (!berth_failed(ctx))
             berth_fault_raise_format(ctx, BERTH_DEADLINE_EXCEEDED,
                                      "%s: not answered before the deadline", started->name);

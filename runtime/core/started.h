@@ -172,13 +172,19 @@ void berth_started_then(struct berth_started *started, berth_reply_fn fn, void *
 /* Calls notify for what is new, now too; sees to the deadline from now on. */
 void berth_started_watch(struct berth_started *started,
                          void (*notify)(struct berth_started *started), void *user);
+/* What is waited for. */
+enum berth_awaited {
+    BERTH_AWAIT_ANY,    /* the answer of one of them */
+    BERTH_AWAIT_ALL,    /* the answer of each */
+    BERTH_AWAIT_REPLY,  /* one of several replies, or the answer */
+    BERTH_AWAIT_ANSWER, /* to take it: a reload does not end that, as it ends no other call */
+};
 /*
- * Waits until the first of them, or all, are answered (or, some: have a reply). Returns the index
- * of one, or with all 1; -1 (with all 0): not before `until` or the deadline of ctx; -1 with ctx
- * marked: it is over.
+ * Returns the index of one, or with all 1; -1 (with all 0): not before `until` or the deadline of
+ * ctx; -1 with ctx marked: it is over.
  */
 int berth_started_wait(berth_ctx *ctx, const berth_pending *pendings, size_t count, int64_t until,
-                       bool all, bool some);
+                       enum berth_awaited awaited);
 /*
  * Waits for the answer and takes it (*ret_reply NULL: of void), which ends the pending call, or
  * with more for a reply (NULL: the last one has been taken), which ends nothing. For

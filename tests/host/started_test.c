@@ -3,6 +3,7 @@
 #include "runtime/core/core.h"
 #include "tests/support/hosting.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -503,6 +504,31 @@ static void an_unload_ends_kept_calls(void)
     CHECK_INT(berth_host_free(host), BERTH_OK);
 }
 
+static void *reload_taker(void *host)
+{
+    struct berth_error error;
+    CHECK_CODE(berth_host_reload(host, "taker", NULL, NULL, &error), BERTH_OK, &error);
+    return NULL;
+}
+
+/* By a thread of the old generation's, which the reload waits for: as if it had simply called. */
+static void a_reload_loses_no_answer(const char *placement)
+{
+    pthread_t thread;
+    berth_host *host = host_with(placement);
+    LOAD(host, "taker", placement);
+
+    CHECK_CALL(host, "taker.take_aside", "[]", "null");
+    wait_until_held(host, "thread");
+    REQUIRE(pthread_create(&thread, NULL, reload_taker, host) == 0);
+    UNTIL(host, strcmp(berth_test_module(host, "taker", "generation"), "2") == 0);
+    berth_test_pause(20); /* it has been told to stop by then */
+    CHECK_CALL(host, "later.release", "[\"thread\", \"after all\"]", "null");
+    pthread_join(thread, NULL);
+    CHECK_CONTAINS(berth_test_log(), "info taker@1.0.0#1 answered: after all\n");
+    berth_host_free(host);
+}
+
 static void a_host_without_threads(const char *placement)
 {
     struct berth_host_options options = berth_test_host_options();
@@ -565,6 +591,7 @@ BERTH_TEST_BOTH(deadlines_hold)
 BERTH_TEST_BOTH(cancelling_travels)
 BERTH_TEST_BOTH(functions_are_called)
 BERTH_TEST_BOTH(any_of_several)
+BERTH_TEST_BOTH(a_reload_loses_no_answer)
 BERTH_TEST_BOTH(a_host_without_threads)
 
 static const struct berth_test tests[] = {
@@ -584,6 +611,7 @@ static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("functions are called", functions_are_called),
     BERTH_TEST_ROWS("any of several", any_of_several),
     { "an unload ends kept calls", an_unload_ends_kept_calls },
+    BERTH_TEST_ROWS("a reload loses no answer", a_reload_loses_no_answer),
     BERTH_TEST_ROWS("a host without threads", a_host_without_threads),
     { "a wait sleeps", a_wait_sleeps },
 };
