@@ -52,6 +52,9 @@ struct worker {
 
 /* ---- what the module wants of the host ---- */
 
+/* Why it does not answer any more: what is still inside then is killed, and may tell others. */
+#define ENDED "the host ends this worker, or has gone"
+
 typedef int call_fn(struct berth_peer *peer, const struct berth_wire *wire,
                     struct berth_buffer *buffer, berth_ctx *ctx, int64_t deadline,
                     struct berth_received **ret_reply, struct berth_error *error);
@@ -73,7 +76,7 @@ static int ask(struct worker *worker, call_fn *call, struct berth_wire *wire, be
     }
     code = call(worker->peer, wire, &buffer, ctx, deadline, ret_reply, error);
     if (code == BERTH_PEER_ENDED)
-        return berth_error_set(error, BERTH_UNAVAILABLE, "the host has gone");
+        return berth_error_set(error, BERTH_UNAVAILABLE, ENDED);
     if (code == BERTH_PEER_EXPIRED)
         return berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "the host did not answer in time");
     if (code == BERTH_PEER_CANCELLED) {
@@ -130,7 +133,7 @@ static void on_answer(void *user, bool more, int code, const struct berth_receiv
     if (reply)
         reader = berth_received_reader(reply);
     if (code == BERTH_PEER_ENDED) {
-        code = berth_error_set(&own, BERTH_UNAVAILABLE, "the host has gone");
+        code = berth_error_set(&own, BERTH_UNAVAILABLE, ENDED);
         error = &own;
     }
     asker->answer.came(asker->answer.user, more, code, &reader, error);
@@ -161,7 +164,7 @@ static int start_upstream(void *user, size_t import, int64_t deadline,
     else
         code = berth_peer_start(worker->peer, &wire, &buffer, deadline, &came, ret_id, error);
     if (code == BERTH_PEER_ENDED)
-        code = berth_error_set(error, BERTH_UNAVAILABLE, "the host has gone");
+        code = berth_error_set(error, BERTH_UNAVAILABLE, ENDED);
     if (code == BERTH_PEER_EXPIRED)
         code = berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "not begun before the deadline");
     if (code != BERTH_OK)

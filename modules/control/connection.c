@@ -16,7 +16,6 @@
 #define TURN          16                 /* requests of one client, then others have their turn */
 #define RETRY_NS      INT64_C(500000000) /* without a descriptor to accept with */
 #define FULL_GRACE_NS INT64_C(1000000)   /* timers need not be exact */
-#define LOOK_MS       20
 
 static struct {
     pthread_mutex_t lock; /* of `open`, and of who takes a place */
@@ -68,6 +67,17 @@ static void break_off(struct connection *connection)
     connection->out_start = 0;
 }
 
+/* The generation before sends no more replies than the client takes. */
+static void mind_foreign(struct connection *connection)
+{
+    bool held = !connection->broken && unsent(connection) >= limits.unsent;
+    if (!connection->foreign_requests || held == connection->foreign_held)
+        return;
+    connection->foreign_held = held;
+    if (!inherit_tell(held ? RECORD_HOLD : RECORD_GO_ON, connection->foreign, 0) && !held)
+        break_off(connection);
+}
+
 /* How much of it went; 0, too, when it is broken. */
 static size_t send_some(struct connection *connection, const char *data, size_t size)
 {
@@ -113,6 +123,7 @@ static void flush(struct connection *connection)
             want_output(connection, false);
     }
     mind_unread(connection, progress);
+    mind_foreign(connection);
 }
 
 /* Everything is sent or kept; without memory for that the client is lost. */
@@ -138,6 +149,7 @@ static void put(struct connection *connection, const struct text *text)
     }
     want_output(connection, true);
     mind_unread(connection, false);
+    mind_foreign(connection);
 }
 
 static bool is_owed_much(const struct connection *connection, uint64_t tag)
@@ -166,10 +178,32 @@ static void wait_for_client(berth_ctx *ctx, struct connection *connection, int64
     pthread_mutex_lock(&connection->lock);
 }
 
+bool connection_is_held(struct connection *connection)
+{
+    pthread_mutex_lock(&connection->lock);
+    bool held = connection->held;
+    pthread_mutex_unlock(&connection->lock);
+    return held;
+}
+
+/* By way of the next generation, which looks after the client. */
+static bool send_handed(berth_ctx *ctx, struct connection *connection, uint64_t id,
+                        const struct text *line)
+{
+    bool there = inherit_attend(ctx, 0);
+    while (there && connection_is_held(connection))
+        there = inherit_attend(ctx, LOOK_MS);
+    return there && inherit_more(id, line);
+}
+
 bool connection_send(berth_ctx *ctx, struct connection *connection, const struct text *line)
 {
     pthread_mutex_lock(&connection->lock);
-    uint64_t tag = connection->tag;
+    uint64_t tag = connection->tag, handed = connection->handed;
+    if (handed) {
+        pthread_mutex_unlock(&connection->lock);
+        return send_handed(ctx, connection, handed, line);
+    }
     put(connection, line);
     while (is_owed_much(connection, tag) && !berth_stopping(ctx)) {
         int64_t until = connection->unread_since + limits.unread_ns;
@@ -203,6 +237,8 @@ static struct subscription *close_it(struct connection *connection)
 {
     struct subscription *subscriptions = connection->subscriptions;
     connection->subscriptions = NULL;
+    if (connection->foreign_requests)
+        inherit_tell(RECORD_GONE, connection->foreign, 0);
     pool_remove(connection->fd);
     close(connection->fd);
     connection->fd = -1;
@@ -372,8 +408,11 @@ static void finish(struct worker *worker, struct connection *connection)
 {
     struct subscription *fresh = worker->fresh;
     uint64_t handed = connection->handed;
+    struct worker **place = &connection->workers;
+    while (*place != worker)
+        place = &(*place)->next_of_same;
+    *place = worker->next_of_same;
     connection->requests--;
-    worker->fresh = NULL;
     if (connection->fd >= 0) {
         if (worker->reply.size || worker->reply.failed)
             put(connection, &worker->reply);
@@ -381,18 +420,24 @@ static void finish(struct worker *worker, struct connection *connection)
             attach(connection, fresh);
     } else if (handed || fresh) {
         pthread_mutex_unlock(&connection->lock);
-        if (handed && inherit_reply(handed, &worker->reply, fresh))
+        if (handed && inherit_reply(handed, worker))
             subscription_drop(fresh);
         else
             subscriptions_end(worker->ctx, fresh);
+        if (handed && !connections_requests())
+            inherit_dismiss();
         pthread_mutex_lock(&connection->lock);
     }
+    worker->fresh = NULL;
 }
 
 /* Lets go of the lock while it executes the request of worker->line. */
 static void execute(struct worker *worker, struct connection *connection)
 {
     connection->requests++;
+    worker->request = ++connection->begun;
+    worker->next_of_same = connection->workers;
+    connection->workers = worker;
     /* others go on reading meanwhile */
     if (may_begin(connection) && (connection->readable || find_line(connection)))
         ring(connection);
@@ -439,8 +484,10 @@ void connections_event(struct worker *worker, uint64_t tag, uint32_t events)
     if (events & EPOLLOUT)
         flush(connection);
     serve(worker, connection);
-    if (events & EPOLLHUP) /* it does not even wait for answers */
+    if (events & EPOLLHUP) { /* it does not even wait for answers */
         started_cancel(worker->ctx, connection, NULL);
+        connection_cancel_foreign(connection, NULL);
+    }
 }
 
 void connections_resume(struct worker *worker, struct connection *connection)
@@ -486,6 +533,7 @@ static struct connection *place_take(int fd)
             place->tag = (uint64_t)__atomic_add_fetch(&table.number, 1, __ATOMIC_RELAXED) << 32 | i;
             place->readable = place->hung_up = place->ended = place->broken = false;
             place->wants_output = place->watched = false;
+            place->foreign_held = place->held = false;
             place->foreign = place->handed = 0;
         }
         pthread_mutex_unlock(&place->lock);
@@ -628,12 +676,13 @@ static void print_message(struct text *text, const struct subscription *subscrip
     text_puts(text, "}}\n");
 }
 
-void connection_notify(struct connection *connection, uint64_t number,
+bool connection_notify(struct connection *connection, uint64_t number,
                        const struct message *message)
 {
     pthread_mutex_lock(&connection->lock);
     struct subscription *subscription = *find_subscription(connection, number);
-    if (subscription && connection->fd >= 0) {
+    bool there = subscription && connection->fd >= 0;
+    if (there) {
         subscription->dropped += message->dropped;
         struct text text = { 0 };
         bool repeats = subscription_repeats(subscription, message->host_id, message->topic);
@@ -649,6 +698,7 @@ void connection_notify(struct connection *connection, uint64_t number,
         text_free(&text);
     }
     pthread_mutex_unlock(&connection->lock);
+    return there;
 }
 
 /* ---- from one generation to the next -------------------------------------------------------- */
@@ -664,15 +714,31 @@ size_t connections_requests(void)
     return count;
 }
 
+/* What is being executed: lest the client waits for ever when it will not be answered. */
+static bool hand_over_request(const struct connection *connection, const struct worker *worker)
+{
+    const struct record head = { .type = RECORD_REQUEST,
+                                 .id = connection->tag,
+                                 .request = worker->request };
+    struct text about = { 0 };
+    started_put_id(&about, worker);
+    text_put(&about, "", 1);
+    text_put(&about, worker->line.data, worker->line.size + 1);
+    bool sent = !about.failed && inherit_send(&head, about.data, about.size, -1);
+    text_free(&about);
+    return sent;
+}
+
 /* Everything of one. false: nobody takes it. With its lock. */
 static bool hand_over(const struct connection *connection)
 {
     struct record head = { .type = RECORD_CONNECTION,
                            .id = connection->tag,
-                           .number = connection->requests,
                            .ended = connection->ended,
                            .hung_up = connection->hung_up };
     bool sent = inherit_send(&head, NULL, 0, connection->fd);
+    for (const struct worker *each = connection->workers; sent && each; each = each->next_of_same)
+        sent = hand_over_request(connection, each);
     head.type = RECORD_INPUT;
     sent = sent && inherit_send(&head, connection->in.data + connection->in_start,
                                 connection->in.size - connection->in_start, -1);
@@ -727,11 +793,25 @@ static void inherit_connection(const struct record *record, int fd)
     }
     pthread_mutex_lock(&connection->lock);
     connection->foreign = record->id;
-    connection->foreign_requests = connection->requests = (unsigned)record->number;
     connection->ended = record->ended;
     connection->hung_up = record->hung_up;
     connection->readable = true; /* it may have sent something while nobody looked */
     pthread_mutex_unlock(&connection->lock);
+}
+
+/* Without memory for it the client is lost: nobody could tell it what becomes of that. */
+static void inherit_request(struct connection *connection, const struct record *record,
+                            const char *data, size_t size)
+{
+    bool known = foreign_find(connection->foreign_requests, record->request) != NULL;
+    if (connection->broken)
+        return;
+    connection->requests += !known;
+    if (!foreign_add(&connection->foreign_requests, record, data, size)) {
+        foreign_remove(&connection->foreign_requests, record->request);
+        connection->requests--;
+        connection->broken = true;
+    }
 }
 
 /*
@@ -763,37 +843,50 @@ static struct subscription *take_fresh(struct connection *connection)
     return NULL;
 }
 
+/* The whole of an answer, or of one of several replies, is sent. */
+static void inherit_line(struct connection *connection, const struct record *record,
+                         const char *data, size_t size)
+{
+    if (connection->fd >= 0)
+        text_put(&connection->foreign_reply, data, size);
+    if (!record->last)
+        return;
+    if (connection->foreign_reply.size || connection->foreign_reply.failed)
+        put(connection, &connection->foreign_reply);
+    text_free(&connection->foreign_reply);
+}
+
 /* Returns a subscription that is nobody's. */
 static struct subscription *inherit_replied(struct connection *connection,
                                             const struct record *record, const char *data,
                                             size_t size)
 {
-    if (connection->fd >= 0)
-        text_put(&connection->foreign_reply, data, size);
+    inherit_line(connection, record, data, size);
     if (!record->last)
         return NULL;
-    if (connection->foreign_reply.size || connection->foreign_reply.failed)
-        put(connection, &connection->foreign_reply);
-    text_free(&connection->foreign_reply);
-    connection->requests--;
-    connection->foreign_requests--;
+    if (foreign_remove(&connection->foreign_requests, record->request))
+        connection->requests--;
     ring(connection);
     return take_fresh(connection);
 }
 
-void connections_inherit(berth_ctx *ctx, const struct record *record, const char *data, size_t size,
-                         int fd)
+struct subscription *connections_inherit(const struct record *record, const char *data, size_t size,
+                                         int fd)
 {
     struct subscription *nobodys = NULL;
     if (record->type == RECORD_CONNECTION) {
         inherit_connection(record, fd);
-        return;
+        return NULL;
     }
     struct connection *connection = find_foreign(record->id);
     if (record->type == RECORD_SUBSCRIPTION) {
         nobodys = inherit_subscribed(connection, record, data, size);
     } else if (!connection) {
-        return;
+        return NULL;
+    } else if (record->type == RECORD_REQUEST) {
+        inherit_request(connection, record, data, size);
+    } else if (record->type == RECORD_MORE) {
+        inherit_line(connection, record, data, size);
     } else if (record->type == RECORD_INPUT) {
         text_put(&connection->in, data, size);
     } else if (record->type == RECORD_OUTPUT) {
@@ -803,30 +896,83 @@ void connections_inherit(berth_ctx *ctx, const struct record *record, const char
     } else if (record->type == RECORD_READY && connection->fd >= 0) {
         watch(connection);
         mind_unread(connection, false);
+        mind_foreign(connection);
         ring(connection);
     }
     if (connection)
         pthread_mutex_unlock(&connection->lock);
-    subscriptions_end(ctx, nobodys);
+    return nobodys;
 }
 
-void connections_orphaned(berth_ctx *ctx)
+/* The answers to what was executed there. Its place stays: the requests count until then. */
+static void lose(berth_ctx *ctx, struct connection *connection, struct foreign *list)
 {
+    while (list) {
+        struct foreign *next = list->next;
+        struct text reply;
+        foreign_lose(ctx, list, &reply);
+        pthread_mutex_lock(&connection->lock);
+        connection->requests--;
+        if (reply.size || reply.failed)
+            put(connection, &reply);
+        if (connection->fd >= 0)
+            ring(connection);
+        pthread_mutex_unlock(&connection->lock);
+        text_free(&reply);
+        foreign_free(list);
+        list = next;
+    }
+}
+
+struct subscription *connections_orphaned(berth_ctx *ctx)
+{
+    struct subscription *nobodys = NULL;
     for (size_t i = 0; i < table.count; i++) {
         struct connection *connection = &table.places[i];
         pthread_mutex_lock(&connection->lock);
-        /* what is not all here, or waits for an answer that will not come, ends */
-        if (connection->fd >= 0 && (!connection->watched || connection->foreign_requests))
-            connection->broken = true;
-        connection->requests -= connection->foreign_requests;
-        connection->foreign_requests = 0;
-        struct subscription *nobodys = take_fresh(connection);
-        if (connection->fd >= 0)
-            ring(connection);
+        struct foreign *requests = connection->foreign_requests;
+        connection->foreign_requests = NULL;
         connection->foreign = 0;
+        text_free(&connection->foreign_reply);
+        if (connection->fd >= 0 && !connection->watched) { /* it is not all here */
+            connection->broken = true;
+            ring(connection);
+        }
+        struct subscription *fresh = take_fresh(connection);
         pthread_mutex_unlock(&connection->lock);
-        subscriptions_end(ctx, nobodys);
+        if (fresh) {
+            fresh->next = nobodys;
+            nobodys = fresh;
+        }
+        lose(ctx, connection, requests);
     }
+    return nobodys;
+}
+
+bool connection_cancel_foreign(struct connection *connection, const char *id)
+{
+    pthread_mutex_lock(&connection->lock);
+    const struct foreign *found = connection->foreign_requests;
+    if (id)
+        found = foreign_find_id(connection->foreign_requests, id);
+    bool told = found &&
+                inherit_tell(id ? RECORD_CANCEL : RECORD_GONE, connection->foreign, found->request);
+    pthread_mutex_unlock(&connection->lock);
+    return told;
+}
+
+void connections_hear(berth_ctx *ctx, const struct record *record)
+{
+    struct connection *connection = &table.places[(uint32_t)record->id % table.count];
+    pthread_mutex_lock(&connection->lock);
+    bool ours = connection->handed == record->id;
+    if (ours && record->type != RECORD_CANCEL)
+        connection->held = record->type == RECORD_HOLD;
+    pthread_mutex_unlock(&connection->lock);
+    if (ours && record->type == RECORD_GONE)
+        started_cancel(ctx, connection, NULL);
+    else if (ours && record->type == RECORD_CANCEL)
+        started_cancel_request(ctx, connection, record->request);
 }
 
 /* ---- the end of all ------------------------------------------------------------------------- */

@@ -87,6 +87,7 @@ BERTH_EXPORT(void, deliver, "Takes a message for a client; host.subscribe has it
              (u64, subscription), (string, topic), (string, sender), (json, fields), (u64, dropped))
 {
     const struct message message = { subscription, topic, sender, fields, dropped };
+    inherit_event(ctx); /* earlier ones may come from there */
     subscriptions_deliver(&message);
 }
 

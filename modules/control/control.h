@@ -7,8 +7,9 @@
  * sends, and never over a call into the host. Everything is edge-triggered: an event is followed
  * by reading until there is nothing left, or by a note that there may be more.
  *
- * Locks, in the order in which they may be taken: a connection's; then the pool's, the ready
- * list's, the subscription table's, none of them over another.
+ * Locks, in the order in which they may be taken: those of inherit.c; a connection's; then the
+ * pool's, the ready list's, the subscription table's, that of calls which can be cancelled, none of
+ * them over another.
  */
 #ifndef MODULES_CONTROL_CONTROL_H
 #define MODULES_CONTROL_CONTROL_H
@@ -16,6 +17,8 @@
 #include <berth/module.h>
 
 #include <pthread.h>
+
+#define LOOK_MS 20 /* how often, where nobody tells */
 
 /* ---- options -------------------------------------------------------------------------------- */
 
@@ -50,6 +53,7 @@ void text_free(struct text *text);
 
 struct connection;
 struct subscription;
+struct record;
 
 /* ---- pool.c: threads ------------------------------------------------------------------------ */
 
@@ -61,6 +65,9 @@ struct worker {
     struct subscription *fresh; /* subscribed by this request, not told to the client yet */
     struct connection *connection;
     bool in_batch;
+    bool lost;                   /* it is only told that it will have no answer */
+    uint64_t request;            /* the number of what it executes, of that connection */
+    struct worker *next_of_same; /* of those that execute requests of one connection */
 };
 
 /*
@@ -132,11 +139,15 @@ struct connection {
     struct text in, out; /* lines, and halves of one; what could not be sent yet */
     size_t in_start, in_scanned, out_start;
     bool watched;                       /* its events come */
+    struct worker *workers;             /* that execute its requests */
+    uint64_t begun;                     /* how many there have been */
     uint64_t foreign;                   /* its tag in the generation before; 0: it began here */
-    unsigned foreign_requests;          /* that are executed there */
-    struct text foreign_reply;          /* a part of an answer from there */
+    struct foreign *foreign_requests;   /* that are executed there */
+    struct text foreign_reply;          /* a part of an answer from there, or of a reply */
     struct subscription *foreign_fresh; /* begins with that answer */
+    bool foreign_held;                  /* that one was told to send no more replies for now */
     uint64_t handed;                    /* its tag, when the next generation has it */
+    bool held;                          /* which wants no more replies for now */
     int64_t line_since;                 /* half a line is there; 0: none */
     int64_t unread_since;               /* so much is unsent that nothing is read; 0: it is not */
     struct subscription *subscriptions;
@@ -155,12 +166,16 @@ void connections_check(struct worker *worker);
 size_t connections_requests(void);
 /* Under the heir's lock: everything to the next generation. */
 void connections_hand_over(void);
-/* A record from the generation before; the descriptor is taken. */
-struct record;
-void connections_inherit(berth_ctx *ctx, const struct record *record, const char *data, size_t size,
-                         int fd);
-/* No more of them will come. */
-void connections_orphaned(berth_ctx *ctx);
+/*
+ * A record from the generation before; the descriptor is taken. Returns subscriptions that are
+ * nobody's, to be ended without a lock.
+ */
+struct subscription *connections_inherit(const struct record *record, const char *data, size_t size,
+                                         int fd);
+/* No more of them will come: what was executed there is lost. Returns the same. */
+struct subscription *connections_orphaned(berth_ctx *ctx);
+/* A record from the next generation. */
+void connections_hear(berth_ctx *ctx, const struct record *record);
 /* A last word to those of which no request is executed, or to all of them. */
 void connections_end(berth_ctx *ctx, bool busy_ones);
 /* The end of all. */
@@ -179,13 +194,17 @@ struct message {
     uint64_t dropped;
 };
 /*
- * Sends a line between answers, unless the connection is gone. Waits while too much is owed to the
- * client (limits.unsent), which is lost if it takes none of it for limits.unread_ns. false: it has
- * gone.
+ * Sends a line between answers, here or by way of the next generation, unless the connection is
+ * gone. Waits while too much is owed to the client (limits.unsent), which is lost if it takes none
+ * of it for limits.unread_ns. false: it has gone.
  */
 bool connection_send(berth_ctx *ctx, struct connection *connection, const struct text *line);
-/* Queues it, or counts it as dropped. */
-void connection_notify(struct connection *connection, uint64_t number,
+/* Whether the next generation wants no more for it now. */
+bool connection_is_held(struct connection *connection);
+/* Has the generation before cancel a call of this client's, or (NULL) all. false: there is none. */
+bool connection_cancel_foreign(struct connection *connection, const char *id);
+/* Queues it, or counts it as dropped. false: the connection has no such subscription. */
+bool connection_notify(struct connection *connection, uint64_t number,
                        const struct message *message);
 
 /* ---- subscription.c ------------------------------------------------------------------------- */
@@ -225,8 +244,9 @@ struct subscription *subscription_new(berth_ctx *ctx, const char *const *pattern
 void subscription_begin(struct subscription *subscription, struct connection *connection);
 /* Ends a list of them; those that have begun and others. */
 void subscriptions_end(berth_ctx *ctx, struct subscription *list);
-/* A message from the host. */
+/* A message from the host, or from the generation before. */
 void subscriptions_deliver(const struct message *message);
+void subscriptions_deliver_inherited(const struct message *message);
 /* Whether an earlier pattern of the subscription has the same message. */
 bool subscription_repeats(const struct subscription *subscription, uint64_t host_id,
                           const char *topic);
@@ -241,18 +261,27 @@ int handed_socket(berth_ctx *ctx, const char *function);
 enum record_type {
     RECORD_BEGIN,
     RECORD_CONNECTION,
+    RECORD_REQUEST, /* that is being executed: its id, if it can be cancelled, and its line */
     RECORD_INPUT,
     RECORD_OUTPUT,
     RECORD_SUBSCRIPTION,
     RECORD_READY,
     RECORD_LISTENER,
+    RECORD_MORE, /* one of several replies */
     RECORD_REPLY,
-    RECORD_END
+    RECORD_MESSAGE,
+    RECORD_END,
+    /* to the generation before */
+    RECORD_HOLD, /* no more replies for this client, until */
+    RECORD_GO_ON,
+    RECORD_GONE, /* it does not want its answers any more */
+    RECORD_CANCEL
 };
 struct record {
     uint32_t type, last;      /* the last piece of an answer */
-    uint64_t id;              /* of a connection */
-    uint64_t number, dropped; /* of a connection's requests; of a subscription, the newest */
+    uint64_t id;              /* of a connection; of a message's subscription, in the host */
+    uint64_t request;         /* of the connection */
+    uint64_t number, dropped; /* of a subscription, the newest */
     bool ended, hung_up;      /* a connection */
 };
 
@@ -263,8 +292,17 @@ int inherit_listen(berth_ctx *ctx, const char **ret_name);
 BERTH_STRUCT(inheritance, (string, address), (bool, listens));
 /* For one with these options; without an address the call has failed. */
 berth_inheritance inherit_wait(berth_ctx *ctx, const char *socket, const char *listener);
-/* The module is to stop: gives away all that it can. */
-void inherit_leave(berth_ctx *ctx);
+/* The module is to stop: gives away all that it can. false: there is nobody who takes it. */
+bool inherit_leave(berth_ctx *ctx);
+/*
+ * After that: executes what the next generation asks for; waits for it at most so long. false:
+ * nothing more will come.
+ */
+bool inherit_attend(berth_ctx *ctx, int timeout_ms);
+/* The same until all that is executed has been answered; one thread is enough for that. */
+void inherit_stay(berth_ctx *ctx);
+/* It has. */
+void inherit_dismiss(void);
 /* The last thing; true: the name of the socket is another generation's now. */
 bool inherit_end(void);
 /* While everything is given away. false: nobody is there any more. */
@@ -274,14 +312,41 @@ bool inherit_subscription(uint64_t id, const struct subscription *subscription);
  * The answer to a request whose connection has been given away. true: so is the subscription, which
  * goes first, as nobody knows the connection any more once it is answered and the client has gone.
  */
-bool inherit_reply(uint64_t id, const struct text *reply, const struct subscription *fresh);
+bool inherit_reply(uint64_t id, const struct worker *worker);
+/* One of several replies before it. false: there is nobody any more. */
+bool inherit_more(uint64_t id, const struct text *line);
+/* A message for a client that has been given away. */
+void inherit_message(const struct message *message);
+/*
+ * To the generation before, of a connection from there. Its lock is held. false: it cannot be told.
+ */
+bool inherit_tell(enum record_type type, uint64_t id, uint64_t request);
 /*
  * START of the next generation: its descriptor to the old one; -1: there is none. *ret_listens:
  * whether the listening socket comes from there.
  */
 int inherit_begin(berth_ctx *ctx, bool *ret_listens);
-/* Something has come from there. */
+/* Takes what has come from there. */
 void inherit_event(berth_ctx *ctx);
+
+/* ---- foreign.c: requests that the generation before executes -------------------------------- */
+
+struct foreign {
+    struct foreign *next; /* of the connection */
+    uint64_t request;
+    struct text about; /* its id and its line, as RECORD_REQUEST has them */
+    bool whole;        /* that is all here */
+};
+/* NULL: there is none. */
+struct foreign *foreign_find(struct foreign *list, uint64_t request);
+struct foreign *foreign_find_id(struct foreign *list, const char *id);
+/* A piece of what is told of one. false: no memory. */
+bool foreign_add(struct foreign **list, const struct record *record, const char *data, size_t size);
+/* false: it is not in there. */
+bool foreign_remove(struct foreign **list, uint64_t request);
+/* What its client is told when there will be no answer; empty: nothing. No lock is held. */
+void foreign_lose(berth_ctx *ctx, const struct foreign *foreign, struct text *ret_reply);
+void foreign_free(struct foreign *foreign);
 
 /* ---- request.c, method.c, discover.c -------------------------------------------------------- */
 
@@ -329,6 +394,10 @@ const char *started_call(struct worker *worker, const char *function, const char
                          berth_optional_i64 timeout, bool more);
 /* Cancels that of a connection with this id, or (NULL) all of its. false: there is none. */
 bool started_cancel(berth_ctx *ctx, const struct connection *connection, const char *id);
+/* The same of the request with this number. */
+void started_cancel_request(berth_ctx *ctx, const struct connection *connection, uint64_t request);
+/* The id of what this one has started; "": nothing that can be cancelled by it. */
+void started_put_id(struct text *text, const struct worker *worker);
 
 /* The document of rpc.discover. */
 void discover(berth_ctx *ctx, struct answer *answer);

@@ -11,6 +11,7 @@
 #include "control.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,14 +29,21 @@ BERTH_IMPORT_AS(call_host, json, host, call, (string, function), (optional(json)
 
 /* The heir's lock is taken over those of connections, on its side and on ours. */
 static struct {
-    pthread_mutex_t lock;
-    int waiting;    /* listens for an heir */
-    int heir;       /* to it */
-    int parent;     /* from the generation before */
-    bool unsettled; /* messages wait for subscriptions from there */
-    bool elsewhere; /* the heir listens at another place */
+    pthread_mutex_t lock, hearing; /* the latter: what the heir asks for is done in order */
+    int waiting;                   /* listens for an heir */
+    int heir;                      /* to it */
+    int parent;                    /* from the generation before */
+    bool unsettled;                /* messages wait for subscriptions from there */
+    bool elsewhere;                /* the heir listens at another place */
     bool left, inherited;
-} here = { .lock = PTHREAD_MUTEX_INITIALIZER, .waiting = -1, .heir = -1, .parent = -1 };
+    bool attended;                /* a thread of ours hears what the heir asks for */
+    struct text message;          /* a part of one from the generation before */
+    struct subscription *nobodys; /* from there, too: to be ended without the lock */
+} here = { .lock = PTHREAD_MUTEX_INITIALIZER,
+           .hearing = PTHREAD_MUTEX_INITIALIZER,
+           .waiting = -1,
+           .heir = -1,
+           .parent = -1 };
 
 static void close_one(int *fd)
 {
@@ -68,6 +76,15 @@ static bool send_record(const struct record *head, const void *data, size_t size
     return here.heir >= 0 && sendmsg(here.heir, &message, MSG_NOSIGNAL) >= 0;
 }
 
+/* Threads of the heir's may all be busy: they get to it. Only who gives everything away hurries. */
+static bool send_piece(const struct record *head, const void *data, size_t size, int fd)
+{
+    while (!send_record(head, data, size, &fd, fd >= 0))
+        if (!here.left || here.heir < 0 || (errno != EAGAIN && errno != EINTR))
+            return false;
+    return true;
+}
+
 bool inherit_send(const struct record *head, const void *data, size_t size, int fd)
 {
     struct record piece = *head;
@@ -75,7 +92,7 @@ bool inherit_send(const struct record *head, const void *data, size_t size, int 
     do { /* at least one, that with the descriptor */
         size_t length = size - sent < PIECE ? size - sent : PIECE;
         piece.last = sent + length == size;
-        if (!send_record(&piece, (const char *)data + sent, length, &fd, fd >= 0))
+        if (!send_piece(&piece, (const char *)data + sent, length, fd))
             return false;
         fd = -1;
         sent += length;
@@ -164,14 +181,40 @@ static bool find_heir(void)
     return here.heir >= 0;
 }
 
-bool inherit_reply(uint64_t id, const struct text *reply, const struct subscription *fresh)
+bool inherit_reply(uint64_t id, const struct worker *worker)
 {
-    const struct record head = { .type = RECORD_REPLY, .id = id };
+    const struct record head = { .type = RECORD_REPLY, .id = id, .request = worker->request };
+    const struct text *reply = &worker->reply;
     pthread_mutex_lock(&here.lock);
-    bool given = fresh && inherit_subscription(id, fresh);
+    bool given = worker->fresh && inherit_subscription(id, worker->fresh);
     inherit_send(&head, reply->data, reply->failed ? 0 : reply->size, -1);
     pthread_mutex_unlock(&here.lock);
     return given;
+}
+
+bool inherit_more(uint64_t id, const struct text *line)
+{
+    const struct record head = { .type = RECORD_MORE, .id = id };
+    pthread_mutex_lock(&here.lock);
+    bool sent = !line->failed && inherit_send(&head, line->data, line->size, -1);
+    pthread_mutex_unlock(&here.lock);
+    return sent;
+}
+
+void inherit_message(const struct message *message)
+{
+    const struct record head = { .type = RECORD_MESSAGE,
+                                 .id = message->host_id,
+                                 .dropped = message->dropped };
+    struct text parts = { 0 };
+    text_put(&parts, message->topic, strlen(message->topic) + 1);
+    text_put(&parts, message->sender, strlen(message->sender) + 1);
+    text_put(&parts, message->fields, strlen(message->fields) + 1);
+    pthread_mutex_lock(&here.lock);
+    if (here.inherited && !parts.failed)
+        inherit_send(&head, parts.data, parts.size, -1);
+    pthread_mutex_unlock(&here.lock);
+    text_free(&parts);
 }
 
 bool inherit_subscription(uint64_t id, const struct subscription *subscription)
@@ -201,7 +244,39 @@ bool inherit_end(void)
     close_one(&here.waiting);
     close_one(&here.heir);
     close_one(&here.parent);
+    text_free(&here.message);
     return inherited;
+}
+
+/* ---- what the next one says ----------------------------------------------------------------- */
+
+bool inherit_attend(berth_ctx *ctx, int timeout_ms)
+{
+    struct record record;
+    struct pollfd heir = { .fd = here.heir, .events = POLLIN };
+    poll(&heir, 1, timeout_ms);
+    ssize_t got;
+    pthread_mutex_lock(&here.hearing);
+    while ((got = recv(here.heir, &record, sizeof(record), MSG_DONTWAIT)) == sizeof(record))
+        connections_hear(ctx, &record);
+    bool more = got < 0 && (errno == EAGAIN || errno == EINTR);
+    pthread_mutex_unlock(&here.hearing);
+    return more;
+}
+
+void inherit_stay(berth_ctx *ctx)
+{
+    pthread_mutex_lock(&here.lock);
+    bool stays = !here.attended;
+    here.attended = true;
+    pthread_mutex_unlock(&here.lock);
+    while (stays && connections_requests() && inherit_attend(ctx, LOOK_MS))
+        ;
+}
+
+void inherit_dismiss(void)
+{
+    shutdown(here.heir, SHUT_RD);
 }
 
 /* ---- the new one ---------------------------------------------------------------------------- */
@@ -264,12 +339,39 @@ static void settle(void)
     here.unsettled = false;
 }
 
+/* To be ended when the lock is not held: that may wait for who waits for it. */
+static void put_aside(struct subscription *nobodys)
+{
+    while (nobodys) {
+        struct subscription *next = nobodys->next;
+        nobodys->next = here.nobodys;
+        here.nobodys = nobodys;
+        nobodys = next;
+    }
+}
+
+/* Lets go of the lock. */
+static void leave(berth_ctx *ctx)
+{
+    struct subscription *nobodys = here.nobodys;
+    here.nobodys = NULL;
+    pthread_mutex_unlock(&here.lock);
+    subscriptions_end(ctx, nobodys);
+}
+
+bool inherit_tell(enum record_type type, uint64_t id, uint64_t request)
+{
+    /* it is open: it is closed after the connection has been told that nobody is there */
+    const struct record record = { .type = type, .id = id, .request = request };
+    return send(here.parent, &record, sizeof(record), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
 /* Nothing more comes. Without the socket the old one has died: then it is made anew. */
 static void orphaned(berth_ctx *ctx)
 {
+    put_aside(connections_orphaned(ctx));
     pool_remove(here.parent);
     close_one(&here.parent);
-    connections_orphaned(ctx);
     settle();
     if (!listen_is_open() && !berth_stopping(ctx)) {
         int listener = listen_open(ctx);
@@ -293,6 +395,21 @@ static void take_listener(berth_ctx *ctx, const char *data, size_t size, int fds
     fds[0] = fds[1] = -1;
 }
 
+/* Without memory for it one is lost. */
+static void take_message(const struct record *head, const char *data, size_t size)
+{
+    text_put(&here.message, data, size);
+    if (!head->last)
+        return;
+    if (!here.message.failed) {
+        const char *topic = here.message.data, *sender = topic + strlen(topic) + 1;
+        const struct message message = { head->id, topic, sender, sender + strlen(sender) + 1,
+                                         head->dropped };
+        subscriptions_deliver_inherited(&message);
+    }
+    text_free(&here.message);
+}
+
 static void take(berth_ctx *ctx, const struct record *head, const char *data, size_t size,
                  int fds[DESCRIPTORS_MAX])
 {
@@ -301,8 +418,10 @@ static void take(berth_ctx *ctx, const struct record *head, const char *data, si
     } else if (head->type == RECORD_LISTENER) {
         take_listener(ctx, data, size, fds);
         settle();
+    } else if (head->type == RECORD_MESSAGE) {
+        take_message(head, data, size);
     } else {
-        connections_inherit(ctx, head, data, size, fds[0]);
+        put_aside(connections_inherit(head, data, size, fds[0]));
         fds[0] = -1;
     }
     close_one(&fds[0]);
@@ -331,7 +450,7 @@ void inherit_event(berth_ctx *ctx)
 {
     pthread_mutex_lock(&here.lock);
     take_all(ctx);
-    pthread_mutex_unlock(&here.lock);
+    leave(ctx);
 }
 
 /* ---- from one to the next ------------------------------------------------------------------- */
@@ -357,11 +476,12 @@ static bool give_all(void)
     return send_record(&last, &identity, sizeof(identity), fds, fds[1] < 0 ? 1 : DESCRIPTORS_MAX);
 }
 
-void inherit_leave(berth_ctx *ctx)
+bool inherit_leave(berth_ctx *ctx)
 {
     pthread_mutex_lock(&here.lock);
     take_all(ctx); /* it may not have come to that yet */
     if (!here.left) {
+        put_aside(connections_orphaned(ctx)); /* the heir hears nothing of one before us */
         here.inherited = find_heir() && give_all();
         if (!here.inherited)
             listen_retire();
@@ -372,5 +492,7 @@ void inherit_leave(berth_ctx *ctx)
     }
     if (!here.inherited) /* STOP comes when the last call has ended: idle ones need not wait */
         connections_end(ctx, false);
-    pthread_mutex_unlock(&here.lock);
+    bool inherited = here.inherited;
+    leave(ctx);
+    return inherited;
 }

@@ -239,7 +239,8 @@ static void run_call(struct worker *worker, const char *const *values, struct an
 static void run_cancel(struct worker *worker, const char *const *values, struct answer *answer)
 {
     answer->result = "null";
-    if (!started_cancel(worker->ctx, worker->connection, values[0]))
+    if (!started_cancel(worker->ctx, worker->connection, values[0]) &&
+        !connection_cancel_foreign(worker->connection, values[0]))
         answer_fail(answer, 0, BERTH_NOT_FOUND,
                     "no call with this id goes on that can be cancelled: it needs timeout_ms, or "
                     "more");

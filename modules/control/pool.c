@@ -192,8 +192,8 @@ static void run(berth_ctx *ctx, void *user)
         berth_clear(ctx);
         __atomic_add_fetch(&pool.waiting, 1, __ATOMIC_ACQ_REL);
     }
-    if (berth_stopping(ctx))
-        inherit_leave(ctx);
+    if (berth_stopping(ctx) && inherit_leave(ctx))
+        inherit_stay(ctx);
     text_free(&worker.line);
     text_free(&worker.reply);
     pthread_mutex_lock(&pool.lock);

@@ -114,6 +114,12 @@ static void run_one(struct worker *worker, const berth_parsed *parsed)
     worker->id = worker->in_batch ? NULL : request.id;
     if (request.wrong)
         answer_fail(&answer, RPC_INVALID_REQUEST, BERTH_INVALID_ARGUMENT, request.wrong);
+    else if (worker->lost)
+        answer_fail(&answer, 0, BERTH_UNAVAILABLE,
+                    berth_printf(worker->ctx,
+                                 "%s was reloaded, and its generation that executed this has ended "
+                                 "without an answer: see stop_timeout",
+                                 own_name));
     else
         method_run(worker, request.method, request.params, &answer);
     if (request.id || request.wrong)

@@ -13,8 +13,7 @@ BERTH_IMPORT_ASYNC(json, host, call, (string, function), (optional(json), argume
 /* One that is waited for: on the stack of that thread. */
 struct running {
     struct running *next;
-    const struct connection *connection;
-    const char *id; /* of the request, as it was written; NULL: none */
+    const struct worker *worker;
     berth_pending pending;
 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -51,17 +50,37 @@ static bool send_reply(struct worker *worker, const char *value)
     return sent;
 }
 
+/*
+ * A thread waits for no reply any more when its module stops. When that is for the next generation
+ * the call goes on, and this thread looks for its replies now and then.
+ */
+static bool next_reply(berth_ctx *ctx, berth_pending pending, berth_json *ret_value)
+{
+    for (int pause = 1; !host_call_next(ctx, pending, ret_value);
+         pause *= pause < LOOK_MS ? 2 : 1) {
+        if (!berth_failed(ctx) || berth_error_code(ctx) != BERTH_CANCELLED || !berth_stopping(ctx))
+            return false;
+        berth_clear(ctx);
+        if (!inherit_leave(ctx)) {
+            berth_fail(ctx, BERTH_CANCELLED, "%s is being stopped", own_name);
+            return false;
+        }
+        if (!inherit_attend(ctx, pause))
+            berth_call_cancel(ctx, pending); /* for nobody */
+    }
+    return true;
+}
+
 const char *started_call(struct worker *worker, const char *function, const char *arguments,
                          berth_optional_i64 timeout, bool more)
 {
     berth_ctx *ctx = worker->ctx;
-    struct running running = { .connection = worker->connection,
-                               .id = worker->id,
+    struct running running = { .worker = worker,
                                .pending = host_call_start(ctx, function, arguments, timeout) };
     berth_json value;
     add(&running);
     for (uint64_t mark = berth_mark(ctx); more && worker->id; berth_rewind(ctx, mark)) {
-        if (!host_call_next(ctx, running.pending, &value))
+        if (!next_reply(ctx, running.pending, &value))
             break;
         if (!send_reply(worker, value))
             berth_call_cancel(ctx, running.pending); /* for nobody */
@@ -80,11 +99,31 @@ bool started_cancel(berth_ctx *ctx, const struct connection *connection, const c
     bool found = false;
     pthread_mutex_lock(&lock);
     for (const struct running *each = all; each; each = each->next) {
-        if (each->connection != connection || (id && (!each->id || strcmp(each->id, id) != 0)))
+        const struct worker *worker = each->worker;
+        if (worker->connection != connection ||
+            (id && (!worker->id || strcmp(worker->id, id) != 0)))
             continue;
         berth_call_cancel(ctx, each->pending); /* which calls nothing of this module */
         found = true;
     }
     pthread_mutex_unlock(&lock);
     return found;
+}
+
+void started_cancel_request(berth_ctx *ctx, const struct connection *connection, uint64_t request)
+{
+    pthread_mutex_lock(&lock);
+    for (const struct running *each = all; each; each = each->next)
+        if (each->worker->connection == connection && each->worker->request == request)
+            berth_call_cancel(ctx, each->pending);
+    pthread_mutex_unlock(&lock);
+}
+
+void started_put_id(struct text *text, const struct worker *worker)
+{
+    pthread_mutex_lock(&lock);
+    for (const struct running *each = all; each; each = each->next)
+        if (each->worker == worker && worker->id)
+            text_puts(text, worker->id);
+    pthread_mutex_unlock(&lock);
 }

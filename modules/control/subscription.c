@@ -233,13 +233,26 @@ bool subscription_repeats(const struct subscription *subscription, uint64_t host
     return false;
 }
 
-void subscriptions_deliver(const struct message *message)
+/* false: there is no such subscription. */
+static bool deliver(const struct message *message, bool waits)
 {
     pthread_mutex_lock(&table.lock);
-    const struct pattern *pattern = find_settled(message->host_id);
+    const struct pattern *pattern =
+        waits ? find_settled(message->host_id) : *find(message->host_id);
     struct connection *connection = pattern ? pattern->connection : NULL;
     uint64_t number = pattern ? pattern->of->number : 0;
     pthread_mutex_unlock(&table.lock);
-    if (connection) /* its place stays; if another client has it now, that has no such number */
-        connection_notify(connection, number, message);
+    /* its place stays; if another client has it now, that has no such number */
+    return connection && connection_notify(connection, number, message);
+}
+
+void subscriptions_deliver(const struct message *message)
+{
+    if (!deliver(message, true)) /* it may have been given away while this was on its way */
+        inherit_message(message);
+}
+
+void subscriptions_deliver_inherited(const struct message *message)
+{
+    deliver(message, false);
 }

@@ -34,19 +34,18 @@ int control_load(berth_host *host, const char *placement, const char *options,
 
 berth_host *control_begin(const char *placement, const char *options)
 {
-    return control_begin_flags(placement, options, 0);
+    return control_begin_in(NULL, placement, options);
 }
 
-berth_host *control_begin_flags(const char *placement, const char *options, uint32_t flags)
+berth_host *control_begin_in(const struct berth_host_options *how, const char *placement,
+                             const char *options)
 {
-    struct berth_host_options how = berth_test_host_options();
     static const char *const fixtures[] = { "math", "publisher", "sleeper", "sleeper_parallel" };
     struct berth_error error;
     if (!strcmp(placement, "process") && berth_test_valgrind())
         berth_skip("valgrind cannot follow workers");
     control_end();
-    how.flags |= flags;
-    current = berth_test_host(&how);
+    current = berth_test_host(how);
     for (size_t i = 0; i < sizeof(fixtures) / sizeof(*fixtures); i++)
         LOAD(current, fixtures[i], NULL);
     int code = control_load(current, placement, options, &error);

@@ -13,8 +13,9 @@
  * more options (members of an object, or ""). The host of the test before is freed.
  */
 berth_host *control_begin(const char *placement, const char *options);
-/* The same with flags of the host's. */
-berth_host *control_begin_flags(const char *placement, const char *options, uint32_t flags);
+/* The same in a host with these options. */
+berth_host *control_begin_in(const struct berth_host_options *how, const char *placement,
+                             const char *options);
 /* Another host, or the same: loads only control. */
 int control_load(berth_host *host, const char *placement, const char *options,
                  struct berth_error *error);

@@ -93,7 +93,9 @@ static void check_same(const char *actual, const char *expected)
 
 static void run_examples(const char *placement, uint32_t flags)
 {
-    host = control_begin_flags(placement, "", flags);
+    struct berth_host_options how = berth_test_host_options();
+    how.flags |= flags;
+    host = control_begin_in(&how, placement, "");
     client = client_new();
     LOAD(host, "examples", NULL);
     for (size_t i = 0; i < COUNT(examples); i++) {

@@ -49,6 +49,23 @@ bool connection_send(berth_ctx *ctx, struct connection *connection, const struct
     return connection && line;
 }
 
+bool connection_cancel_foreign(struct connection *connection, const char *id)
+{
+    return connection && id;
+}
+
+bool inherit_leave(berth_ctx *ctx)
+{
+    (void)ctx;
+    return false;
+}
+
+bool inherit_attend(berth_ctx *ctx, int timeout_ms)
+{
+    (void)ctx;
+    return timeout_ms == 0;
+}
+
 size_t connection_patterns(struct connection *connection)
 {
     return connection ? 1 : 0;
