@@ -5,6 +5,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/process.h"
 #include "runtime/base/text.h"
+#include "runtime/base/time.h"
 #include "runtime/carrier/wire.h"
 #include "runtime/core/blob.h"
 #include "runtime/core/event.h"
@@ -724,11 +725,11 @@ static int unload(berth_host *host, const char *name, bool force, char label[128
 int berth_host_unload_as(berth_host *host, const char *name, bool force, struct berth_error *error)
 {
     int64_t began = berth_now();
-    char label[128];
+    char label[128], took[BERTH_TIME_MAX];
     int code = unload(host, name, force, label, error);
     if (code == BERTH_OK)
-        berth_host_log(host, NULL, BERTH_LOG_INFO, "%s has been unloaded (%.1f ms)", label,
-                       (double)(berth_now() - began) / 1e6);
+        berth_host_log(host, NULL, BERTH_LOG_INFO, "%s has been unloaded (%s ms)", label,
+                       berth_time_print(berth_now() - began, BERTH_MILLISECOND, took));
     else
         berth_host_log(host, NULL, BERTH_LOG_WARNING, "an unload of %.64s was refused: %s", name,
                        error->text);

@@ -6,6 +6,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/process.h"
 #include "runtime/base/text.h"
+#include "runtime/base/time.h"
 #include "runtime/core/log.h"
 #include "runtime/core/registry.h"
 #include "runtime/host.h"
@@ -219,6 +220,7 @@ static int run(struct request *request, struct berth_error *error)
 static void log_it(berth_host *host, const struct target *target, int code)
 {
     const struct berth_reload_report *report = &target->report;
+    char took[BERTH_TIME_MAX];
     if (code != BERTH_OK && *report->from)
         berth_host_log(host, NULL, BERTH_LOG_WARNING,
                        "%s goes on as it was: refused in step %s: %s", report->from, report->step,
@@ -228,9 +230,9 @@ static void log_it(berth_host *host, const struct target *target, int code)
                        "a reload of %.64s was refused in step %s: %s", target->name, report->step,
                        report->why);
     else if (strcmp(report->step, "done") == 0)
-        berth_host_log(host, NULL, BERTH_LOG_INFO, "%s is %s %s (%.1f ms)", report->from,
+        berth_host_log(host, NULL, BERTH_LOG_INFO, "%s is %s %s (%s ms)", report->from,
                        target->rollback ? "rolled back to" : "replaced by", report->to,
-                       (double)report->total_ns / 1e6);
+                       berth_time_print(report->total_ns, BERTH_MILLISECOND, took));
 }
 
 /* How it went, in each report, and for who watches. */

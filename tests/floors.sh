@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # The floors hold: a file of the runtime includes only its own floor and lower ones, each third-party
-# header enters through one file, and a module sees nothing of the runtime but its public header.
+# header enters through one file, and a module sees nothing of the runtime but its public header. Nor
+# does one print numbers in the way of whoever embeds it.
 . "$(dirname "$0")/support/tap.sh"
 tap_once
 
@@ -72,6 +73,11 @@ strays=$(while IFS=: read -r file header; do
     [ -z "$owner" ] || [ "$owner" = "$file" ] || echo "$file includes <$header>, which belongs to $owner"
 done <<<"$all")
 tap_empty "each third-party header enters through one file" "$strays"
+
+# printf writes a decimal point as the application's locale has it.
+floating=$(tap_sources 'runtime/*.[ch]' 'modules/*.[ch]' | grep -v '^runtime/value/number\.c$' |
+    sed "s|^|$BERTH_TOP_SRCDIR/|" | xargs grep -HnE '"[^"]*%[-+ #0]*[0-9]*(\.([0-9]+|\*))?[aefgAEFG]\>')
+tap_empty "numbers are printed without the locale" "$floating"
 
 # What the shell has of lower floors: helpers that keep no state.
 crowd=$(while IFS=: read -r file header; do

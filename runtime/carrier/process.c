@@ -22,6 +22,7 @@
 #include "runtime/base/list.h"
 #include "runtime/base/memory.h"
 #include "runtime/base/text.h"
+#include "runtime/base/time.h"
 #include "runtime/call/interrupt.h"
 #include "runtime/carrier/carrier.h"
 #include "runtime/carrier/peer.h"
@@ -599,10 +600,11 @@ static void process_kill(struct berth_carrier *carrier)
 
 static void warn_of_kill(struct process_carrier *self)
 {
-    char text[128];
+    char text[128], within[BERTH_TIME_MAX];
 
-    snprintf(text, sizeof(text), "its worker (process %d) is killed: it has not ended within %g s",
-             (int)berth_worker_pid(self->worker), (double)self->stop_timeout / 1e9);
+    snprintf(text, sizeof(text), "its worker (process %d) is killed: it has not ended within %s s",
+             (int)berth_worker_pid(self->worker),
+             berth_time_print_exact(self->stop_timeout, within));
     self->upcalls->log(self->upcalls->user, BERTH_LOG_WARNING, "", text, false);
 }
 

@@ -2,6 +2,7 @@
 #include "runtime/reload/inside.h"
 
 #include "runtime/base/text.h"
+#include "runtime/base/time.h"
 #include "runtime/core/log.h"
 #include "runtime/core/mailbox.h"
 #include "runtime/core/registry.h"
@@ -28,11 +29,12 @@ const char *berth_inside_where(const struct berth_generation *generation,
     struct berth_carrier *carrier = generation->carrier;
     int pid = carrier ? carrier->ops->pid(carrier) : 0;
     int64_t since = 0;
+    char lasts[BERTH_TIME_MAX];
     struct berth_started *turn = berth_mailbox_turn_of(generation, &since);
     buffer[0] = '\0';
     if (pid && turn)
-        snprintf(buffer, BERTH_INSIDE_MAX, " (process %d: %s has had a message for %.1f s)", pid,
-                 turn->name, (double)(berth_now() - since) / 1e9);
+        snprintf(buffer, BERTH_INSIDE_MAX, " (process %d: %s has had a message for %s s)", pid,
+                 turn->name, berth_time_print(berth_now() - since, BERTH_SECOND, lasts));
     else if (pid)
         snprintf(buffer, BERTH_INSIDE_MAX, " (process %d)", pid);
     berth_started_unref(turn);
@@ -48,14 +50,14 @@ bool berth_inside_can_be_killed(const struct berth_generation *generation)
 bool berth_inside_kill(struct berth_generation *generation)
 {
     struct berth_host *host = generation->host;
-    char where[BERTH_INSIDE_MAX];
+    char where[BERTH_INSIDE_MAX], timeout[BERTH_TIME_MAX];
     if (!berth_inside_can_be_killed(generation))
         return false;
     size_t inside = berth_inside_count(generation);
     berth_host_log(host, generation, BERTH_LOG_WARNING,
-                   "its worker is killed: %zu %s still inside after the stop_timeout of %g s%s",
+                   "its worker is killed: %zu %s still inside after the stop_timeout of %s s%s",
                    inside, berth_plural(inside, "call was", "calls were"),
-                   (double)host->options.stop_timeout_ns / 1e9,
+                   berth_time_print_exact(host->options.stop_timeout_ns, timeout),
                    berth_inside_where(generation, where));
     generation->owed_stop = false;
     generation->carrier->ops->kill(generation->carrier);

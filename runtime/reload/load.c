@@ -2,6 +2,7 @@
 /* Loading and unloading. */
 #include "runtime/base/memory.h"
 #include "runtime/base/text.h"
+#include "runtime/base/time.h"
 #include "runtime/call/ring.h"
 #include "runtime/core/blob.h"
 #include "runtime/core/call.h"
@@ -612,6 +613,7 @@ static int give_up(struct berth_module *module, int64_t began, int64_t deadline,
 {
     struct berth_host *host = module->host;
     struct berth_generation *generation = module->current;
+    char took[BERTH_TIME_MAX];
     if (host->end_deadline)
         berth_generation_tell(generation, BERTH_ENDING_HOST);
     else
@@ -623,10 +625,11 @@ static int give_up(struct berth_module *module, int64_t began, int64_t deadline,
         return berth_error_set(
             error, BERTH_ABORTED, "%s: %zu %s for its end; it goes on", module->name, inside,
             berth_plural(inside, "call is inside that waits", "calls are inside that wait"));
-    return berth_error_set(error, BERTH_DEADLINE_EXCEEDED, "%s: %zu %s still inside after %.1f s%s",
-                           module->name, inside, berth_plural(inside, "call was", "calls were"),
-                           (double)(berth_now() - began_at(host, began)) / 1e9,
-                           host->end_deadline ? "" : "; it goes on");
+    return berth_error_set(
+        error, BERTH_DEADLINE_EXCEEDED, "%s: %zu %s still inside after %s s%s", module->name,
+        inside, berth_plural(inside, "call was", "calls were"),
+        berth_time_print(berth_now() - began_at(host, began), BERTH_SECOND, took),
+        host->end_deadline ? "" : "; it goes on");
 }
 
 /* Nobody finds it any more. */

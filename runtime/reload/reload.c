@@ -6,6 +6,7 @@
  */
 #include "runtime/base/memory.h"
 #include "runtime/base/text.h"
+#include "runtime/base/time.h"
 #include "runtime/core/call.h"
 #include "runtime/core/event.h"
 #include "runtime/core/generation.h"
@@ -134,7 +135,7 @@ static int take_gate(struct berth_replacement *one, struct berth_error *error)
 static int wait_inside(struct berth_replacement *one, bool all, struct berth_error *error)
 {
     const struct berth_manifest *old = one->old->image->manifest;
-    char where[BERTH_INSIDE_MAX];
+    char where[BERTH_INSIDE_MAX], timeout[BERTH_TIME_MAX];
     bool quiet = true;
     /*
      * Without state old and new may run side by side: callers are not kept waiting for a barrier.
@@ -160,9 +161,9 @@ static int wait_inside(struct berth_replacement *one, bool all, struct berth_err
             berth_plural(inside, "call is inside that waits", "calls are inside that wait"));
     return berth_error_set(
         error, BERTH_DEADLINE_EXCEEDED,
-        "%s: %zu %s still inside after the stop_timeout of %g s%s; it goes on%s", one->module->name,
+        "%s: %zu %s still inside after the stop_timeout of %s s%s; it goes on%s", one->module->name,
         inside, berth_plural(inside, "call was", "calls were"),
-        (double)one->module->host->options.stop_timeout_ns / 1e9,
+        berth_time_print_exact(one->module->host->options.stop_timeout_ns, timeout),
         berth_inside_where(one->old, where),
         berth_inside_can_be_killed(one->old) ? ": an unload would end its worker" : "");
 }

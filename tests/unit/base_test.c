@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* Errors, text, buffers, base64 and histograms. */
+/* Errors, text, times, buffers, base64 and histograms. */
 #include "runtime/base/base64.h"
 #include "runtime/base/buffer.h"
 #include "runtime/base/error.h"
 #include "runtime/base/histogram.h"
 #include "runtime/base/path.h"
 #include "runtime/base/text.h"
+#include "runtime/base/time.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -385,6 +386,35 @@ static void bad_base64_is_refused(void)
     }
 }
 
+/* ---- times ---- */
+
+static void times_are_printed(void)
+{
+    static const struct {
+        int64_t ns;
+        const char *ms, *s, *exact;
+    } table[] = {
+        { 0, "0.0", "0.0", "0" },
+        { -5, "0.0", "0.0", "0" },
+        { 1, "0.0", "0.0", "0.000000001" },
+        { 49999, "0.0", "0.0", "0.000049999" },
+        { 50000, "0.1", "0.0", "0.00005" },
+        { 50000000, "50.0", "0.1", "0.05" },
+        { 100000000, "100.0", "0.1", "0.1" },
+        { 949999999, "950.0", "0.9", "0.949999999" },
+        { 950000000, "950.0", "1.0", "0.95" },
+        { 5000000000, "5000.0", "5.0", "5" },
+        { 600000000000, "600000.0", "600.0", "600" },
+        { INT64_MAX, "9223372036854.8", "9223372036.9", "9223372036.854775807" },
+    };
+    char text[BERTH_TIME_MAX];
+    for (size_t i = 0; i < COUNT(table); i++) {
+        CHECK_STR(berth_time_print(table[i].ns, BERTH_MILLISECOND, text), table[i].ms);
+        CHECK_STR(berth_time_print(table[i].ns, BERTH_SECOND, text), table[i].s);
+        CHECK_STR(berth_time_print_exact(table[i].ns, text), table[i].exact);
+    }
+}
+
 /* ---- histograms ---- */
 
 static void percentiles_are_right_to_an_eighth(void)
@@ -499,6 +529,7 @@ static const struct berth_test tests[] = {
     { "bad_base64_is_refused", bad_base64_is_refused },
     { "percentiles_are_right_to_an_eighth", percentiles_are_right_to_an_eighth },
     { "no_time_is_too_short_or_too_long", no_time_is_too_short_or_too_long },
+    { "times_are_printed", times_are_printed },
     { "a_histogram_counts_for_years", a_histogram_counts_for_years },
     { "a_file_has_one_name", a_file_has_one_name },
     { "a_name_may_be_too_long", a_name_may_be_too_long },
