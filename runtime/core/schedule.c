@@ -475,19 +475,27 @@ static void end_threads(struct berth_host *host)
     pthread_cond_broadcast(&host->spare_called);
 }
 
+static void wait_for_job_threads(struct berth_host *host)
+{
+    pthread_mutex_lock(&host->run_lock);
+    while (host->job_threads)
+        pthread_cond_wait(&host->idle, &host->run_lock);
+    pthread_mutex_unlock(&host->run_lock);
+}
+
 void berth_schedule_stop(struct berth_host *host)
 {
     pthread_mutex_lock(&host->run_lock);
     end_threads(host);
-    while (host->job_threads)
-        pthread_cond_wait(&host->idle, &host->run_lock);
     pthread_mutex_unlock(&host->run_lock);
+    wait_for_job_threads(host);
     if (host->loop_started) {
         berth_loop_wake(host->loop);
         pthread_join(host->loop_thread, NULL);
     }
     for (size_t i = 0; i < host->pool_size; i++)
         pthread_join(host->pool[i].thread, NULL);
+    wait_for_job_threads(host); /* these may have begun one at their own end */
     berth_aligned_free(host->pool);
     host->pool = NULL;
     host->pool_size = 0;
