@@ -206,11 +206,6 @@ bool berth_arena_holds(const struct berth_arena *arena, const void *address)
     return false;
 }
 
-uint64_t berth_arena_mark(const struct berth_arena *arena)
-{
-    return arena->total;
-}
-
 void berth_arena_rewind(struct berth_arena *arena, uint64_t mark)
 {
     if (mark >= arena->total)

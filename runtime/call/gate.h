@@ -76,6 +76,13 @@ int berth_gate_lock(struct berth_gate *gate, const struct berth_gate_entry *entr
 /* The same without waiting for anything; false: there was something to wait for. */
 bool berth_gate_try(struct berth_gate *gate, const berth_ctx *ctx);
 void berth_gate_unlock(struct berth_gate *gate, const berth_ctx *ctx);
+/* Whether somebody waits until the calling thread, which is inside, is not any more. */
+static inline bool berth_gate_is_wanted(const struct berth_gate *gate)
+{
+    const struct berth_pass *pass = __atomic_load_n(&gate->pass, __ATOMIC_RELAXED);
+    uint32_t owner = __atomic_load_n(&gate->owner, __ATOMIC_RELAXED);
+    return (owner | __atomic_load_n(&pass->chain, __ATOMIC_RELAXED)) & 1;
+}
 /* The chain that is inside, or 0; what is sure is only that one who waits is (call/ring.h). */
 uint32_t berth_gate_inside(const struct berth_gate *gate);
 /* Whether the chain of ctx is inside. */

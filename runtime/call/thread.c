@@ -277,9 +277,9 @@ berth_ctx *berth_thread_enter(struct berth_threads *set)
 }
 
 /* Nothing is left of what was done at the base. */
-static void base_clear(struct berth_thread *thread)
+static inline void base_clear(struct berth_thread *thread)
 {
-    if (thread->faults)
+    if (BERTH_I_UNLIKELY(thread->faults != NULL))
         faults_drop(thread, NULL);
     if (berth_arena_mark(&thread->arena))
         berth_arena_reset(&thread->arena);
@@ -291,7 +291,7 @@ static void base_clear(struct berth_thread *thread)
 void berth_thread_renew(berth_ctx *ctx)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
-    if (thread->faults)
+    if (BERTH_I_UNLIKELY(thread->faults != NULL))
         faults_drop(thread, ctx);
     thread->deadline = thread->scope->deadline;
     if (ctx == berth_thread_base(thread))

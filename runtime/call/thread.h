@@ -16,6 +16,7 @@
 struct berth_scope;
 struct berth_serving;
 struct berth_stock;
+struct berth_subscription;
 struct berth_tally;
 struct berth_thread;
 
@@ -67,7 +68,7 @@ struct berth_acting {
     const void *generation;
 };
 
-#define BERTH_THREAD_HEAD  256 /* bytes of a block before its frames */
+#define BERTH_THREAD_HEAD  320 /* bytes of a block before its frames */
 #define BERTH_NAMES_CACHED 1024
 
 struct berth_thread {
@@ -94,7 +95,10 @@ struct berth_thread {
     struct berth_acting acting;
     struct berth_started *cause;         /* of the message that it handles, or NULL */
     const struct berth_serving *serving; /* the call that it runs (core/started.h), or NULL */
-    struct berth_fault spare;            /* for when there is no memory */
+    /* whose messages it has handled last, and how many references are to be given back for that */
+    struct berth_subscription *handled;
+    size_t handled_count;
+    struct berth_fault spare; /* for when there is no memory */
 };
 
 int berth_threads_init(struct berth_threads *set, const struct berth_services *services);

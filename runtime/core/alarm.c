@@ -43,9 +43,9 @@ static void watch_ready(struct berth_source *source, uint32_t events)
 static enum berth_mail_next alarm_run(berth_ctx *ctx, struct berth_generation *generation,
                                       struct berth_mail *mail);
 
-static void alarm_mail_end(struct berth_mail *mail, enum berth_mail_end how)
+static void alarm_mail_end(berth_ctx *ctx, struct berth_mail *mail, enum berth_mail_end how)
 {
-    (void)how;
+    (void)ctx, (void)how;
     alarm_unref(berth_container(mail, struct berth_alarm, mail));
 }
 

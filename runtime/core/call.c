@@ -335,19 +335,19 @@ int berth_item_begin(berth_ctx *ctx, struct berth_item *item, const void *const 
                : invoke_carrier(ctx, item, "", arguments, NULL);
 }
 
-int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
-                      const void *const *arguments, void *result)
+int berth_item_invoke_slowly(berth_ctx *ctx, struct berth_item *item, const char *topic,
+                             const void *const *arguments, void *result)
 {
-    if (BERTH_I_UNLIKELY(item->async))
+    if (item->async)
         return berth_kept_call(ctx, item, arguments, result);
-    if (BERTH_I_UNLIKELY(!item->direct))
-        return item->generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP
-                   ? invoke_checked(ctx, item, topic, arguments, result)
-                   : invoke_carrier(ctx, item, topic, arguments, result);
-    berth_invoke_call(item->direct, item->code, ctx + 1, arguments, result);
-    if (BERTH_I_UNLIKELY(ctx[1].frame & BERTH_FRAME_FAILED))
-        return invoke_failed(ctx, item, BERTH_INVOKED_FAILED, NULL, result);
-    return BERTH_OK;
+    return item->generation->host->options.flags & BERTH_HOST_CHECK_OWNERSHIP
+               ? invoke_checked(ctx, item, topic, arguments, result)
+               : invoke_carrier(ctx, item, topic, arguments, result);
+}
+
+int berth_item_failed(berth_ctx *ctx, const struct berth_item *item, void *result)
+{
+    return invoke_failed(ctx, item, BERTH_INVOKED_FAILED, NULL, result);
 }
 
 /* Inline, the thread is the callee: it is answered when it returns, and then too late. */

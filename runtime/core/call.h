@@ -81,9 +81,21 @@ int berth_call_refuse_forked(berth_ctx *ctx);
 /* By the thread's cache, then the registry. NULL: nobody has ever had or imported it. */
 struct berth_cell *berth_cell_lookup(berth_ctx *ctx, const char *name);
 
+/* The parts of what follows that are not done for most: a way in that is not direct; a failure. */
+int berth_item_invoke_slowly(berth_ctx *ctx, struct berth_item *item, const char *topic,
+                             const void *const *arguments, void *result);
+int berth_item_failed(berth_ctx *ctx, const struct berth_item *item, void *result);
 /* Invokes an item that the caller has pinned in ctx[1]: mails, too. */
-int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
-                      const void *const *arguments, void *result);
+static inline int berth_item_invoke(berth_ctx *ctx, struct berth_item *item, const char *topic,
+                                    const void *const *arguments, void *result)
+{
+    if (BERTH_I_UNLIKELY(item->async) || BERTH_I_UNLIKELY(!item->direct))
+        return berth_item_invoke_slowly(ctx, item, topic, arguments, result);
+    berth_invoke_call(item->direct, item->code, ctx + 1, arguments, result);
+    return BERTH_I_UNLIKELY(ctx[1].frame & BERTH_FRAME_FAILED)
+               ? berth_item_failed(ctx, item, result)
+               : BERTH_OK;
+}
 /* Only the first part of an item that answers later: its function. */
 int berth_item_begin(berth_ctx *ctx, struct berth_item *item, const void *const *arguments);
 #define BERTH_EXPLAINED_MAX (sizeof(((struct berth_error *)0)->text) + BERTH_IDENTIFIER_MAX)

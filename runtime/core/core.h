@@ -225,8 +225,11 @@ struct berth_mail_ops {
                                    struct berth_mail *mail);
     /* Of one that is away: the call that it waits for, with a reference. mail_lock held. */
     struct berth_started *(*awaits)(const struct berth_mail *mail);
-    /* Once for each time that it was posted, whatever has become of it. No lock is held. */
-    void (*end)(struct berth_mail *mail, enum berth_mail_end how);
+    /*
+     * Once for each time that it was posted, whatever has become of it. No lock is held. ctx:
+     * HANDLED, that of its turn; else NULL.
+     */
+    void (*end)(berth_ctx *ctx, struct berth_mail *mail, enum berth_mail_end how);
     void (*foresee)(struct berth_mail *mail); /* plain: its turn is the next but one */
     bool counted;                             /* the mailbox's bounds hold for it */
     bool beside; /* in a parallel module inline others have their turn meanwhile */

@@ -231,12 +231,13 @@ static bool turn_is_timed(struct berth_thread *thread, struct berth_flow *flow)
     struct tally *tally = tally_of(thread);
     if (!flow || !tally)
         return false;
+    tally->head.turn = slot;
     uint32_t before = slot ? slot->turns++ : tally->turns++;
     return before % BERTH_TIMED_EACH == 0 || (slot && before < BERTH_TIMED_FIRST) ||
            (!slot && !__atomic_load_n(&flow->times, __ATOMIC_RELAXED));
 }
 
-void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow)
+void berth_flow_turn_begin_slowly(berth_ctx *ctx, struct berth_flow *flow)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     if (turn_is_timed(thread, flow))
@@ -298,14 +299,9 @@ void berth_flow_end_with(berth_ctx *ctx, struct berth_flow *flow, int code)
     add_error(flow, code);
 }
 
-void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow)
+void berth_flow_message_elsewhere(struct berth_thread *thread, struct berth_flow *flow)
 {
-    if (!flow)
-        return;
-    struct berth_flow_slot *slot = thread && thread->tally ? thread->tally->last : NULL;
-    if (slot && slot->flow == flow)
-        __atomic_store_n(&slot->calls, slot->calls + 1, __ATOMIC_RELAXED);
-    else if (thread)
+    if (thread)
         count_in(thread, flow, slot_for_message(thread, flow));
     else
         __atomic_fetch_add(&flow->calls, 1, __ATOMIC_RELAXED);
@@ -313,7 +309,8 @@ void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow)
 
 void berth_flow_in_vain(struct berth_flow *flow)
 {
-    berth_flow_message(NULL, flow);
+    if (flow)
+        __atomic_fetch_add(&flow->calls, 1, __ATOMIC_RELAXED);
 }
 
 void berth_flow_refused(struct berth_flow *flow, int code)

@@ -84,6 +84,7 @@ struct berth_flow_slot {
 /* The head of what a thread counts. */
 struct berth_tally {
     struct berth_flow_slot *last; /* used; or NULL */
+    struct berth_flow_slot *turn; /* of the last turn of a handler; or NULL */
     uint32_t timed;               /* calls that are being timed */
 };
 
@@ -93,6 +94,8 @@ struct berth_tally {
 
 /* The parts of what follows that are seldom done. */
 struct berth_flow_slot *berth_flow_count_elsewhere(berth_ctx *ctx, struct berth_flow *flow);
+void berth_flow_message_elsewhere(struct berth_thread *thread, struct berth_flow *flow);
+void berth_flow_turn_begin_slowly(berth_ctx *ctx, struct berth_flow *flow);
 void berth_flow_time(berth_ctx *ctx, struct berth_flow *flow, const struct berth_flow_slot *slot);
 void berth_flow_end_with(berth_ctx *ctx, struct berth_flow *flow, int code);
 
@@ -141,10 +144,17 @@ static inline void berth_flow_end_bound(berth_ctx *ctx, struct berth_flow *flow,
 /* The thread counts this flow where it has counted another one of the same id. */
 void berth_flow_take_slot(berth_ctx *ctx, struct berth_flow *flow);
 /*
- * A message was put into a mailbox, by this thread (NULL: one that has not entered). Its handler's
- * turn has a time and a code of its own.
+ * A message of the flow, which is not NULL, was put into a mailbox, by this thread (NULL: one that
+ * has not entered). Its handler's turn has a time and a code of its own.
  */
-void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow);
+static inline void berth_flow_message(struct berth_thread *thread, struct berth_flow *flow)
+{
+    struct berth_flow_slot *slot = thread && thread->tally ? thread->tally->last : NULL;
+    if (BERTH_I_UNLIKELY(!slot || slot->flow != flow))
+        berth_flow_message_elsewhere(thread, flow);
+    else
+        __atomic_store_n(&slot->calls, slot->calls + 1, __ATOMIC_RELAXED);
+}
 /* A call, or a message, that never came there. */
 void berth_flow_refused(struct berth_flow *flow, int code);
 /* The same of a call whose answer tells the code (berth_flow_back). */
@@ -156,7 +166,16 @@ void berth_flow_dropped(struct berth_flow *flow);
 /* The callee has answered a call that was over. */
 void berth_flow_late(struct berth_flow *flow);
 /* The turn of a handler: its time, of the first ones and then of one of many; and its code. */
-void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow);
+static inline void berth_flow_turn_begin(berth_ctx *ctx, struct berth_flow *flow)
+{
+    const struct berth_tally *tally = berth_thread_of(ctx)->tally;
+    struct berth_flow_slot *slot = tally ? tally->turn : NULL;
+    if (BERTH_I_UNLIKELY(!slot || slot->flow != flow || slot->turns < BERTH_TIMED_FIRST ||
+                         slot->turns % BERTH_TIMED_EACH == 0))
+        berth_flow_turn_begin_slowly(ctx, flow);
+    else
+        slot->turns++;
+}
 /*
  * The same of one that may end on another thread, and of a call that is answered there: since when,
  * for berth_flow_back, or 0: it is not timed. flow may be NULL.

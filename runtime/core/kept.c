@@ -443,10 +443,11 @@ static enum berth_mail_next mail_run(berth_ctx *ctx, struct berth_generation *ge
     return BERTH_MAIL_DONE;
 }
 
-static void mail_end(struct berth_mail *mail, enum berth_mail_end how)
+static void mail_end(berth_ctx *ctx, struct berth_mail *mail, enum berth_mail_end how)
 {
     struct berth_started *started = berth_container(mail, struct berth_started, mail);
     char text[2 * BERTH_IDENTIFIER_MAX + 80];
+    (void)ctx;
     if (how == BERTH_MAIL_HANDLED) {
         berth_started_unref(started);
         return;

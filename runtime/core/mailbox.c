@@ -20,6 +20,7 @@
 #include "runtime/core/registry.h"
 #include "runtime/core/schedule.h"
 #include "runtime/core/started.h"
+#include "runtime/core/topic.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -73,12 +74,12 @@ static bool has_urgent(const struct berth_module *module)
 
 static void schedule(struct berth_module *module)
 {
-    bool due = module->away ? module->back : !module->paused && has_mail(module);
-    if (due && !module->queued) {
+    if (module->queued) { /* nothing is taken at once, nor lingers, otherwise */
+        if (has_urgent(module) || module->lingers)
+            stir(module);
+    } else if (module->away ? module->back : !module->paused && has_mail(module)) {
         module->queued = true;
         berth_schedule_module(module);
-    } else if (has_urgent(module) || module->lingers) {
-        stir(module);
     }
 }
 
@@ -132,8 +133,8 @@ static struct berth_box *box_of(struct berth_module *module, const struct berth_
 }
 
 /* One that is larger than the whole mailbox still gets through an empty one. */
-static bool is_full(const struct berth_module *module, const struct berth_box *box,
-                    const struct berth_mail *mail)
+static inline bool is_full(const struct berth_module *module, const struct berth_box *box,
+                           const struct berth_mail *mail)
 {
     const struct berth_host_options *options = &module->host->options;
     if (box->messages < options->mailbox_messages &&
@@ -144,13 +145,15 @@ static bool is_full(const struct berth_module *module, const struct berth_box *b
            (count.messages && count.bytes + mail->size > options->mailbox_bytes);
 }
 
-static void put(struct berth_module *module, struct berth_mail *mail, struct berth_list *before)
+static inline void put(struct berth_module *module, struct berth_mail *mail,
+                       struct berth_list *before)
 {
     struct berth_box *box = box_of(module, mail);
+    const struct berth_mail_ops *ops = mail->ops;
     mail->waiting = true;
+    box->waiting += ops->counted;
+    box->special += !ops->plain;
     berth_list_insert(before, &mail->link);
-    box->waiting += mail->ops->counted;
-    box->special += !mail->ops->plain;
 }
 
 static void take(struct berth_module *module, struct berth_mail *mail)
@@ -163,7 +166,7 @@ static void take(struct berth_module *module, struct berth_mail *mail)
     box->special -= !mail->ops->plain;
 }
 
-static void count(struct berth_module *module, const struct berth_mail *mail)
+static inline void count(struct berth_module *module, const struct berth_mail *mail)
 {
     struct berth_box *box = box_of(module, mail);
     if (!mail->ops->counted)
@@ -229,7 +232,7 @@ static void end_all(struct berth_list *mails, enum berth_mail_end how)
 {
     berth_list_each_safe(mails, link) {
         berth_list_remove(link);
-        mail_of(link)->ops->end(mail_of(link), how);
+        mail_of(link)->ops->end(NULL, mail_of(link), how);
     }
 }
 
@@ -251,7 +254,7 @@ static bool drop_oldest(struct berth_module *module, struct berth_box *box,
     return !is_full(module, box, mail) || !waiting_of(module, box);
 }
 
-static void accept(struct berth_module *module, struct berth_mail *mail, bool droppable)
+static inline void accept(struct berth_module *module, struct berth_mail *mail, bool droppable)
 {
     bool early = mail->generation && !mail->generation->serving;
     struct berth_box *box = box_of(module, mail);
@@ -262,23 +265,24 @@ static void accept(struct berth_module *module, struct berth_mail *mail, bool dr
     schedule(module);
 }
 
-/* One that counts. dropped: gets what has to go, which may be the mail itself. */
-static int accept_counted(struct berth_module *module, struct berth_mail *mail,
-                          const struct berth_delivery *how, struct berth_list *dropped)
+/* dropped: gets what has to go, which may be the mail itself. */
+__attribute__((noinline)) static void accept_dropping(struct berth_module *module,
+                                                      struct berth_mail *mail,
+                                                      struct berth_list *dropped)
 {
     struct berth_box *box = box_of(module, mail);
-    if (how->full == BERTH_FULL_DROP_OLDEST) {
-        if (drop_oldest(module, box, mail, dropped))
-            accept(module, mail, true);
-        else
-            berth_list_append(dropped, &mail->link);
-        admit(module, box); /* what went may have been more than it needs */
-        return BERTH_OK;
-    }
-    if (!is_full(module, box, mail) && !__atomic_load_n(&box->room_count, __ATOMIC_RELAXED)) {
-        accept(module, mail, false);
-        return BERTH_OK;
-    }
+    if (drop_oldest(module, box, mail, dropped))
+        accept(module, mail, true);
+    else
+        berth_list_append(dropped, &mail->link);
+    admit(module, box); /* what went may have been more than it needs */
+}
+
+__attribute__((noinline)) static int wait_for_room(struct berth_module *module,
+                                                   struct berth_mail *mail,
+                                                   const struct berth_delivery *how)
+{
+    struct berth_box *box = box_of(module, mail);
     /* without threads whoever should make room may be this one */
     if (how->full != BERTH_FULL_BLOCK || !how->room || !module->host->pool_size)
         return BERTH_RESOURCE_EXHAUSTED;
@@ -291,27 +295,56 @@ static int accept_counted(struct berth_module *module, struct berth_mail *mail,
     return BERTH_MAIL_WAITS;
 }
 
-int berth_mailbox_post(struct berth_module *receiver, struct berth_mail *mail,
-                       const struct berth_delivery *how)
+/* One that counts. */
+static inline int accept_counted(struct berth_module *module, struct berth_mail *mail,
+                                 const struct berth_delivery *how)
 {
-    struct berth_list dropped;
+    struct berth_box *box = box_of(module, mail);
+    if (BERTH_I_UNLIKELY(is_full(module, box, mail) ||
+                         __atomic_load_n(&box->room_count, __ATOMIC_RELAXED)))
+        return wait_for_room(module, mail, how);
+    accept(module, mail, false);
+    return BERTH_OK;
+}
+
+/* dropped: NULL, or what goes for a newer one's sake. */
+static inline int post(struct berth_module *receiver, struct berth_mail *mail,
+                       const struct berth_delivery *how, struct berth_list *dropped)
+{
     int code = BERTH_OK;
-    berth_list_init(&dropped);
     berth_list_init(&mail->age);
     pthread_mutex_lock(&receiver->mail_lock);
-    if (mail->waiting || mail->withdrawn)
+    if (BERTH_I_UNLIKELY(mail->waiting || mail->withdrawn))
         code = BERTH_ALREADY_EXISTS;
-    else if (receiver->closed)
+    else if (BERTH_I_UNLIKELY(receiver->closed))
         code = BERTH_UNAVAILABLE;
-    else if (mail->ops->counted)
-        code = accept_counted(receiver, mail, how, &dropped);
-    else
+    else if (!mail->ops->counted)
         accept(receiver, mail, false);
+    else if (dropped)
+        accept_dropping(receiver, mail, dropped);
+    else
+        code = accept_counted(receiver, mail, how);
     if (how->taken && (code == BERTH_OK || code == BERTH_MAIL_WAITS))
         __atomic_store_n(how->taken, *how->taken + 1, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&receiver->mail_lock);
+    return code;
+}
+
+static int post_dropping(struct berth_module *receiver, struct berth_mail *mail,
+                         const struct berth_delivery *how)
+{
+    struct berth_list dropped;
+    berth_list_init(&dropped);
+    int code = post(receiver, mail, how, &dropped);
     end_all(&dropped, BERTH_MAIL_DROPPED);
     return code;
+}
+
+int berth_mailbox_post(struct berth_module *receiver, struct berth_mail *mail,
+                       const struct berth_delivery *how)
+{
+    return how->full == BERTH_FULL_DROP_OLDEST ? post_dropping(receiver, mail, how)
+                                               : post(receiver, mail, how, NULL);
 }
 
 /* ---- room ---- */
@@ -485,7 +518,7 @@ void berth_mailbox_withdraw(struct berth_module *module, struct berth_mail *mail
     if (running)
         wait_for_turn(module, mail);
     if (waiting)
-        mail->ops->end(mail, BERTH_MAIL_WITHDRAWN);
+        mail->ops->end(NULL, mail, BERTH_MAIL_WITHDRAWN);
 }
 
 static void take_list(struct berth_module *module, struct berth_list *mails, struct berth_list *out)
@@ -674,6 +707,7 @@ struct turn {
     struct berth_mail *mail;
     struct berth_generation *generation;
     bool was_away;
+    bool gated; /* it is inside of the serial module */
     enum outcome outcome;
 };
 
@@ -762,7 +796,7 @@ static bool batch_is_empty(const struct berth_batch *batch)
 }
 
 /* Nothing is written to any mail, which would have to be got from its sender once more for that. */
-static struct berth_mail *batch_begin(struct berth_batch *batch)
+static inline struct berth_mail *batch_begin(struct berth_batch *batch)
 {
     struct berth_mail *mail = mail_of(batch->next);
     __atomic_store_n(&batch->begun, batch->begun + 1, __ATOMIC_RELAXED);
@@ -783,15 +817,16 @@ static struct berth_mail *batch_begin(struct berth_batch *batch)
 static void gather(struct berth_module *module)
 {
     struct berth_batch *batch = &module->batch;
-    if (batch->begun >= GATHER_MOST || !berth_schedule_is_free(module->host) ||
-        !trial_begins(&batch->gathering))
+    if (!batch->begins || !batch_is_empty(batch) || batch->begun >= GATHER_MOST ||
+        __atomic_load_n(&batch->stirred, __ATOMIC_RELAXED) ||
+        !berth_schedule_is_free(module->host) || !trial_begins(&batch->gathering))
         return;
     batch->gathers = true;
     look_until(module, berth_now() + GATHER_NS);
 }
 
 /* From one of them to the next. false: that takes the lock; turn->mail, if any, has not ended. */
-static bool batch_next(struct berth_module *module, struct turn *turn)
+static inline bool batch_next(berth_ctx *ctx, struct berth_module *module, struct turn *turn)
 {
     struct berth_batch *batch = &module->batch;
     struct berth_mail *mail = turn->mail;
@@ -800,15 +835,11 @@ static bool batch_next(struct berth_module *module, struct turn *turn)
         return false;
     __atomic_store_n(&batch->done, batch->done + 1, __ATOMIC_RELAXED);
     __atomic_store_n(&batch->bytes, batch->bytes + mail->size, __ATOMIC_RELAXED);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* who waits for room has a barrier: accept_counted */
-    mail->ops->end(mail, BERTH_MAIL_HANDLED);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* who waits for room has a barrier: wait_for_room */
+    mail->ops->end(ctx, mail, BERTH_MAIL_HANDLED);
     turn->mail = NULL;
-    if (__atomic_load_n(&batch->stirred, __ATOMIC_RELAXED))
+    if (__atomic_load_n(&batch->stirred, __ATOMIC_RELAXED) || batch_is_empty(batch))
         return false;
-    if (batch_is_empty(batch)) {
-        gather(module);
-        return false;
-    }
     turn->mail = batch_begin(batch);
     return true;
 }
@@ -934,21 +965,27 @@ static bool turn_after_all(berth_ctx *ctx, struct berth_module *module, struct t
     return goes_on;
 }
 
-static void end_one(const struct turn *ended)
+static void turn_leave_gate(const berth_ctx *ctx, struct berth_module *module, struct turn *turn)
 {
-    ended->mail->ops->end(ended->mail,
-                          ended->outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
+    if (turn->gated)
+        berth_gate_unlock(&module->gate, ctx);
+    turn->gated = false;
 }
 
-/*
- * From one turn to the next; at first there is none before. more: there may be one. false: there is
- * none now, and the module may have been freed.
- */
-static bool turn_next(berth_ctx *ctx, struct berth_module *module, struct turn *turn, bool more)
+static void end_one(berth_ctx *ctx, const struct turn *ended)
+{
+    bool handled = ended->outcome == HANDLED;
+    ended->mail->ops->end(handled ? ctx : NULL, ended->mail,
+                          handled ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
+}
+
+/* What turn_next does under the lock. */
+static bool turn_after(berth_ctx *ctx, struct berth_module *module, struct turn *turn, bool more)
 {
     struct berth_list left;
-    if (more && batch_next(module, turn))
-        return true;
+    turn_leave_gate(ctx, module, turn);
+    if (more && !turn->mail)
+        gather(module);
     struct turn ended = *turn;
     berth_list_init(&left);
     pthread_mutex_lock(&module->mail_lock);
@@ -959,7 +996,7 @@ static bool turn_next(berth_ctx *ctx, struct berth_module *module, struct turn *
         pthread_mutex_unlock(&module->mail_lock);
         end_all(&left, BERTH_MAIL_LEFT);
         if (ends)
-            end_one(&ended);
+            end_one(ctx, &ended);
         ends = false;
         pthread_mutex_lock(&module->mail_lock);
     }
@@ -968,7 +1005,7 @@ static bool turn_next(berth_ctx *ctx, struct berth_module *module, struct turn *
     bool retired = !goes_on && !lingers && settle(module);
     pthread_mutex_unlock(&module->mail_lock);
     if (ends)
-        end_one(&ended);
+        end_one(ctx, &ended);
     if (lingers)
         return turn_after_all(ctx, module, turn);
     if (retired)
@@ -976,6 +1013,16 @@ static bool turn_next(berth_ctx *ctx, struct berth_module *module, struct turn *
     if (goes_on)
         turn_first(module, turn);
     return goes_on;
+}
+
+/*
+ * From one turn to the next; at first there is none before. more: there may be one. false: there is
+ * none now, and the module may have been freed.
+ */
+static inline bool turn_next(berth_ctx *ctx, struct berth_module *module, struct turn *turn,
+                             bool more)
+{
+    return (more && batch_next(ctx, module, turn)) || turn_after(ctx, module, turn, more);
 }
 
 void berth_mailbox_away(struct berth_module *module)
@@ -1054,32 +1101,41 @@ static enum outcome outcome_of(enum berth_mail_next next)
     return outcomes[next];
 }
 
-static bool turn_gate(berth_ctx *ctx, struct berth_generation *generation, bool *ret_gated)
+static bool turn_wait_for_gate(berth_ctx *ctx, struct turn *turn)
 {
     char target[BERTH_FRAME_NAME];
     struct berth_gate_entry entry = {
         .ctx = ctx, .deadline = BERTH_FOREVER, .target = target, .patient = true
     };
-    *ret_gated = false;
-    if (!generation || !generation->gated)
+    snprintf(target, sizeof target, "%s (turn)", turn->generation->module->name);
+    return berth_generation_lock(turn->generation, &entry, &turn->gated, NULL) == BERTH_OK;
+}
+
+/* false: who is inside waits for this turn. */
+static inline bool turn_enter_gate(berth_ctx *ctx, struct turn *turn)
+{
+    const struct berth_generation *generation = turn->generation;
+    if (turn->gated || !generation || !generation->gated)
         return true;
-    *ret_gated = berth_gate_try(&generation->module->gate, ctx);
-    if (*ret_gated)
-        return true;
-    snprintf(target, sizeof target, "%s (turn)", generation->module->name);
-    return berth_generation_lock(generation, &entry, ret_gated, NULL) == BERTH_OK;
+    turn->gated = berth_gate_try(&generation->module->gate, ctx);
+    return turn->gated || turn_wait_for_gate(ctx, turn);
+}
+
+/* The next mail of the batch follows at once, and nobody waits for the gate. */
+static bool keeps_gate(const struct berth_module *module, enum outcome outcome)
+{
+    return outcome == HANDLED && module->batch.begins && !berth_gate_is_wanted(&module->gate);
 }
 
 /* A mail for one generation alone has ended with it: what it served has been handed over. */
-static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module, const struct turn *turn)
+static inline enum outcome turn_run(berth_ctx *ctx, struct berth_module *module, struct turn *turn)
 {
     struct berth_generation *generation = turn->generation;
     struct berth_mail *mail = turn->mail;
     enum outcome outcome = AGAIN;
-    bool gated;
-    if (turn->was_away)
+    if (BERTH_I_UNLIKELY(turn->was_away))
         return outcome_of(mail->ops->resume(ctx, generation, mail));
-    if (!turn_gate(ctx, generation, &gated))
+    if (!turn_enter_gate(ctx, turn))
         return KEPT_OUT;
     if (mail->generation && __atomic_load_n(&generation->stopping, __ATOMIC_ACQUIRE)) {
         outcome = OVER;
@@ -1092,8 +1148,8 @@ static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module, const 
         if (outcome == HANDLED)
             outcome = outcome_of(mail->ops->run(ctx, generation, mail));
     }
-    if (gated)
-        berth_gate_unlock(&module->gate, ctx);
+    if (turn->gated && !keeps_gate(module, outcome))
+        turn_leave_gate(ctx, module, turn);
     return outcome;
 }
 
@@ -1101,7 +1157,7 @@ static enum outcome turn_run(berth_ctx *ctx, struct berth_module *module, const 
  * The clock takes as long as a small mail, so it is looked at after 2, 4, 8 … of them: a batch
  * takes at most twice as long as it may, unless a single mail does.
  */
-static bool batch_goes_on(int done, int64_t *began)
+static inline bool batch_goes_on(int done, int64_t *began)
 {
     if (done == BATCH)
         return false;
@@ -1120,7 +1176,7 @@ static bool batch_goes_on(int done, int64_t *began)
 static bool step_aside(struct berth_module *module, const struct turn *turn)
 {
     const struct berth_generation *generation = turn->generation;
-    if (!turn->mail->ops->beside || !generation || !generation->image->manifest->parallel ||
+    if (!generation || !generation->image->manifest->parallel ||
         generation->placement != &berth_carrier_inline)
         return false;
     pthread_mutex_lock(&module->mail_lock);
@@ -1130,15 +1186,14 @@ static bool step_aside(struct berth_module *module, const struct turn *turn)
 }
 
 /* The rest of such a turn. */
-static void end_aside(struct berth_module *module, struct turn *turn)
+static void end_aside(berth_ctx *ctx, struct berth_module *module, struct turn *turn)
 {
     pthread_mutex_lock(&module->mail_lock);
     bool ends = turn_end(module, turn);
     schedule(module);
     pthread_mutex_unlock(&module->mail_lock);
     if (ends)
-        turn->mail->ops->end(turn->mail,
-                             turn->outcome == HANDLED ? BERTH_MAIL_HANDLED : BERTH_MAIL_LEFT);
+        end_one(ctx, turn);
 }
 
 void berth_mailbox_run(struct berth_module *module)
@@ -1149,14 +1204,14 @@ void berth_mailbox_run(struct berth_module *module)
     /* without memory it is tried again */
     bool more = turn_next(ctx, module, &turn, ctx != NULL);
     for (int done = 1; more; done++) {
-        bool aside = step_aside(module, &turn);
+        bool aside = turn.mail->ops->beside && step_aside(module, &turn);
         turn.outcome = turn_run(ctx, module, &turn);
         if (turn.outcome == AWAY) {
             turn_leave(module, &turn);
             break;
         }
         if (aside) {
-            end_aside(module, &turn);
+            end_aside(ctx, module, &turn);
             break;
         }
         berth_thread_renew(ctx);
@@ -1164,6 +1219,7 @@ void berth_mailbox_run(struct berth_module *module)
     }
     if (!ctx)
         return;
+    berth_subscription_give_all(berth_thread_of(ctx));
     berth_stock_return(berth_thread_of(ctx));
     berth_thread_leave(ctx);
 }

@@ -135,9 +135,9 @@ static void log_failure(const struct message *message, const struct berth_genera
 #define LAST_WAIT_NS  INT64_C(10000000000)
 
 /* ctx has failed, and is clear then. */
-static enum berth_mail_next failed(berth_ctx *ctx, struct message *message,
-                                   const struct berth_generation *generation,
-                                   const struct berth_signature *signature)
+__attribute__((noinline)) static enum berth_mail_next failed(
+    berth_ctx *ctx, struct message *message, const struct berth_generation *generation,
+    const struct berth_signature *signature)
 {
     struct berth_error error = { 0 };
     int64_t wait = FIRST_WAIT_NS;
@@ -157,9 +157,10 @@ static enum berth_mail_next failed(berth_ctx *ctx, struct message *message,
 }
 
 /* Before its turn: its sender waits for nothing any more. */
-static bool is_over(const struct berth_parcel *parcel, struct berth_error *ret_error)
+__attribute__((noinline)) static bool is_over(const struct berth_parcel *parcel,
+                                              struct berth_error *ret_error)
 {
-    if (BERTH_I_UNLIKELY(parcel->deadline != BERTH_FOREVER) && berth_now() >= parcel->deadline)
+    if (parcel->deadline != BERTH_FOREVER && berth_now() >= parcel->deadline)
         berth_error_set(ret_error, BERTH_DEADLINE_EXCEEDED,
                         "the deadline of its sender had passed before its turn");
     else if (parcel->cause && __atomic_load_n(&parcel->cause->recalled, __ATOMIC_ACQUIRE))
@@ -170,30 +171,54 @@ static bool is_over(const struct berth_parcel *parcel, struct berth_error *ret_e
     return true;
 }
 
-static void expired(struct message *message, const struct berth_signature *signature,
-                    const struct berth_error *why)
+static inline bool may_be_over(const struct berth_parcel *parcel)
 {
+    return BERTH_I_UNLIKELY(parcel->deadline != BERTH_FOREVER) || parcel->cause;
+}
+
+/* item: its handler, or NULL. */
+static bool expires(const struct message *message, const struct berth_item *item)
+{
+    struct berth_error why;
+    if (!is_over(message->parcel, &why))
+        return false;
     count_fate(message, BERTH_FATE_EXPIRED);
-    publish_dead(message, signature, why);
+    publish_dead(message, item ? item->signature : NULL, &why);
+    return true;
 }
 
 /* ---- a turn ---- */
 
 /* By a handler of the module's, which a worker is told to run; or else it runs here. */
-static void handle(berth_ctx *ctx, const struct message *message, struct berth_item *item,
-                   struct berth_started *remote)
+static inline void handle_with(berth_ctx *ctx, const struct message *message,
+                               struct berth_item *item, struct berth_started *remote,
+                               const void *const *arguments)
 {
-    const struct berth_parcel *parcel = message->parcel;
-    const char *const any[] = { parcel->topic, parcel->json ? parcel->json : "{}" };
-    const void *const texts[] = { &any[0], &any[1] };
-    const void *const *arguments = item->any ? texts : parcel->arguments;
     if (remote) {
         berth_remote_handle(ctx, remote, item, arguments);
         return;
     }
     berth_frame_push(ctx, BERTH_FRAME_OBJECT | (uintptr_t)item);
-    berth_item_invoke(ctx, item, parcel->topic, arguments, NULL);
+    berth_item_invoke(ctx, item, message->parcel->topic, arguments, NULL);
     berth_frame_pop(ctx);
+}
+
+static void handle_any(berth_ctx *ctx, const struct message *message, struct berth_item *item,
+                       struct berth_started *remote)
+{
+    const struct berth_parcel *parcel = message->parcel;
+    const char *const any[] = { parcel->topic, parcel->json ? parcel->json : "{}" };
+    const void *const texts[] = { &any[0], &any[1] };
+    handle_with(ctx, message, item, remote, texts);
+}
+
+static inline void handle(berth_ctx *ctx, const struct message *message, struct berth_item *item,
+                          struct berth_started *remote)
+{
+    if (BERTH_I_UNLIKELY(item->any))
+        handle_any(ctx, message, item, remote);
+    else
+        handle_with(ctx, message, item, remote, message->parcel->arguments);
 }
 
 /* What the application gets, or who asked host.subscribe. */
@@ -236,7 +261,8 @@ static void tell_listener(berth_ctx *ctx, const struct message *message)
 }
 
 /* What has become of the turn. */
-static enum berth_mail_next finish(berth_ctx *ctx, struct message *message, struct berth_item *item)
+static inline enum berth_mail_next finish(berth_ctx *ctx, struct message *message,
+                                          struct berth_item *item)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     enum berth_mail_next next = BERTH_MAIL_DONE;
@@ -252,8 +278,8 @@ static enum berth_mail_next finish(berth_ctx *ctx, struct message *message, stru
 }
 
 /* given: to the application; NULL: there is an item, of the module's handler. */
-static enum berth_mail_next turn(berth_ctx *ctx, struct message *message, struct berth_item *item,
-                                 const struct berth_message *given)
+BERTH_I_INLINE enum berth_mail_next turn(berth_ctx *ctx, struct message *message,
+                                         struct berth_item *item, const struct berth_message *given)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     const struct berth_module *module = message->subscription->module;
@@ -378,7 +404,6 @@ static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation 
     struct message *message = message_of(mail);
     struct berth_subscription *subscription = message->subscription;
     struct berth_item *item = generation ? find_handler(generation, subscription) : NULL;
-    struct berth_error why;
     if (__atomic_load_n(&subscription->gone, __ATOMIC_ACQUIRE) || (generation && !item))
         return gone(message); /* with a reload perhaps */
     if (item) {               /* needed soon */
@@ -387,35 +412,48 @@ static enum berth_mail_next message_run(berth_ctx *ctx, struct berth_generation 
     }
     if (generation) /* which is no echo of this message */
         tell_lost(generation, subscription);
-    if (is_over(message->parcel, &why)) {
-        expired(message, item ? item->signature : NULL, &why);
+    if (may_be_over(message->parcel) && expires(message, item))
         return BERTH_MAIL_DONE;
-    }
     if (!item)
         return turn_of_application(ctx, message);
     bool away = item->generation->placement->start;
     return away ? turn_away(ctx, message, item) : turn(ctx, message, item, NULL);
 }
 
-static void message_free(struct message *message)
+static inline void message_release(struct message *message)
 {
     struct berth_parcel *parcel = message->parcel;
-    berth_subscription_give(message->subscription);
     if (BERTH_I_UNLIKELY(message->apart))
         berth_free(message);
     berth_parcel_unref(parcel);
 }
 
-static void message_end(struct berth_mail *mail, enum berth_mail_end how)
+static void message_free(struct message *message)
 {
-    struct message *message = message_of(mail);
+    berth_subscription_give(message->subscription, 1);
+    message_release(message);
+}
+
+static void count_lost(const struct message *message, enum berth_mail_end how)
+{
     if (how == BERTH_MAIL_DROPPED) {
         count_fate(message, BERTH_FATE_DROPPED);
         __atomic_add_fetch(&message->subscription->dropped, 1, __ATOMIC_RELAXED);
     }
     if (how == BERTH_MAIL_LEFT) /* a turn has counted it otherwise */
         count_fate(message, BERTH_FATE_LEFT);
-    message_free(message);
+}
+
+static void message_end(berth_ctx *ctx, struct berth_mail *mail, enum berth_mail_end how)
+{
+    struct message *message = message_of(mail);
+    if (BERTH_I_UNLIKELY(how != BERTH_MAIL_HANDLED)) {
+        count_lost(message, how);
+        message_free(message);
+        return;
+    }
+    berth_subscription_give_later(berth_thread_of(ctx), message->subscription);
+    message_release(message);
 }
 
 /* Its values come from the cache of who has sent it. */
@@ -436,19 +474,10 @@ static const struct berth_mail_ops message_ops = {
     .plain = true,
 };
 
-static void count_sent(struct berth_host *host, struct berth_thread *thread,
-                       struct berth_flow *flow)
-{
-    berth_flow_message(thread, flow);
-    if (!flow)
-        __atomic_add_fetch(&host->uncounted, 1, __ATOMIC_RELAXED);
-}
-
 int berth_message_post(struct berth_subscription *subscription, struct berth_parcel *parcel,
                        void *place, struct berth_flow *flow, const struct berth_delivery *how,
                        struct berth_message_ticket *ret_ticket)
 {
-    struct berth_host *host = subscription->module->host;
     struct message *message = place ? place : berth_malloc(sizeof *message);
     if (!message)
         return BERTH_MESSAGE_NO_MEMORY;
@@ -464,14 +493,11 @@ int berth_message_post(struct berth_subscription *subscription, struct berth_par
     message->mail.waiting = message->mail.withdrawn = false;
     message->mail.turn = BERTH_TURN_NONE;
     message->mail.sender = parcel->sender;
-    const struct berth_delivery its = { how->full, how->room, &subscription->taken };
-    int code = berth_mailbox_post(subscription->module, &message->mail, &its);
+    int code = berth_mailbox_post(subscription->module, &message->mail, how);
     __builtin_prefetch(__atomic_load_n(&subscription->module->current, __ATOMIC_RELAXED));
-    if (code == BERTH_OK)
-        count_sent(host, berth_thread_mine(&host->threads), flow);
-    else if (code == BERTH_MAIL_WAITS)
+    if (code == BERTH_MAIL_WAITS)
         *ret_ticket = (struct berth_message_ticket){ &message->mail, flow };
-    else if (!place)
+    else if (code != BERTH_OK && !place)
         berth_free(message);
     return code;
 }
@@ -491,7 +517,7 @@ void berth_message_waited(berth_ctx *ctx, const struct berth_message_ticket *tic
 {
     struct message *message = message_of(ticket->mail);
     if (code == BERTH_OK) { /* the mail may have been handled already */
-        count_sent(berth_host_of(ctx), berth_thread_of(ctx), ticket->flow);
+        berth_message_count(berth_host_of(ctx), berth_thread_of(ctx), ticket->flow);
         return;
     }
     /* the application's may have ended, and its module with it */

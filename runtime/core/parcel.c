@@ -14,7 +14,8 @@ static struct berth_blob **blobs_of(const struct berth_parcel *parcel)
     return (struct berth_blob **)(void *)parcel->places - parcel->blob_count;
 }
 
-static void parcel_free(struct berth_parcel *parcel)
+/* What most parcels have nothing of. */
+__attribute__((noinline)) static void let_go(const struct berth_parcel *parcel)
 {
     if (parcel->cause)
         berth_started_unref(parcel->cause);
@@ -22,15 +23,13 @@ static void parcel_free(struct berth_parcel *parcel)
         berth_blob_unref(blobs_of(parcel)[i]);
     if (parcel->json)
         berth_free(parcel->json);
-    berth_stock_give(parcel, parcel->chunk);
 }
 
-void berth_parcel_unref(struct berth_parcel *parcel)
+void berth_parcel_free(struct berth_parcel *parcel)
 {
-    if (!parcel || (__atomic_load_n(&parcel->refs, __ATOMIC_ACQUIRE) > 1 &&
-                    __atomic_sub_fetch(&parcel->refs, 1, __ATOMIC_ACQ_REL) > 0))
-        return; /* the last one need not count */
-    parcel_free(parcel);
+    if (BERTH_I_UNLIKELY(parcel->cause || parcel->blob_count || parcel->json))
+        let_go(parcel);
+    berth_stock_give(parcel, parcel->chunk);
 }
 
 /* Blobs on their way into a parcel. */
@@ -91,24 +90,18 @@ static struct berth_parcel *parcel_make(const struct berth_parcel_setup *setup,
         berth_stock_take(setup->thread, sizeof *parcel + before + places * setup->place, &chunk);
     if (!parcel)
         return NULL;
-    berth_stock_fetch((char *)(parcel + 1) + before, places * setup->place);
+    const void *const *placed =
+        berth_arguments_place(setup->signature, arguments, plan, parcel + 1);
     *parcel = (struct berth_parcel){
         .refs = (uint32_t)setup->receivers,
-        .priority = (uint8_t)setup->priority,
-        .echo = setup->echo,
         .blob_count = (uint8_t)load->count,
-        .arguments = berth_arguments_place(setup->signature, arguments, plan, parcel + 1),
-        .topic = setup->topic,
-        .sender = setup->sender,
-        .deadline = setup->deadline,
-        .cause = setup->cause,
+        .arguments = placed,
         .chunk = chunk,
         .size = sizeof *parcel + before + load->bytes,
         .places = (char *)(parcel + 1) + before,
     };
-    if (parcel->cause)
-        berth_started_ref(parcel->cause);
-    memcpy(blobs_of(parcel), load->blobs, blobs);
+    if (blobs)
+        memcpy(blobs_of(parcel), load->blobs, blobs);
     return parcel;
 }
 
@@ -140,6 +133,6 @@ int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *s
     if (code == BERTH_OK)
         *ret_parcel = parcel;
     else
-        parcel_free(parcel);
+        berth_parcel_free(parcel);
     return code;
 }

@@ -10,15 +10,15 @@
 
 /* An immutable message. Handlers in this process get the very values that lie in it. */
 struct berth_parcel {
-    uint32_t refs;      /* atomic; one for each receiver that is not done with it */
-    uint8_t priority;   /* enum berth_priority */
-    bool echo;          /* what its handlers do comes of a line of the log (log.h) */
-    uint8_t blob_count; /* blobs that they point into, whose addresses are before places */
+    uint32_t refs;               /* atomic; one for each receiver that is not done with it */
+    uint8_t blob_count;          /* blobs that they point into, whose addresses are before places */
+    uint8_t priority;            /* enum berth_priority; from here on set by who makes it, or 0 */
+    bool echo;                   /* what its handlers do comes of a line of the log (log.h) */
+    const char *topic, *sender;  /* for the host's life */
+    int64_t deadline;            /* of its sender, as berth_now() */
+    struct berth_started *cause; /* the call that has published it, with a reference; or NULL */
     const void *const *arguments; /* the fields, by the topic's type, behind this struct */
-    const char *topic, *sender;   /* for the host's life */
     char *json;                   /* for handlers of any topic, or NULL */
-    int64_t deadline;             /* of its sender, as berth_now() */
-    struct berth_started *cause;  /* the call that has published it; or NULL */
     struct berth_chunk *chunk;    /* that its memory is of, or NULL */
     size_t size;                  /* that mailboxes count, with what lies in blobs */
     char *places;                 /* for its messages, behind all of it: see the setup */
@@ -27,15 +27,10 @@ struct berth_parcel {
 struct berth_parcel_setup {
     /* The calling one, whose stock it takes its memory from; NULL, for what stays: the heap. */
     struct berth_thread *thread;
-    const char *topic, *sender; /* for the host's life */
     const struct berth_signature *signature;
-    int64_t deadline;
-    struct berth_started *cause; /* or NULL */
-    unsigned priority;           /* enum berth_priority */
-    size_t receivers;            /* at least 1 */
-    size_t place;                /* bytes for each of the first BERTH_PARCEL_PLACES of them */
-    bool any;                    /* there are handlers of any topic */
-    bool echo;
+    size_t receivers; /* at least 1 */
+    size_t place;     /* bytes for each of the first BERTH_PARCEL_PLACES of them */
+    bool any;         /* there are handlers of any topic */
 };
 /*
  * Messages of a parcel lie in it, so that publishing takes memory once, but not of very many
@@ -46,6 +41,13 @@ struct berth_parcel_setup {
 int berth_parcel_new(struct berth_host *host, const struct berth_parcel_setup *setup,
                      const void *const *arguments, struct berth_parcel **ret_parcel,
                      struct berth_error *error);
-void berth_parcel_unref(struct berth_parcel *parcel);
+void berth_parcel_free(struct berth_parcel *parcel);
+static inline void berth_parcel_unref(struct berth_parcel *parcel)
+{
+    if (!parcel || (__atomic_load_n(&parcel->refs, __ATOMIC_ACQUIRE) > 1 &&
+                    __atomic_sub_fetch(&parcel->refs, 1, __ATOMIC_ACQ_REL) > 0))
+        return; /* the last one need not count */
+    berth_parcel_free(parcel);
+}
 
 #endif

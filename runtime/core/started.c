@@ -493,10 +493,7 @@ static int take_arguments(struct berth_started *started, const struct berth_star
                           struct berth_error *error)
 {
     const struct berth_parcel_setup setup = { .thread = berth_thread_mine(&started->host->threads),
-                                              .topic = started->name,
-                                              .sender = started->caller,
-                                              .signature = start->signature,
-                                              .deadline = BERTH_FOREVER };
+                                              .signature = start->signature };
     if (!start->signature)
         return take_json(started, start->json, error);
     int code = berth_parcel_new(started->host, &setup, start->arguments, &started->parcel, error);
@@ -968,9 +965,10 @@ static bool then_begin(struct berth_started *started)
     return wanted;
 }
 
-static void then_end(struct berth_mail *mail, enum berth_mail_end how)
+static void then_end(berth_ctx *ctx, struct berth_mail *mail, enum berth_mail_end how)
 {
     struct berth_started *started = berth_container(mail, struct berth_started, then);
+    (void)ctx;
     if (how != BERTH_MAIL_HANDLED)
         then_begin(started);
     berth_started_unref(started);
@@ -1031,7 +1029,7 @@ static void then_notify(struct berth_started *started)
     int code = berth_mailbox_post(owner->module, &started->then, &how);
     __atomic_sub_fetch(&owner->posting, 1, __ATOMIC_RELEASE);
     if (code != BERTH_OK) /* it ends */
-        then_end(&started->then, BERTH_MAIL_LEFT);
+        then_end(NULL, &started->then, BERTH_MAIL_LEFT);
 }
 
 void berth_started_watch(struct berth_started *started,

@@ -610,7 +610,7 @@ void berth_topics_release(struct berth_generation *generation)
         if (!subscription)
             continue;
         if (subscription->active || subscription->gone) {
-            berth_subscription_give(subscription);
+            berth_subscription_give(subscription, 1);
         } else { /* it has not come to it: it is nobody else's */
             subscription_displace(host, subscription);
             end_taking(subscription);
@@ -712,14 +712,15 @@ static void fetch_receiver(const struct berth_match *match)
     __builtin_prefetch(&module->boxes[BERTH_PRIORITY_DATA]);
 }
 
-/* Of the sender's messages to a subscription. topic_lock held for reading. */
-static struct berth_flow *flow_of(struct berth_match *match, const char *sender)
+/* flow: of the last sender, which is another one as it seems, or NULL. */
+__attribute__((noinline)) static struct berth_flow *flow_look_up(struct berth_match *match,
+                                                                 struct berth_flow *flow,
+                                                                 const char *sender)
 {
     const struct berth_subscription *subscription = match->subscription;
     struct berth_host *host = subscription->module->host;
-    struct berth_flow *flow = __atomic_load_n(&match->flow, __ATOMIC_ACQUIRE);
     char to[2 * BERTH_IDENTIFIER_MAX + 2];
-    if (flow && (flow->sender == sender || strcmp(flow->from, sender) == 0))
+    if (flow && strcmp(flow->from, sender) == 0)
         return flow;
     if (*subscription->module->name)
         snprintf(to, sizeof to, "%s.%s", subscription->module->name, subscription->handler);
@@ -730,6 +731,13 @@ static struct berth_flow *flow_of(struct berth_match *match, const char *sender)
     pthread_mutex_unlock(&host->lock);
     __atomic_store_n(&match->flow, flow, __ATOMIC_RELEASE);
     return flow;
+}
+
+/* Of the sender's messages to a subscription. topic_lock held for reading. */
+static inline struct berth_flow *flow_of(struct berth_match *match, const char *sender)
+{
+    struct berth_flow *flow = __atomic_load_n(&match->flow, __ATOMIC_ACQUIRE);
+    return flow && flow->sender == sender ? flow : flow_look_up(match, flow, sender);
 }
 
 static const char *name_of(const struct berth_subscription *subscription)
@@ -755,13 +763,15 @@ struct wait {
 };
 
 /* With a place to wait at. */
-static int post_and_wait(struct berth_posting *posting, struct berth_subscription *subscription,
-                         struct berth_parcel *parcel, void *place, struct berth_flow *flow)
+__attribute__((noinline)) static int post_and_wait(struct berth_posting *posting,
+                                                   struct berth_subscription *subscription,
+                                                   struct berth_parcel *parcel, void *place,
+                                                   struct berth_flow *flow)
 {
     struct wait *wait = berth_malloc(sizeof *wait);
     if (!wait)
         return BERTH_MESSAGE_NO_MEMORY;
-    const struct berth_delivery how = { .full = BERTH_FULL_BLOCK, .room = &wait->room };
+    const struct berth_delivery how = { BERTH_FULL_BLOCK, &wait->room, &subscription->taken };
     int code = berth_message_post(subscription, parcel, place, flow, &how, &wait->ticket);
     if (code == BERTH_MAIL_WAITS)
         berth_list_append(&posting->waits, &wait->link);
@@ -774,29 +784,30 @@ static int post_and_wait(struct berth_posting *posting, struct berth_subscriptio
  * To the next receiver. Those whose messages lie in the parcel come last: once they have it, the
  * parcel may have gone.
  */
-static int post(struct berth_posting *posting, struct berth_match *match,
-                struct berth_parcel *parcel, enum berth_full full)
+BERTH_I_INLINE int post(struct berth_posting *posting, struct berth_match *match,
+                        struct berth_parcel *parcel, enum berth_full full)
 {
     struct berth_subscription *subscription = match->subscription;
     struct berth_flow *flow = flow_of(match, posting->sender);
     bool waits = full == BERTH_FULL_BLOCK && posting->ctx;
-    const struct berth_delivery how = { .full = waits ? BERTH_FULL_REJECT : full };
+    const struct berth_delivery how = { waits ? BERTH_FULL_REJECT : full, NULL,
+                                        &subscription->taken };
     size_t i = posting->left - 1;
     void *place = i < BERTH_PARCEL_PLACES ? parcel->places + i * berth_message_size : NULL;
     int code = berth_message_post(subscription, parcel, place, flow, &how, NULL);
-    return code == BERTH_RESOURCE_EXHAUSTED && waits
-               ? post_and_wait(posting, subscription, parcel, place, flow)
-               : code;
+    if (BERTH_I_UNLIKELY(code != BERTH_OK))
+        return code == BERTH_RESOURCE_EXHAUSTED && waits
+                   ? post_and_wait(posting, subscription, parcel, place, flow)
+                   : code;
+    berth_message_count(posting->host, posting->thread, flow);
+    return BERTH_OK;
 }
 
-/* false: it does not get there. */
-static bool post_to(struct berth_posting *posting, struct berth_match *match,
-                    struct berth_parcel *parcel)
+/* Returns false: it does not get there. */
+__attribute__((noinline)) static bool refused(struct berth_posting *posting,
+                                              struct berth_match *match, int code)
 {
     struct berth_subscription *subscription = match->subscription;
-    int code = post(posting, match, parcel, subscription->how.full);
-    if (code == BERTH_OK || code == BERTH_MAIL_WAITS)
-        return true;
     bool full = code != BERTH_MESSAGE_NO_MEMORY;
     posting->code = full ? code : BERTH_RESOURCE_EXHAUSTED;
     berth_message_refused(posting->host, subscription, flow_of(match, posting->sender),
@@ -805,14 +816,25 @@ static bool post_to(struct berth_posting *posting, struct berth_match *match,
     return false;
 }
 
+/* false: it does not get there. */
+BERTH_I_INLINE bool post_to(struct berth_posting *posting, struct berth_match *match,
+                            struct berth_parcel *parcel)
+{
+    int code = post(posting, match, parcel, match->subscription->how.full);
+    if (BERTH_I_UNLIKELY(code != BERTH_OK && code != BERTH_MAIL_WAITS))
+        return refused(posting, match, code);
+    return true;
+}
+
 static struct berth_match *member_of(const struct berth_group *group, size_t turn)
 {
     return group->members[turn % group->count];
 }
 
 /* The next one whose mailbox has room; if none has, the next one, as it wants that. false: none. */
-static bool post_to_one(struct berth_posting *posting, struct berth_group *group,
-                        struct berth_parcel *parcel)
+__attribute__((noinline)) static bool post_to_one(struct berth_posting *posting,
+                                                  struct berth_group *group,
+                                                  struct berth_parcel *parcel)
 {
     size_t first = __atomic_fetch_add(&group->turn, 1, __ATOMIC_RELAXED);
     struct berth_match *next = NULL;
@@ -849,18 +871,20 @@ static void set_current(struct berth_topic *topic, struct berth_parcel *parcel,
 /* What a subscription that has just come would have got last. topic_lock held for writing. */
 static void send_current(struct berth_subscription *subscription)
 {
+    struct berth_host *host = subscription->module->host;
     berth_list_each(&subscription->matches, link) {
         struct berth_match *match = berth_container(link, struct berth_match, of_subscription);
         struct berth_parcel *parcel = match->topic->last;
-        const struct berth_delivery how = { .full = subscription->how.full };
+        const struct berth_delivery how = { subscription->how.full, NULL, &subscription->taken };
         if (!parcel || subscription->denied)
             continue;
         struct berth_flow *flow = flow_of(match, parcel->sender);
         __atomic_add_fetch(&parcel->refs, 1, __ATOMIC_RELAXED);
-        if (berth_message_post(subscription, parcel, NULL, flow, &how, NULL) == BERTH_OK)
+        if (berth_message_post(subscription, parcel, NULL, flow, &how, NULL) == BERTH_OK) {
+            berth_message_count(host, berth_thread_mine(&host->threads), flow);
             continue;
-        berth_message_refused(subscription->module->host, subscription, flow,
-                              BERTH_RESOURCE_EXHAUSTED, true);
+        }
+        berth_message_refused(host, subscription, flow, BERTH_RESOURCE_EXHAUSTED, true);
         berth_parcel_unref(parcel);
     }
 }
@@ -897,27 +921,51 @@ static void lose(const struct berth_posting *posting)
     }
 }
 
-void berth_posting_begin(struct berth_posting *posting, const void *const *arguments,
-                         struct berth_error *error)
+/* To all receivers, who are at least one. */
+BERTH_I_INLINE void post_to_all(struct berth_posting *posting, struct berth_parcel *parcel)
 {
     struct berth_topic *topic = posting->topic;
-    struct berth_thread *thread = posting->ctx ? berth_thread_of(posting->ctx) : NULL;
-    struct berth_thread *own = thread ? thread : berth_thread_mine(&posting->host->threads);
-    struct berth_parcel *parcel = NULL;
+    berth_list_each(&topic->matches, link) {
+        struct berth_match *match = berth_container(link, struct berth_match, of_topic);
+        fetch_receiver(match);
+        bool posted = !match->subscription->denied && post_to(posting, match, parcel);
+        receiver_done(posting, parcel, posted);
+    }
+    berth_list_each(&topic->groups, link) {
+        struct berth_group *group = berth_container(link, struct berth_group, link);
+        receiver_done(posting, parcel, post_to_one(posting, group, parcel));
+    }
+}
+
+/* thread: of the call that it is sent in, or NULL: the host's own. */
+static inline void address(const struct berth_posting *posting, const struct berth_thread *thread,
+                           struct berth_parcel *parcel)
+{
+    const struct berth_topic *topic = posting->topic;
     /* a current value is none of its sender's call, and outlives that */
     const struct berth_thread *call = posting->declared->last ? NULL : thread;
+    parcel->topic = topic->name;
+    parcel->sender = posting->sender;
+    parcel->priority = (uint8_t)posting->declared->priority;
+    parcel->echo = topic->of_log || (thread ? thread->echo : berth_log_is_echo(posting->host));
+    parcel->deadline = call ? call->deadline : BERTH_FOREVER;
+    struct berth_started *cause = call ? berth_cause_of(call) : NULL;
+    if (cause)
+        berth_started_ref(cause);
+    parcel->cause = cause;
+}
+
+BERTH_I_INLINE void posting_begin(struct berth_posting *posting, struct berth_thread *thread,
+                                  const void *const *arguments, struct berth_error *error)
+{
+    struct berth_topic *topic = posting->topic;
+    struct berth_parcel *parcel = NULL;
     const struct berth_parcel_setup setup = {
-        .thread = posting->declared->last ? NULL : own,
-        .topic = topic->name,
-        .sender = posting->sender,
+        .thread = posting->declared->last ? NULL : posting->thread,
         .signature = posting->declared->signature,
-        .deadline = call ? call->deadline : BERTH_FOREVER,
-        .cause = call ? berth_cause_of(call) : NULL,
-        .priority = posting->declared->priority,
         .receivers = topic->receivers + posting->declared->last,
         .place = berth_message_size,
         .any = topic->untyped > 0 || posting->declared->last,
-        .echo = topic->of_log || (thread ? thread->echo : berth_log_is_echo(posting->host)),
     };
     berth_list_init(&posting->waits);
     posting->full.text[0] = posting->too_much.text[0] = posting->waited.text[0] = '\0';
@@ -932,18 +980,18 @@ void berth_posting_begin(struct berth_posting *posting, const void *const *argum
         lose(posting);
     if (posting->code != BERTH_OK)
         return;
+    address(posting, thread, parcel);
     if (posting->declared->last)
         set_current(topic, parcel, posting->host);
-    berth_list_each(&topic->matches, link) {
-        struct berth_match *match = berth_container(link, struct berth_match, of_topic);
-        fetch_receiver(match);
-        bool posted = !match->subscription->denied && post_to(posting, match, parcel);
-        receiver_done(posting, parcel, posted);
-    }
-    berth_list_each(&topic->groups, link) {
-        struct berth_group *group = berth_container(link, struct berth_group, link);
-        receiver_done(posting, parcel, post_to_one(posting, group, parcel));
-    }
+    post_to_all(posting, parcel);
+}
+
+void berth_posting_begin(struct berth_posting *posting, const void *const *arguments,
+                         struct berth_error *error)
+{
+    struct berth_thread *thread = posting->ctx ? berth_thread_of(posting->ctx) : NULL;
+    posting->thread = thread ? thread : berth_thread_mine(&posting->host->threads);
+    posting_begin(posting, thread, arguments, error);
 }
 
 /* All of them have until the sender's deadline; who gets room first does not matter. */
@@ -998,11 +1046,11 @@ static bool tell_all_missed(const struct berth_posting *posting, int code,
     return true;
 }
 
-int berth_posting_finish(struct berth_posting *posting, struct berth_error *error)
+int berth_posting_finish_slowly(struct berth_posting *posting, struct berth_error *error)
 {
     struct berth_error all;
     int waited = finish_waits(posting), code = posting->code != BERTH_OK ? posting->code : waited;
-    if (BERTH_I_UNLIKELY(code != BERTH_OK) && tell_all_missed(posting, code, &all) && error)
+    if (code != BERTH_OK && tell_all_missed(posting, code, &all) && error)
         *error = all;
     return code;
 }
@@ -1027,6 +1075,7 @@ int berth_publisher_post(berth_ctx *ctx, struct berth_publisher *publisher,
     struct berth_posting posting; /* most of it is room */
     posting.host = host;
     posting.ctx = ctx;
+    posting.thread = thread;
     posting.sender = generation->module->name;
     posting.declared = publisher->declared;
     __builtin_prefetch(publisher->topic);
@@ -1035,29 +1084,33 @@ int berth_publisher_post(berth_ctx *ctx, struct berth_publisher *publisher,
     posting.topic = topic_of_publisher(publisher);
     bool denied = publisher->denied, posted = posting.topic && !denied;
     if (posted)
-        berth_posting_begin(&posting, arguments, error);
+        posting_begin(&posting, thread, arguments, error);
     berth_topics_leave(host, thread, marked);
     if (denied)
         berth_permit_refuse(ctx, posting.sender, BERTH_RIGHT_PUBLISH, posting.declared->topic);
     return posted ? berth_posting_finish(&posting, error) : BERTH_OK;
 }
 
+/* In a worker: by the host that it serves. */
+static int publish_upstream(berth_ctx *ctx, const struct berth_publisher *publisher,
+                            const void *const *arguments, struct berth_error *error)
+{
+    const struct berth_upstream *upstream = publisher->generation->host->upstream;
+    int code = berth_arguments_check(publisher->signature, arguments, error);
+    if (code == BERTH_OK && berth_too_deep(ctx))
+        code = berth_error_set(error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply");
+    return code == BERTH_OK ? upstream->publish(upstream->user, ctx, publisher->index,
+                                                publisher->signature, arguments, error)
+                            : code;
+}
+
 void berth_publish(berth_ctx *ctx, struct berth_publisher *publisher, const void *const *arguments)
 {
-    struct berth_host *host = publisher->generation->host;
     struct berth_error error;
-    int code;
-    if (host->upstream) {
-        code = berth_arguments_check(publisher->signature, arguments, &error);
-        if (code == BERTH_OK && berth_too_deep(ctx))
-            code = berth_error_set(&error, BERTH_RESOURCE_EXHAUSTED, "calls are nested too deeply");
-        if (code == BERTH_OK)
-            code = host->upstream->publish(host->upstream->user, ctx, publisher->index,
-                                           publisher->signature, arguments, &error);
-    } else {
-        code = berth_publisher_post(ctx, publisher, arguments, &error);
-    }
-    if (code != BERTH_OK)
+    int code = BERTH_I_UNLIKELY(publisher->generation->host->upstream != NULL)
+                   ? publish_upstream(ctx, publisher, arguments, &error)
+                   : berth_publisher_post(ctx, publisher, arguments, &error);
+    if (BERTH_I_UNLIKELY(code != BERTH_OK))
         berth_fault_raise_format(ctx, code, "%s", error.text);
 }
 

@@ -82,6 +82,7 @@ struct berth_posting {
     struct berth_topic *topic;
     const struct berth_manifest_topic *declared;
     /* the rest is begin's */
+    struct berth_thread *thread; /* the calling one; NULL: it has not entered */
     struct berth_list waits;
     size_t left; /* receivers that have not had their turn: the parcel has a reference for each */
     int code;
@@ -93,8 +94,14 @@ struct berth_posting {
  */
 void berth_posting_begin(struct berth_posting *posting, const void *const *arguments,
                          struct berth_error *error);
+int berth_posting_finish_slowly(struct berth_posting *posting, struct berth_error *error);
 /* The code of all of it: those that are not named in error have got it. */
-int berth_posting_finish(struct berth_posting *posting, struct berth_error *error);
+static inline int berth_posting_finish(struct berth_posting *posting, struct berth_error *error)
+{
+    return BERTH_I_UNLIKELY(posting->code != BERTH_OK || !berth_list_empty(&posting->waits))
+               ? berth_posting_finish_slowly(posting, error)
+               : BERTH_OK;
+}
 /* topic_lock is held. What its first publisher declares; NULL: nobody declares it now. */
 const struct berth_manifest_topic *berth_topic_declared(const struct berth_topic *topic);
 
@@ -109,11 +116,29 @@ int berth_subscription_new(struct berth_host *host, const struct berth_subscript
                            struct berth_subscription **ret_subscription, struct berth_error *error);
 void berth_subscription_end(struct berth_host *host, struct berth_subscription *subscription);
 void berth_subscription_free(struct berth_subscription *subscription);
-/* A reference goes back. Nothing is looked at afterwards: another one may have been the last. */
-static inline void berth_subscription_give(struct berth_subscription *subscription)
+/* References go back. Nothing is looked at afterwards: another one may have been the last. */
+static inline void berth_subscription_give(struct berth_subscription *subscription, size_t count)
 {
-    if (BERTH_I_UNLIKELY(__atomic_add_fetch(&subscription->given, 1, __ATOMIC_ACQ_REL) == 0))
+    if (BERTH_I_UNLIKELY(__atomic_add_fetch(&subscription->given, count, __ATOMIC_ACQ_REL) == 0))
         berth_subscription_free(subscription);
+}
+/*
+ * The same of messages that a thread has handled: it counts them, as a locked instruction for each
+ * would cost as much as all the rest of their end. Then give_all is due, once it handles no more.
+ */
+static inline void berth_subscription_give_all(struct berth_thread *thread)
+{
+    if (thread->handled_count)
+        berth_subscription_give(thread->handled, thread->handled_count);
+    thread->handled_count = 0;
+}
+static inline void berth_subscription_give_later(struct berth_thread *thread,
+                                                 struct berth_subscription *subscription)
+{
+    if (BERTH_I_UNLIKELY(thread->handled != subscription))
+        berth_subscription_give_all(thread);
+    thread->handled = subscription;
+    thread->handled_count++;
 }
 /* At the host's end. */
 void berth_topics_free(struct berth_host *host);

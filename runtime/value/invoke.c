@@ -248,8 +248,9 @@ void berth_invoke_free(struct berth_invoke *invoke)
     berth_pool_free(invoke);
 }
 
-static void call_described(const struct description *description, void (*code)(void),
-                           berth_ctx *ctx, const void *const *arguments, void *result)
+__attribute__((noinline)) static void call_described(const struct description *description,
+                                                     void (*code)(void), berth_ctx *ctx,
+                                                     const void *const *arguments, void *result)
 {
     ffi_cif *cif = (ffi_cif *)&description->cif; /* ffi_call does not write to it */
     const void *values[2 + BERTH_PARAMETERS_MAX];

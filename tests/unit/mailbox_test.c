@@ -4,6 +4,8 @@
  * has some turns, in which more is posted, or lets time pass; both must agree on what comes next
  * and on what has become of every mail.
  */
+#include <pthread.h>
+#include <sched.h>
 #include <string.h>
 
 #include "runtime/core/mailbox.h"
@@ -55,9 +57,10 @@ static struct {
 static enum berth_mail_next run(berth_ctx *ctx, struct berth_generation *generation,
                                 struct berth_mail *mail);
 
-static void end(struct berth_mail *mail, enum berth_mail_end how)
+static void end(berth_ctx *ctx, struct berth_mail *mail, enum berth_mail_end how)
 {
     struct letter *letter = berth_container(mail, struct letter, mail);
+    (void)ctx;
     CHECK(letter->fate == WAITING || letter->fate == UNUSED || letter->fate == WAITS_FOR_ROOM);
     letter->fate = how == BERTH_MAIL_DROPPED ? DROPPED : HANDLED;
 }
@@ -375,9 +378,116 @@ static void closes(void)
     finish();
 }
 
+/* ---- the gate of a serial module, over a batch ---- */
+
+#define BATCH 4 /* messages in it */
+
+static struct berth_manifest manifest;
+static struct berth_image image = { .manifest = &manifest };
+static struct berth_generation generation = { .gated = true, .image = &image };
+static int handled, handled_before; /* before: when somebody else was inside; -1: nobody was */
+static bool waits;                  /* somebody else is to come */
+static pthread_t other;
+
+static void *goes_inside(void *unused)
+{
+    (void)unused;
+    berth_ctx *ctx = berth_thread_enter(&host->threads);
+    const struct berth_gate_entry entry = { .ctx = ctx, .deadline = BERTH_FOREVER };
+    CHECK_INT(berth_gate_lock(&module->gate, &entry, NULL), BERTH_OK);
+    handled_before = handled;
+    berth_gate_unlock(&module->gate, ctx);
+    berth_thread_leave(ctx);
+    return NULL;
+}
+
+/* The first one is not over before the other chain stands at the gate. */
+static enum berth_mail_next handle(berth_ctx *ctx, struct berth_generation *its,
+                                   struct berth_mail *mail)
+{
+    (void)mail;
+    CHECK(its == &generation);
+    CHECK(berth_gate_owned(&module->gate, ctx));
+    if (waits && handled == 0) {
+        CHECK(pthread_create(&other, NULL, goes_inside, NULL) == 0);
+        while (!berth_gate_is_wanted(&module->gate))
+            sched_yield();
+    }
+    handled++;
+    return BERTH_MAIL_DONE;
+}
+
+static void letter_end(berth_ctx *ctx, struct berth_mail *mail, enum berth_mail_end how)
+{
+    (void)mail;
+    CHECK(ctx != NULL);
+    CHECK_INT(how, BERTH_MAIL_HANDLED);
+}
+
+static const struct berth_mail_ops gated = {
+    .run = handle, .end = letter_end, .foresee = foresee, .counted = true, .plain = true
+};
+
+static void have_gated_turns(void)
+{
+    const struct berth_delivery how = { .full = BERTH_FULL_REJECT };
+    handled = 0;
+    handled_before = -1;
+    for (size_t i = 0; i < BATCH; i++) {
+        letters[i].mail = (struct berth_mail){ .ops = &gated };
+        CHECK_INT(berth_mailbox_post(module, &letters[i].mail, &how), BERTH_OK);
+    }
+    module->paused = false;
+    module->queued = true;
+    berth_mailbox_run(module);
+    CHECK_INT(handled, BATCH);
+    module->queued = true;
+}
+
+static void begin_gated(void)
+{
+    begin();
+    generation.module = module;
+    generation.host = host;
+    module->current = &generation;
+}
+
+static void finish_gated(void)
+{
+    module->current = NULL;
+    finish();
+}
+
+/* It is gone through once, not for each. */
+static void a_batch_is_inside_as_a_whole(void)
+{
+    begin_gated();
+    waits = false;
+    have_gated_turns();
+    CHECK_INT(module->gate.owner, 0);
+    CHECK_INT(module->gate.streak, 1);
+    finish_gated();
+}
+
+/* Who waits gets in behind the message that is being handled: by a pass nobody comes before him. */
+static void a_batch_lets_in_who_waits(void)
+{
+    begin_gated();
+    waits = false;
+    while (!module->gate.passes) /* until the turns have one */
+        have_gated_turns();
+    waits = true;
+    have_gated_turns();
+    pthread_join(other, NULL);
+    CHECK_INT(handled_before, 1);
+    finish_gated();
+}
+
 static const struct berth_test tests[] = {
     { "does_as_the_model", does_as_the_model },
     { "closes", closes },
+    { "a_batch_is_inside_as_a_whole", a_batch_is_inside_as_a_whole },
+    { "a_batch_lets_in_who_waits", a_batch_lets_in_who_waits },
 };
 
 int main(int argc, char **argv)
