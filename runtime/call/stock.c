@@ -2,15 +2,12 @@
 #include "runtime/call/stock.h"
 
 #include "runtime/base/memory.h"
-#include "runtime/call/thread.h"
 
-#define LINE    64 /* where each piece begins: no two share one */
+#define LINE    BERTH_STOCK_LINE
 #define CHUNK   65536
-#define LARGEST 8192 /* piece: a message of a page, and its receivers */
-#define MOST    16   /* chunks of a thread: as many small messages as mailboxes take, and more */
+#define MOST    16 /* chunks of a thread: as many small messages as mailboxes take, and more */
 #define UNKNOWN ((size_t)1 << 30) /* pieces, of a chunk that is still being cut */
 #define SPARE   (UNKNOWN << 1)    /* of one that nobody has a piece of, while such go */
-#define AHEAD   768               /* bytes, at most, that are fetched before they are needed */
 
 #if defined __SANITIZE_ADDRESS__
 #define HEAP_ONLY 1 /* it knows the bounds of each piece, and who has given it back */
@@ -27,23 +24,6 @@ struct berth_chunk {
     struct berth_chunk *next; /* of those that nobody has a piece of */
     size_t left;              /* pieces that have not been given back; atomic */
 } __attribute__((aligned(LINE)));
-
-struct berth_stock {
-    struct berth_threads *set;
-    struct berth_stock *next; /* of the set */
-    bool taken;               /* by a thread; under the set's lock */
-    /* the thread's */
-    struct berth_chunk *chunk; /* that is being cut, or NULL */
-    char *at, *end;            /* in it */
-    size_t cut;                /* pieces of it so far */
-    struct berth_chunk *free, *made;
-    size_t count; /* made */
-    /* pieces that have been given back, and are to be told */
-    struct berth_chunk *given;
-    size_t given_count;
-    /* what others have brought back: a stack that is taken as a whole; atomic */
-    struct berth_chunk *back __attribute__((aligned(LINE)));
-};
 
 /* A free one, or a new one; NULL: no memory. The set's lock is held. */
 static struct berth_stock *stock_get(struct berth_threads *set)
@@ -160,32 +140,24 @@ static bool next_chunk(struct berth_stock *stock)
     stock->at = (char *)(chunk + 1);
     stock->end = (char *)chunk + CHUNK;
     if (stock->free)
-        berth_stock_fetch((char *)stock->free, AHEAD);
+        berth_stock_fetch((char *)stock->free, BERTH_STOCK_AHEAD);
     return true;
 }
 
-static void *cut(struct berth_stock *stock, size_t size)
-{
-    char *piece = stock->at;
-    stock->at += size;
-    stock->cut++;
-    berth_stock_fetch(stock->at + size, size < AHEAD ? size : AHEAD); /* of the next but one */
-    return piece;
-}
-
-void *berth_stock_take(struct berth_thread *thread, size_t size, struct berth_chunk **ret_chunk)
+void *berth_stock_take_slowly(struct berth_thread *thread, size_t size,
+                              struct berth_chunk **ret_chunk)
 {
     struct berth_stock *stock = NULL;
     size_t room = (size + LINE - 1) & ~(size_t)(LINE - 1);
 #ifdef HEAP_ONLY
     (void)thread;
 #else
-    if (thread && size <= LARGEST)
+    if (thread && size <= BERTH_STOCK_LARGEST)
         stock = stock_of(thread);
 #endif
     if (stock && ((size_t)(stock->end - stock->at) >= room || next_chunk(stock))) {
         *ret_chunk = stock->chunk;
-        return cut(stock, room);
+        return berth_stock_cut(stock, room);
     }
     *ret_chunk = NULL;
     return berth_malloc(size);

@@ -4,6 +4,7 @@
 #include "runtime/call/stock.h"
 #include "runtime/core/blob.h"
 #include "runtime/core/started.h"
+#include "runtime/value/plan.h"
 
 #include <string.h>
 

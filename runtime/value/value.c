@@ -5,6 +5,7 @@
 #include "runtime/base/memory.h"
 #include "runtime/base/text.h"
 #include "runtime/value/json.h"
+#include "runtime/value/plan.h"
 
 #include <string.h>
 
@@ -142,33 +143,43 @@ static int visit(struct visitor *visitor, const struct berth_type *type, void *v
 
 /* ---- check, walk, copy, free, zero, weight ---- */
 
-static int check_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
-                       size_t size)
+static int check_text(const struct berth_type *type, const char *text, size_t size,
+                      struct berth_error *error)
 {
     size_t bad;
 
-    switch (type->kind) {
-    case BERTH_KIND_STRING:
-    case BERTH_KIND_JSON:
-        if (!*data)
-            return berth_error_set(visitor->error, BERTH_INVALID_ARGUMENT, "the %s is NULL",
-                                   type->text);
-        if (type->kind == BERTH_KIND_JSON)
-            return berth_json_check(*data, size - 1, visitor->error);
-        if (!berth_utf8_valid(*data, size - 1, &bad))
-            return berth_error_set(visitor->error, BERTH_INVALID_ARGUMENT,
-                                   "the string is not UTF-8 at byte %zu", bad);
-        return BERTH_OK;
-    default:
-        if (size == SIZE_MAX)
-            return berth_error_set(visitor->error, BERTH_INVALID_ARGUMENT,
-                                   "the %s is larger than memory can be", type->text);
-        if (size > 0 && !*data)
-            return berth_error_set(visitor->error, BERTH_INVALID_ARGUMENT,
-                                   "the %s has a size of %zu and data that is NULL", type->text,
-                                   size);
-        return BERTH_OK;
-    }
+    if (!text)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "the %s is NULL", type->text);
+    if (type->kind == BERTH_KIND_JSON)
+        return berth_json_check(text, size - 1, error);
+    if (!berth_utf8_valid(text, size - 1, &bad))
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "the string is not UTF-8 at byte %zu",
+                               bad);
+    return BERTH_OK;
+}
+
+static int refuse_span(const struct berth_type *type, size_t size, struct berth_error *error)
+{
+    if (size == SIZE_MAX)
+        return berth_error_set(error, BERTH_INVALID_ARGUMENT, "the %s is larger than memory can be",
+                               type->text);
+    return berth_error_set(error, BERTH_INVALID_ARGUMENT,
+                           "the %s has a size of %zu and data that is NULL", type->text, size);
+}
+
+/* What a value points at. */
+static inline int check_data(const struct berth_type *type, const void *data, size_t size,
+                             struct berth_error *error)
+{
+    if (type->kind == BERTH_KIND_STRING || type->kind == BERTH_KIND_JSON)
+        return check_text(type, data, size, error);
+    return size == SIZE_MAX || (size > 0 && !data) ? refuse_span(type, size, error) : BERTH_OK;
+}
+
+static int check_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
+                       size_t size)
+{
+    return check_data(type, *data, size, visitor->error);
 }
 
 int berth_value_check(const struct berth_type *type, const void *value, struct berth_error *error)
@@ -316,122 +327,74 @@ size_t berth_value_weight(const struct berth_type *type, const void *value)
 
 /* ---- a copy in one piece ---- */
 
-#define PIECE ((size_t)16) /* where each begins */
+/* A quarter of all memory is no room for anything, and two of them are no overflow. */
+#define ROOM_MOST (SIZE_MAX / 4)
 
-static size_t round_up(size_t size)
+static void add_room(struct berth_plan *plan, size_t size)
 {
-    return size > SIZE_MAX / 2 ? SIZE_MAX / 2 : (size + PIECE - 1) & ~(PIECE - 1);
-}
-
-/* Half of all memory is no room for anything, and two halves are no overflow. */
-static size_t add_room(size_t room, size_t size)
-{
-    return room + round_up(size) < SIZE_MAX / 2 ? room + round_up(size) : SIZE_MAX / 2;
-}
-
-/* What points nowhere itself, and has its size from the value alone. */
-static bool is_simple(const struct berth_type *type)
-{
-    return (type->kind >= BERTH_KIND_STRING && type->kind <= BERTH_KIND_BYTES) ||
-           (type->kind == BERTH_KIND_ARRAY && type->element->plain);
-}
-
-static size_t size_of_simple(const struct berth_type *type, const void *value)
-{
-    if (type->kind == BERTH_KIND_BYTES || type->kind == BERTH_KIND_ARRAY) {
-        size_t size = type->kind == BERTH_KIND_BYTES ? 1 : type->element->size;
-        return multiply(berth_load_span(value).count, size);
-    }
-    const char *text = berth_load_pointer(value);
-    return text ? strlen(text) + 1 : 0;
+    bool fits = size <= ROOM_MOST && plan->room <= ROOM_MOST;
+    plan->room = fits ? plan->room + berth_plan_round(size) : ROOM_MOST;
 }
 
 /* What is taken over needs no room. */
-static int plan_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
-                      size_t size)
+int berth_plan_checked(struct berth_plan *plan, const struct berth_type *type, const void *data,
+                       size_t size, struct berth_error *error)
 {
-    struct berth_plan *plan = visitor->plan;
     const void **taken = NULL;
-    int code = check_piece(visitor, type, data, size);
-    if (code == BERTH_OK && size >= plan->least && is_simple(type) &&
+    int code = check_data(type, data, size, error);
+    if (code == BERTH_OK && size >= plan->least && berth_type_is_simple(type) &&
         plan->offered < BERTH_PLAN_TAKEN) {
         taken = &plan->taken[plan->offered++];
         *taken = NULL;
-        code = plan->take(plan->user, *data, size, taken, visitor->error);
+        code = plan->take(plan->user, data, size, taken, error);
     }
     if (!taken || !*taken)
-        plan->room = add_room(plan->room, size);
+        add_room(plan, size);
     return code;
 }
 
-int berth_arguments_plan(const struct berth_signature *signature, const void *const *arguments,
-                         struct berth_plan *plan, struct berth_error *error)
+static int plan_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
+                      size_t size)
 {
-    struct visitor visitor = { .piece = plan_piece, .plan = plan, .error = error };
-
-    plan->offered = plan->placed = 0;
-    plan->room = round_up(signature->count * sizeof(void *));
-    for (size_t i = 0; i < signature->count; i++) {
-        const struct berth_type *type = signature->parameters[i].type;
-        int code = BERTH_OK;
-        plan->room += round_up(type->size);
-        if (is_simple(type)) {
-            const void *data = berth_load_pointer(arguments[i]);
-            plan->sizes[i] = size_of_simple(type, arguments[i]);
-            code = plan_piece(&visitor, type, &data, plan->sizes[i]);
-        } else if (!type->plain) {
-            code = visit(&visitor, type, (void *)arguments[i]);
-        }
-        if (code != BERTH_OK)
-            return berth_argument_error(signature, i, code, error);
-    }
-    return BERTH_OK;
+    return berth_plan_checked(visitor->plan, type, *data, size, visitor->error);
 }
 
-static void *place(char **next, const void *data, size_t size)
+int berth_plan_nested(struct berth_plan *plan, const struct berth_type *type, const void *value,
+                      struct berth_error *error)
+{
+    struct visitor visitor = { .piece = plan_piece, .plan = plan, .error = error };
+    return visit(&visitor, type, (void *)value);
+}
+
+static const void *place(char **next, const void *data, size_t size)
 {
     void *memory = *next;
-    *next += round_up(size);
+    *next += berth_plan_round(size);
     return size ? memcpy(memory, data, size) : memory;
+}
+
+const void *berth_place_large(struct berth_plan *plan, const void *data, size_t size, char **next)
+{
+    const void *taken = plan->placed < plan->offered ? plan->taken[plan->placed++] : NULL;
+    return taken ? taken : place(next, data, size);
 }
 
 static int place_piece(struct visitor *visitor, const struct berth_type *type, const void **data,
                        size_t size)
 {
-    struct berth_plan *plan = visitor->plan;
-    const void *taken = NULL;
-    if (size >= plan->least && is_simple(type) && plan->placed < plan->offered)
-        taken = plan->taken[plan->placed++];
-    if (taken)
-        *data = taken;
+    if (size >= visitor->plan->least && berth_type_is_simple(type))
+        *data = berth_place_large(visitor->plan, *data, size, &visitor->next);
     else if (*data)
         *data = place(&visitor->next, *data, size);
     return BERTH_OK;
 }
 
-const void *const *berth_arguments_place(const struct berth_signature *signature,
-                                         const void *const *arguments, struct berth_plan *plan,
-                                         void *memory)
+char *berth_place_nested(struct berth_plan *plan, const struct berth_type *type, void *value,
+                         char *next)
 {
-    const void **placed = memory;
-    struct visitor visitor = { .piece = place_piece,
-                               .plan = plan,
-                               .next =
-                                   (char *)memory + round_up(signature->count * sizeof(void *)) };
-
-    for (size_t i = 0; i < signature->count; i++) {
-        const struct berth_type *type = signature->parameters[i].type;
-        void *value = place(&visitor.next, arguments[i], type->size);
-        if (is_simple(type)) {
-            const void *data = berth_load_pointer(value);
-            place_piece(&visitor, type, &data, plan->sizes[i]);
-            memcpy(value, &data, sizeof(data)); /* its first member */
-        } else if (!type->plain) {
-            visit(&visitor, type, value);
-        }
-        placed[i] = value;
-    }
-    return placed;
+    struct visitor visitor = { .piece = place_piece, .plan = plan, .next = next };
+    visit(&visitor, type, value);
+    return visitor.next;
 }
 
 /* ---- arguments ---- */

@@ -102,32 +102,6 @@ int berth_arguments_unpack(const struct berth_signature *signature, struct berth
 /* berth_value_check for each; the error names the argument. */
 int berth_arguments_check(const struct berth_signature *signature, const void *const *arguments,
                           struct berth_error *error);
-/*
- * A copy of all of them in one piece of memory, aligned to 16: the array, the values, and what they
- * point at. plan says how much it takes, and fails like berth_arguments_check; place cannot fail,
- * and must follow.
- *
- * Whoever plans may take over what a value points at, if that is of some size and points nowhere
- * itself: the copy then points where it lies from now on. The first so many are offered.
- */
-#define BERTH_PLAN_TAKEN 16
-struct berth_plan {
-    size_t least; /* bytes that are worth it; SIZE_MAX: none are */
-    /* Sets *ret_data, or leaves it, and it is copied. */
-    int (*take)(void *user, const void *data, size_t size, const void **ret_data,
-                struct berth_error *error);
-    void *user;
-    /* the rest is set by plan */
-    size_t room;
-    size_t sizes[BERTH_PARAMETERS_MAX];  /* of what arguments point at */
-    const void *taken[BERTH_PLAN_TAKEN]; /* of those that are large enough, NULL: copied */
-    size_t offered, placed;
-};
-int berth_arguments_plan(const struct berth_signature *signature, const void *const *arguments,
-                         struct berth_plan *plan, struct berth_error *error);
-const void *const *berth_arguments_place(const struct berth_signature *signature,
-                                         const void *const *arguments, struct berth_plan *plan,
-                                         void *memory);
 /* Copies values and what they point at into the arena; fails like berth_value_check. */
 int berth_arguments_copy(const struct berth_signature *signature, const void *const *arguments,
                          struct berth_arena *arena, const void ***ret_arguments,
