@@ -10,6 +10,7 @@
 static pthread_mutex_t ring_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct berth_list waits = { &waits, &waits }; /* the newest first */
 static uint32_t search;
+static struct berth_wait *doubted; /* what the search has relied on so far; or NULL */
 
 /* ---- the search ---- */
 
@@ -46,6 +47,7 @@ static bool is_stuck_at(struct berth_wait *wait, uint32_t chain, const struct be
  */
 static bool is_stuck(struct berth_wait *wait, const struct berth_wait *newest)
 {
+    struct berth_wait *before = doubted;
     bool stuck = false;
     uint32_t chain;
     if (wait->over == search || berth_wait_refused(wait))
@@ -57,8 +59,12 @@ static bool is_stuck(struct berth_wait *wait, const struct berth_wait *newest)
             break;
     }
     wait->on_path = false;
-    if (!stuck)
+    if (!stuck) {
         wait->over = search;
+        doubted = before;
+    } else if (wait->doubtful) {
+        doubted = wait;
+    }
     return stuck;
 }
 
@@ -128,10 +134,13 @@ static void add_chain(struct text *text, const struct berth_wait *wait, const ch
 {
     char words[BERTH_FRAME_NAME], name[BERTH_FRAME_NAME]; /* a long chain leaves room for others */
     const berth_ctx *from = wait->ctx ? entry_of(wait, wanted) : NULL;
+    const char *inside = wait->function;
     if (!from && wait->ctx)
         from = berth_frames_base(wait->ctx);
-    if (from && berth_frames_print(from, wait->ctx, words, sizeof words)) {
-        add(text, words);
+    if (from)
+        inside = berth_frames_print(from, wait->ctx, words, sizeof words) ? words : NULL;
+    if (inside) {
+        add(text, inside);
         add(text, BERTH_ARROW);
     }
     add(text, target_of(wait, name, sizeof name));
@@ -170,7 +179,10 @@ static void print(struct berth_wait *newest, char *buffer)
 static struct berth_wait *find_loser(struct berth_wait *newest, bool patient)
 {
     search++;
-    return is_stuck(newest, newest) ? choose(newest, patient) : NULL;
+    doubted = NULL;
+    if (!is_stuck(newest, newest))
+        return NULL;
+    return doubted ? doubted : choose(newest, patient);
 }
 
 static void refuse(struct berth_wait *loser)

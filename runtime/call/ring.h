@@ -42,6 +42,7 @@ struct berth_wait {
      * at ctx[1] says it, which there must be.
      */
     const char *target;
+    const char *function; /* without ctx: whose wait it is, "a.f"; or NULL */
     /*
      * Ends the wait from outside: it wakes who waits, who then looks at `refused`. May be called at
      * any time up to berth_wait_end, with the finder's lock. NULL: it cannot be ended.
@@ -49,6 +50,11 @@ struct berth_wait {
     void (*refuse)(struct berth_wait *wait);
     bool patient; /* if it closes a ring, rather one in it that has `refuse` is refused */
     bool yields;  /* is refused rather than any other one of a ring; has `refuse` */
+    /*
+     * It may be over, where only who is told by `refuse` can see that, who does nothing then: so if
+     * a ring is found by way of it, it is this one that is refused.
+     */
+    bool doubtful;
 
     /*
      * In a worker, of a wait that its host is told of, which may refuse it: where that wakes it,

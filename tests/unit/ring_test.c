@@ -164,6 +164,38 @@ static void the_patient_one_is_spared(void)
     end();
 }
 
+/* It may be over: nobody else is refused for its sake, nor it for nothing. */
+static void a_doubtful_one_is_refused(void)
+{
+    begin();
+    refusals = 0;
+    inside(0, "a1 b1");
+    inside(1, "b2 c1");
+    inside(2, "c3 a4");
+    CHECK(waits(0, number(1), 0, false));
+    struct place *doubtful = &chains[1].places[chains[1].waits++];
+    *doubtful = (struct place){ .wait = { .of = doubtful,
+                                          .chain = number(1),
+                                          .holder = holder_of,
+                                          .target = "c (replies)",
+                                          .function = "b.2",
+                                          .refuse = count_refusal,
+                                          .doubtful = true },
+                                .holders = { number(2) } };
+    CHECK(berth_wait_begin(&doubtful->wait));
+    CHECK(waits(3, number(1), BERTH_CHAIN_OTHER, true)); /* one way is open, */
+    CHECK(!waits(2, number(3), number(2), false));       /* and the ring is another one */
+    CHECK_INT(refusals, 0);
+    CHECK(waits(2, number(3), number(0), false));
+    CHECK_INT(refusals, 1);
+    CHECK(berth_wait_refused(&doubtful->wait));
+    CHECK_STR(doubtful->wait.ring, "it would close a ring of calls that wait for each other: "
+                                   "c.3 → a.4; a.1 → b.1; b.2 → c (replies)");
+    berth_wait_end(&chains[2].places[--chains[2].waits].wait);
+    CHECK(waits(2, number(0), 0, false)); /* it is on its way out */
+    end();
+}
+
 /* ---- at random ---- */
 
 /* Whether the newest wait of a chain can end, as far as it is known which chains can go on. */
@@ -273,6 +305,7 @@ static const struct berth_test tests[] = {
     { "a ring has names", a_ring_has_names },
     { "a long ring is cut", a_long_ring_is_cut },
     { "the patient one is spared", the_patient_one_is_spared },
+    { "a doubtful one is refused", a_doubtful_one_is_refused },
     { "as a plain search finds them", as_a_plain_search_finds_them },
 };
 
