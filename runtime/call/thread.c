@@ -20,6 +20,7 @@ struct berth_scope {
     struct berth_scope *outer;
     berth_ctx *ctx;
     int64_t deadline;
+    uint32_t run; /* of the outermost: berth_thread_run; 0: nobody has asked yet */
 };
 
 /*
@@ -165,6 +166,17 @@ uint32_t berth_chain_new(void)
     return chain;
 }
 
+uint32_t berth_thread_run(struct berth_thread *thread)
+{
+    static uint32_t last; /* atomic */
+    struct berth_scope *scope = thread->scope;
+    while (scope && scope->outer)
+        scope = scope->outer;
+    while (scope && scope->run == 0)
+        scope->run = __atomic_add_fetch(&last, 2, __ATOMIC_RELAXED);
+    return scope ? scope->run : 0;
+}
+
 /* A thread is one chain, in whatever hosts it is: else rings over several would not be seen. */
 uint32_t berth_chain_own(void)
 {
@@ -269,7 +281,7 @@ berth_ctx *berth_thread_enter(struct berth_threads *set)
     struct berth_scope *scope = berth_too_deep(ctx) ? NULL : scope_take(thread);
     if (!scope)
         return NULL;
-    *scope = (struct berth_scope){ thread->scope, ctx, thread->deadline };
+    *scope = (struct berth_scope){ thread->scope, ctx, thread->deadline, 0 };
     thread->scope = scope;
     __atomic_store_n(&ctx[1].frame, (uintptr_t)0, __ATOMIC_RELAXED); /* others read it */
     __atomic_store_n(&ctx->frame, BERTH_FRAME_OBJECT | (uintptr_t)set, __ATOMIC_RELEASE);
@@ -294,6 +306,7 @@ void berth_thread_renew(berth_ctx *ctx)
     if (BERTH_I_UNLIKELY(thread->faults != NULL))
         faults_drop(thread, ctx);
     thread->deadline = thread->scope->deadline;
+    thread->scope->run = 0;
     if (ctx == berth_thread_base(thread))
         base_clear(thread);
 }

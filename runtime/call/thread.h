@@ -131,6 +131,12 @@ berth_ctx *berth_thread_current(struct berth_threads *set);
 /* The same in any host, or NULL: what a wait of the calling thread is a wait of (call/ring.h). */
 berth_ctx *berth_thread_anywhere(void);
 
+/*
+ * A number for what the calling thread is in, from its outermost entering on: its chain may be in
+ * something else next. Never BERTH_CHAIN_OTHER; 0: it is in nothing.
+ */
+uint32_t berth_thread_run(struct berth_thread *thread);
+
 /* The number of the calling thread's chain, in all hosts; one for a chain that no thread runs. */
 uint32_t berth_chain_own(void);
 uint32_t berth_chain_new(void);

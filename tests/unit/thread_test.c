@@ -226,6 +226,29 @@ static void frames_are_seen(void)
     end();
 }
 
+static void what_a_thread_is_in_has_a_number(void)
+{
+    begin();
+    berth_ctx *ctx = berth_thread_enter(&set);
+    struct berth_thread *thread = berth_thread_of(ctx);
+    uint32_t first = berth_thread_run(thread);
+    CHECK(first != 0);
+    berth_ctx *nested = berth_thread_enter(&set);
+    CHECK_INT(berth_thread_run(thread), first);
+    berth_leave(nested);
+    CHECK_INT(berth_thread_run(thread), first);
+    berth_thread_renew(ctx);
+    uint32_t second = berth_thread_run(thread);
+    CHECK(second != 0 && second != first);
+    berth_leave(ctx);
+    CHECK_INT(berth_thread_run(thread), 0);
+    ctx = berth_thread_enter(&set);
+    uint32_t third = berth_thread_run(thread);
+    CHECK(third != 0 && third != first && third != second);
+    berth_leave(ctx);
+    end();
+}
+
 static void *enters_and_ends(void *unused)
 {
     (void)unused;
@@ -258,6 +281,7 @@ static const struct berth_test tests[] = {
     { "a second error names its cause", a_second_error_names_its_cause },
     { "errors agree with a model", errors_agree_with_a_model },
     { "frames are seen", frames_are_seen },
+    { "what a thread is in has a number", what_a_thread_is_in_has_a_number },
     { "threads come and go", threads_come_and_go },
 };
 
