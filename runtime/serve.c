@@ -221,7 +221,24 @@ int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind
 bool berth_served_inside(berth_host *host, const berth_ctx *ctx)
 {
     const struct berth_module *module = served_module(host);
-    return module && berth_gate_owned(&module->gate, ctx);
+    if (!module || !module->current)
+        return false;
+    return module->current->image->manifest->parallel ? berth_mailbox_turn_is(module, ctx)
+                                                      : berth_gate_owned(&module->gate, ctx);
+}
+
+uint32_t berth_served_run(berth_host *host)
+{
+    struct berth_thread *thread = berth_thread_mine(&host->threads);
+    return thread ? berth_thread_run(thread) : 0;
+}
+
+bool berth_served_has_started(berth_host *host, size_t count)
+{
+    pthread_mutex_lock(&host->calls_lock);
+    bool more = host->pendings.count > count;
+    pthread_mutex_unlock(&host->calls_lock);
+    return more;
 }
 
 int berth_served_submit(berth_host *host, void (*fn)(void *argument), void *argument)

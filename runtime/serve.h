@@ -52,8 +52,15 @@ int berth_served_invoke(berth_host *host, berth_ctx *under, enum berth_item_kind
 void berth_served_serve(berth_host *host);
 /* What is inside of the module is to stop, or need not any more. Does not block for long. */
 void berth_served_tell(berth_host *host, enum berth_ending ending);
-/* Whether the chain of ctx is inside of the module's gate. */
+/*
+ * Whether the chain of ctx is where no other one is: inside of the module's gate, or, in a parallel
+ * one, in the turn of its mailbox.
+ */
 bool berth_served_inside(berth_host *host, const berth_ctx *ctx);
+/* A number for what the calling thread is in, as long as that lasts (call/thread.h). */
+uint32_t berth_served_run(berth_host *host);
+/* Whether more calls than so many that the module has started are open, and may be taken. */
+bool berth_served_has_started(berth_host *host, size_t count);
 /* The calling thread waits for upstream, or waits no more: others do what there is to do. */
 void berth_served_waits(berth_host *host, bool waits);
 /* Runs fn(argument) on a thread of the host's pool. */

@@ -68,6 +68,7 @@ static int ask(struct worker *worker, call_fn *call, struct berth_wire *wire, be
     struct berth_buffer buffer;
 
     wire->inside = berth_served_inside(worker->host, ctx);
+    wire->chain = berth_served_run(worker->host);
     berth_peer_begin(worker->peer, &buffer);
     int code = berth_arguments_pack(signature, arguments, &buffer, NULL, error);
     if (code != BERTH_OK) {
@@ -149,7 +150,8 @@ static int start_upstream(void *user, size_t import, int64_t deadline,
     struct worker *worker = user;
     const struct berth_wire wire = { .type = BERTH_WIRE_CALL,
                                      .kind = BERTH_WIRE_STARTED,
-                                     .index = (uint32_t)import };
+                                     .index = (uint32_t)import,
+                                     .chain = berth_served_run(worker->host) };
     struct asker *asker = berth_malloc(sizeof(*asker));
     struct berth_buffer buffer;
 
@@ -179,11 +181,12 @@ static void cancel_upstream(void *user, uint64_t id)
     berth_peer_cancel(worker->peer, id);
 }
 
-static bool taken_upstream(void *user, uint64_t id, const struct berth_window *taken, bool none)
+static bool taken_upstream(void *user, uint64_t id, const struct berth_window *taken, bool none,
+                           uint32_t taker)
 {
     struct worker *worker = user;
 
-    return berth_peer_taken(worker->peer, id, taken, none);
+    return berth_peer_taken(worker->peer, id, taken, none, taker);
 }
 
 static int send_upstream(void *user, berth_ctx *ctx, size_t import, int64_t deadline,
@@ -292,19 +295,29 @@ static void count_waiting(struct worker *worker, bool waits)
     pthread_mutex_unlock(&worker->turn_lock);
 }
 
-static void wait_begin_upstream(void *user, struct berth_wait *wait, const uint64_t *ids,
-                                size_t count)
+static uint16_t wire_kind(const struct berth_wait *wait, enum berth_upstream_wait what)
+{
+    if (what == BERTH_WAIT_ROOM)
+        return BERTH_WIRE_ROOM;
+    if (what == BERTH_WAIT_GATE)
+        return BERTH_WIRE_GATE;
+    return wait->any ? BERTH_WIRE_ANY : BERTH_WIRE_ALL;
+}
+
+static void wait_begin_upstream(void *user, struct berth_wait *wait, enum berth_upstream_wait what,
+                                const uint64_t *ids, size_t count)
 {
     struct worker *worker = user;
     uint64_t under = berth_peer_serves(worker->peer);
-    struct berth_wire wire = { .type = BERTH_WIRE_WAIT, .kind = BERTH_WIRE_GATE };
+    const struct berth_wire wire = { .type = BERTH_WIRE_WAIT,
+                                     .kind = wire_kind(wait, what),
+                                     .chain = berth_served_run(worker->host),
+                                     .inside = what != BERTH_WAIT_GATE &&
+                                               berth_served_inside(worker->host, wait->ctx) };
 
-    if (ids) {
-        wire.kind = wait->any ? BERTH_WIRE_ANY : BERTH_WIRE_ALL;
-        wire.inside = berth_served_inside(worker->host, wait->ctx);
-    }
-    if (!under && !wire.inside) /* nobody else waits for it */
-        return;
+    size_t waited = what == BERTH_WAIT_ANSWERS ? count : 0;
+    if (!under && !wire.inside && !berth_served_has_started(worker->host, waited))
+        return; /* nobody else waits for it */
     pthread_mutex_lock(&worker->turn_lock);
     wait->told = berth_idmap_add(&worker->told, wait);
     pthread_mutex_unlock(&worker->turn_lock);
@@ -456,6 +469,7 @@ static void call_begin(void *user, struct berth_started *started)
 {
     struct call *call = user;
 
+    started->asked = call->request->wire.id;
     call->later.what = started;
     call->later.hold = hold;
     call->later.cancel = cancel;

@@ -50,6 +50,11 @@ struct berth_carrier_reply {
     void (*begin)(void *user, void *started);
     bool (*came)(void *user, bool more, int code, const char *packed, size_t size,
                  const struct berth_error *error);
+    /*
+     * The i-th chain that has to go on before the module takes some of several replies, as far as
+     * is known; 0: there are no more. From begin until the last of came; called with locks.
+     */
+    uint32_t (*taker)(void *user, size_t i);
     void *user;
 };
 
@@ -100,6 +105,14 @@ struct berth_upcalls {
      * its function's name, for the host's life. Lets go of it. Called with the finder's lock, too.
      */
     uint32_t (*runner)(void *started, const char **ret_name);
+    /*
+     * Of a call that nobody waits for, held as for `from`, and let go of: the i-th chain that has
+     * to go on before some of its several replies are taken, or BERTH_CHAIN_OTHER; 0: there are no
+     * more. Called with the finder's lock, too.
+     */
+    uint32_t (*taker)(void *of, size_t i);
+    /* Of the same: the names of its function, and of the module that takes them; or NULL. */
+    void (*stream)(void *of, const char **ret_name, const char **ret_taker);
     int (*publish)(void *user, const struct berth_origin *from, size_t topic,
                    struct berth_reader *fields, struct berth_error *error);
     /* echo: as in struct berth_place. */

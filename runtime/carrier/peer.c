@@ -54,7 +54,7 @@ struct serving {
     struct berth_list link;
     pthread_t thread;
     uint64_t id;
-    uint32_t chain;
+    uint32_t chain, theirs; /* theirs: the chain at the other end that waits for it, or 0 */
     bool inside;
 };
 
@@ -288,6 +288,14 @@ void *berth_peer_later_find(struct berth_peer *peer, uint64_t id)
     return what;
 }
 
+uint32_t berth_peer_later_taker(const struct berth_peer_later *later)
+{
+    pthread_mutex_lock(&later->peer->lock);
+    uint32_t taker = later->taker;
+    pthread_mutex_unlock(&later->peer->lock);
+    return taker;
+}
+
 void berth_peer_later_begin(struct berth_peer *peer, struct berth_peer_later *later,
                             struct berth_received *request)
 {
@@ -298,6 +306,7 @@ void berth_peer_later_begin(struct berth_peer *peer, struct berth_peer_later *la
     peer_ref(peer);
     pthread_mutex_lock(&peer->lock);
     berth_list_remove(&request->link);
+    later->taker = request->taker;
     bool over = request->cancelled || peer->ended;
     bool none = !over && request->none && later->taken;
     void (*cancel)(void *what) = later->cancel; /* once it is in the list, it may be answered and */
@@ -567,9 +576,10 @@ void berth_peer_cancel(struct berth_peer *peer, uint64_t id)
 }
 
 bool berth_peer_taken(struct berth_peer *peer, uint64_t id, const struct berth_window *taken,
-                      bool none)
+                      bool none, uint32_t taker)
 {
     const struct berth_wire wire = { .type = BERTH_WIRE_TAKEN,
+                                     .chain = taker,
                                      .id = id,
                                      .left = (int64_t)taken->bytes,
                                      .index = (uint32_t)taken->messages,
@@ -640,6 +650,20 @@ uint32_t berth_peer_inside(struct berth_peer *peer, size_t i)
     return chain;
 }
 
+uint32_t berth_peer_serving(struct berth_peer *peer, uint32_t theirs)
+{
+    uint32_t chain = 0;
+
+    pthread_mutex_lock(&peer->lock);
+    berth_list_each(&peer->serving, link) {
+        const struct serving *serving = berth_container(link, struct serving, link);
+        if (serving->theirs == theirs)
+            chain = serving->chain; /* it waits for the newest one */
+    }
+    pthread_mutex_unlock(&peer->lock);
+    return chain;
+}
+
 static void request_free(struct berth_peer *peer, struct berth_received *request)
 {
     pthread_mutex_lock(&peer->lock);
@@ -672,12 +696,19 @@ static int serve_now(struct berth_peer *peer, berth_ctx *under, struct berth_rec
     return code;
 }
 
+static uint32_t chain_that_waits(const struct berth_wire *wire)
+{
+    bool started = wire->type == BERTH_WIRE_CALL && wire->kind == BERTH_WIRE_STARTED;
+    return started ? 0 : wire->chain;
+}
+
 /* Serves a request (taken) on this thread, and replies. */
 static void serve(struct berth_peer *peer, berth_ctx *under, struct berth_received *request)
 {
     struct serving serving = { .thread = pthread_self(),
                                .id = request->wire.id,
                                .chain = berth_chain_own(),
+                               .theirs = chain_that_waits(&request->wire),
                                .inside = request->wire.inside };
     struct berth_error error = { .code = BERTH_OK };
     struct berth_buffer result;
@@ -944,12 +975,14 @@ static const char *take_taken(struct berth_peer *peer, struct berth_received *no
     pthread_mutex_lock(&peer->lock);
     struct berth_peer_later *later = later_find(peer, note->wire.id);
     struct berth_received *submitted = later ? NULL : submitted_find(peer, note->wire.id);
-    if (later)
+    if (later) {
         right = berth_window_give_back(&later->sent, &taken);
-    else if (submitted) /* else it has been answered */
+        later->taker = note->wire.chain;
+    } else if (submitted) { /* else it has been answered */
         right = !taken.messages && !taken.bytes;
-    if (submitted)
         submitted->none |= none;
+        submitted->taker = note->wire.chain;
+    }
     if (later && right && later->taken) {
         tell = later->taken;
         what = later->what;
@@ -1050,12 +1083,25 @@ static void hold_started(struct berth_received *request, const struct pending *u
     request->release = answer->release;
 }
 
+void *berth_peer_started_find(struct berth_peer *peer, uint64_t id)
+{
+    void *of = NULL;
+
+    pthread_mutex_lock(&peer->lock);
+    const struct pending *pending = berth_idmap_get(&peer->pendings, id);
+    if (pending && pending->state == STARTED && pending->answer.hold)
+        of = pending->answer.hold(pending->answer.user);
+    pthread_mutex_unlock(&peer->lock);
+    return of;
+}
+
 static const char *take_request(struct berth_peer *peer, struct berth_received *request)
 {
     int64_t now = berth_now();
     struct pending *under = NULL;
 
     berth_list_init(&request->link);
+    request->taker = request->wire.chain;
     request->deadline =
         request->wire.left > BERTH_FOREVER - now ? BERTH_FOREVER : now + request->wire.left;
     pthread_mutex_lock(&peer->lock);

@@ -159,10 +159,11 @@ int berth_peer_start(struct berth_peer *peer, const struct berth_wire *wire,
 void berth_peer_cancel(struct berth_peer *peer, uint64_t id);
 /*
  * Of several results of a started request, so many have been taken (bytes: of their frames' data);
- * none: nobody takes any more. False: the other end could not be told, and may wait for it.
+ * none: nobody takes any more; taker: the chain that takes them, as in wire.h. False: the other end
+ * could not be told, and may wait for it.
  */
 bool berth_peer_taken(struct berth_peer *peer, uint64_t id, const struct berth_window *taken,
-                      bool none);
+                      bool none, uint32_t taker);
 
 /* A request of the other end's that is answered when it likes. Zero before begin. */
 struct berth_peer_later {
@@ -170,8 +171,9 @@ struct berth_peer_later {
     struct berth_peer *peer;
     uint64_t id;
     size_t cost;
-    bool lost;                /* one of several results */
-    struct berth_window sent; /* of them, that have not been taken */
+    uint32_t taker; /* of several results: the other end's chain (wire.h), the last told */
+    bool lost;      /* one of them */
+    struct berth_window sent; /* those that have not been taken */
     void *what;               /* the owner's: it is wanted no more. `hold` is called with a lock */
     void (*hold)(void *what); /* of the peer's, and `cancel` without it; that lets go again. Not */
     void (*cancel)(void *what); /* after end */
@@ -221,6 +223,12 @@ uint64_t berth_peer_serves(struct berth_peer *peer);
  * of them; 0: there are no more.
  */
 uint32_t berth_peer_inside(struct berth_peer *peer, size_t i);
+/* The chain of the thread that serves what this chain of the other end's waits for; 0: none. */
+uint32_t berth_peer_serving(struct berth_peer *peer, uint32_t theirs);
+/* Its taker. */
+uint32_t berth_peer_later_taker(const struct berth_peer_later *later);
+/* What requests belong to that are made under a started one of ours, held (see answer); or NULL. */
+void *berth_peer_started_find(struct berth_peer *peer, uint64_t id);
 /* What answers this request of the other end's later, held as by `hold`; NULL: nothing does. */
 void *berth_peer_later_find(struct berth_peer *peer, uint64_t id);
 /*

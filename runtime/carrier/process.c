@@ -24,6 +24,7 @@
 #include "runtime/base/text.h"
 #include "runtime/base/time.h"
 #include "runtime/call/interrupt.h"
+#include "runtime/call/ring.h"
 #include "runtime/carrier/carrier.h"
 #include "runtime/carrier/peer.h"
 #include "runtime/carrier/stream.h"
@@ -269,6 +270,17 @@ static bool started_came(void *user, bool more, int code, const char *packed, si
     return true;
 }
 
+static uint32_t started_taker(void *user, size_t i)
+{
+    struct started *started = user;
+    struct berth_worker_waits *waits = &started->self->waits;
+    uint32_t theirs = berth_peer_later_taker(&started->later);
+
+    if (theirs == BERTH_CHAIN_OTHER)
+        return berth_worker_waits_inside(waits, i);
+    return i == 0 ? berth_worker_waits_chain(waits, theirs) : 0;
+}
+
 static int serve_started(struct process_carrier *self, const struct berth_origin *from,
                          struct berth_received *request, struct berth_error *error)
 {
@@ -280,7 +292,8 @@ static int serve_started(struct process_carrier *self, const struct berth_origin
         return berth_error_nomem(error);
     started->self = self;
     started->request = request;
-    const struct berth_carrier_reply reply = { started_begin, started_came, started };
+    const struct berth_carrier_reply reply = { started_begin, started_came, started_taker,
+                                               started };
     int code = upcalls->start(upcalls->user, from, request->wire.index, &arguments, &reply, error);
     if (code == BERTH_OK)
         return BERTH_PEER_LATER;
@@ -869,7 +882,7 @@ static void process_cancel(struct berth_carrier *carrier, uint64_t id)
 static bool process_taken(struct berth_carrier *carrier, uint64_t id,
                           const struct berth_window *taken, bool none)
 {
-    return berth_peer_taken(self_of(carrier)->peer, id, taken, none);
+    return berth_peer_taken(self_of(carrier)->peer, id, taken, none, 0);
 }
 
 static uint32_t process_runner(struct berth_carrier *carrier, uint64_t id)

@@ -10,17 +10,18 @@
 
 #define HEAD       2 /* numbers in front of the ids */
 #define WEIGHT_MAX ((size_t)16 * BERTH_PEER_REQUESTS)
-#define UNDER_MAX  4 /* under one request: a turn, then its thread; there is no reason for more */
+#define UNDER_MAX  4  /* under one request: a turn, then its thread; there is no reason for more */
+#define OWN_MAX    64 /* of threads that the module has, and timers */
 
 struct told {
-    struct berth_list link;
+    struct berth_list link, by_chain;
     struct berth_worker_waits *waits;
     struct berth_wait wait;
     bool begun;  /* the finder has it */
     bool inside; /* of the gate */
     bool
         threaded; /* it is in the chain of a thread, which waits for the request that it is under */
-    uint32_t chain;
+    uint32_t chain, theirs; /* theirs: in the worker */
     uint64_t number, under;
     char target[BERTH_FRAME_NAME];
     size_t count;
@@ -35,16 +36,19 @@ static struct told *told_of(struct berth_list *link)
 /* ---- for the finder ---- */
 
 /* Who waits inside of the gate, or has come up from there. */
-static uint32_t inside_holder(const struct berth_wait *wait, size_t i)
+uint32_t berth_worker_waits_inside(struct berth_worker_waits *waits, size_t i)
 {
-    struct berth_worker_waits *waits = ((const struct told *)wait->of)->waits;
-
     pthread_mutex_lock(&waits->lock);
     uint32_t chain = waits->inside ? waits->inside->chain : 0;
     pthread_mutex_unlock(&waits->lock);
     if (chain && i == 0)
         return chain;
     return berth_peer_inside(waits->peer, chain ? i - 1 : i);
+}
+
+static uint32_t inside_holder(const struct berth_wait *wait, size_t i)
+{
+    return berth_worker_waits_inside(((const struct told *)wait->of)->waits, i);
 }
 
 /* Whoever runs what was started. */
@@ -58,6 +62,18 @@ static uint32_t answer_holder(const struct berth_wait *wait, size_t i)
         return 0;
     void *started = told->ids[i] ? berth_peer_later_find(waits->peer, told->ids[i]) : NULL;
     return started ? waits->upcalls->runner(started, &name) : BERTH_CHAIN_OTHER;
+}
+
+/* Whoever takes the replies to a request of ours. */
+static uint32_t room_holder(const struct berth_wait *wait, size_t i)
+{
+    const struct told *told = wait->of;
+    const struct berth_worker_waits *waits = told->waits;
+    void *of = berth_peer_started_find(waits->peer, told->ids[0]);
+
+    if (of)
+        return waits->upcalls->taker(of, i);
+    return i == 0 ? BERTH_CHAIN_OTHER : 0;
 }
 
 static void refuse(struct berth_wait *wait)
@@ -84,6 +100,7 @@ void berth_worker_waits_init(struct berth_worker_waits *waits, const char *modul
     waits->upcalls = upcalls;
     pthread_mutex_init(&waits->lock, NULL);
     berth_spread_init(&waits->told);
+    berth_spread_init(&waits->theirs);
 }
 
 static void told_free(struct told *told)
@@ -104,9 +121,12 @@ void berth_worker_waits_deinit(struct berth_worker_waits *waits)
 const char *berth_worker_waits_check(struct berth_worker_waits *waits,
                                      const struct berth_received *note)
 {
-    if (note->wire.kind > BERTH_WIRE_ALL)
+    size_t count = note->wire.size / sizeof(uint64_t);
+    bool one = note->wire.kind == BERTH_WIRE_ROOM;
+
+    if (note->wire.kind > BERTH_WIRE_ROOM)
         return "no such wait";
-    if (note->wire.size < HEAD * sizeof(uint64_t) || note->wire.size % sizeof(uint64_t) != 0)
+    if (note->wire.size % sizeof(uint64_t) != 0 || count < HEAD || (one && count != HEAD + 1))
         return "not the size of a wait";
     pthread_mutex_lock(&waits->lock);
     bool twice = note->wire.inside && waits->inside;
@@ -140,7 +160,7 @@ static bool has_room(struct berth_worker_waits *waits, uint64_t under, size_t co
         berth_list_each(berth_spread_list(&waits->told, under), link)
             beside += told_of(link)->under == under;
     pthread_mutex_unlock(&waits->lock);
-    return room && beside < UNDER_MAX;
+    return room && beside < (under ? UNDER_MAX : OWN_MAX);
 }
 
 /* NULL: there is no room for it, and it ends when it does. Only the reader adds any. */
@@ -159,6 +179,8 @@ static struct told *told_new(struct berth_worker_waits *waits, const struct bert
         return NULL;
     told->waits = waits;
     told->inside = note->wire.inside;
+    told->theirs = note->wire.chain;
+    berth_list_init(&told->by_chain);
     told->count = count;
     told->number = number;
     told->under = under;
@@ -197,6 +219,25 @@ static void set_answers(struct told *told, bool any)
         told->wait.ctx++;
 }
 
+/* In the same function. That it has been taken may be on its way there. */
+static void set_room(struct told *told)
+{
+    const struct berth_worker_waits *waits = told->waits;
+    void *of = berth_peer_started_find(waits->peer, told->ids[0]);
+    const char *name = NULL, *taker = NULL;
+
+    if (of)
+        waits->upcalls->stream(of, &name, &taker);
+    snprintf(told->target, sizeof(told->target), "%s (replies)", taker ? taker : "");
+    told->wait.holder = room_holder;
+    told->wait.refuse = refuse;
+    told->wait.doubtful = true;
+    told->wait.target = told->target;
+    told->wait.function = name;
+    if (told->wait.ctx)
+        told->wait.ctx++;
+}
+
 void berth_worker_waits_add(struct berth_worker_waits *waits, const struct berth_received *note)
 {
     struct told *told = told_new(waits, note);
@@ -212,10 +253,14 @@ void berth_worker_waits_add(struct berth_worker_waits *waits, const struct berth
     told->wait = (struct berth_wait){ .ctx = ctx, .of = told, .chain = told->chain };
     if (note->wire.kind == BERTH_WIRE_GATE)
         set_gate(told, !ctx || kind == BERTH_ITEM_SUBSCRIBE);
+    else if (note->wire.kind == BERTH_WIRE_ROOM)
+        set_room(told);
     else
         set_answers(told, note->wire.kind == BERTH_WIRE_ANY);
     pthread_mutex_lock(&waits->lock);
     berth_list_append(berth_spread_list(&waits->told, told->under), &told->link);
+    if (told->theirs) /* the newest first */
+        berth_list_insert(berth_spread_list(&waits->theirs, told->theirs)->next, &told->by_chain);
     add_weight(waits, weight_of(told));
     if (told->inside)
         waits->inside = told;
@@ -238,6 +283,7 @@ static struct told *take(struct berth_worker_waits *waits, uint64_t number, uint
         if (told->under == request && (left ? told->threaded : told->number == number)) {
             found = told;
             berth_list_remove(link);
+            berth_list_remove(&told->by_chain);
             add_weight(waits, -weight_of(told));
             if (waits->inside == told)
                 waits->inside = NULL;
@@ -286,6 +332,24 @@ uint32_t berth_worker_waits_runner(struct berth_worker_waits *waits, uint64_t re
     berth_list_each(berth_spread_list(&waits->told, request), link)
         if (told_of(link)->under == request)
             chain = told_of(link)->chain;
+    pthread_mutex_unlock(&waits->lock);
+    return chain;
+}
+
+uint32_t berth_worker_waits_chain(struct berth_worker_waits *waits, uint32_t theirs)
+{
+    uint32_t chain = theirs ? berth_peer_serving(waits->peer, theirs) : 0;
+
+    if (chain || !theirs || !any(waits))
+        return chain;
+    pthread_mutex_lock(&waits->lock);
+    berth_list_each(berth_spread_list(&waits->theirs, theirs), link) {
+        const struct told *told = berth_container(link, struct told, by_chain);
+        if (told->theirs == theirs) {
+            chain = told->chain;
+            break;
+        }
+    }
     pthread_mutex_unlock(&waits->lock);
     return chain;
 }

@@ -48,13 +48,22 @@ static uint64_t get64(const unsigned char *from)
     return le64toh(number);
 }
 
+#define HAS_CHAIN                                                           \
+    (BERTH_WIRE_BIT(BERTH_WIRE_CALL) | BERTH_WIRE_BIT(BERTH_WIRE_PUBLISH) | \
+     BERTH_WIRE_BIT(BERTH_WIRE_WAIT) | BERTH_WIRE_BIT(BERTH_WIRE_TAKEN))
+
+static bool has_chain(unsigned type)
+{
+    return type < BERTH_WIRE_END && HAS_CHAIN & BERTH_WIRE_BIT(type);
+}
+
 void berth_wire_write(const struct berth_wire *wire, unsigned char *head)
 {
     put32(head, MAGIC);
     put32(head + 4, wire->size);
     put16(head + 8, wire->type);
     put16(head + 10, wire->kind);
-    put32(head + 12, wire->code);
+    put32(head + 12, has_chain(wire->type) ? wire->chain : wire->code);
     put64(head + 16, wire->id);
     put64(head + 24, wire->under);
     put64(head + 32, (uint64_t)wire->left);
@@ -115,6 +124,10 @@ const char *berth_wire_read(const unsigned char *head, unsigned accepts, size_t 
         .single = head[47],
     };
 
+    if (has_chain(wire.type)) {
+        wire.chain = wire.code;
+        wire.code = 0;
+    }
     accepts |= BERTH_WIRE_BIT(BERTH_WIRE_REPLY) | BERTH_WIRE_ABOUT;
     if (get32(head) != MAGIC || wire.echo > 1 || wire.inside > 1 || wire.single > 1)
         return "not of this protocol";

@@ -9,7 +9,10 @@
  *          10 u16 kind    INVOKE: enum berth_item_kind; CALL: enum berth_wire_call; LOG, LEVEL:
  *                         enum berth_log_level; WAIT: enum berth_wire_wait; TELL: enum
  *                         berth_ending; else 0
- *          12 u32 code    REPLY: enum berth_code; else 0
+ *          12 u32 code    REPLY: enum berth_code; else 0. Or chain, a number for what a thread of
+ *                         the sender's is in: CALL, PUBLISH, WAIT: that waits; STARTED: that is to
+ *                         take MORE of it; TAKEN: that takes them now, 1: whoever has its module's
+ *                         turn; 0: none
  *          16 u64 id      of a request, chosen by its sender; REPLY, MORE, TAKEN, CANCEL: of the
  *                         request; REFUSE: the number of a WAIT; in other notes 0
  *          24 u64 under   of a request: the receiver's own request that this one was made inside,
@@ -19,8 +22,8 @@
  *          40 u32 index   INVOKE: the item; CALL: the import; PUBLISH: the topic; OPEN: the image's
  *                         generation; TAKEN: how many of MORE; else 0
  *          44 u16 echo    INVOKE, LOG: 1 for an echo (core/log.h); else 0
- *          46 u8 inside   CALL, PUBLISH, WAIT: 1 if it comes from inside of a serial module's gate;
- *                         else 0
+ *          46 u8 inside   CALL, PUBLISH, WAIT: 1 if it comes from inside of a serial module's gate,
+ *                         or from the turn of a parallel one's timer, watch or function; else 0
  *          47 u8 single   INVOKE: 1 if nobody takes one of several results, MORE; TAKEN: 1 if that
  *                         is so from now on; else 0
  *
@@ -35,7 +38,8 @@
  *           LOG      the words, and, if there is one, NUL and the chain of calls
  *           HANDLE_ENDED   u64 id       HANDLE_RESTORED   u64 old id, u64 new id
  *           WAIT     u64 number, u64 the receiver's request that it is under, or 0; what for: u64
- *                    ids of the sender's own requests. Number 0: the request has not begun
+ *                    ids of the sender's own requests, or of the one of the receiver's whose MORE
+ *                    are to be TAKEN. Number 0: the request has not begun
  *           WAITED   u64 number, u64 that request      REFUSE   text why
  *           SERVE, STOP, LEVEL, TELL   nothing
  *   A text is a u32 length, its bytes, and a NUL that is not counted.
@@ -102,12 +106,13 @@ enum berth_wire_wait {
     BERTH_WIRE_GATE, /* the module's turn: that nobody else is inside */
     BERTH_WIRE_ANY,  /* the answer to one of its requests */
     BERTH_WIRE_ALL,
+    BERTH_WIRE_ROOM, /* for one of several results: that some of them are taken */
 };
 
 struct berth_wire {
     uint32_t size;
     uint16_t type, kind;
-    uint32_t code;
+    uint32_t code, chain; /* the same bytes: what they are the type says */
     uint64_t id, under;
     int64_t left;
     uint32_t index;
@@ -121,7 +126,8 @@ struct berth_received {
     struct berth_wire wire;
     int64_t deadline; /* of a request: berth_now() based, or BERTH_FOREVER */
     bool cancelled;   /* a request that nobody has begun to serve; under its peer's lock */
-    bool none;        /* and nobody takes several results of it any more */
+    bool none;        /* and nobody takes several results of it any more, */
+    uint32_t taker;   /* or this chain of its sender's does */
     /* a request that was made under one that had been started: what that is of (peer.h), or NULL */
     void *of;
     void (*release)(void *of);

@@ -162,7 +162,7 @@ static void gate_waits(struct berth_wait *wait, bool waits)
     const struct berth_upstream *upstream = host->upstream;
     berth_schedule_waits(host, waits);
     if (upstream && waits)
-        upstream->wait_begin(upstream->user, wait, NULL, 0);
+        upstream->wait_begin(upstream->user, wait, BERTH_WAIT_GATE, NULL, 0);
     else if (upstream)
         upstream->wait_end(upstream->user, wait);
 }

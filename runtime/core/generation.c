@@ -172,6 +172,12 @@ static bool reply_give(struct berth_started *started, const struct berth_reply *
     return true;
 }
 
+static uint32_t reply_taker(void *user, size_t i)
+{
+    const struct berth_carrier_reply *asker = user;
+    return asker->taker(asker->user, i);
+}
+
 static void reply_notify(struct berth_started *started)
 {
     berth_more_forward(started, reply_give);
@@ -205,6 +211,7 @@ static int start_edge(berth_ctx *ctx, struct berth_edge *edge, const void *const
         .packed = true,
         .notify = asker ? reply_notify : NULL,
         .begin = asker ? reply_begin : NULL,
+        .taker = asker ? reply_taker : NULL,
         .user = asker,
     };
     struct berth_started *started = berth_started_new(ctx, &start);
@@ -266,6 +273,19 @@ static uint32_t upcall_runner(void *started, const char **ret_name)
     *ret_name = ((const struct berth_started *)started)->name;
     berth_started_unref(started);
     return chain;
+}
+
+static uint32_t upcall_taker(void *of, size_t i)
+{
+    uint32_t chain = berth_more_taker(of, i);
+    berth_started_unref(of);
+    return chain;
+}
+
+static void upcall_stream(void *of, const char **ret_name, const char **ret_taker)
+{
+    berth_more_names(of, ret_name, ret_taker);
+    berth_started_unref(of);
 }
 
 static int upcall_publish(void *user, const struct berth_origin *from, size_t index,
@@ -415,6 +435,8 @@ int berth_generation_new(struct berth_host *host, const struct berth_generation_
                                                   .cancel = upcall_cancel,
                                                   .taken = berth_more_heard,
                                                   .runner = upcall_runner,
+                                                  .taker = upcall_taker,
+                                                  .stream = upcall_stream,
                                                   .publish = upcall_publish,
                                                   .log = upcall_log,
                                                   .handle_ended = upcall_handle_ended,

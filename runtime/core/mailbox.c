@@ -1060,6 +1060,11 @@ uint32_t berth_mailbox_runner(struct berth_module *module)
     return awaited ? runner_of(awaited) : chain;
 }
 
+bool berth_mailbox_turn_is(const struct berth_module *module, const berth_ctx *ctx)
+{
+    return __atomic_load_n(&module->turn_chain, __ATOMIC_RELAXED) == berth_block(ctx)->chain;
+}
+
 struct berth_started *berth_mailbox_turn_of(const struct berth_generation *generation,
                                             int64_t *ret_since)
 {

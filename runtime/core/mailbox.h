@@ -88,6 +88,8 @@ void berth_mailbox_away(struct berth_module *module);
 void berth_mailbox_back(struct berth_module *module);
 /* The chain that has to go on before the turn that goes on ends; 0: none does. */
 uint32_t berth_mailbox_runner(struct berth_module *module);
+/* Whether it is that of ctx, which is the calling thread's. */
+bool berth_mailbox_turn_is(const struct berth_module *module, const berth_ctx *ctx);
 
 /* What a turn of the generation's that has gone away is in, with a reference; or NULL. */
 struct berth_started *berth_mailbox_turn_of(const struct berth_generation *generation,

@@ -63,8 +63,11 @@ static enum put put(struct berth_started *started, struct berth_reply *reply)
 struct sending {
     struct berth_list link; /* in started->senders */
     struct berth_started *started;
+    size_t size; /* that it counts for */
     struct berth_park *park;
     const char *taker;
+    int64_t quiet; /* until then upstream is not told, or for ever */
+    bool told;     /* it is */
     struct berth_wait wait;
     char target[BERTH_FRAME_NAME];
 };
@@ -91,6 +94,8 @@ static const char *taker_name(struct berth_started *started)
     pthread_mutex_lock(&end->lock);
     if (end->owner && is_wanted(end)) /* else that may have ended */
         name = end->owner->module->name;
+    else if (*end->caller) /* a worker's */
+        name = end->caller;
     pthread_mutex_unlock(&end->lock);
     return name;
 }
@@ -108,32 +113,45 @@ static uint32_t last_taker(const struct berth_started *started)
     return started->taker;
 }
 
-/* The chain that is to take some: that, or the turn that calls its function. */
-static uint32_t taker_of(struct berth_started *started)
+/* The same, or the turn that calls its function, or who takes them where they are passed on to. */
+static uint32_t taker_of(struct berth_started *started, size_t i)
 {
     struct berth_module *module = NULL; /* of a name: for the host's life */
     uint32_t chain = 0;
     pthread_mutex_lock(&started->lock);
     if (is_wanted(started) && started->fn)
         module = started->owner ? started->owner->module : NULL;
-    else if (is_wanted(started) && !started->notify)
+    else if (is_wanted(started) && started->takers) /* not answered: it is passed on still */
+        chain = started->takers(started->user, i);
+    else if (is_wanted(started) && !started->notify && i == 0)
         chain = last_taker(started);
     pthread_mutex_unlock(&started->lock);
-    if (module)
+    if (module && i == 0)
         chain = berth_module_turn(module);
-    return chain ? chain : BERTH_CHAIN_OTHER;
+    return chain || i > 0 ? chain : BERTH_CHAIN_OTHER;
+}
+
+uint32_t berth_more_taker(struct berth_started *started, size_t i)
+{
+    return taker_of(end_of(started), i);
+}
+
+void berth_more_names(struct berth_started *started, const char **ret_name, const char **ret_taker)
+{
+    *ret_name = started->cell ? started->name : NULL;
+    *ret_taker = taker_name(started);
 }
 
 static uint32_t room_holder(const struct berth_wait *wait, size_t i)
 {
     const struct sending *sending = wait->of;
     struct berth_started *started = sending->started;
-    if (i > 0)
-        return 0;
     pthread_mutex_lock(&started->lock);
-    bool over = !is_wanted(started) || !berth_more_is_full(started);
+    bool over = !is_wanted(started) || has_room(started, sending->size);
     pthread_mutex_unlock(&started->lock);
-    return over ? BERTH_CHAIN_OTHER : taker_of(end_of(started));
+    if (over)
+        return i == 0 ? BERTH_CHAIN_OTHER : 0;
+    return berth_more_taker(started, i);
 }
 
 static void room_refuse(struct berth_wait *wait)
@@ -143,9 +161,9 @@ static void room_refuse(struct berth_wait *wait)
 }
 
 /* Why it is not waited for any longer: a code; or BERTH_OK: it still is. */
-static int reason_to_leave(const struct sending *sending, bool waits, const char **ret_over)
+static int reason_to_leave(const struct sending *sending, bool refused, const char **ret_over)
 {
-    if (!waits || berth_wait_refused(&sending->wait))
+    if (refused)
         return BERTH_ABORTED;
     if ((*ret_over = berth_generation_interrupted(sending->wait.ctx)))
         return BERTH_CANCELLED;
@@ -153,19 +171,62 @@ static int reason_to_leave(const struct sending *sending, bool waits, const char
                                                                        : BERTH_OK;
 }
 
-/* Until it is there, or nobody wants it, or for another reason: FULL with its code. */
-static enum put sleep_for_room(const struct sending *sending, struct berth_reply *reply, bool waits,
+#define MOMENT INT64_C(1000000)
+
+/* In a worker: upstream knows who is to take some. */
+static void tell_upstream(struct sending *sending)
+{
+    const struct berth_upstream *upstream = sending->started->host->upstream;
+    sending->quiet = BERTH_FOREVER;
+    sending->told = true;
+    sending->wait.park = sending->park;
+    upstream->wait_begin(upstream->user, &sending->wait, BERTH_WAIT_ROOM, &sending->started->asked,
+                         1);
+}
+
+static void untell_upstream(struct sending *sending)
+{
+    const struct berth_upstream *upstream = sending->started->host->upstream;
+    if (sending->told)
+        upstream->wait_end(upstream->user, &sending->wait);
+}
+
+static void sleep_until(struct sending *sending, int64_t until)
+{
+    int64_t deadline = berth_thread_of(sending->wait.ctx)->deadline;
+    int64_t last = __atomic_load_n(&sending->started->deadline, __ATOMIC_RELAXED);
+    deadline = last < deadline ? last : deadline;
+    until = deadline < until ? deadline : until;
+    bool quiet = sending->quiet < until;
+    if (!berth_park_wait(sending->park, quiet ? sending->quiet : until) && quiet)
+        tell_upstream(sending);
+}
+
+static bool is_passed_on(struct berth_started *started)
+{
+    pthread_mutex_lock(&started->lock);
+    bool now = started->told && !started->fn;
+    pthread_mutex_unlock(&started->lock);
+    return now;
+}
+
+/*
+ * Until it is there, or nobody wants it, or for another reason: FULL with its code. Upstream may
+ * refuse the wait while that some were taken is on its way here: then there is room by now, or in a
+ * moment, when another sender has passed on what there is room for there.
+ */
+static enum put sleep_for_room(struct sending *sending, struct berth_reply *reply, bool waits,
                                int *ret_code, const char **ret_over)
 {
-    const struct berth_thread *thread = berth_thread_of(sending->wait.ctx);
     struct berth_started *started = sending->started;
     for (;;) {
+        bool refused = !waits || berth_wait_refused(&sending->wait);
         enum put result = berth_started_is_open(started) ? put(started, reply) : UNWANTED;
-        *ret_code = result == FULL ? reason_to_leave(sending, waits, ret_over) : BERTH_OK;
-        if (result != FULL || *ret_code != BERTH_OK)
+        *ret_code = result == FULL ? reason_to_leave(sending, refused, ret_over) : BERTH_OK;
+        bool soon = *ret_code == BERTH_ABORTED && is_passed_on(started);
+        if (!soon && (result != FULL || *ret_code != BERTH_OK))
             return result;
-        int64_t last = __atomic_load_n(&started->deadline, __ATOMIC_RELAXED);
-        berth_park_wait(sending->park, last < thread->deadline ? last : thread->deadline);
+        sleep_until(sending, soon ? berth_now() + MOMENT : BERTH_FOREVER);
     }
 }
 
@@ -188,8 +249,10 @@ static enum put wait_for_room(berth_ctx *ctx, struct berth_started *started,
                               struct berth_reply *reply)
 {
     struct sending sending = { .started = started,
+                               .size = reply->cost,
                                .park = berth_park_own(),
-                               .taker = taker_name(started) };
+                               .taker = taker_name(started),
+                               .quiet = BERTH_FOREVER };
     struct berth_interrupt interrupt;
     const char *over = NULL;
     int code;
@@ -202,6 +265,8 @@ static enum put wait_for_room(berth_ctx *ctx, struct berth_started *started,
     bool waits = berth_wait_begin(&sending.wait);
     if (waits)
         berth_schedule_blocks(started->host);
+    if (started->asked)
+        sending.quiet = berth_now() + BERTH_WAIT_TOLD;
     berth_interrupt_begin(&interrupt, ctx, sending.park, NULL);
     berth_interrupt_lasts(&interrupt);
     pthread_mutex_lock(&started->lock);
@@ -212,6 +277,7 @@ static enum put wait_for_room(berth_ctx *ctx, struct berth_started *started,
     berth_list_remove(&sending.link);
     pthread_mutex_unlock(&started->lock);
     berth_interrupt_end(&interrupt);
+    untell_upstream(&sending);
     if (waits) {
         berth_schedule_goes_on(started->host);
         berth_wait_end(&sending.wait);
@@ -279,21 +345,43 @@ struct berth_reply *berth_more_take(struct berth_started *started)
     return reply;
 }
 
-/* calls_lock held, as in started.c. false: it cannot be told now. */
-static bool tell_elsewhere(struct berth_started *started)
+/* Who takes them, as upstream has it. calls_lock held, as in the next ones. */
+static uint32_t taker_for_upstream(struct berth_started *started)
+{
+    pthread_mutex_lock(&started->lock);
+    uint32_t taker = started->fn ? BERTH_CHAIN_OTHER : started->taker_run;
+    pthread_mutex_unlock(&started->lock);
+    return taker;
+}
+
+/* false: it cannot be told now. */
+static bool tell_upstream_taken(struct berth_started *started, const struct berth_window *taken,
+                                bool none)
 {
     const struct berth_upstream *upstream = started->host->upstream;
+    uint32_t taker = taker_for_upstream(started);
+    bool nothing = !taken->messages && !none; /* but that, which only the finder wants to know */
+    if (nothing && taker == started->taker_told)
+        return true;
+    started->taker_told = taker;
+    return upstream->taken(upstream->user, started->remote, taken, none, taker) || nothing;
+}
+
+/* As in started.c; the same. */
+static bool tell_elsewhere(struct berth_started *started)
+{
     const struct berth_window untold = started->untold;
     bool none = started->none_untold;
-    if (!started->remote || (!untold.messages && !none))
+    if (!started->remote)
         return true;
-    /* it has not been answered: its callee is there */
-    struct berth_carrier *carrier = started->callee ? started->callee->carrier : NULL;
     started->untold = (struct berth_window){ 0, 0 };
     started->none_untold = false;
-    if (carrier)
-        return carrier->ops->taken(carrier, started->remote, &untold, none);
-    return !upstream || upstream->taken(upstream->user, started->remote, &untold, none);
+    if (started->host->upstream)
+        return tell_upstream_taken(started, &untold, none);
+    /* it has not been answered: its callee is there */
+    struct berth_carrier *carrier = started->callee ? started->callee->carrier : NULL;
+    return !carrier || (!untold.messages && !none) ||
+           carrier->ops->taken(carrier, started->remote, &untold, none);
 }
 
 /* taken: some more that were, or NULL; none: no more will be. */
@@ -319,6 +407,12 @@ static void tell(struct berth_started *started, const struct berth_window *taken
 void berth_more_tell(struct berth_started *started)
 {
     tell(started, NULL, false);
+}
+
+void berth_more_taker_changes(struct berth_started *started)
+{
+    if (started->host->upstream)
+        tell(started, NULL, false);
 }
 
 /* What passes its replies on to this one, with a reference; or NULL. The call's lock is held. */

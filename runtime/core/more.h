@@ -32,6 +32,15 @@ void berth_more_taken(struct berth_started *started);
 void berth_more_refuse(struct berth_started *started);
 /* Whoever sends them elsewhere is known now, and told what he has not been. No lock is held. */
 void berth_more_tell(struct berth_started *started);
+/* In a worker: another chain than before takes them, or a turn does. No lock is held. */
+void berth_more_taker_changes(struct berth_started *started);
+/*
+ * The i-th chain that has to go on before some are taken; BERTH_CHAIN_OTHER: one that nobody knows,
+ * or it need not be; 0: there are no more. For the finder of rings.
+ */
+uint32_t berth_more_taker(struct berth_started *started, size_t i);
+/* Whose replies they are, and who takes them, in words that last as long as the host; or NULL. */
+void berth_more_names(struct berth_started *started, const char **ret_name, const char **ret_taker);
 /* It goes on only when some are taken. The call's lock is held. */
 bool berth_more_is_full(const struct berth_started *started);
 /* Those who wait to send look whether they still should. The call's lock is held. */

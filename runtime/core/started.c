@@ -732,6 +732,8 @@ struct berth_started *berth_started_new(berth_ctx *ctx, const struct berth_start
     started->user = start->user;
     started->echo = thread->echo;
     started->taker = thread->block.chain;
+    started->taker_run = started->taker_told = host->upstream ? berth_thread_run(thread) : 0;
+    started->takers = start->taker;
     started->deadline =
         berth_call_deadline(earlier(thread->deadline, start->deadline), host, start->cell);
     if (start->signature)
@@ -1051,6 +1053,7 @@ void berth_started_then(struct berth_started *started, berth_reply_fn fn, void *
     started->then.ops = &then_ops;
     started->then.generation = started->owner;
     pthread_mutex_unlock(&started->lock);
+    berth_more_taker_changes(started);
     berth_started_watch(started, then_notify, user);
 }
 
@@ -1205,7 +1208,8 @@ static void tell_upstream(struct waiting *waiting)
     }
     waiting->wait.park = waiting->park;
     if (any)
-        upstream->wait_begin(upstream->user, &waiting->wait, ids, waiting->count);
+        upstream->wait_begin(upstream->user, &waiting->wait, BERTH_WAIT_ANSWERS, ids,
+                             waiting->count);
     berth_free(ids);
 }
 
@@ -1329,12 +1333,18 @@ int berth_started_take(berth_ctx *ctx, struct berth_started *started, bool more,
 {
     berth_pending pending = { started->pending };
     *ret_reply = NULL;
+    struct berth_thread *thread = berth_thread_of(ctx);
+    uint32_t run = started->host->upstream ? berth_thread_run(thread) : 0;
     pthread_mutex_lock(&started->lock);
     bool ready = started->answered;
-    started->taker = berth_block(ctx)->chain;
+    bool other = started->taker_run != run;
+    started->taker = thread->block.chain;
+    started->taker_run = run;
     pthread_mutex_unlock(&started->lock);
     if (!ready && !more)
         berth_more_refuse(started);
+    else if (!ready && other)
+        berth_more_taker_changes(started);
     if (!ready && berth_started_wait(ctx, &pending, 1, BERTH_FOREVER,
                                      more ? BERTH_AWAIT_REPLY : BERTH_AWAIT_ANSWER) < 0) {
         if (!berth_failed(ctx))

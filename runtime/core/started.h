@@ -76,6 +76,7 @@ struct berth_started {
     bool kept_once;
     bool given_up;   /* by who had it elsewhere; under calls_lock, and so are the next ones */
     uint64_t remote; /* its number in the worker, or upstream, that has it */
+    uint64_t asked;  /* and in a worker, of what it answers: upstream's; 0: nothing; stays */
     struct berth_window
         untold;       /* replies that were taken, and who sends them there is not told yet */
     bool none_untold; /* nor that nobody takes any more */
@@ -93,11 +94,14 @@ struct berth_started {
     /* several replies (more.h); sent: that have not been given back, though some are taken */
     struct berth_reply *first, **last;
     struct berth_window sent, taken;
-    struct berth_list senders;    /* who wait to send one */
-    uint32_t taker;               /* the chain that has started it, or taken the last one */
-    struct berth_started *source; /* what passes its own on to this one; or NULL */
-    struct berth_started *sink;   /* and where this one does so to: for its life; or NULL */
-    struct berth_park *waiter;    /* who is to be woken; or NULL */
+    struct berth_list senders; /* who wait to send one */
+    uint32_t taker;            /* the chain that has started it, or taken the last one */
+    uint32_t taker_run;        /* in a worker: what that is in (call/thread.h), */
+    uint32_t taker_told;       /* and what of it upstream knows; this is under calls_lock */
+    uint32_t (*takers)(void *user, size_t i); /* who takes what notify passes on; or NULL */
+    struct berth_started *source;             /* what passes its own on to this one; or NULL */
+    struct berth_started *sink; /* and where this one does so to: for its life; or NULL */
+    struct berth_park *waiter;  /* who is to be woken; or NULL */
     void (*notify)(struct berth_started *started); /* something new is there; no lock; is short */
     berth_reply_fn fn;
     void *user;
@@ -133,6 +137,8 @@ struct berth_start {
     void (*notify)(struct berth_started *started);
     void *user;
     void (*begin)(void *user, struct berth_started *started); /* before anything of that; or NULL */
+    /* Then: who takes several replies, as of struct berth_carrier_reply; or NULL. */
+    uint32_t (*taker)(void *user, size_t i);
 };
 
 /*

@@ -53,22 +53,31 @@ static void write_frame(struct berth_wire wire, const void *data, size_t size)
     write_all(data, size);
 }
 
-/* Reads a request over, and returns its id. */
-static uint64_t read_request(void)
+/* Reads a frame over, and returns its head. */
+static struct berth_wire read_frame(void)
 {
     unsigned char head[BERTH_WIRE_HEAD], some[4096];
     struct berth_wire wire;
 
-    do {
-        read_all(head, sizeof(head));
-        if (berth_wire_read(head, ~0U, UINT32_MAX, &wire))
-            _exit(2);
-        for (size_t left = wire.size; left;) {
-            size_t part = left < sizeof(some) ? left : sizeof(some);
-            read_all(some, part);
-            left -= part;
-        }
-    } while (BERTH_WIRE_NOTES & BERTH_WIRE_BIT(wire.type));
+    read_all(head, sizeof(head));
+    if (berth_wire_read(head, ~0U, UINT32_MAX, &wire))
+        _exit(2);
+    for (size_t left = wire.size; left;) {
+        size_t part = left < sizeof(some) ? left : sizeof(some);
+        read_all(some, part);
+        left -= part;
+    }
+    return wire;
+}
+
+/* The same of a request: its id. */
+static uint64_t read_request(void)
+{
+    struct berth_wire wire;
+
+    do
+        wire = read_frame();
+    while (BERTH_WIRE_NOTES & BERTH_WIRE_BIT(wire.type));
     return wire.id;
 }
 
@@ -126,6 +135,28 @@ static void tell_state(void)
     _exit(0);
 }
 
+static void tell_wait(uint16_t kind, bool inside, const uint64_t *numbers, size_t count)
+{
+    write_frame((struct berth_wire){ .type = BERTH_WIRE_WAIT, .kind = kind, .inside = inside },
+                numbers, count * sizeof(*numbers));
+}
+
+static void say(const char *text)
+{
+    write_frame((struct berth_wire){ .type = BERTH_WIRE_LOG, .kind = 2 }, text, strlen(text));
+}
+
+/* It says that under a second call it waits until somebody takes replies to the first one. */
+static void seem_stuck(uint64_t id)
+{
+    tell_wait(BERTH_WIRE_ROOM, false, (const uint64_t[]){ 1, read_request(), id }, 3);
+    say("waits");
+    while (read_frame().type != BERTH_WIRE_REFUSE)
+        ;
+    say("refused");
+    stay();
+}
+
 static void misbehave(const char *what, uint64_t id)
 {
     const struct berth_wire reply = { .type = BERTH_WIRE_REPLY, .id = id };
@@ -161,10 +192,15 @@ static void misbehave(const char *what, uint64_t id)
                 (struct berth_wire){ .type = BERTH_WIRE_WAIT, .kind = (uint16_t)(numbers[0] % 3) },
                 numbers, sizeof(numbers));
     } else if (strcmp(what, "inside") == 0) {
-        const uint64_t numbers[2][3] = { { 1, 0, 7 }, { 2, 0, 8 } };
-        for (int i = 0; i < 2; i++)
-            write_frame((struct berth_wire){ .type = BERTH_WIRE_WAIT, .kind = 1, .inside = 1 },
-                        numbers[i], sizeof(numbers[i]));
+        for (uint64_t i = 1; i <= 2; i++)
+            tell_wait(BERTH_WIRE_ANY, true, (const uint64_t[]){ i, 0, 7 }, 3);
+    } else if (strcmp(what, "room") == 0) {
+        tell_wait(BERTH_WIRE_ROOM, false, (const uint64_t[]){ 1, 0, id, id }, 4);
+    } else if (strcmp(what, "rooms") == 0) { /* of requests that are, and that are not */
+        for (uint64_t i = 1;; i++)
+            tell_wait(BERTH_WIRE_ROOM, false, (const uint64_t[]){ i, i % 2 * id, i % 3 * id }, 3);
+    } else if (strcmp(what, "stuck") == 0) {
+        seem_stuck(id);
     } else if (strcmp(what, "close") == 0) {
         close(host);
     } else if (strcmp(what, "flood") == 0) {
@@ -172,7 +208,7 @@ static void misbehave(const char *what, uint64_t id)
             write_frame((struct berth_wire){ .type = BERTH_WIRE_LOG, .kind = 3 }, "more", 4);
     } else if (strcmp(what, "listen") == 0) {
         for (;; read_request())
-            write_frame((struct berth_wire){ .type = BERTH_WIRE_LOG, .kind = 2 }, "asked", 5);
+            say("asked");
     } else if (strcmp(what, "child") == 0) {
         if (fork() == 0) { /* it keeps the socket open when its parent has gone */
             prctl(PR_SET_NAME, "berth-orphan");

@@ -59,6 +59,7 @@ static const struct {
     { "more", "sent a malformed frame: more results than there is room for" },
     { "import", "sent a malformed frame: no import has its number" },
     { "wait", "sent a malformed frame: not the size of a wait" },
+    { "room", "sent a malformed frame: not the size of a wait" },
     { "inside", "sent a malformed frame: two wait inside of one gate" },
     { "close", "closed its connection" },
     { "exit", "exited with status 3" },
@@ -97,7 +98,8 @@ static void loads_fail_alike_without_threads(void)
 /* The carrier itself: a host is more patient than a test. */
 static void silence_at_loading_ends_at_the_deadline(void)
 {
-    static const char *const names[] = { "open_stay", "open_half", "open_flood", "open_waits" };
+    static const char *const names[] = { "open_stay", "open_half", "open_flood", "open_waits",
+                                         "open_rooms" };
     static const struct berth_upcalls upcalls = { .log = ignore_line };
     struct berth_carrier_setup setup = { .upcalls = &upcalls, .max_message = 1 << 20 };
     struct berth_carrier *carrier;
@@ -202,7 +204,8 @@ static void a_result_must_be_of_its_type(void)
 
 static void silence_in_a_call_ends_at_the_deadline(void)
 {
-    static const char *const names[] = { "call_stay", "call_half", "call_flood", "call_waits" };
+    static const char *const names[] = { "call_stay", "call_half", "call_flood", "call_waits",
+                                         "call_rooms" };
     struct berth_error error;
 
     for (size_t i = 0; i < 2 * sizeof(names) / sizeof(names[0]); i++) {
@@ -216,6 +219,50 @@ static void silence_in_a_call_ends_at_the_deadline(void)
         CHECK(berth_test_now() - began < berth_test_patience());
         berth_host_free(host); /* which kills it */
     }
+}
+
+struct caller {
+    berth_host *host;
+    bool may_take; /* atomic */
+    int code;      /* atomic; -1: it waits */
+};
+
+/* Who is to take the replies to the first one waits for the second one. */
+static void *start_two(void *argument)
+{
+    struct caller *caller = argument;
+    berth_ctx *ctx = berth_host_enter(caller->host);
+    berth_pending pending[2] = { { 0 }, { 0 } };
+
+    for (int i = 0; i < 2; i++)
+        CHECK_INT(berth_call_start_json(ctx, "call_stuck.nothing", "[]", NULL, &pending[i]),
+                  BERTH_OK);
+    while (!__atomic_load_n(&caller->may_take, __ATOMIC_ACQUIRE))
+        berth_test_pause(1);
+    int code = berth_call_take_json(ctx, pending[1], NULL);
+    __atomic_store_n(&caller->code, code, __ATOMIC_RELEASE);
+    berth_call_drop(ctx, pending[0]);
+    berth_leave(ctx);
+    return NULL;
+}
+
+/* A ring by way of that is only told to the worker that has said so, which need not be stuck. */
+static void who_says_to_wait_for_room_has_nobody_else_refused(void)
+{
+    struct berth_error error;
+    struct caller caller = { .host = fake_host(2), .code = -1 };
+    pthread_t thread;
+
+    CHECK_CODE(load(caller.host, "call_stuck", &error), BERTH_OK, &error);
+    REQUIRE(pthread_create(&thread, NULL, start_two, &caller) == 0);
+    UNTIL(caller.host, strstr(berth_test_log(), " waits\n"));
+    __atomic_store_n(&caller.may_take, true, __ATOMIC_RELEASE);
+    UNTIL(caller.host, strstr(berth_test_log(), " refused\n"));
+    CHECK_INT(__atomic_load_n(&caller.code, __ATOMIC_ACQUIRE), -1);
+    kill((pid_t)strtol(berth_test_module(caller.host, "call_stuck", "pid"), NULL, 10), SIGKILL);
+    pthread_join(thread, NULL);
+    CHECK_INT(caller.code, BERTH_UNAVAILABLE);
+    berth_host_free(caller.host);
 }
 
 static void *call_nothing(void *host)
@@ -343,6 +390,8 @@ static const struct berth_test tests[] = {
     { "a_late_word_is_still_the_truth", a_late_word_is_still_the_truth },
     { "a_result_must_be_of_its_type", a_result_must_be_of_its_type },
     { "silence_in_a_call_ends_at_the_deadline", silence_in_a_call_ends_at_the_deadline },
+    { "who_says_to_wait_for_room_has_nobody_else_refused",
+      who_says_to_wait_for_room_has_nobody_else_refused },
     { "silence_without_a_deadline_ends_with_the_worker",
       silence_without_a_deadline_ends_with_the_worker },
     { "a_short_deadline_does_not_hide_how_it_ended", a_short_deadline_does_not_hide_how_it_ended },

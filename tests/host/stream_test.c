@@ -174,15 +174,10 @@ static void bytes_count(const char *placement)
     berth_host_free(host);
 }
 
-static const char *const placements[][2] = { { "inline", "inline" },
-                                             { "inline", "process" },
-                                             { "process", "inline" },
-                                             { "process", "process" } };
-
-static void modules_take_them(size_t i)
+static void modules_take_them(const char *producer, const char *consumer)
 {
     const char *count = berth_test_instrumented() ? "10000" : "100000";
-    berth_host *host = host_with(placements[i][0], placements[i][1]);
+    berth_host *host = host_with(producer, consumer);
 
     CHECK_CALL(host, "taker.total", berth_test_format("[%s]", count), count);
     check_over(host, "");
@@ -198,26 +193,6 @@ static void modules_take_them(size_t i)
     CHECK_CALL(host, "taker.call_me", "[5000]", "null");
     UNTIL(host, CALL_INT(host, "taker.told", "[]") == 5000);
     berth_host_free(host);
-}
-
-static void a_module_takes_them(void)
-{
-    modules_take_them(0);
-}
-
-static void a_worker_takes_them(void)
-{
-    modules_take_them(1);
-}
-
-static void a_module_takes_them_of_a_worker(void)
-{
-    modules_take_them(2);
-}
-
-static void a_worker_takes_them_of_another(void)
-{
-    modules_take_them(3);
 }
 
 /* By its name, through the module host. */
@@ -424,18 +399,163 @@ static void who_sends_them_is_reloaded(const char *placement)
     reload_who_sends_them(placement, "stream.aside");
 }
 
-/* It is inside of its serial module, and who should take them waits for that. */
-static void a_ring_is_found(void)
+static void check_ring(const char *text, const char *taker)
 {
-    berth_host *host = host_with("inline", "inline");
+    CHECK_CONTAINS(text, "it would close a ring of calls that wait for each other: ");
+    CHECK_CONTAINS(text, berth_test_format("later.count → %s (replies)", taker));
+    CHECK_CONTAINS(text, "later.holds");
+}
+
+/* It is inside of its serial module, and who should take them waits for that. */
+static void a_ring_is_found(const char *producer, const char *consumer)
+{
+    berth_host *host = host_with(producer, consumer);
 
     for (int i = 0; i < 4; i++) {
         const char *text = CALL(host, "taker.tangle", i % 2 ? "[true]" : "[false]");
-        CHECK_CONTAINS(text, "it would close a ring of calls that wait for each other: ");
-        CHECK_CONTAINS(text, "later.count → taker (replies)");
+        check_ring(text, "taker");
         CHECK_CONTAINS(text, "taker.tangle → later.holds");
         CHECK_CALL(host, "later.holds", "[\"x\"]", "false"); /* it is out of there */
     }
+    berth_host_free(host);
+}
+
+static void tangle_turns(berth_host *host, const char *taker, bool itself)
+{
+    int64_t before = CALL_INT(host, berth_test_format("%s.tangles", taker), "[]");
+    CHECK_CALL(host, berth_test_format("%s.tangle_turns", taker), itself ? "[true]" : "[false]",
+               "null");
+    UNTIL(host, CALL_INT(host, berth_test_format("%s.tangles", taker), "[]") > before);
+    check_ring(CALL(host, berth_test_format("%s.tangled", taker), "[]"), taker);
+}
+
+/* A function takes them, which waits for that; or it cannot run before that has come to an end. */
+static void a_ring_by_a_turn_is_found(const char *producer, const char *consumer)
+{
+    berth_host *host = host_with(producer, consumer);
+
+    LOAD(host, "taker_serial", consumer);
+    tangle_turns(host, "taker", true);
+    tangle_turns(host, "taker_serial", true);
+    tangle_turns(host, "taker_serial", false);
+    CHECK_CALL(host, "later.holds", "[\"x\"]", "false");
+    berth_host_free(host);
+}
+
+/*
+ * Who is to take some goes where their sender waits inside. The sender has one left then: with half
+ * a window of them taken there is room for that, at once or as soon as it hears of it.
+ */
+static void what_was_taken_makes_room(const char *producer, const char *consumer)
+{
+    const int workers = !strcmp(producer, "process") + !strcmp(consumer, "process");
+    const int64_t all = (1 + workers) * WINDOW + 1, half = WINDOW / 2;
+    berth_host *host = host_with(producer, consumer);
+
+    for (int i = 0; i < 10; i++)
+        CHECK_CALL(host, "taker.untangled",
+                   berth_test_format("[%lld, %lld]", (long long)all, (long long)half), "\"\"");
+    check_ring(CALL(host, "taker.untangled",
+                    berth_test_format("[%lld, %lld]", (long long)all, (long long)half - 1)),
+               "taker");
+    berth_host_free(host);
+}
+
+static void *share(void *host)
+{
+    CHECK_CALL(host, "taker.share", "[20000]", "true");
+    return NULL;
+}
+
+/* Who has started it waits for its sender; but it is another one who takes them. */
+static void another_one_takes_them(const char *producer, const char *consumer)
+{
+    berth_host *host = host_with(producer, consumer);
+    pthread_t thread;
+
+    REQUIRE(pthread_create(&thread, NULL, share, host) == 0);
+    CHECK_CALL(host, "taker.take_slowly", "[]", "20000");
+    pthread_join(thread, NULL);
+    berth_host_free(host);
+}
+
+static void *visit(void *host)
+{
+    CHECK_CALL(host, "taker.visit", "[]", "true");
+    return NULL;
+}
+
+/* Who has started it is done; somebody else waits for the sender, perhaps on the same thread. */
+static void they_are_taken_later(const char *producer, const char *consumer)
+{
+    berth_host *host = host_with(producer, consumer);
+    pthread_t threads[4];
+
+    CHECK_CALL(host, "taker.begin_shared", "[20000]", "null");
+    for (int i = 0; i < 4; i++)
+        REQUIRE(pthread_create(&threads[i], NULL, visit, host) == 0);
+    for (int i = 0; i < 50; i++)
+        berth_test_pass_time(host);
+    CHECK_CALL(host, "taker.take_shared", "[]", "20000");
+    for (int i = 0; i < 4; i++)
+        pthread_join(threads[i], NULL);
+    berth_host_free(host);
+}
+
+/* Who takes them is the application, by itself or by way of the module host. */
+static void tangle_application(berth_host *host)
+{
+    static const char *const calls[][2] = { { "later.count", "[100000]" },
+                                            { "host.call", "[\"later.count\", [100000]]" } };
+    berth_ctx *ctx = berth_host_enter(host);
+
+    for (int i = 0; i < 2; i++) {
+        struct berth_error error = { 0 };
+        berth_pending call = start(ctx, calls[i][0], calls[i][1], 0);
+        CHECK_INT(next(ctx, call), 1); /* it is inside by now */
+        int code = berth_test_try(host, "later.holds", "[\"x\"]", 0, NULL, &error);
+        while (next(ctx, call))
+            ;
+        bool ended = code != BERTH_OK; /* else it is the stream that has failed */
+        CHECK_INT(berth_call_take_json(ctx, call, NULL), ended ? BERTH_OK : BERTH_ABORTED);
+        CHECK_INT(ended ? code : BERTH_ABORTED, BERTH_ABORTED);
+        check_ring(ended ? error.text : berth_error_text(ctx), "the application");
+        berth_clear(ctx);
+    }
+    berth_leave(ctx);
+}
+
+static void an_application_in_a_ring(const char *placement)
+{
+    berth_host *host = host_with(placement, "inline");
+    tangle_application(host);
+    berth_host_free(host);
+}
+
+/* Each reply is sent under a call of who should take them. */
+static void who_takes_them_sends_them(const char *placement)
+{
+    berth_host *host = host_with(placement, "inline");
+    berth_ctx *ctx = berth_host_enter(host);
+    berth_pending call = start(ctx, "later.hold", "[\"k\"]", 0);
+    const char *more = "[\"k\", \"v\"]";
+    struct berth_error error = { 0 };
+    int sent = 0, taken = 0;
+    char *value = NULL;
+
+    UNTIL(host, strcmp(CALL(host, "later.holds", "[\"k\"]"), "true") == 0);
+    while (berth_test_try(host, "later.more", more, 0, NULL, &error) == BERTH_OK && sent < 10000)
+        sent++;
+    CHECK_CODE(error.code, BERTH_ABORTED, &error);
+    CHECK_CONTAINS(error.text, "it would wait for itself: ");
+    CHECK_CONTAINS(error.text, "later.more → the application (replies)");
+    CHECK(sent == WINDOW || sent == 2 * WINDOW);
+    CHECK_CALL(host, "later.release", "[\"k\", \"\"]", "null");
+    for (; berth_call_next_json(ctx, call, &value) == BERTH_OK && value; taken++)
+        berth_free(value);
+    CHECK_INT(taken, sent);
+    check_answer(ctx, call, "\"\"");
+    berth_leave(ctx);
     berth_host_free(host);
 }
 
@@ -477,9 +597,44 @@ static void without_threads_of_a_worker(void)
         CHECK_INT(next(ctx, call), i);
     check_answer(ctx, call, "5000");
     berth_leave(ctx);
+    LOAD(host, "later", "process");
+    tangle_application(host);
     berth_host_free(host);
 }
 
+/* With both at every place. */
+#define TEST_ALL(name)                  \
+    static void name##_here(void)       \
+    {                                   \
+        name("inline", "inline");       \
+    }                                   \
+    static void name##_there(void)      \
+    {                                   \
+        name("inline", "process");      \
+    }                                   \
+    static void name##_from_there(void) \
+    {                                   \
+        name("process", "inline");      \
+    }                                   \
+    static void name##_away(void)       \
+    {                                   \
+        name("process", "process");     \
+    }
+#define TEST_ROWS(title, name)                                                        \
+    { title ", inline", name##_here }, { title ", taken in a worker", name##_there }, \
+        { title ", sent by a worker", name##_from_there },                            \
+    {                                                                                 \
+        title ", by a worker to another one", name##_away                             \
+    }
+
+TEST_ALL(modules_take_them)
+TEST_ALL(a_ring_is_found)
+TEST_ALL(a_ring_by_a_turn_is_found)
+TEST_ALL(what_was_taken_makes_room)
+TEST_ALL(another_one_takes_them)
+TEST_ALL(they_are_taken_later)
+BERTH_TEST_BOTH(an_application_in_a_ring)
+BERTH_TEST_BOTH(who_takes_them_sends_them)
 BERTH_TEST_BOTH(all_come_in_order)
 BERTH_TEST_BOTH(who_sends_waits)
 BERTH_TEST_BOTH(bytes_count)
@@ -496,10 +651,7 @@ static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("all come in order", all_come_in_order),
     BERTH_TEST_ROWS("who sends waits", who_sends_waits),
     BERTH_TEST_ROWS("bytes count", bytes_count),
-    { "a module takes them", a_module_takes_them },
-    { "a worker takes them", a_worker_takes_them },
-    { "a module takes them of a worker", a_module_takes_them_of_a_worker },
-    { "a worker takes them of another", a_worker_takes_them_of_another },
+    TEST_ROWS("modules take them", modules_take_them),
     BERTH_TEST_ROWS("they pass through others", they_pass_through_others),
     BERTH_TEST_ROWS("the answer alone", the_answer_alone),
     BERTH_TEST_ROWS("waiting for the answer", waiting_for_the_answer),
@@ -509,7 +661,13 @@ static const struct berth_test tests[] = {
     { "who sends them dies", who_sends_them_dies },
     BERTH_TEST_ROWS("who takes them is unloaded", who_takes_them_is_unloaded),
     BERTH_TEST_ROWS("who sends them is reloaded", who_sends_them_is_reloaded),
-    { "a ring is found", a_ring_is_found },
+    TEST_ROWS("a ring is found", a_ring_is_found),
+    TEST_ROWS("a ring by a turn is found", a_ring_by_a_turn_is_found),
+    TEST_ROWS("what was taken makes room", what_was_taken_makes_room),
+    TEST_ROWS("another one takes them", another_one_takes_them),
+    TEST_ROWS("they are taken later", they_are_taken_later),
+    BERTH_TEST_ROWS("an application in a ring", an_application_in_a_ring),
+    BERTH_TEST_ROWS("who takes them sends them", who_takes_them_sends_them),
     { "without threads", without_threads },
     { "without threads, of a worker", without_threads_of_a_worker },
 };
