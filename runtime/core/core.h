@@ -441,7 +441,7 @@ struct berth_module {
     bool lingers;               /* the turn has nothing, and looks for something */
     bool retired;               /* freed after its turn */
     bool kept_out;              /* its last turn could not begin: who would do it is inside */
-    bool back;                  /* what was away does no more */
+    bool back;                  /* what was away does no more; atomic */
     struct berth_box *batch_of; /* what the batch is from, and still counts in; or NULL */
     struct berth_box boxes[BERTH_PRIORITIES];
     struct berth_mail *away; /* whose turn goes on elsewhere, and holds no thread; or NULL */
@@ -527,6 +527,7 @@ struct berth_host {
     int64_t end_grace;    /* what is inside is left alone until then; as the next one */
     int64_t end_deadline; /* of the host's end, which all modules share; 0 before. Under admin */
     uint32_t admin_chain; /* who holds it, 0: nobody; atomic */
+    uint32_t shut_chain;  /* the same while it keeps calls of a module's waiting; atomic */
     pthread_rwlock_t topic_lock;
     bool topics_change; /* who reads them takes topic_lock; atomic */
     pthread_mutex_t lock;

@@ -865,7 +865,7 @@ static bool turn_begin(berth_ctx *ctx, struct berth_module *module, struct turn 
         turn->mail = module->away;
         turn->generation = module->away_from;
         module->away = NULL;
-        module->back = false;
+        __atomic_store_n(&module->back, false, __ATOMIC_RELAXED);
         return true;
     }
     if (mail) {
@@ -1033,7 +1033,7 @@ void berth_mailbox_away(struct berth_module *module)
 void berth_mailbox_back(struct berth_module *module)
 {
     pthread_mutex_lock(&module->mail_lock);
-    module->back = true;
+    __atomic_store_n(&module->back, true, __ATOMIC_RELAXED); /* others look at it, too */
     if (module->away) /* else the thread that sends it away sees that */
         schedule(module);
     pthread_mutex_unlock(&module->mail_lock);

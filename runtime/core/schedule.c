@@ -24,15 +24,34 @@ static void set_queued(struct berth_host *host, size_t count)
     __atomic_store_n(&host->queued, count, __ATOMIC_RELAXED);
 }
 
+/*
+ * Who keeps calls of a module waiting, since it is replaced or unloaded, begins no turn meanwhile:
+ * what that calls there would not wait, but come from inside of the reload. One that has gone on
+ * elsewhere and is over may be what is waited for.
+ */
+static bool may_run(struct berth_host *host, const struct berth_module *module)
+{
+    uint32_t chain = __atomic_load_n(&host->shut_chain, __ATOMIC_RELAXED);
+    if (!chain || host->pool_size)
+        return true;
+    const berth_ctx *ctx = berth_thread_current(&host->threads);
+    return !ctx || berth_block(ctx)->chain != chain ||
+           __atomic_load_n(&module->back, __ATOMIC_RELAXED);
+}
+
 static struct berth_module *take_module(struct berth_host *host)
 {
-    if (berth_list_empty(&host->run_queue))
-        return NULL;
-    struct berth_module *module =
-        berth_container(host->run_queue.next, struct berth_module, run_link);
-    berth_list_remove(&module->run_link);
-    set_queued(host, host->queued - 1);
-    return module;
+    while (!berth_list_empty(&host->run_queue)) {
+        struct berth_module *module =
+            berth_container(host->run_queue.next, struct berth_module, run_link);
+        berth_list_remove(&module->run_link);
+        if (may_run(host, module)) {
+            set_queued(host, host->queued - 1);
+            return module;
+        }
+        berth_list_append(&host->kept_out, &module->run_link);
+    }
+    return NULL;
 }
 
 static struct berth_job *take_job(struct berth_host *host)

@@ -119,6 +119,7 @@ void berth_admin_leave(struct berth_host *host, berth_ctx *ctx)
     __atomic_store_n(&host->admin_chain, 0, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&host->admin);
     berth_thread_leave(ctx);
+    berth_schedule_let_in(host);
 }
 
 /* ---- checks ---- */
@@ -560,6 +561,7 @@ static void reopen(struct berth_module *module)
     if (module->state == BERTH_MODULE_RUNNING)
         berth_module_open(module, module->current);
     module->swapping = false;
+    __atomic_store_n(&host->shut_chain, 0, __ATOMIC_RELAXED);
     pthread_cond_broadcast(&host->changed);
     pthread_mutex_unlock(&host->lock);
     berth_module_resume(module);
@@ -598,6 +600,7 @@ static int shut_for_good(berth_ctx *admin, struct berth_module *module, bool for
     if (code == BERTH_OK) {
         module->swapping = true;
         module->swap_chain = berth_block(admin)->chain;
+        __atomic_store_n(&host->shut_chain, module->swap_chain, __ATOMIC_RELAXED);
         berth_module_shut(module);
     }
     pthread_mutex_unlock(&host->lock);
@@ -646,6 +649,7 @@ static void leave_registry(struct berth_module *module)
     __atomic_store_n(&module->current, NULL, __ATOMIC_RELEASE);
     module->state = BERTH_MODULE_ABSENT;
     module->swapping = false;
+    __atomic_store_n(&host->shut_chain, 0, __ATOMIC_RELAXED);
     pthread_cond_broadcast(&host->changed);
     pthread_mutex_unlock(&host->lock);
     berth_timer_remove(&module->restart_timer); /* from here on no death sets it again */

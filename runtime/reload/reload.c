@@ -108,6 +108,7 @@ static void shut(struct berth_replacement *one)
     __atomic_store_n(&module->swap_began, berth_now(), __ATOMIC_RELAXED);
     module->swapping = true;
     module->swap_chain = berth_block(one->admin)->chain;
+    __atomic_store_n(&module->host->shut_chain, module->swap_chain, __ATOMIC_RELAXED);
     berth_module_shut(module);
     pthread_mutex_unlock(&module->host->lock);
     berth_mailbox_pause(module);
@@ -192,6 +193,7 @@ static void reopen(struct berth_replacement *one)
     if (one->shut && module->state == BERTH_MODULE_RUNNING)
         berth_module_open(module, one->old);
     module->swapping = false;
+    __atomic_store_n(&module->host->shut_chain, 0, __ATOMIC_RELAXED);
     berth_handles_switch(module, one->next, false);
     module->next = NULL;
     pthread_cond_broadcast(&module->host->changed);
@@ -258,6 +260,7 @@ static void take_place(struct berth_replacement *one)
         berth_elder_begin(one->old);
     berth_module_open(module, one->next);
     module->swapping = false;
+    __atomic_store_n(&module->host->shut_chain, 0, __ATOMIC_RELAXED);
     berth_module_see_death(module, &one->death);
 }
 

@@ -185,6 +185,56 @@ static void who_calls_back_is_still_inside(void)
     berth_host_free(host);
 }
 
+static int called_meanwhile; /* the code */
+
+static void call_listener(berth_ctx *ctx, const struct berth_message *message, void *path)
+{
+    char *result = NULL;
+    (void)message;
+    called_meanwhile = berth_call_json(ctx, "listener.queue",
+                                       berth_test_format("[\"%s\"]", (char *)path), &result);
+    berth_free(result);
+}
+
+static void *unlink_soon(void *path)
+{
+    berth_test_pause(50);
+    unlink(path);
+    return NULL;
+}
+
+/* The only thread, which reloads, ends the turn of the old one's, and begins none that calls it. */
+static void who_is_heard_later_calls_the_new_one(void)
+{
+    const char *held = berth_test_hold_path(), *made = berth_test_hold_path();
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_reload_report report;
+    struct berth_error error;
+    pthread_t releaser;
+
+    if (berth_test_valgrind())
+        berth_skip("valgrind cannot follow workers");
+    options.threads = 0;
+    berth_host *host = berth_test_host(&options);
+    LOAD(host, "later", "inline");
+    LOAD(host, "sleeper", "inline");
+    LOAD(host, "hurry", "inline");
+    LOAD(host, "listener", "process");
+    CHECK_CODE(berth_host_subscribe(host, "hurry.jobs", call_listener, (void *)made, NULL, &error),
+               BERTH_OK, &error);
+    CALL(host, "listener.ring", berth_test_format("[\"%s\"]", held));
+    UNTIL(host, berth_test_exists(held));
+    called_meanwhile = -1;
+    CALL(host, "hurry.tell", "[1]");
+    REQUIRE(pthread_create(&releaser, NULL, unlink_soon, (void *)held) == 0);
+    CHECK_CODE(reload(host, "listener", NULL, &report, &error), BERTH_OK, &error);
+    pthread_join(releaser, NULL);
+    UNTIL(host, called_meanwhile != -1);
+    CHECK_INT(called_meanwhile, BERTH_OK);
+    unlink(made);
+    berth_host_free(host);
+}
+
 static void a_call_that_stays_inside_refuses_it(void)
 {
     struct berth_host_options options = berth_test_host_options();
@@ -998,6 +1048,7 @@ static const struct berth_test tests[] = {
     { "a_started_call_is_counted_once", a_started_call_is_counted_once },
     BERTH_TEST_ROWS("a_kept_call_without_answer_is_dropped", a_kept_call_without_answer_is_dropped),
     { "who_calls_back_is_still_inside", who_calls_back_is_still_inside },
+    { "who_is_heard_later_calls_the_new_one", who_is_heard_later_calls_the_new_one },
     { "a_call_that_stays_inside_refuses_it", a_call_that_stays_inside_refuses_it },
     { "a_refusal_says_which_step_and_why", a_refusal_says_which_step_and_why },
     { "a_lost_call_is_counted", a_lost_call_is_counted },
