@@ -3,6 +3,9 @@
  * Applications and modules that make it hard: what is done while START runs, threads and calls that
  * do not end.
  */
+#include "runtime/core/core.h"
+#include "runtime/core/mailbox.h"
+#include "runtime/core/registry.h"
 #include "tests/support/hosting.h"
 
 #include <pthread.h>
@@ -21,12 +24,14 @@ BERTH_PARALLEL;
 
 static berth_host *host;
 static void (*on_starting)(void), (*on_holding)(void);
+static bool refuses; /* a START */
 
 BERTH_EXPORT(void, starting, "What a START does.")
 {
-    (void)ctx;
     if (on_starting)
         on_starting();
+    if (refuses)
+        berth_fail(ctx, BERTH_ABORTED, "not now");
 }
 
 BERTH_EXPORT(void, holding, "What keeps a call inside.")
@@ -44,6 +49,7 @@ static void make_host(int64_t stop_timeout)
     if (stop_timeout)
         options.stop_timeout_ns = stop_timeout;
     on_starting = on_holding = NULL;
+    refuses = false;
     host = berth_test_host(&options);
     CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_OK, &error);
 }
@@ -525,10 +531,61 @@ static void what_the_kernel_has_no_mapping_for_says_so(void)
     berth_host_free(host);
 }
 
+/* ---- A load that fails ---- */
+
+static unsigned mails_left;
+
+static void count_left(berth_ctx *ctx, struct berth_mail *mail, enum berth_mail_end how)
+{
+    (void)ctx;
+    (void)mail;
+    CHECK_INT(how, BERTH_MAIL_LEFT);
+    mails_left++;
+}
+
+static struct berth_mail late_mail;
+
+/* As a call that was let through before an unload, and is as late as that. */
+static void post_late(void)
+{
+    static const struct berth_mail_ops ops = { .end = count_left };
+    static const struct berth_delivery how = { .full = BERTH_FULL_REJECT };
+
+    pthread_mutex_lock(&host->lock);
+    struct berth_module *module = berth_module_find(host, "starter");
+    pthread_mutex_unlock(&host->lock);
+    late_mail = (struct berth_mail){ .ops = &ops };
+    berth_list_init(&late_mail.link);
+    CHECK_INT(berth_mailbox_post(module, &late_mail, &how), BERTH_OK);
+}
+
+/* What comes while its START runs is for nobody when that fails, and does not wait for the next. */
+static void what_comes_to_a_load_that_fails_ends(void)
+{
+    struct berth_error error;
+
+    make_host(0);
+    LOAD(host, "starter", "inline");
+    CHECK_CODE(berth_host_unload(host, "starter", &error), BERTH_OK, &error);
+    on_starting = post_late;
+    refuses = true;
+    CHECK_CODE(berth_host_load(host, berth_test_fixture("starter"), NULL, &error), BERTH_ABORTED,
+               &error);
+    CHECK_CONTAINS(error.text, "not now");
+    CHECK_INT(mails_left, 1);
+    on_starting = NULL;
+    refuses = false;
+    LOAD(host, "starter", "inline");
+    CHECK_CALL(host, "starter.bells", "[]", "0");
+    berth_host_free(host);
+    CHECK_INT(mails_left, 1);
+}
+
 static const struct berth_test tests[] = {
     { "what_the_kernel_has_no_mapping_for_says_so", what_the_kernel_has_no_mapping_for_says_so },
     { "frames_tell_whose_code_it_is", frames_tell_whose_code_it_is },
     { "threads_begin_with_the_applications_own", threads_begin_with_the_applications_own },
+    { "what_comes_to_a_load_that_fails_ends", what_comes_to_a_load_that_fails_ends },
     { "subscribing_during_a_load_leaves_it_its_room",
       subscribing_during_a_load_leaves_it_its_room },
     { "publishers_do_not_keep_a_subscriber_out", publishers_do_not_keep_a_subscriber_out },
