@@ -75,7 +75,7 @@ static void mind_foreign(struct connection *connection)
         return;
     connection->foreign_held = held;
     if (!inherit_tell(held ? RECORD_HOLD : RECORD_GO_ON, connection->foreign, 0) && !held)
-        break_off(connection);
+        break_off(connection); /* else the rest would never come */
 }
 
 /* How much of it went; 0, too, when it is broken. */
@@ -424,8 +424,6 @@ static void finish(struct worker *worker, struct connection *connection)
             subscription_drop(fresh);
         else
             subscriptions_end(worker->ctx, fresh);
-        if (handed && !connections_requests())
-            inherit_dismiss();
         pthread_mutex_lock(&connection->lock);
     }
     worker->fresh = NULL;
@@ -931,10 +929,11 @@ struct subscription *connections_orphaned(berth_ctx *ctx)
         struct connection *connection = &table.places[i];
         pthread_mutex_lock(&connection->lock);
         struct foreign *requests = connection->foreign_requests;
+        bool partly = connection->foreign && connection->fd >= 0 && !connection->watched;
         connection->foreign_requests = NULL;
         connection->foreign = 0;
         text_free(&connection->foreign_reply);
-        if (connection->fd >= 0 && !connection->watched) { /* it is not all here */
+        if (partly) { /* the rest will not come */
             connection->broken = true;
             ring(connection);
         }

@@ -18,7 +18,7 @@
 
 #include <pthread.h>
 
-#define LOOK_MS 20 /* how often, where nobody tells */
+#define LOOK_MS 10 /* how often, where nobody tells */
 
 /* ---- options -------------------------------------------------------------------------------- */
 
@@ -301,8 +301,6 @@ bool inherit_leave(berth_ctx *ctx);
 bool inherit_attend(berth_ctx *ctx, int timeout_ms);
 /* The same until all that is executed has been answered; one thread is enough for that. */
 void inherit_stay(berth_ctx *ctx);
-/* It has. */
-void inherit_dismiss(void);
 /* The last thing; true: the name of the socket is another generation's now. */
 bool inherit_end(void);
 /* While everything is given away. false: nobody is there any more. */
@@ -318,7 +316,8 @@ bool inherit_more(uint64_t id, const struct text *line);
 /* A message for a client that has been given away. */
 void inherit_message(const struct message *message);
 /*
- * To the generation before, of a connection from there. Its lock is held. false: it cannot be told.
+ * To the generation before, of a connection from there. Its lock is held. false: it cannot be told
+ * now. One that has gone need not be: what it has not answered is told of soon.
  */
 bool inherit_tell(enum record_type type, uint64_t id, uint64_t request);
 /*

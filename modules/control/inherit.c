@@ -114,9 +114,9 @@ static ssize_t receive_record(char *buffer, size_t size, int fds[DESCRIPTORS_MAX
                               .msg_controllen = sizeof(control.room) };
     ssize_t got;
     fds[0] = fds[1] = -1;
-    do
+    do /* told once that nobody reads there what was last said; what has come is still to be read */
         got = recvmsg(here.parent, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    while (got < 0 && errno == EINTR);
+    while (got < 0 && (errno == EINTR || errno == ECONNRESET));
     if (got < 0 && errno == EAGAIN)
         return 0;
     if (got < (ssize_t)sizeof(struct record))
@@ -274,11 +274,6 @@ void inherit_stay(berth_ctx *ctx)
         ;
 }
 
-void inherit_dismiss(void)
-{
-    shutdown(here.heir, SHUT_RD);
-}
-
 /* ---- the new one ---------------------------------------------------------------------------- */
 
 /* What a generation before answers; "": there is none. */
@@ -363,7 +358,8 @@ bool inherit_tell(enum record_type type, uint64_t id, uint64_t request)
 {
     /* it is open: it is closed after the connection has been told that nobody is there */
     const struct record record = { .type = type, .id = id, .request = request };
-    return send(here.parent, &record, sizeof(record), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+    return send(here.parent, &record, sizeof(record), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0 ||
+           errno != EAGAIN;
 }
 
 /* Nothing more comes. Without the socket the old one has died: then it is made anew. */

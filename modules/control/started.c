@@ -65,8 +65,10 @@ static bool next_reply(berth_ctx *ctx, berth_pending pending, berth_json *ret_va
             berth_fail(ctx, BERTH_CANCELLED, "%s is being stopped", own_name);
             return false;
         }
-        if (!inherit_attend(ctx, pause))
+        if (!inherit_attend(ctx, pause)) {
             berth_call_cancel(ctx, pending); /* for nobody */
+            return false;
+        }
     }
     return true;
 }
@@ -82,8 +84,10 @@ const char *started_call(struct worker *worker, const char *function, const char
     for (uint64_t mark = berth_mark(ctx); more && worker->id; berth_rewind(ctx, mark)) {
         if (!next_reply(ctx, running.pending, &value))
             break;
-        if (!send_reply(worker, value))
-            berth_call_cancel(ctx, running.pending); /* for nobody */
+        if (!send_reply(worker, value)) { /* for nobody: the rest is not even taken */
+            berth_call_cancel(ctx, running.pending);
+            break;
+        }
     }
     const char *result = NULL;
     if (berth_failed(ctx))
