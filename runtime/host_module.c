@@ -150,7 +150,9 @@ FUNCTION(void, unload, "Ends a module: calls that are inside finish, then it sto
         fail(ctx, &error);
 }
 
-static void report_print(const struct berth_reload_report *report, struct berth_buffer *buffer)
+/* error: why it was refused; NULL: it was not. */
+static void report_print(const struct berth_reload_report *report, const struct berth_error *error,
+                         struct berth_buffer *buffer)
 {
     const char *const texts[][2] = { { "step", report->step },
                                      { "from", report->from },
@@ -181,36 +183,43 @@ static void report_print(const struct berth_reload_report *report, struct berth_
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         berth_buffer_format(buffer, ",\"%s\":%llu", numbers[i].name,
                             (unsigned long long)numbers[i].value);
+    if (error) {
+        berth_buffer_format(buffer,
+                            ",\"error\":{\"code\":\"%s\",\"text\":", berth_code_name(error->code));
+        berth_json_write_string(error->text, strlen(error->text), buffer);
+        berth_buffer_text(buffer, "}");
+    }
     berth_buffer_text(buffer, "}");
 }
 
-/* What a transaction has come to: its report, or its error. */
+/* What a transaction has come to: its report, or its error; with refusal that in the report. */
 static const char *reported(berth_ctx *ctx, int code, const struct berth_reload_report *report,
-                            struct berth_error *error)
+                            berth_optional_bool refusal, struct berth_error *error)
 {
     struct berth_buffer buffer;
-    if (code != BERTH_OK) {
-        if (*report->from) /* it is there */
-            berth_error_prefix(error, "%s goes on as it was (refused in step %s): ", report->from,
-                               report->step);
+    bool there = *report->from != '\0';
+    if (code != BERTH_OK && there)
+        berth_error_prefix(error, "%s goes on as it was (refused in step %s): ", report->from,
+                           report->step);
+    if (code != BERTH_OK && !(there && is_set(refusal))) {
         fail(ctx, error);
         return "null";
     }
     berth_buffer_init(&buffer, 0);
-    report_print(report, &buffer);
+    report_print(report, code == BERTH_OK ? NULL : error, &buffer);
     return give_buffer(ctx, &buffer);
 }
 
 /* right: the function of host that is to be granted. */
 static const char *reload(berth_ctx *ctx, const char *right, const char *module,
-                          const struct berth_reload_options *how)
+                          const struct berth_reload_options *how, berth_optional_bool refusal)
 {
     struct berth_reload_report report = { .size = sizeof report };
     struct berth_error error;
     if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, right) != BERTH_OK)
         return "null";
     int code = berth_host_reload_with(berth_host_of(ctx), module, how, &report, &error);
-    return reported(ctx, code, &report, &error);
+    return reported(ctx, code, &report, refusal, &error);
 }
 
 static unsigned reload_flags(berth_optional_bool dry_run, berth_optional_bool probe)
@@ -224,21 +233,24 @@ FUNCTION(json, reload,
          (string, module), (optional(string), file, "its path; else that of the last load"),
          (optional(json), options, "an object with values for its options; else those it has"),
          (optional(bool), dry_run, "only stage and compare: nothing runs, and nothing changes"),
-         (optional(bool), probe, "as of load"))
+         (optional(bool), probe, "as of load"),
+         (optional(bool), refusal,
+          "a refused one is returned, too, with `error`; else it is a failure"))
 {
     const struct berth_reload_options how = {
         .size = sizeof how, .file = file, .options = options, .flags = reload_flags(dry_run, probe)
     };
-    return reload(ctx, "host.reload", module, &how);
+    return reload(ctx, "host.reload", module, &how, refusal);
 }
 
 FUNCTION(json, move,
          "Has a module run in another placement: a reload of the same file, with its options; "
          "returns the report.",
-         (string, module), (string, placement, "inline or process"))
+         (string, module), (string, placement, "inline or process"),
+         (optional(bool), refusal, "as of reload"))
 {
     const struct berth_reload_options how = { .size = sizeof how, .placement = placement };
-    return reload(ctx, "host.move", module, &how);
+    return reload(ctx, "host.move", module, &how, refusal);
 }
 
 typedef struct berth_renewal {
@@ -257,13 +269,13 @@ static const char record_renewal[] =
 
 /* All of them, in one array. */
 static const char *reported_all(berth_ctx *ctx, const struct berth_reload_report *reports,
-                                size_t count)
+                                size_t count, const struct berth_error *error)
 {
     struct berth_buffer buffer;
     berth_buffer_init(&buffer, 0);
     for (size_t i = 0; i < count; i++) {
         berth_buffer_text(&buffer, i ? "," : "[");
-        report_print(&reports[i], &buffer);
+        report_print(&reports[i], error, &buffer);
     }
     berth_buffer_text(&buffer, count ? "]" : "[]");
     return give_buffer(ctx, &buffer);
@@ -272,7 +284,7 @@ static const char *reported_all(berth_ctx *ctx, const struct berth_reload_report
 FUNCTION(json, reload_all,
          "Replaces several modules in one transaction, all or none; returns their reports.",
          (array(renewal), modules), (optional(bool), dry_run, "as of reload"),
-         (optional(bool), probe, "as of load"))
+         (optional(bool), probe, "as of load"), (optional(bool), refusal, "as of reload"))
 {
     struct berth_error error;
     if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.reload") != BERTH_OK)
@@ -294,15 +306,18 @@ FUNCTION(json, reload_all,
     }
     if (berth_host_reload_all(berth_host_of(ctx), names, how, modules.count, reports, &error) ==
         BERTH_OK)
-        return reported_all(ctx, reports, modules.count);
+        return reported_all(ctx, reports, modules.count, NULL);
     berth_error_prefix(&error, "all of them go on as they were: ");
+    if (is_set(refusal))
+        return reported_all(ctx, reports, modules.count, &error);
     fail(ctx, &error);
     return "null";
 }
 
 FUNCTION(json, rollback,
          "Goes back to an image that the module had before, by a reload; returns the report.",
-         (string, module), (optional(u32), generation, "whose image; else the one before"))
+         (string, module), (optional(u32), generation, "whose image; else the one before"),
+         (optional(bool), refusal, "as of reload"))
 {
     struct berth_reload_report report = { .size = sizeof report };
     struct berth_error error;
@@ -310,7 +325,7 @@ FUNCTION(json, rollback,
         return "null";
     int code = berth_host_rollback(berth_host_of(ctx), module,
                                    generation.present ? generation.value : 0, &report, &error);
-    return reported(ctx, code, &report, &error);
+    return reported(ctx, code, &report, refusal, &error);
 }
 
 FUNCTION(json, history, "The generations that a module has had, oldest first.", (string, module))
@@ -334,14 +349,15 @@ FUNCTION(json, snapshot, "The state of a module, as its SAVE gives it, in base64
 
 FUNCTION(json, restore,
          "Gives a module a state, by a reload of the code that it has; returns the report.",
-         (string, module), (json, snapshot, "as snapshot has returned it"))
+         (string, module), (json, snapshot, "as snapshot has returned it"),
+         (optional(bool), refusal, "as of reload"))
 {
     struct berth_reload_report report = { .size = sizeof report };
     struct berth_error error;
     if (berth_permit_ask(ctx, BERTH_RIGHT_CALL, "host.restore") != BERTH_OK)
         return "null";
     int code = berth_host_restore(berth_host_of(ctx), module, snapshot, &report, &error);
-    return reported(ctx, code, &report, &error);
+    return reported(ctx, code, &report, refusal, &error);
 }
 
 FUNCTION(void, permit, "Changes what modules may do, now and for those that are loaded later.",

@@ -10,7 +10,6 @@ static int ask(struct berth_remote *remote, const char *module, const char *plac
     berth_params_begin(&params);
     berth_params_text(&params, "module", module);
     berth_params_text(&params, "placement", placement);
-    berth_params_end(&params);
     return berth_report_ask(remote, "host.move", module, &params);
 }
 

@@ -72,6 +72,16 @@ static void put_json_string(FILE *stream, const char *text)
     }
 }
 
+/* text NULL: it is left out. */
+static void put_json_member(FILE *stream, const char *name, const char *text)
+{
+    if (!text)
+        return;
+    fprintf(stream, ",\"%s\":\"", name);
+    put_json_string(stream, text);
+    putc('"', stream);
+}
+
 /* Whatever was put into standard output has arrived. */
 static int flush(bool json)
 {
@@ -105,13 +115,21 @@ int berth_output_text(bool json, const char *text)
 
 int berth_output_error(bool json, const struct berth_error *error)
 {
+    return berth_output_refusal(json, error, NULL, NULL);
+}
+
+int berth_output_refusal(bool json, const struct berth_error *error, const char *step,
+                         const char *why)
+{
     const char *code = berth_code_name(error->code);
 
     flockfile(stderr);
     if (json) {
-        fprintf(stderr, "{\"error\":{\"code\":\"%s\",\"text\":\"", code);
-        put_json_string(stderr, error->text);
-        fputs("\"}}\n", stderr);
+        fprintf(stderr, "{\"error\":{\"code\":\"%s\"", code);
+        put_json_member(stderr, "text", error->text);
+        put_json_member(stderr, "step", step);
+        put_json_member(stderr, "why", why);
+        fputs("}}\n", stderr);
     } else {
         fprintf(stderr, "berth: %s: ", code);
         berth_output_visible(stderr, error->text, strlen(error->text), false);

@@ -24,6 +24,9 @@ int berth_output_text(bool json, const char *text);
 
 /* To standard error: the failure, as one line or as JSON. */
 int berth_output_error(bool json, const struct berth_error *error);
+/* The same of a transaction that was refused: in JSON with the step, and the reason alone. */
+int berth_output_refusal(bool json, const struct berth_error *error, const char *step,
+                         const char *why);
 /* The same with words; the status is BERTH_EXIT_FAILED. */
 int berth_output_fail(bool json, int code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -66,7 +66,6 @@ static int ask(struct reload *reload)
         berth_params_text(&params, "file", reload->file);
     int status = add_options(reload, &params);
     add_flags(reload, &params);
-    berth_params_end(&params);
     if (status == BERTH_EXIT_OK)
         return berth_report_ask(&reload->remote, "host.reload", reload->module, &params);
     berth_buffer_deinit(&params);
@@ -103,7 +102,6 @@ static int ask_all(struct reload *reload)
     berth_params_piece(&params, "modules", (struct berth_piece){ list.data, list.size });
     params.failed |= list.failed;
     add_flags(reload, &params);
-    berth_params_end(&params);
     berth_buffer_deinit(&list);
     return berth_report_ask(&reload->remote, "host.reload_all", NULL, &params);
 }

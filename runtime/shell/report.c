@@ -121,14 +121,46 @@ static int print(struct berth_remote *remote, struct berth_piece reports)
     return status;
 }
 
+/* The one report, or the first of several: all or none were refused. */
+static struct berth_piece first_of(struct berth_piece reports)
+{
+    struct berth_piece_walk walk = berth_piece_begin(reports);
+    struct berth_piece first = { 0 };
+
+    if (berth_piece_kind(reports) != '[')
+        return reports;
+    berth_piece_next(&walk, NULL, &first);
+    return first;
+}
+
+/* As the failure that it is for who wants no report of it. */
+static int refuse(struct berth_remote *remote, struct berth_piece report,
+                  struct berth_piece failure)
+{
+    struct berth_arena *arena = &remote->client.arena;
+    int code = berth_code_find(berth_piece_text_of(failure, "code", arena));
+    struct berth_error error;
+
+    berth_error_set(&error, code > BERTH_OK ? code : BERTH_UNKNOWN, "%s",
+                    berth_piece_text_of(failure, "text", arena));
+    return berth_output_refusal(remote->options.json, &error,
+                                berth_piece_text_of(report, "step", arena),
+                                berth_piece_text_of(report, "why", arena));
+}
+
 int berth_report_ask(struct berth_remote *remote, const char *method, const char *module,
                      struct berth_buffer *params)
 {
     struct berth_piece report = { 0 };
+    berth_params_piece(params, "refusal", (struct berth_piece){ "true", 4 });
+    berth_params_end(params);
     int status = module ? berth_remote_ask_of(remote, method, module, params, &report)
                         : berth_remote_ask(remote, method, params, &report);
 
     if (status != BERTH_EXIT_OK)
         return status;
+    struct berth_piece first = first_of(report), failure = berth_piece_get(first, "error");
+    if (failure.size)
+        return refuse(remote, first, failure);
     return remote->options.json ? berth_remote_print(remote, report) : print(remote, report);
 }

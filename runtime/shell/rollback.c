@@ -14,7 +14,6 @@ static int ask(struct berth_remote *remote, const char *module, const char *gene
     if (generation)
         berth_params_piece(&params, "generation",
                            (struct berth_piece){ generation, strlen(generation) });
-    berth_params_end(&params);
     return berth_report_ask(remote, "host.rollback", module, &params);
 }
 

@@ -99,7 +99,6 @@ static int restore(struct snapshot *snapshot)
     }
     begin(snapshot, &params);
     berth_params_piece(&params, "snapshot", state);
-    berth_params_end(&params);
     int status = berth_report_ask(&snapshot->remote, "host.restore", snapshot->module, &params);
     free(text);
     return status;

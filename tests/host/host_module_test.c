@@ -105,6 +105,39 @@ static void refusals_say_why(void)
                 "math@1.2.0#1 goes on as it was (refused in step compare): ");
 }
 
+/* For who wants to know it in parts. */
+static void a_refusal_may_be_a_report(void)
+{
+    begin();
+    LOAD(host, "math", NULL);
+    LOAD(host, "options", NULL);
+    const char *report =
+        CALL(host, "host.reload",
+             berth_test_format("{\"module\":\"math\",\"file\":\"%s\",\"refusal\":true}",
+                               fixture("counter")));
+    CHECK_CONTAINS(report, "\"step\":\"compare\",\"from\":\"math@1.2.0#1\"");
+    CHECK_CONTAINS(report, "/counter.so is module counter, not math\",\"in_flight\":0");
+    CHECK_CONTAINS(report, ",\"error\":{\"code\":\"failed_precondition\",\"text\":"
+                           "\"math@1.2.0#1 goes on as it was (refused in step compare): ");
+    CHECK_CONTAINS(CALL(host, "host.move", "[\"math\",\"moon\",true]"),
+                   "\"code\":\"invalid_argument\"");
+    CHECK_CONTAINS(CALL(host, "host.rollback", "[\"math\",null,true]"), "\"step\":\"stage\"");
+    CHECK_CONTAINS(CALL(host, "host.restore", "[\"math\",{},true]"), "\"step\":\"stage\"");
+    report =
+        CALL(host, "host.reload_all",
+             berth_test_format("[[{\"module\":\"options\"},{\"module\":\"math\",\"file\":\"%s\"}],"
+                               "null,null,true]",
+                               fixture("counter")));
+    CHECK_CONTAINS(report, "\"step\":\"compare\",\"from\":\"options@");
+    CHECK_CONTAINS(report,
+                   "\"text\":\"all of them go on as they were: math (refused in step compare): ");
+    CHECK_FAILS(host, "host.reload", "{\"module\":\"nix\",\"refusal\":true}", BERTH_NOT_FOUND,
+                "no module nix is loaded");
+    report = CALL(host, "host.reload", "{\"module\":\"math\",\"refusal\":true}");
+    CHECK_CONTAINS(report, "\"step\":\"done\"");
+    CHECK(!strstr(report, "\"error\""));
+}
+
 static void a_reload_takes_options(void)
 {
     begin();
@@ -746,6 +779,7 @@ static const struct berth_test tests[] = {
     { "modules_come_change_and_go", modules_come_change_and_go },
     { "a_load_takes_all_its_options", a_load_takes_all_its_options },
     { "refusals_say_why", refusals_say_why },
+    { "a_refusal_may_be_a_report", a_refusal_may_be_a_report },
     { "a_reload_takes_options", a_reload_takes_options },
     { "a_module_moves", a_module_moves },
     { "force_unloads_what_others_require", force_unloads_what_others_require },

@@ -140,6 +140,12 @@ ok "without any they stay" '9 9 3 1 0.50 8 2 a -' call options.show
 berth reload options --options '{}'
 ok "an empty object takes them away" '1000 1000 3 1 0.50 none "yet" 2 a -' call options.show
 fails "a wrong one changes nothing" 1 "berth: invalid_argument: *did you mean limit*" reload options --option limt=5
+fails "a refused one has its step and reason in JSON" 1 \
+    '{"error":{"code":"failed_precondition","text":"options@1.0.0#* goes on *","step":"compare","why":"*/math.so is module math, not options"}}' \
+    reload options ./math.so --json
+fails "one of several" 1 '{"error":{"code":"*","text":"all of them *","step":"compare","why":"math (refused *"}}' \
+    reload options= math=./counter.so --json
+fails "also of a move" 1 '{"error":{*,"step":"stage","why":"*nowhere*"}}' move options nowhere --json
 fails "nor does one of nothing" 1 "berth: not_found: *no module nothing*" reload nothing --option a=1
 fails "not both" 2 "berth: invalid_argument: reload: *not both*" reload options --option a=1 --options '{}'
 
