@@ -234,6 +234,13 @@ static struct berth_message give(const struct message *message)
     };
 }
 
+/* It will be tried again, and tell then of those that were lost before it. */
+static void take_back(const struct message *message, uint64_t told)
+{
+    if (told)
+        __atomic_add_fetch(&message->subscription->dropped, told, __ATOMIC_RELAXED);
+}
+
 static void begin_for(struct berth_thread *thread, const struct berth_parcel *parcel)
 {
     thread->topic = parcel->topic;
@@ -260,9 +267,9 @@ static void tell_listener(berth_ctx *ctx, const struct message *message)
         module->app_listener->failed(ctx, module->app_user);
 }
 
-/* What has become of the turn. */
+/* What has become of the turn; told: of how many lost ones. */
 static inline enum berth_mail_next finish(berth_ctx *ctx, struct message *message,
-                                          struct berth_item *item)
+                                          struct berth_item *item, uint64_t told)
 {
     struct berth_thread *thread = berth_thread_of(ctx);
     enum berth_mail_next next = BERTH_MAIL_DONE;
@@ -272,6 +279,8 @@ static inline enum berth_mail_next finish(berth_ctx *ctx, struct message *messag
         next = failed(ctx, message, item ? item->generation : NULL, item ? item->signature : NULL);
     else
         count_delivered(message);
+    if (BERTH_I_UNLIKELY(next == BERTH_MAIL_RETRY))
+        take_back(message, told);
     thread->topic = "";
     thread->echo = false;
     return next;
@@ -291,7 +300,7 @@ BERTH_I_INLINE enum berth_mail_next turn(berth_ctx *ctx, struct message *message
         module->app_fn(ctx, given, module->app_user);
     berth_flow_end(ctx, message->flow, berth_error_code(ctx));
     handled(thread);
-    return finish(ctx, message, item);
+    return finish(ctx, message, item, given ? given->dropped : 0);
 }
 
 static void turn_back(struct berth_started *remote)
@@ -328,7 +337,7 @@ static enum berth_mail_next turn_away(berth_ctx *ctx, struct message *message,
     }
     handled(thread);
     berth_fault_raise_format(ctx, BERTH_RESOURCE_EXHAUSTED, "out of memory");
-    return finish(ctx, message, item);
+    return finish(ctx, message, item, 0);
 }
 
 /* Who asked host.subscribe gets it, by a call that is started, if its module is in a worker. */
@@ -340,12 +349,14 @@ static enum berth_mail_next turn_passed_on(berth_ctx *ctx, struct message *messa
     begin_for(thread, message->parcel);
     message->remote = module->app_listener->start(ctx, &given, module->app_user);
     if (message->remote) {
+        message->remote->lost = given.dropped;
         message->began = berth_flow_turn_away(ctx, message->flow);
         berth_mailbox_away(module);
         return leave(ctx, message);
     }
     handled(thread);
-    return berth_failed(ctx) ? finish(ctx, message, NULL) : turn(ctx, message, NULL, &given);
+    return berth_failed(ctx) ? finish(ctx, message, NULL, given.dropped)
+                             : turn(ctx, message, NULL, &given);
 }
 
 static enum berth_mail_next turn_of_application(berth_ctx *ctx, struct message *message)
@@ -368,6 +379,7 @@ static enum berth_mail_next message_resume(berth_ctx *ctx, struct berth_generati
     struct berth_started *remote = message->remote;
     struct berth_item *item = generation ? &generation->handlers[remote->item->index] : NULL;
     int code = remote->code;
+    uint64_t told = remote->lost;
     message->remote = NULL;
     if (code != BERTH_INVOKED_UNSENT) {
         berth_thread_of(ctx)->topic = message->parcel->topic;
@@ -381,7 +393,10 @@ static enum berth_mail_next message_resume(berth_ctx *ctx, struct berth_generati
     if (code > BERTH_OK && item)
         berth_frame_pop(ctx);
     berth_started_unref(remote);
-    return code == BERTH_INVOKED_UNSENT ? BERTH_MAIL_AGAIN : finish(ctx, message, item);
+    if (code != BERTH_INVOKED_UNSENT)
+        return finish(ctx, message, item, told);
+    take_back(message, told);
+    return BERTH_MAIL_AGAIN;
 }
 
 static struct berth_started *message_awaits(const struct berth_mail *mail)

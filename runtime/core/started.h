@@ -99,9 +99,10 @@ struct berth_started {
     uint32_t taker_run;        /* in a worker: what that is in (call/thread.h), */
     uint32_t taker_told;       /* and what of it upstream knows; this is under calls_lock */
     uint32_t (*takers)(void *user, size_t i); /* who takes what notify passes on; or NULL */
-    struct berth_started *source;             /* what passes its own on to this one; or NULL */
-    struct berth_started *sink; /* and where this one does so to: for its life; or NULL */
-    struct berth_park *waiter;  /* who is to be woken; or NULL */
+    uint64_t lost; /* of a message that is passed on: how many before it, of which it tells */
+    struct berth_started *source; /* what passes its own on to this one; or NULL */
+    struct berth_started *sink;   /* and where this one does so to: for its life; or NULL */
+    struct berth_park *waiter;    /* who is to be woken; or NULL */
     void (*notify)(struct berth_started *started); /* something new is there; no lock; is short */
     berth_reply_fn fn;
     void *user;

@@ -432,6 +432,40 @@ static void the_oldest_are_dropped(void)
     end();
 }
 
+/* A turn that fails has told nobody yet, when it is tried again. */
+static void what_is_tried_again_tells_of_lost_ones(void)
+{
+    struct ear ear;
+    begin(0, 4);
+    LOAD(host, "boss", "inline");
+    listen_with("jobs.work", &ear, BERTH_FULL_DROP_OLDEST, 2, NULL);
+    ear.fail_at = ":6";
+    ear.fails = 1;
+    CHECK_CALL(host, "boss.burst", "[\"x\",10]", "10");
+    UNTIL(host, count_of(&ear) == 5);
+    CHECK_STR(ear.heard, "!6 6 7 8 9 ");
+    CHECK_INT(ear.dropped, 6 + 6); /* by each try of the first one */
+    end();
+}
+
+/* The second try fails when much has been lost meanwhile, which the third one tells of. */
+static void who_asked_is_told_of_lost_ones(const char *placement)
+{
+    enum { MESSAGES = 200 };
+    if (berth_test_valgrind() && !strcmp(placement, "process"))
+        berth_skip("valgrind cannot follow workers");
+    begin(2, 4);
+    LOAD(host, "publisher", "inline");
+    LOAD(host, "observer", placement);
+    CALL(host, "host.subscribe", "[\"news.text\",\"observer.take\",\"drop_oldest\",5]");
+    CHECK_CALL(host, "observer.fail_next", "[2]", "null");
+    CHECK_CALL(host, "publisher.burst", berth_test_format("[%d]", MESSAGES),
+               berth_test_format("%d", MESSAGES));
+    UNTIL(host, CALL_INT(host, "observer.count", "[]") + CALL_INT(host, "observer.lost", "[]") ==
+                    MESSAGES);
+    end();
+}
+
 static void control_comes_first(void)
 {
     begin(0, 3);
@@ -765,6 +799,8 @@ static void subscriptions_that_do_not_match_cost_nothing(void)
     end();
 }
 
+BERTH_TEST_BOTH(who_asked_is_told_of_lost_ones)
+
 static const struct berth_test tests[] = {
     { "a_sender_waits_for_room", a_sender_waits_for_room },
     { "a_sender_in_a_process_waits_for_room", a_sender_in_a_process_waits_for_room },
@@ -780,6 +816,8 @@ static const struct berth_test tests[] = {
     { "the_wait_for_itself_is_refused", the_wait_for_itself_is_refused },
     { "without_threads_nobody_waits", without_threads_nobody_waits },
     { "the_oldest_are_dropped", the_oldest_are_dropped },
+    { "what_is_tried_again_tells_of_lost_ones", what_is_tried_again_tells_of_lost_ones },
+    BERTH_TEST_ROWS("who asked is told of lost ones", who_asked_is_told_of_lost_ones),
     { "control_comes_first", control_comes_first },
     { "one_of_a_group_gets_it", one_of_a_group_gets_it },
     { "members_in_modules_that_are_full_are_passed_by",
