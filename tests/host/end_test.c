@@ -3,6 +3,9 @@
  * The end of a host: from any thread, in bounded time, and never under code that the host has
  * called. That code is told so, and the host goes on.
  */
+#include "runtime/core/core.h"
+#include "runtime/core/schedule.h"
+#include "runtime/loop/loop.h"
 #include "tests/support/hosting.h"
 
 #include <pthread.h>
@@ -174,6 +177,56 @@ static void a_new_thread_does_not_end_its_host(void)
     CHECK_INT(berth_host_free(host), BERTH_OK);
 }
 
+static bool begins, last_started, last_ran; /* atomic */
+
+static void set_flag(void *flag)
+{
+    __atomic_store_n((bool *)flag, true, __ATOMIC_RELEASE);
+}
+
+/* On the loop's thread, when the host has looked whether any job has a thread still. */
+static void begin_last(struct berth_timer *timer)
+{
+    struct berth_host *ending = timer->owner;
+
+    set_flag(&begins);
+    while (!__atomic_load_n(&ending->ending, __ATOMIC_ACQUIRE))
+        berth_test_pause(1);
+    berth_test_pause(20);
+    for (int i = 0; i < 2; i++) /* the pool's thread may still count as free for one */
+        CHECK_INT(berth_schedule_job(ending, set_flag, &last_ran), BERTH_OK);
+}
+
+/* It is late, as on a busy machine. */
+static void start_late(void *user)
+{
+    char name[16] = "";
+
+    (void)user;
+    pthread_getname_np(pthread_self(), name, sizeof name);
+    if (strcmp(name, "berth-job") != 0)
+        return;
+    berth_test_pause(50);
+    set_flag(&last_started);
+}
+
+static void a_thread_that_begins_last_is_waited_for(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_timer timer = { .fire = begin_last };
+    struct berth_error error;
+
+    options.threads = 1;
+    options.thread = start_late;
+    make_host(&options);
+    timer.owner = host;
+    CHECK_CODE(berth_timer_add(host->loop, &timer, berth_now(), &error), BERTH_OK, &error);
+    EVENTUALLY(__atomic_load_n(&begins, __ATOMIC_ACQUIRE));
+    CHECK_INT(berth_host_free(host), BERTH_OK);
+    CHECK(__atomic_load_n(&last_started, __ATOMIC_ACQUIRE));
+    CHECK(__atomic_load_n(&last_ran, __ATOMIC_ACQUIRE));
+}
+
 static void who_has_entered_leaves_first(void)
 {
     make_host(NULL);
@@ -329,6 +382,7 @@ static const struct berth_test tests[] = {
     { "a_handler_does_not_end_its_host", a_handler_does_not_end_its_host },
     { "a_line_of_the_log_does_not_end_its_host", a_line_of_the_log_does_not_end_its_host },
     { "a_new_thread_does_not_end_its_host", a_new_thread_does_not_end_its_host },
+    { "a_thread_that_begins_last_is_waited_for", a_thread_that_begins_last_is_waited_for },
     { "who_has_entered_leaves_first", who_has_entered_leaves_first },
     { "another_host_may_be_ended", another_host_may_be_ended },
     { "a_callback_that_stays_does_not_keep_it", a_callback_that_stays_does_not_keep_it },
