@@ -2,6 +2,7 @@
 #include "runtime/reload/stacks.h"
 
 #include "runtime/base/error.h"
+#include "runtime/loop/loop.h"
 #include "runtime/reload/peek.h"
 
 #include <elf.h>
@@ -23,8 +24,10 @@
 #define STACK_MAX   ((uintptr_t)256 << 20) /* more is no stack, or none that is looked at */
 #define RECORD_SIZE 1024 /* behind the list of robust locks, of the record of a thread */
 #define TRIES       8
-#define PAUSE_NS    50000L   /* and twice as long each time: 13 ms in all */
-#define ANSWER_NS   20000000 /* it may have to wait for its turn */
+#define PAUSE_NS    50000L    /* and twice as long each time: 13 ms in all */
+#define TURNS       3         /* the last tries, which count only if it has run before them */
+#define PATIENCE_NS 250000000 /* but only so long: a busy machine has it wait for a processor */
+#define ANSWER_NS   20000000  /* it may have to wait for its turn */
 
 /* ---- Words in memory ---- */
 
@@ -315,23 +318,43 @@ static enum look look_once(int tasks, pid_t thread, const struct berth_stack_ran
     return look;
 }
 
+/*
+ * It may be about to sleep, or to end. false: it has not run, as far as the kernel has counted. One
+ * that has just been started, or has been woken, cannot get anywhere before a processor is free.
+ */
+static bool let_run(int tasks, pid_t thread, long pause)
+{
+    char before[256], after[256];
+    int turns = open_file(tasks, thread, "schedstat");
+    bool lives = read_file(turns, before);
+
+    nanosleep(&(struct timespec){ 0, pause }, NULL);
+    bool ran = !lives || !read_file(turns, after) || strcmp(before, after) != 0;
+    if (turns >= 0)
+        close(turns);
+    return ran;
+}
+
 enum berth_stack berth_stack_look(int tasks, pid_t thread, const struct berth_stack_range *range,
                                   const char **ret_why)
 {
-    enum look look = LOOK_AWAKE;
+    int64_t end = berth_now() + PATIENCE_NS;
+    enum look look;
 
-    for (unsigned tries = 0; tries < TRIES; tries++) {
+    for (unsigned tries = 0;;) {
         look = look_once(tasks, thread, range, ret_why);
-        if (look != LOOK_AWAKE)
-            break;
-        if (is_ending(tasks, thread))
+        if (look == LOOK_AWAKE && is_ending(tasks, thread))
             return BERTH_STACK_CLEAR;
+        if (look != LOOK_AWAKE || tries == TRIES)
+            break;
         if (tries == 0 && __atomic_load_n(&asked.signal, __ATOMIC_RELAXED)) {
             enum berth_stack answered = ask(thread, range);
             if (answered != BERTH_STACK_UNSEEN)
                 return answered;
         }
-        nanosleep(&(struct timespec){ 0, PAUSE_NS << tries }, NULL); /* it may be about to end */
+        bool ran = let_run(tasks, thread, PAUSE_NS << tries);
+        if (ran || tries < TRIES - TURNS || berth_now() >= end)
+            tries++;
     }
     if (look == LOOK_AWAKE)
         *ret_why = __atomic_load_n(&asked.signal, __ATOMIC_RELAXED)

@@ -25,7 +25,8 @@ struct berth_stack_range {
 
 /*
  * One thread of this process, not the calling one. tasks: a descriptor of /proc/self/task. Takes a
- * few microseconds for a thread that sleeps, and some milliseconds at most for one that does not.
+ * few microseconds for a thread that sleeps, some milliseconds for one that does not, and a quarter
+ * of a second at most for one that waits for a processor.
  */
 enum berth_stack berth_stack_look(int tasks, pid_t thread, const struct berth_stack_range *range,
                                   const char **ret_why);
