@@ -795,9 +795,8 @@ BERTH_I_INLINE int post(struct berth_posting *posting, struct berth_match *match
     size_t i = posting->left - 1;
     void *place = i < BERTH_PARCEL_PLACES ? parcel->places + i * berth_message_size : NULL;
     int code = berth_message_post(subscription, parcel, place, flow, &how, NULL);
-    if (BERTH_I_UNLIKELY(code == BERTH_RESOURCE_EXHAUSTED) && waits)
-        code = post_and_wait(posting, subscription, parcel, place,
-                             flow); /* unless there is room now */
+    if (BERTH_I_UNLIKELY(code == BERTH_RESOURCE_EXHAUSTED) && waits) /* if there still is no room */
+        code = post_and_wait(posting, subscription, parcel, place, flow);
     if (code == BERTH_OK)
         berth_message_count(posting->host, posting->thread, flow);
     return code;

@@ -217,15 +217,12 @@ static int run(struct berth_watch_files *watch, struct attempt *attempt, unsigne
                                  attempt->reports, &attempt->error);
 }
 
+/* What was not even tried: of all else the host tells. */
 static void tell(const struct attempt *attempt, int code)
 {
     for (size_t i = 0; i < attempt->count; i++)
-        if (code == BERTH_OK)
-            berth_log_info("%s is replaced by %s, of a new file", attempt->reports[i].from,
-                           attempt->reports[i].to);
-        else
-            berth_log_error("%s goes on as it was, for its new file is not taken: %s: %s",
-                            attempt->names[i], berth_code_name(code), attempt->error.text);
+        berth_log_error("%s goes on as it was, for its new file is not taken: %s: %s",
+                        attempt->names[i], berth_code_name(code), attempt->error.text);
 }
 
 /* Those that do not fit to the others are not told of: these may be built anew as well. */
@@ -238,8 +235,6 @@ static int take_all_of(struct berth_watch_files *watch, struct attempt *attempt)
         code = run(watch, attempt, 0);
     if (code == BERTH_ABORTED) /* it changed meanwhile, or another reload goes on */
         watch->again = true;
-    else if (attempt->fits)
-        tell(attempt, code);
     for (size_t i = 0; attempt->fits && i < attempt->count; i++)
         attempt->modules[i]->held = code == BERTH_ABORTED;
     return code;
@@ -320,9 +315,7 @@ static void tell_held(struct berth_watch_files *watch, struct attempt *attempt)
             continue;
         attempt->count = 0;
         add_to(attempt, module);
-        int code = run(watch, attempt, 0); /* for who hears events, too */
-        tell(attempt, code);
-        module->held = code != BERTH_OK;
+        module->held = run(watch, attempt, 0) != BERTH_OK; /* the host tells, also by an event */
         module->told = true;
     }
 }
