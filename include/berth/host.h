@@ -232,8 +232,9 @@ BERTH_PUBLIC int berth_host_check(berth_host *host, int timeout_ms, struct berth
 BERTH_PUBLIC int berth_host_fd(const berth_host *host);
 /*
  * Does what is to do now: messages, timers, watches, ends of workers; waits at most timeout_ms for
- * it (0: not at all, -1: without limit). Returns the number of things done, or -1 inside a call.
- * Works beside threads, too.
+ * it (0: not at all, -1: without limit). Returns the number of things done, or -1, and does
+ * nothing, on a thread that is inside: it has entered, or runs what the host has called. Works
+ * beside threads, too.
  */
 BERTH_PUBLIC int berth_host_dispatch(berth_host *host, int timeout_ms);
 

@@ -73,9 +73,10 @@ static void mind_foreign(struct connection *connection)
     bool held = !connection->broken && unsent(connection) >= limits.unsent;
     if (!connection->foreign_requests || held == connection->foreign_held)
         return;
-    connection->foreign_held = held;
-    if (!inherit_tell(held ? RECORD_HOLD : RECORD_GO_ON, connection->foreign, 0) && !held)
-        break_off(connection); /* else the rest would never come */
+    if (inherit_tell(held ? RECORD_HOLD : RECORD_GO_ON, connection->foreign, 0))
+        connection->foreign_held = held; /* else it is told when more has come */
+    else if (!held)
+        break_off(connection); /* the rest would never come */
 }
 
 /* How much of it went; 0, too, when it is broken. */

@@ -75,6 +75,7 @@ struct berth_peer {
     struct berth_list serving;
     struct berth_spread submitted; /* requests that have come, and may be cancelled; by their ids */
     struct berth_spread laters;    /* and so are these */
+    size_t replying; /* threads that answer what came before; close waits for these, too */
     struct berth_list idle;
     bool reading;
     pthread_t reader;
@@ -410,7 +411,7 @@ static bool others_inside(struct berth_peer *peer)
     berth_list_each(&peer->serving, link)
         if (!pthread_equal(berth_container(link, struct serving, link)->thread, self))
             return true;
-    return peer->reading && !pthread_equal(peer->reader, self);
+    return peer->replying || (peer->reading && !pthread_equal(peer->reader, self));
 }
 
 bool berth_peer_close_until(struct berth_peer *peer, int64_t deadline)
@@ -844,6 +845,15 @@ bool berth_peer_later_more(struct berth_peer_later *later, struct berth_buffer *
     return room;
 }
 
+static void count_replying(struct berth_peer *peer, bool begins)
+{
+    pthread_mutex_lock(&peer->lock);
+    peer->replying += begins ? 1 : SIZE_MAX;
+    if (!begins)
+        pthread_cond_broadcast(&peer->quiet);
+    pthread_mutex_unlock(&peer->lock);
+}
+
 void berth_peer_later_reply(struct berth_peer_later *later, int code, struct berth_buffer *result,
                             const struct berth_error *error)
 {
@@ -859,7 +869,9 @@ void berth_peer_later_reply(struct berth_peer_later *later, int code, struct ber
     }
     peer_ref(peer);
     berth_peer_later_end(later);
+    count_replying(peer, true); /* it may have to end the connection */
     reply(peer, id, cost, code, result, error);
+    count_replying(peer, false);
     berth_peer_unref(peer);
 }
 

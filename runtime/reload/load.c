@@ -535,8 +535,8 @@ static int check_required(const struct berth_module *module, struct berth_error 
         for (size_t i = 0; i < manifest->require_count && other != module; i++)
             if (strcmp(manifest->requires[i].module, module->name) == 0)
                 return berth_error_set(error, BERTH_FAILED_PRECONDITION,
-                                       "%s is required by %s: unload that one first", module->name,
-                                       other->name);
+                                       "%s is required by %s: unload that one first, or force it",
+                                       module->name, other->name);
     }
     return BERTH_OK;
 }

@@ -53,7 +53,8 @@ static void read_words(struct call *call, int argc, char **argv)
         return;
     }
     call->function = argv[optind++];
-    if (!strchr(call->function, '.'))
+    const char *dot = strchr(call->function, '.');
+    if (!dot || dot == call->function || !dot[1])
         berth_options_problem(&call->remote.options, "%s: a function is written MODULE.FUNCTION",
                               call->function);
     if (call->json && optind < argc)

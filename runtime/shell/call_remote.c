@@ -59,9 +59,13 @@ static int find(struct call *call, const char *module, struct berth_piece *ret_f
     while (count < NAMES_MAX && berth_piece_next(&walk, &key, &each))
         names[count++] = berth_piece_text(key, arena);
     const char *nearest = berth_text_nearest(name, names, count);
-    return berth_error_set(call->error, BERTH_NOT_FOUND, "module %s has no function %s%s%s%s",
-                           module, name, nearest ? "; did you mean " : "", nearest ? nearest : "",
-                           nearest ? "?" : "");
+    if (nearest)
+        return berth_error_set(call->error, BERTH_NOT_FOUND,
+                               "module %s has no function %s; did you mean %s?", module, name,
+                               nearest);
+    return berth_error_set(call->error, BERTH_NOT_FOUND,
+                           "module %s has no function %s; \"berth show %s\" tells what it has",
+                           module, name, module);
 }
 
 static int read_signature(struct call *call, struct berth_piece function)
