@@ -477,26 +477,30 @@ static void ignore(berth_ctx *ctx, const struct berth_message *message, void *us
     (void)user;
 }
 
+#define FREE 1024
+
+/* Which of the host's subscriptions are this test's, and whether it has all that were free. */
+struct numbers {
+    bool full, ours[2 * FREE];
+};
+
 /*
  * How many of the host's subscriptions are not this function's: it takes what numbers are free, up
  * to where new ones are made, and then those that have become free since.
  */
-static size_t subscriptions_of_others(void)
+static size_t subscriptions_of_others(struct numbers *numbers)
 {
-    enum { FREE = 1024, MORE = 64 };
-    static bool ours[2 * FREE];
-    static bool full;
-    size_t count = 0, more = MORE;
+    size_t count = 0, more = 64;
     uint64_t id = 0;
     struct berth_error error;
-    while (!full || more--) {
+    while (!numbers->full || more--) {
         CHECK_CODE(berth_host_subscribe(host, "a.b", ignore, NULL, &id, &error), BERTH_OK, &error);
-        full |= (uint32_t)id >= FREE;
-        if ((uint32_t)id < COUNT(ours))
-            ours[(uint32_t)id] = true;
+        numbers->full |= (uint32_t)id >= FREE;
+        if ((uint32_t)id < COUNT(numbers->ours))
+            numbers->ours[(uint32_t)id] = true;
     }
     for (size_t i = 0; i < FREE; i++)
-        count += !ours[i];
+        count += !numbers->ours[i];
     return count;
 }
 
@@ -522,19 +526,30 @@ static void *subscribe_and_go(void *over)
 }
 
 /* Whenever a client goes, and whichever generation has its subscription by then, that ends. */
-static void no_subscription_is_left_behind(void)
+static void check_none_is_left_behind(const char *placement, int reloads)
 {
+    struct numbers numbers = { 0 };
     pthread_t threads[3];
     bool over = false;
-    begin("inline", "\"connections\":8");
+    begin(placement, "\"connections\":8");
     for (size_t i = 0; i < COUNT(threads); i++)
         REQUIRE(pthread_create(&threads[i], NULL, subscribe_and_go, &over) == 0);
-    for (int i = 0; i < 100; i++)
+    for (int i = 0; i < reloads; i++)
         reload();
     __atomic_store_n(&over, true, __ATOMIC_RELEASE);
     for (size_t i = 0; i < COUNT(threads); i++)
         pthread_join(threads[i], NULL);
-    EVENTUALLY(subscriptions_of_others() == 0);
+    EVENTUALLY(subscriptions_of_others(&numbers) == 0);
+}
+
+static void no_subscription_is_left_behind(void)
+{
+    check_none_is_left_behind("inline", 100);
+}
+
+static void no_subscription_is_left_behind_in_workers(void)
+{
+    check_none_is_left_behind("process", 20);
 }
 
 static void a_large_rest_is_handed_over(void)
@@ -679,6 +694,7 @@ static const struct berth_test tests[] = {
     { "reloads_under_load_in_a_worker", reloads_under_load_in_a_worker },
     { "a_large_rest_is_handed_over", a_large_rest_is_handed_over },
     { "no_subscription_is_left_behind", no_subscription_is_left_behind },
+    { "no_subscription_is_left_behind_in_workers", no_subscription_is_left_behind_in_workers },
     { "a_reload_may_listen_elsewhere_inline", a_reload_may_listen_elsewhere_inline },
     { "a_reload_may_listen_elsewhere_in_a_worker", a_reload_may_listen_elsewhere_in_a_worker },
     { "a_reload_does_not_listen_at_anothers", a_reload_does_not_listen_at_anothers },
