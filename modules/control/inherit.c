@@ -475,9 +475,10 @@ static bool give_all(void)
 bool inherit_leave(berth_ctx *ctx)
 {
     pthread_mutex_lock(&here.lock);
-    take_all(ctx); /* it may not have come to that yet */
     if (!here.left) {
-        put_aside(connections_orphaned(ctx)); /* the heir hears nothing of one before us */
+        /* the heir hears nothing of one before us: which keeps what it cannot send any more */
+        shutdown(here.parent, SHUT_RD);
+        take_all(ctx); /* it may not have come to that yet */
         here.inherited = find_heir() && give_all();
         if (!here.inherited)
             listen_retire();
@@ -486,9 +487,9 @@ bool inherit_leave(berth_ctx *ctx)
     } else if (here.inherited) {
         connections_hand_over(); /* what this thread has accepted meanwhile */
     }
-    if (!here.inherited) /* STOP comes when the last call has ended: idle ones need not wait */
-        connections_end(ctx, false);
     bool inherited = here.inherited;
     leave(ctx);
+    if (!inherited) /* STOP comes when the last call has ended: idle ones need not wait */
+        connections_end(ctx, false);
     return inherited;
 }

@@ -526,12 +526,13 @@ static void *subscribe_and_go(void *over)
 }
 
 /* Whenever a client goes, and whichever generation has its subscription by then, that ends. */
-static void check_none_is_left_behind(const char *placement, int reloads)
+static void check_none_is_left_behind(const struct berth_host_options *how, const char *placement,
+                                      int reloads)
 {
     struct numbers numbers = { 0 };
     pthread_t threads[3];
     bool over = false;
-    begin(placement, "\"connections\":8");
+    host = control_begin_in(how, placement, "\"connections\":8");
     for (size_t i = 0; i < COUNT(threads); i++)
         REQUIRE(pthread_create(&threads[i], NULL, subscribe_and_go, &over) == 0);
     for (int i = 0; i < reloads; i++)
@@ -544,12 +545,20 @@ static void check_none_is_left_behind(const char *placement, int reloads)
 
 static void no_subscription_is_left_behind(void)
 {
-    check_none_is_left_behind("inline", 100);
+    check_none_is_left_behind(NULL, "inline", 100);
 }
 
 static void no_subscription_is_left_behind_in_workers(void)
 {
-    check_none_is_left_behind("process", 20);
+    check_none_is_left_behind(NULL, "process", 20);
+}
+
+/* The old generation is still at it when the next one goes, too. */
+static void no_subscription_is_left_behind_in_a_hurry(void)
+{
+    struct berth_host_options how = berth_test_host_options();
+    how.stop_timeout_ns = 1;
+    check_none_is_left_behind(&how, "inline", 50);
 }
 
 static void a_large_rest_is_handed_over(void)
@@ -695,6 +704,7 @@ static const struct berth_test tests[] = {
     { "a_large_rest_is_handed_over", a_large_rest_is_handed_over },
     { "no_subscription_is_left_behind", no_subscription_is_left_behind },
     { "no_subscription_is_left_behind_in_workers", no_subscription_is_left_behind_in_workers },
+    { "no_subscription_is_left_behind_in_a_hurry", no_subscription_is_left_behind_in_a_hurry },
     { "a_reload_may_listen_elsewhere_inline", a_reload_may_listen_elsewhere_inline },
     { "a_reload_may_listen_elsewhere_in_a_worker", a_reload_may_listen_elsewhere_in_a_worker },
     { "a_reload_does_not_listen_at_anothers", a_reload_does_not_listen_at_anothers },
