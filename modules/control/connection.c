@@ -890,7 +890,7 @@ struct subscription *connections_inherit(const struct record *record, const char
         text_put(&connection->in, data, size);
     } else if (record->type == RECORD_OUTPUT) {
         text_put(&connection->out, data, size);
-    } else if (record->type == RECORD_REPLY && connection->foreign_requests) {
+    } else if (record->type == RECORD_REPLY) {
         nobodys = inherit_replied(connection, record, data, size);
     } else if (record->type == RECORD_READY && connection->fd >= 0) {
         watch(connection);
