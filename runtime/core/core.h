@@ -203,7 +203,7 @@ enum berth_mail_end {
     BERTH_MAIL_HANDLED,   /* its turn has been */
     BERTH_MAIL_DROPPED,   /* for the sake of a newer one, or there was none to make room for it */
     BERTH_MAIL_WITHDRAWN, /* berth_mailbox_withdraw */
-    BERTH_MAIL_LEFT,      /* its module has ended, or the generation that it was for */
+    BERTH_MAIL_LEFT,      /* its module has ended or failed, or its generation has ended */
 };
 /* What is to be done with a mail after its turn. */
 enum berth_mail_next {
@@ -230,6 +230,8 @@ struct berth_mail_ops {
      * HANDLED, that of its turn; else NULL.
      */
     void (*end)(berth_ctx *ctx, struct berth_mail *mail, enum berth_mail_end how);
+    /* Whether somebody waits for its answer. NULL: nobody ever does. mail_lock held. */
+    bool (*awaited)(const struct berth_mail *mail);
     void (*foresee)(struct berth_mail *mail); /* plain: its turn is the next but one */
     bool counted;                             /* the mailbox's bounds hold for it */
     bool beside; /* in a parallel module inline others have their turn meanwhile */
@@ -436,7 +438,8 @@ struct berth_module {
      */
     char apart[64];
     pthread_mutex_t mail_lock;
-    bool closed;                /* nothing is taken any more */
+    bool closed;                /* nothing is taken any more; */
+    bool fails_calls;           /* nor what is awaited: there is no worker, and will be none */
     bool paused, queued;        /* paused: no turns now; queued: in the run queue or having one */
     bool lingers;               /* the turn has nothing, and looks for something */
     bool retired;               /* freed after its turn */

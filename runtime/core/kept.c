@@ -443,19 +443,37 @@ static enum berth_mail_next mail_run(berth_ctx *ctx, struct berth_generation *ge
     return BERTH_MAIL_DONE;
 }
 
+static bool mail_awaited(const struct berth_mail *mail)
+{
+    return !berth_container(mail, struct berth_started, mail)->one_way;
+}
+
+/* Why it has had no turn. */
+static void explain_end(const struct berth_started *started, enum berth_mail_end how,
+                        char *ret_text, size_t size)
+{
+    const struct berth_module *module = started->cell->module;
+    const char *why = how == BERTH_MAIL_DROPPED
+                          ? "dropped, as its policy says: the mailbox was full"
+                          : "its module was unloaded before the call's turn";
+    pthread_mutex_lock(&module->host->lock);
+    if (how == BERTH_MAIL_LEFT && module->state == BERTH_MODULE_FAILED)
+        why = module->why;
+    snprintf(ret_text, size, "%s: %s", started->name, why);
+    pthread_mutex_unlock(&module->host->lock);
+}
+
 static void mail_end(berth_ctx *ctx, struct berth_mail *mail, enum berth_mail_end how)
 {
     struct berth_started *started = berth_container(mail, struct berth_started, mail);
-    char text[2 * BERTH_IDENTIFIER_MAX + 80];
+    char text[2 * BERTH_IDENTIFIER_MAX + sizeof started->cell->module->why + 4];
     (void)ctx;
     if (how == BERTH_MAIL_HANDLED) {
         berth_started_unref(started);
         return;
     }
     int code = how == BERTH_MAIL_DROPPED ? BERTH_RESOURCE_EXHAUSTED : BERTH_UNAVAILABLE;
-    snprintf(text, sizeof text, "%s: %s", started->name,
-             how == BERTH_MAIL_DROPPED ? "dropped, as its policy says: the mailbox was full"
-                                       : "its module was unloaded before the call's turn");
+    explain_end(started, how, text, sizeof text);
     berth_flow_in_vain(started->flow);
     if (how == BERTH_MAIL_DROPPED)
         berth_flow_dropped(started->flow);
@@ -464,12 +482,12 @@ static void mail_end(berth_ctx *ctx, struct berth_mail *mail, enum berth_mail_en
 }
 
 const struct berth_mail_ops berth_kept_ops = {
-    .run = mail_run, .end = mail_end, .counted = true, .beside = true
+    .run = mail_run, .end = mail_end, .awaited = mail_awaited, .counted = true, .beside = true
 };
 
-const struct berth_mail_ops berth_kept_turn_ops = { .run = mail_run,
-                                                    .end = mail_end,
-                                                    .beside = true };
+const struct berth_mail_ops berth_kept_turn_ops = {
+    .run = mail_run, .end = mail_end, .awaited = mail_awaited, .beside = true
+};
 
 /* ---- a caller that waits ---- */
 

@@ -57,6 +57,11 @@ static bool has_mail(const struct berth_module *module)
 }
 
 /* mail_lock held, as in what follows */
+static bool fails(const struct berth_module *module, const struct berth_mail *mail)
+{
+    return module->fails_calls && mail->ops->awaited && mail->ops->awaited(mail);
+}
+
 static void stir(struct berth_module *module)
 {
     if (!__atomic_load_n(&module->batch.stirred, __ATOMIC_RELAXED)) /* who looks at it may go on */
@@ -316,7 +321,7 @@ static inline int post(struct berth_module *receiver, struct berth_mail *mail,
     pthread_mutex_lock(&receiver->mail_lock);
     if (BERTH_I_UNLIKELY(mail->waiting || mail->withdrawn))
         code = BERTH_ALREADY_EXISTS;
-    else if (BERTH_I_UNLIKELY(receiver->closed))
+    else if (BERTH_I_UNLIKELY(receiver->closed || fails(receiver, mail)))
         code = BERTH_UNAVAILABLE;
     else if (!mail->ops->counted)
         accept(receiver, mail, false);
@@ -588,6 +593,60 @@ void berth_mailbox_open(struct berth_module *module)
     pthread_mutex_lock(&module->mail_lock);
     module->closed = false;
     pthread_mutex_unlock(&module->mail_lock);
+}
+
+void berth_mailbox_fail_calls(struct berth_module *module)
+{
+    pthread_mutex_lock(&module->mail_lock);
+    module->fails_calls = true;
+    pthread_mutex_unlock(&module->mail_lock);
+}
+
+void berth_mailbox_take_calls(struct berth_module *module)
+{
+    pthread_mutex_lock(&module->mail_lock);
+    module->fails_calls = false;
+    pthread_mutex_unlock(&module->mail_lock);
+}
+
+static void take_failing(struct berth_module *module, struct berth_list *mails,
+                         struct berth_list *out)
+{
+    berth_list_each_safe(mails, link)
+        if (fails(module, mail_of(link)))
+            take_out(module, mail_of(link), out);
+}
+
+/* Who waits for room got it, and what has been put there is what goes. */
+static void take_failing_rooms(struct berth_module *module, struct berth_box *box,
+                               struct berth_list *out)
+{
+    pthread_mutex_lock(&module->host->room_lock);
+    berth_list_each_safe(&box->rooms, link) {
+        struct berth_room *room = berth_container(link, struct berth_room, link);
+        if (!fails(module, room->mail))
+            continue;
+        berth_list_append(out, &room->mail->link);
+        room_end(room, BERTH_ROOM_GOT);
+    }
+    pthread_mutex_unlock(&module->host->room_lock);
+}
+
+void berth_mailbox_end_calls(struct berth_module *module)
+{
+    struct berth_list out;
+    berth_list_init(&out);
+    pthread_mutex_lock(&module->mail_lock);
+    for (size_t i = 0; i < BERTH_PRIORITIES; i++) {
+        struct berth_box *box = &module->boxes[i];
+        take_failing(module, box->mails, &out);
+        berth_list_each(&box->retrying, link)
+            take_failing(module, &mail_of(link)->held, &out);
+        take_failing_rooms(module, box, &out);
+        admit(module, box);
+    }
+    pthread_mutex_unlock(&module->mail_lock);
+    end_all(&out, BERTH_MAIL_LEFT);
 }
 
 void berth_mailbox_pause(struct berth_module *module)
@@ -897,7 +956,7 @@ static bool turn_end(struct berth_module *module, struct turn *turn)
     __atomic_store_n(&mail->turn, BERTH_TURN_NONE, __ATOMIC_RELEASE);
     bool again = turn->outcome >= LATER;
     module->kept_out = turn->outcome == KEPT_OUT;
-    if (again && !mail->withdrawn && !module->closed) {
+    if (again && !mail->withdrawn && !module->closed && !fails(module, mail)) {
         if (turn->outcome == LATER)
             retry(module, mail);
         else

@@ -26,8 +26,9 @@ void berth_mailbox_init(struct berth_module *module);
 #define BERTH_MAIL_WAITS (-1)
 /*
  * Puts a mail into the module's mailbox. Else it is the caller's as before: resource_exhausted when
- * it is full, unavailable when it is closed, already_exists for one that waits there already or has
- * been withdrawn. Does not wait: BERTH_MAIL_WAITS means that berth_room_wait must follow.
+ * it is full, unavailable when it is closed or fails calls, already_exists for one that waits there
+ * already or has been withdrawn. Does not wait: BERTH_MAIL_WAITS means that berth_room_wait must
+ * follow.
  */
 int berth_mailbox_post(struct berth_module *receiver, struct berth_mail *mail,
                        const struct berth_delivery *how);
@@ -58,6 +59,15 @@ void berth_mailbox_withdraw(struct berth_module *module, struct berth_mail *mail
 /* Nothing is taken any more until open, and what is in it goes. Returns how many count. */
 size_t berth_mailbox_close(struct berth_module *module);
 void berth_mailbox_open(struct berth_module *module);
+
+/*
+ * The module has failed: what is awaited would wait for ever, and is not taken until take_calls.
+ * host->lock is held, as the module's state is.
+ */
+void berth_mailbox_fail_calls(struct berth_module *module);
+void berth_mailbox_take_calls(struct berth_module *module);
+/* Then, without any lock: those that are in it, or wait for room, go, if it still fails them. */
+void berth_mailbox_end_calls(struct berth_module *module);
 
 /* No turn begins until resume; waits for none. */
 void berth_mailbox_pause(struct berth_module *module);

@@ -235,6 +235,7 @@ static struct berth_item *item_of(struct berth_generation *generation, const cha
 
 void berth_module_open(struct berth_module *module, struct berth_generation *generation)
 {
+    berth_mailbox_take_calls(module);
     berth_list_each(&module->cells, link) {
         struct berth_cell *cell = berth_container(link, struct berth_cell, of_module);
         berth_cell_open(cell, item_of(generation, cell->function));

@@ -18,7 +18,10 @@ void berth_module_free(struct berth_module *module);
 uint32_t berth_module_swapper(const struct berth_module *module);
 /* No cell of the module has anything to call: callers ask the host, and wait or are refused. */
 void berth_module_shut(struct berth_module *module);
-/* Opens the cells of all exports of the generation; each edge is told how it fits. */
+/*
+ * Opens the cells of all exports of the generation; each edge is told how it fits. Its mailbox
+ * takes calls, if it did not.
+ */
 void berth_module_open(struct berth_module *module, struct berth_generation *generation);
 /* After berth_module_shut, when nobody is inside: no link of another image leads into it then. */
 void berth_module_unbind(struct berth_module *module);

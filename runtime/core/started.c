@@ -663,9 +663,11 @@ static int started_post(berth_ctx *ctx, struct berth_started *started, enum bert
         code = berth_room_wait(ctx, &room, started->deadline, error);
         return code == BERTH_OK ? BERTH_OK : berth_error_prefix(error, "%s: ", started->name);
     }
-    if (code == BERTH_UNAVAILABLE)
-        return berth_error_set(error, code, "%s: module %s is not loaded", started->name,
-                               callee->name);
+    if (code == BERTH_UNAVAILABLE) /* it has ended, or failed, since that was looked at */
+        return cell_check(started->cell, error) != BERTH_OK
+                   ? error->code
+                   : berth_error_set(error, code, "%s: module %s is not loaded", started->name,
+                                     callee->name);
     return berth_error_set(error, BERTH_RESOURCE_EXHAUSTED,
                            "%s: the mailbox of %s is full: call more slowly, or raise the limit",
                            started->name, callee->name);

@@ -36,14 +36,24 @@ static void timer_due(struct berth_timer *timer)
     pthread_mutex_unlock(&module->host->lock);
 }
 
+/*
+ * Only a reload brings it back. Messages wait for that; who waits for an answer is told instead,
+ * without the lock, by berth_mailbox_end_calls. host->lock held.
+ */
+static void give_up(struct berth_module *module)
+{
+    module->state = BERTH_MODULE_FAILED;
+    module->swapping = false;
+    berth_mailbox_fail_calls(module);
+}
+
 /* host->lock held. What becomes of a module whose worker is not there. */
 static void plan(struct berth_module *module, const char *how)
 {
     struct berth_host *host = module->host;
     int64_t delay;
     if (!berth_restart_next(&module->restart, berth_now(), &delay)) {
-        module->state = BERTH_MODULE_FAILED;
-        module->swapping = false;
+        give_up(module);
         snprintf(module->why, sizeof module->why,
                  "its worker %s%s: reload it, or unload and load it", how,
                  module->restart.policy.limit == BERTH_RESTART_NEVER
@@ -90,8 +100,10 @@ void berth_module_tell_death(const struct berth_generation *generation,
         return;
     berth_host_log(generation->host, generation, BERTH_LOG_ERROR, "its worker %s", death->how);
     berth_event_of(generation, BERTH_EVENT_DIED, death->how);
-    if (death->failed)
-        berth_event_of(generation, BERTH_EVENT_FAILED, death->why);
+    if (!death->failed)
+        return;
+    berth_event_of(generation, BERTH_EVENT_FAILED, death->why);
+    berth_mailbox_end_calls(generation->module);
 }
 
 void berth_module_resume(struct berth_module *module)
@@ -191,8 +203,10 @@ static void fail(struct berth_generation *generation, const struct berth_error *
     berth_host_log(host, generation, BERTH_LOG_ERROR, "its worker %s", error->text);
     if (*died)
         berth_event_of(generation, BERTH_EVENT_DIED, died);
-    if (failed)
-        berth_event_of(generation, BERTH_EVENT_FAILED, error->text);
+    if (!failed)
+        return;
+    berth_event_of(generation, BERTH_EVENT_FAILED, error->text);
+    berth_mailbox_end_calls(module);
 }
 
 /* NULL: there is nothing to be restarted any more. */
@@ -236,13 +250,16 @@ static void try_later(struct berth_module *module, int64_t delay, const struct b
         pthread_cond_broadcast(&host->changed);
         if (berth_timer_add(host->loop, &module->restart_timer, berth_now() + delay, NULL) !=
             BERTH_OK) {
-            module->state = BERTH_MODULE_FAILED;
+            give_up(module);
             snprintf(module->why, sizeof module->why,
                      "its worker could not be restarted (%.160s): reload it, or unload and load it",
                      error->text);
         }
     }
+    bool failed = module->state == BERTH_MODULE_FAILED;
     pthread_mutex_unlock(&host->lock);
+    if (failed)
+        berth_mailbox_end_calls(module);
 }
 
 static void restart_job(void *argument)

@@ -50,25 +50,30 @@ static void load_minder(const char *name, const char *placement)
                      berth_test_format("[\"hurry.jobs\",\"%s.on_jobs\"]", name));
 }
 
-static void begin_until(const char *placement, int threads, int64_t stop_timeout_ns)
+static void begin_as(const char *placement, int threads, struct berth_host_options *options)
 {
-    struct berth_host_options options = berth_test_host_options();
-    if (stop_timeout_ns)
-        options.stop_timeout_ns = stop_timeout_ns;
     if (berth_test_valgrind() && in_worker(placement))
         berth_skip("valgrind cannot follow workers");
-    options.threads = threads;
+    options->threads = threads;
     stubborn = false;
-    host = berth_test_host(&options);
+    host = berth_test_host(options);
     path = berth_test_hold_path();
     fclose(fopen(path, "w"));
     LOAD(host, "sleeper", "inline");
     LOAD(host, "hurry", "inline");
 }
 
+static void begin_until(const char *placement, int threads, int64_t stop_timeout_ns)
+{
+    struct berth_host_options options = berth_test_host_options();
+    options.stop_timeout_ns = stop_timeout_ns;
+    begin_as(placement, threads, &options);
+}
+
 static void begin(const char *placement, int threads)
 {
-    begin_until(placement, threads, 0);
+    struct berth_host_options options = berth_test_host_options();
+    begin_as(placement, threads, &options);
 }
 
 static void end(struct berth_shutdown_report *report)
@@ -289,6 +294,93 @@ static void only_the_one_inside_is_lost(const char *placement)
                        : "a message to hurry.jobs failed: unavailable: minder.on_jobs");
     end(&report);
     CHECK_INT(report.dead_lettered, 1);
+}
+
+/* Its worker has one of two messages, and is not to be restarted. What host.subscribe gave. */
+static const char *begin_mortal(int threads)
+{
+    const struct berth_restart_policy never = { .size = sizeof never,
+                                                .limit = BERTH_RESTART_NEVER };
+    const struct berth_reload_options mortal = { .size = sizeof mortal, .restart = &never };
+    struct berth_host_options options = berth_test_host_options();
+    options.mailbox_messages = 3; /* two messages, and a call */
+    begin_as("process", threads, &options);
+    load_minder("minder", "process");
+    CHECK_CODE(berth_host_reload_with(host, "minder", &mortal, NULL, &error), BERTH_OK, &error);
+    const char *subscription = CALL(host, "host.subscribe", "[\"hurry.jobs\",\"minder.hear\"]");
+    tell(1);
+    UNTIL(host, MINDER("begun") == 1);
+    tell(2);
+    return subscription;
+}
+
+/* Starts a call, and waits for it. */
+struct asking {
+    struct berth_call_options options;
+    berth_pending call;
+    int code;
+};
+
+static void ask(struct asking *asking, enum berth_full full)
+{
+    berth_ctx *ctx = berth_host_enter(host);
+    asking->options = (struct berth_call_options){ .size = sizeof asking->options, .full = full };
+    asking->code =
+        berth_call_start_json(ctx, "minder.begun", NULL, &asking->options, &asking->call);
+    berth_leave(ctx);
+}
+
+static void check_told(const struct asking *asking)
+{
+    berth_ctx *ctx = berth_host_enter(host);
+    CHECK_INT(asking->code, BERTH_OK);
+    CHECK_INT(berth_call_take_json(ctx, asking->call, NULL), BERTH_UNAVAILABLE);
+    CHECK_STR(berth_error_text(ctx),
+              "minder.begun: its worker was killed by signal 9 (Killed), and "
+              "is never to be restarted: reload it, or unload and load it");
+    berth_leave(ctx);
+}
+
+static void *ask_when_there_is_room(void *asking)
+{
+    ask(asking, BERTH_FULL_BLOCK);
+    return NULL;
+}
+
+static void kill_for_good(void)
+{
+    CHECK_INT(kill(atoi(berth_test_module(host, "minder", "pid")), SIGKILL), 0);
+    UNTIL(host, strcmp(berth_test_module(host, "minder", "state"), "failed") == 0);
+}
+
+/*
+ * Who waits for a call is told, without any deadline, and so is a turn that waits in its mailbox,
+ * for which an unsubscribe waits. Messages wait for a reload.
+ */
+static void who_waits_for_a_module_that_fails_is_told(int threads)
+{
+    struct berth_shutdown_report report;
+    struct asking asking, patient;
+    pthread_t asker;
+    const char *subscription = begin_mortal(threads);
+    ask(&asking, BERTH_FULL_REJECT);
+    if (threads)
+        REQUIRE(pthread_create(&asker, NULL, ask_when_there_is_room, &patient) == 0);
+    for (int i = 0; i < 20; i++) /* all of them wait by now; if not, it is the same */
+        berth_test_pass_time(host);
+    kill_for_good();
+    check_told(&asking);
+    if (threads) {
+        pthread_join(asker, NULL);
+        check_told(&patient);
+    }
+    ask(&asking, BERTH_FULL_REJECT);
+    check_told(&asking);
+    CHECK_CALL(host, "host.unsubscribe", berth_test_format("[%s]", subscription), "null");
+    unlink(path);
+    CHECK_CODE(berth_host_reload(host, "minder", NULL, NULL, &error), BERTH_OK, &error);
+    UNTIL(host, MINDER("handled") == 1);
+    end(&report);
 }
 
 /* ---- a reload ---- */
@@ -531,6 +623,16 @@ static void asked_only_the_one_inside_is_lost(void)
     only_the_one_inside_is_lost(ASKED);
 }
 
+static void who_waits_for_a_module_that_fails_is_told_by_threads(void)
+{
+    who_waits_for_a_module_that_fails_is_told(2);
+}
+
+static void who_waits_for_a_module_that_fails_is_told_without(void)
+{
+    who_waits_for_a_module_that_fails_is_told(0);
+}
+
 static void process_a_reload_ends_what_hangs(void)
 {
     a_reload_ends_what_hangs("process");
@@ -570,6 +672,10 @@ static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("who is cancelled at the door does not begin",
                     who_is_cancelled_at_the_door_does_not_begin),
     WORKERS_ROWS("only the one inside is lost", only_the_one_inside_is_lost),
+    { "who waits for a module that fails is told",
+      who_waits_for_a_module_that_fails_is_told_by_threads },
+    { "who waits for a module that fails is told, without threads",
+      who_waits_for_a_module_that_fails_is_told_without },
     ALL_ROWS("a reload drains it", a_reload_drains_it),
     WORKERS_ROWS("a reload ends what hangs", a_reload_ends_what_hangs),
     { "an unload ends what hangs", an_unload_ends_what_hangs },
