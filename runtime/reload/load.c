@@ -561,6 +561,7 @@ static void reopen(struct berth_module *module)
     if (module->state == BERTH_MODULE_RUNNING)
         berth_module_open(module, module->current);
     module->swapping = false;
+    module->swap_chain = 0;
     __atomic_store_n(&host->shut_chain, 0, __ATOMIC_RELAXED);
     pthread_cond_broadcast(&host->changed);
     pthread_mutex_unlock(&host->lock);

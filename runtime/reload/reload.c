@@ -193,6 +193,7 @@ static void reopen(struct berth_replacement *one)
     if (one->shut && module->state == BERTH_MODULE_RUNNING)
         berth_module_open(module, one->old);
     module->swapping = false;
+    module->swap_chain = 0;
     __atomic_store_n(&module->host->shut_chain, 0, __ATOMIC_RELAXED);
     berth_handles_switch(module, one->next, false);
     module->next = NULL;

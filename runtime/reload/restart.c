@@ -240,13 +240,16 @@ static void restart(berth_ctx *admin, struct berth_module *module)
 #define LATER_NS INT64_C(1000000000)
 #define SOON_NS  INT64_C(10000000)
 
-/* There was no memory to begin, or this thread is in the middle of a load: callers do not wait. */
+/*
+ * There was no memory to begin, or this thread is in the middle of a load: callers do not wait. That
+ * load may be of this module, and keep them waiting itself, until it replaces it, or gives up.
+ */
 static void try_later(struct berth_module *module, int64_t delay, const struct berth_error *error)
 {
     struct berth_host *host = module->host;
     pthread_mutex_lock(&host->lock);
-    if (module->state == BERTH_MODULE_WAITING && module->restart_pending && !module->swap_chain) {
-        module->swapping = false;
+    if (module->state == BERTH_MODULE_WAITING && module->restart_pending) {
+        module->swapping = module->swapping && module->swap_chain;
         pthread_cond_broadcast(&host->changed);
         if (berth_timer_add(host->loop, &module->restart_timer, berth_now() + delay, NULL) !=
             BERTH_OK) {

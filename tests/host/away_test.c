@@ -418,6 +418,27 @@ static void a_reload_drains_it(const char *placement)
     CHECK_INT(report.delivered, 4);
 }
 
+/*
+ * The reload finds out that the worker has died, which has a state to hand over: it fails, and the
+ * restart that fell due meanwhile, on the one thread, is made up for.
+ */
+static void who_dies_before_its_reload_is_restarted(void)
+{
+    struct berth_shutdown_report report;
+    begin("process", 0);
+    LOAD(host, "listener", "process");
+    unlink(path);
+    CHECK_CALL(host, "listener.ring", berth_test_format("[\"%s\"]", path), "null");
+    UNTIL(host, berth_test_exists(path));
+    const char *pid = berth_test_module(host, "listener", "pid");
+    CHECK_INT(kill(atoi(pid), SIGKILL), 0);
+    EVENTUALLY(kill(atoi(pid), 0) != 0);
+    CHECK_CODE(berth_host_reload(host, "listener", NULL, NULL, &error), BERTH_UNAVAILABLE, &error);
+    UNTIL(host, berth_test_runs_again(host, "listener", pid));
+    unlink(path);
+    end(&report);
+}
+
 /* ---- one that hangs ---- */
 
 #define SOON INT64_C(100000000)
@@ -677,6 +698,7 @@ static const struct berth_test tests[] = {
     { "who waits for a module that fails is told, without threads",
       who_waits_for_a_module_that_fails_is_told_without },
     ALL_ROWS("a reload drains it", a_reload_drains_it),
+    { "who dies before its reload is restarted", who_dies_before_its_reload_is_restarted },
     WORKERS_ROWS("a reload ends what hangs", a_reload_ends_what_hangs),
     { "an unload ends what hangs", an_unload_ends_what_hangs },
     { "the end ends what hangs", the_end_ends_what_hangs },
