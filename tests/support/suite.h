@@ -101,12 +101,14 @@ uint64_t berth_test_random_below(uint64_t limit);
 int64_t berth_test_now(void); /* CLOCK_MONOTONIC, in nanoseconds */
 int64_t berth_test_patience(void);
 /* Waits until a condition holds, and checks that it does. Any thread. */
-#define EVENTUALLY(condition)                                         \
-    do {                                                              \
-        int64_t berth_end = berth_test_now() + berth_test_patience(); \
-        while (!(condition) && berth_test_now() < berth_end)          \
-            berth_test_pause(1);                                      \
-        CHECK(condition);                                             \
+#define EVENTUALLY(condition)                                                \
+    do {                                                                     \
+        int64_t berth_end = berth_test_now() + berth_test_patience();        \
+        bool berth_met; /* looked at once more, it may not be so any more */ \
+        while (!(berth_met = (condition)) && berth_test_now() < berth_end)   \
+            berth_test_pause(1);                                             \
+        if (!berth_met)                                                      \
+            CHECK(condition);                                                \
     } while (0)
 void berth_test_pause(unsigned milliseconds);
 
