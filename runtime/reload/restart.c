@@ -241,8 +241,8 @@ static void restart(berth_ctx *admin, struct berth_module *module)
 #define SOON_NS  INT64_C(10000000)
 
 /*
- * There was no memory to begin, or this thread is in the middle of a load: callers do not wait. That
- * load may be of this module, and keep them waiting itself, until it replaces it, or gives up.
+ * There was no memory to begin, or this thread is in the middle of a load: callers do not wait.
+ * That load may be of this module, and keep them waiting itself, until it replaces it or gives up.
  */
 static void try_later(struct berth_module *module, int64_t delay, const struct berth_error *error)
 {
