@@ -14,15 +14,33 @@ static struct berth_wait *doubted; /* what the search has relied on so far; or N
 
 /* ---- the search ---- */
 
-/* What the chain waits for now: others may lie below, as that for a worker which calls back. */
+/* Further in, on the stack of the same thread. */
+static bool lies_above(const struct berth_wait *wait, const berth_ctx *ctx)
+{
+    return wait->ctx && ctx && berth_block(wait->ctx) == berth_block(ctx) && wait->ctx > ctx;
+}
+
+/*
+ * What the chain waits for now: others may lie below, as that for a worker which calls back, or one
+ * that goes on while its thread does others' work, and is known later.
+ */
 static struct berth_wait *wait_of(uint32_t chain)
 {
+    struct berth_wait *found = NULL;
     berth_list_each(&waits, link) {
         struct berth_wait *wait = berth_container(link, struct berth_wait, link);
-        if (wait->chain == chain)
-            return wait;
+        if (wait->chain == chain && (!found || lies_above(wait, found->ctx)))
+            found = wait;
     }
-    return NULL;
+    return found;
+}
+
+bool berth_wait_above(const berth_ctx *ctx)
+{
+    berth_list_each(&waits, link)
+        if (lies_above(berth_container(link, struct berth_wait, link), ctx))
+            return true;
+    return false;
 }
 
 static bool is_stuck(struct berth_wait *wait, const struct berth_wait *newest);
@@ -30,11 +48,11 @@ static bool is_stuck(struct berth_wait *wait, const struct berth_wait *newest);
 /* Whether this one of its holders keeps the wait from ever ending. */
 static bool is_stuck_at(struct berth_wait *wait, uint32_t chain, const struct berth_wait *newest)
 {
-    if (chain == wait->chain) { /* inside of what it wants; or it has just got it */
+    struct berth_wait *next = wait_of(chain);
+    if (next == wait) { /* inside of what it wants; or it has just got it */
         wait->towards = wait;
         return wait == newest;
     }
-    struct berth_wait *next = wait_of(chain);
     bool stuck = next && (next->on_path || is_stuck(next, newest));
     if (stuck)
         wait->towards = next;

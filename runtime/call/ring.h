@@ -89,6 +89,12 @@ void berth_wait_end(struct berth_wait *wait);
  */
 void berth_wait_again(uint32_t chain);
 
+/*
+ * In `holder`: whether ctx's thread waits further in, for something else: what is left for ctx to
+ * do is done after that.
+ */
+bool berth_wait_above(const berth_ctx *ctx);
+
 /* Whoever was asked for the holders of a wait until now has answered. Locks as above. */
 void berth_waits_pass(void);
 

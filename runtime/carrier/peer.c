@@ -16,6 +16,7 @@
 #include "runtime/base/spread.h"
 #include "runtime/base/text.h"
 #include "runtime/call/interrupt.h"
+#include "runtime/call/ring.h"
 #include "runtime/carrier/stream.h"
 
 #define FRAMES_QUEUED 8  /* of the largest size: what one end may have under way */
@@ -635,18 +636,45 @@ uint64_t berth_peer_serves(struct berth_peer *peer)
     return id;
 }
 
-uint32_t berth_peer_inside(struct berth_peer *peer, size_t i)
+/* The i-th of the threads that serve what came from inside of a gate. With the lock held. */
+static uint32_t serving_inside(const struct berth_peer *peer, size_t *i)
 {
-    uint32_t chain = 0;
-
-    pthread_mutex_lock(&peer->lock);
     berth_list_each(&peer->serving, link) {
         const struct serving *serving = berth_container(link, struct serving, link);
-        if (serving->inside && i-- == 0) {
-            chain = serving->chain;
-            break;
-        }
+        if (serving->inside && (*i)-- == 0)
+            return serving->chain;
     }
+    return 0;
+}
+
+/* Something from inside of a gate is for its thread, which has to come back to it first. */
+static bool is_kept_from(const struct pending *pending)
+{
+    if (pending->state != WAITING || !pending->works)
+        return false;
+    berth_list_each(&pending->inbox, link)
+        if (berth_container(link, struct berth_received, link)->wire.inside)
+            return berth_wait_above(pending->ctx);
+    return false;
+}
+
+static uint32_t kept_inside(const struct berth_peer *peer, size_t *i)
+{
+    uint32_t position = 0;
+
+    for (const struct pending *pending;
+         (pending = berth_idmap_next(&peer->pendings, &position, NULL));)
+        if (is_kept_from(pending) && (*i)-- == 0)
+            return berth_block(pending->ctx)->chain;
+    return 0;
+}
+
+uint32_t berth_peer_inside(struct berth_peer *peer, size_t i)
+{
+    pthread_mutex_lock(&peer->lock);
+    uint32_t chain = serving_inside(peer, &i);
+    if (!chain)
+        chain = kept_inside(peer, &i);
     pthread_mutex_unlock(&peer->lock);
     return chain;
 }
@@ -1107,10 +1135,23 @@ void *berth_peer_started_find(struct berth_peer *peer, uint64_t id)
     return of;
 }
 
+/*
+ * For the thread that waits under it. Returns its chain if it does others' work meanwhile, which
+ * may wait for who is inside of the gate that this has come from; else 0. With the lock held.
+ */
+static uint32_t give_to(struct berth_peer *peer, struct pending *under,
+                        struct berth_received *request)
+{
+    berth_list_append(&under->inbox, &request->link);
+    wake(peer, under);
+    return under->works && request->wire.inside ? berth_block(under->ctx)->chain : 0;
+}
+
 static const char *take_request(struct berth_peer *peer, struct berth_received *request)
 {
     int64_t now = berth_now();
     struct pending *under = NULL;
+    uint32_t busy = 0;
 
     berth_list_init(&request->link);
     request->taker = request->wire.chain;
@@ -1126,12 +1167,12 @@ static const char *take_request(struct berth_peer *peer, struct berth_received *
     bool waits = !lost && under && under->state == WAITING;
     if (!wrong && !lost && !under)
         berth_list_append(berth_spread_list(&peer->submitted, request->wire.id), &request->link);
-    if (!wrong && waits) {
-        berth_list_append(&under->inbox, &request->link);
-        wake(peer, under);
-    }
+    if (!wrong && waits)
+        busy = give_to(peer, under, request);
     pthread_mutex_unlock(&peer->lock);
 
+    if (busy)
+        berth_wait_again(busy);
     if (wrong)
         berth_received_free(request);
     else if (lost)

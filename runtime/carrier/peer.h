@@ -219,8 +219,9 @@ void berth_peer_break(struct berth_peer *peer, const char *wrong);
 /* The other end's request that the calling thread serves, innermost; 0: none. */
 uint64_t berth_peer_serves(struct berth_peer *peer);
 /*
- * The chains of the threads that serve requests which were made inside of a gate (wire.h), the i-th
- * of them; 0: there are no more.
+ * In a holder of the finder's (call/ring.h): the chains of the threads that serve requests which
+ * were made inside of a gate (wire.h), or are to, once they are through with what they wait for on
+ * top of ours, that it is under; the i-th of them; 0: there are no more.
  */
 uint32_t berth_peer_inside(struct berth_peer *peer, size_t i);
 /* The chain of the thread that serves what this chain of the other end's waits for; 0: none. */

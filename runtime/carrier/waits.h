@@ -10,7 +10,8 @@
  * it (REFUSE).
  *
  * Who is inside of the gate is known here without being told: whoever has come up from inside, and
- * is being served, or is told to wait inside. Another one that goes on inside waits for nobody.
+ * is being served, or is to be by a thread that waits for something else first (in a host without
+ * threads, on top), or is told to wait inside. Another one that goes on inside waits for nobody.
  *
  * Why what is found is true: what the worker says comes in order. While a chain that has come up
  * from inside is served, it stays inside. One of which WAIT has come, and WAITED has not, cannot

@@ -8,6 +8,7 @@
 
 #include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -627,6 +628,80 @@ static void a_timer_inside_is_part_of_a_ring(const char *placement)
 
 BERTH_TEST_BOTH(a_timer_inside_is_part_of_a_ring)
 
+/* ---- on one thread ---- */
+
+static const char *gate; /* a file: while it is there, who is inside of m1 does not call back */
+static int came_by;
+
+static void open_the_gate(void)
+{
+    came_by++;
+    unlink(gate);
+}
+
+static void make_one_thread(void)
+{
+    struct berth_host_options options = berth_test_host_options();
+    struct berth_error error;
+
+    skip_workers("process");
+    options.threads = 0;
+    host = berth_test_host(&options);
+    CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_OK, &error);
+    on_holding = open_the_gate;
+    came_by = 0;
+    gate = berth_test_hold_path();
+    fclose(fopen(gate, "w"));
+    berth_test_load_as(host, "maze", "m0", "inline");
+    berth_test_load_as(host, "turnstile", "m1", "process");
+    berth_test_load_as(host, "waiter", "m7", "inline");
+}
+
+/* Inside of m1, which calls back once somebody on top of this has come by. */
+static void wait_for_m1(void)
+{
+    CHECK_CALL(host, "m1.go", berth_test_format("[\"%s\"]", gate), "null");
+    CHECK_INT(came_by, 2);
+    CHECK_CALL(host, "m1.go", "[\"\"]", "null"); /* nobody is left inside */
+}
+
+/* What m0 does on top of the wait for m1 comes back to m1, along the path. */
+static void come_back(const char *path, const char *ring)
+{
+    berth_pending pending;
+
+    make_one_thread();
+    berth_ctx *ctx = berth_host_enter(host);
+    const char *words = berth_test_format("[\"%s\"]", path);
+    REQUIRE(berth_call_start_json(ctx, "m0.go", words, NULL, &pending) == BERTH_OK);
+    wait_for_m1();
+    CHECK_INT(berth_call_take_json(ctx, pending, NULL), BERTH_ABORTED);
+    CHECK_CONTAINS(berth_error_text(ctx), ring);
+    berth_clear(ctx);
+    berth_leave(ctx);
+    CHECK_INT(berth_host_free(host), BERTH_OK);
+}
+
+static void a_turn_that_calls_who_waits_below(void)
+{
+    come_back("!1", "it would wait for itself: m1.go → m0.go → host.call → m1.go");
+}
+
+static void a_turn_that_starts_a_call_of_who_waits_below(void)
+{
+    come_back("!7", "m1.go → m0.go → host.call → m7.go → m1.go");
+}
+
+static void a_thread_of_who_waits_below(void)
+{
+    make_one_thread();
+    CHECK_CALL(host, "m1.begin", "[]", "null");
+    wait_for_m1();
+    UNTIL(host, strstr(berth_test_log(), "→ m7.go → m1.go") != NULL);
+    CHECK_CONTAINS(berth_test_log(), "it would close a ring");
+    CHECK_INT(berth_host_free(host), BERTH_OK);
+}
+
 static const struct berth_test tests[] = {
     { "each_ring_is_found_once", each_ring_is_found_once },
     { "each_ring_over_workers_is_found_once", each_ring_over_workers_is_found_once },
@@ -644,6 +719,10 @@ static const struct berth_test tests[] = {
     { "two_end_each_others_subscriptions", two_end_each_others_subscriptions },
     { "a_timer_that_waits_for_who_ends_it", a_timer_that_waits_for_who_ends_it },
     BERTH_TEST_ROWS("a_timer_inside_is_part_of_a_ring", a_timer_inside_is_part_of_a_ring),
+    { "a_turn_that_calls_who_waits_below", a_turn_that_calls_who_waits_below },
+    { "a_turn_that_starts_a_call_of_who_waits_below",
+      a_turn_that_starts_a_call_of_who_waits_below },
+    { "a_thread_of_who_waits_below", a_thread_of_who_waits_below },
 };
 
 int main(int argc, char **argv)

@@ -196,6 +196,30 @@ static void a_doubtful_one_is_refused(void)
     end();
 }
 
+/* The thread does others' work on top of a wait, which is known of late. */
+static void what_waits_on_top_counts(void)
+{
+    struct place below;
+    begin();
+    inside(0, "af b1 c2 d1");
+    inside(1, "d2 a4");
+    const berth_ctx *base = berth_thread_base(chains[0].thread);
+    CHECK(!berth_wait_above(base));
+    CHECK(waits(0, number(1), 0, false));
+    CHECK(berth_wait_above(base));
+    CHECK(!berth_wait_above(chains[0].places[0].wait.ctx));
+    below = (struct place){ .wait = { .ctx = base, .of = &below, .holder = holder_of },
+                            .holders = { number(0) } }; /* which goes on, as far as is known */
+    CHECK(berth_wait_begin(&below.wait));
+    CHECK(!waits(1, number(0), 0, false));
+    CHECK_STR(chains[1].places[0].wait.ring,
+              "it would close a ring of calls that wait for each other: "
+              "d.2 → a.4; a.f → b.1 → c.2 → d.1");
+    berth_wait_end(&below.wait);
+    CHECK(!waits(1, number(0), 0, false));
+    end();
+}
+
 /* ---- at random ---- */
 
 /* Whether the newest wait of a chain can end, as far as it is known which chains can go on. */
@@ -306,6 +330,7 @@ static const struct berth_test tests[] = {
     { "a long ring is cut", a_long_ring_is_cut },
     { "the patient one is spared", the_patient_one_is_spared },
     { "a doubtful one is refused", a_doubtful_one_is_refused },
+    { "what waits on top counts", what_waits_on_top_counts },
     { "as a plain search finds them", as_a_plain_search_finds_them },
 };
 
