@@ -272,7 +272,8 @@ enum record_type {
     RECORD_MESSAGE,
     RECORD_END,
     /* to the generation before */
-    RECORD_HOLD, /* no more replies for this client, until */
+    RECORD_CLAIM, /* the first one */
+    RECORD_HOLD,  /* no more replies for this client, until */
     RECORD_GO_ON,
     RECORD_GONE, /* it does not want its answers any more */
     RECORD_CANCEL
@@ -283,10 +284,8 @@ struct record {
     uint64_t request;         /* of the connection */
     uint64_t number, dropped; /* of a subscription, the newest */
     bool ended, hung_up;      /* a connection */
+    bool listens;             /* who claims wants the socket: it listens at the same place */
 };
-
-/* Listens at an abstract address of its own, for records. -1: the call has failed. */
-int inherit_listen(berth_ctx *ctx, const char **ret_name);
 
 /* For the next generation: an address, and whether the socket there is the one that it wants. */
 BERTH_STRUCT(inheritance, (string, address), (bool, listens));
@@ -327,6 +326,20 @@ bool inherit_tell(enum record_type type, uint64_t id, uint64_t request);
 int inherit_begin(berth_ctx *ctx, bool *ret_listens);
 /* Takes what has come from there. */
 void inherit_event(berth_ctx *ctx);
+/* Now and then, by the timer: listens, when that was not possible before. */
+void inherit_check(berth_ctx *ctx);
+
+/* ---- heir.c: who inherits ------------------------------------------------------------------- */
+
+/* Listens at an abstract address of its own, for records. -1: the call has failed. */
+int heir_listen(berth_ctx *ctx, const char **ret_name);
+/* Where the next generation is waited for, the same for all who ask. "": the call has failed. */
+const char *heir_address(berth_ctx *ctx);
+/* The process that has the generation which serves now; 0: there is none. Calls the host. */
+pid_t heir_pid(berth_ctx *ctx);
+/* The descriptor to that one, if it has connected, or -1. Nobody else is waited for any more. */
+int heir_take(pid_t pid);
+void heir_close(void);
 
 /* ---- foreign.c: requests that the generation before executes -------------------------------- */
 
@@ -381,6 +394,10 @@ const char *json_string(berth_ctx *ctx, const char *json);
 berth_parsed json_parse(berth_ctx *ctx, const char *json);
 /* The member's text; NULL: there is none. */
 const char *json_member(const berth_parsed *object, const char *name);
+/* The member taken apart; one that is not there is null. */
+berth_parsed json_parse_member(berth_ctx *ctx, const berth_parsed *object, const char *name);
+/* The text of a member that is a string; "": it is none, or not there. */
+const char *json_string_member(berth_ctx *ctx, const berth_parsed *object, const char *name);
 const char *code_name(int code);
 
 /* ---- started.c: calls that can be cancelled ------------------------------------------------- */

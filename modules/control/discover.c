@@ -7,18 +7,6 @@
 BERTH_IMPORT(json, host, list);
 BERTH_IMPORT(json, host, show, (string, module));
 
-static berth_parsed parse_member(berth_ctx *ctx, const berth_parsed *object, const char *name)
-{
-    const char *json = json_member(object, name);
-    return json_parse(ctx, json ? json : "null");
-}
-
-static const char *find_string(berth_ctx *ctx, const berth_parsed *object, const char *name)
-{
-    const char *json = json_member(object, name), *text = json ? json_string(ctx, json) : NULL;
-    return text ? text : "";
-}
-
 /* ---- types ---------------------------------------------------------------------------------- */
 
 static const struct {
@@ -82,7 +70,7 @@ static void put_types(berth_ctx *ctx, struct text *to, const char *module,
 {
     for (size_t i = 0; i < types->members.count; i++) {
         berth_parsed type = json_parse(ctx, types->members.data[i].value);
-        berth_parsed fields = parse_member(ctx, &type, "struct");
+        berth_parsed fields = json_parse_member(ctx, &type, "struct");
         text_puts(to, to->size ? "," : "");
         text_put_string(to, berth_printf(ctx, "%s.%s", module, types->members.data[i].name));
         text_puts(to, ":{");
@@ -93,12 +81,12 @@ static void put_types(berth_ctx *ctx, struct text *to, const char *module,
         for (size_t j = 0; j < fields.members.count; j++) {
             berth_parsed field = json_parse(ctx, fields.members.data[j].value);
             text_puts(to, j ? "," : "");
-            text_put_string(to, find_string(ctx, &field, "name"));
+            text_put_string(to, json_string_member(ctx, &field, "name"));
             text_puts(to, ":");
-            put_schema(ctx, to, module, find_string(ctx, &field, "type"));
+            put_schema(ctx, to, module, json_string_member(ctx, &field, "type"));
         }
         text_puts(to, fields.kind[0] == 'a' ? "},\"description\":" : "\"description\":");
-        text_put_string(to, find_string(ctx, &type, "doc"));
+        text_put_string(to, json_string_member(ctx, &type, "doc"));
         text_puts(to, "}");
     }
 }
@@ -108,11 +96,11 @@ static void put_types(berth_ctx *ctx, struct text *to, const char *module,
 static void put_param(berth_ctx *ctx, struct text *to, const char *module,
                       const berth_parsed *param)
 {
-    const char *type = find_string(ctx, param, "type");
+    const char *type = json_string_member(ctx, param, "type");
     text_puts(to, "{\"name\":");
-    text_put_string(to, find_string(ctx, param, "name"));
+    text_put_string(to, json_string_member(ctx, param, "name"));
     text_puts(to, ",\"description\":");
-    text_put_string(to, find_string(ctx, param, "doc"));
+    text_put_string(to, json_string_member(ctx, param, "doc"));
     text_puts(to, strncmp(type, "optional(", 9) ? ",\"required\":true,\"schema\":"
                                                 : ",\"required\":false,\"schema\":");
     put_schema(ctx, to, module, type);
@@ -123,11 +111,11 @@ static void put_function(berth_ctx *ctx, struct text *to, const char *module,
                          const berth_member *member)
 {
     berth_parsed function = json_parse(ctx, member->value);
-    berth_parsed params = parse_member(ctx, &function, "parameters");
+    berth_parsed params = json_parse_member(ctx, &function, "parameters");
     text_puts(to, ",{\"name\":");
     text_put_string(to, berth_printf(ctx, "%s.%s", module, member->name));
     text_puts(to, ",\"description\":");
-    text_put_string(to, find_string(ctx, &function, "doc"));
+    text_put_string(to, json_string_member(ctx, &function, "doc"));
     text_puts(to, ",\"params\":[");
     for (size_t i = 0; i < params.members.count; i++) {
         berth_parsed param = json_parse(ctx, params.members.data[i].value);
@@ -135,7 +123,7 @@ static void put_function(berth_ctx *ctx, struct text *to, const char *module,
         put_param(ctx, to, module, &param);
     }
     text_puts(to, "],\"result\":{\"name\":\"result\",\"schema\":");
-    put_schema(ctx, to, module, find_string(ctx, &function, "result"));
+    put_schema(ctx, to, module, json_string_member(ctx, &function, "result"));
     text_puts(to, "}}");
 }
 
@@ -147,8 +135,8 @@ static void put_module(berth_ctx *ctx, struct text *methods, struct text *types,
         return;
     }
     berth_parsed module = json_parse(ctx, manifest);
-    berth_parsed functions = parse_member(ctx, &module, "functions");
-    berth_parsed structs = parse_member(ctx, &module, "types");
+    berth_parsed functions = json_parse_member(ctx, &module, "functions");
+    berth_parsed structs = json_parse_member(ctx, &module, "types");
     for (size_t i = 0; i < functions.members.count; i++)
         put_function(ctx, methods, name, &functions.members.data[i]);
     put_types(ctx, types, name, &structs);
@@ -182,11 +170,11 @@ static void put_own(struct text *to)
 static void put_modules(berth_ctx *ctx, struct text *methods, struct text *types)
 {
     berth_parsed list = json_parse(ctx, host_list(ctx));
-    berth_parsed modules = parse_member(ctx, &list, "modules");
+    berth_parsed modules = json_parse_member(ctx, &list, "modules");
     for (size_t i = 0; i < modules.members.count && !berth_failed(ctx); i++) {
         uint64_t mark = berth_mark(ctx);
         berth_parsed module = json_parse(ctx, modules.members.data[i].value);
-        put_module(ctx, methods, types, find_string(ctx, &module, "name"));
+        put_module(ctx, methods, types, json_string_member(ctx, &module, "name"));
         berth_rewind(ctx, mark);
     }
 }

@@ -67,7 +67,7 @@ int handed_socket(berth_ctx *ctx, const char *function)
 {
     const berth_optional_i64 patience = { true, PATIENCE_MS };
     const char *name = NULL;
-    int waiting = inherit_listen(ctx, &name);
+    int waiting = heir_listen(ctx, &name);
     if (waiting < 0)
         return -1;
     ask_host(ctx, function, berth_printf(ctx, "[\"%s\"]", name), patience);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What a reload hands over. The next generation's START asks the serving one, by a call of its
- * `heir`, for an address, and connects to it. When the old one learns that it is to stop, it sends
- * the listening socket, the lock and all clients that way, and later the answers to requests that
- * were being executed. So nobody notices, be the generations in one process or in two. A new one
- * that is given up before has got nothing.
+ * `heir`, for an address, connects to it, and says whether it wants the socket. When the old one
+ * learns that it is to stop, it sends the listening socket, the lock and all clients that way, and
+ * later the answers to requests that were being executed. So nobody notices, be the generations in
+ * one process or in two. A new one that is given up before has got nothing.
  *
  * Records are small enough for one message each; data that is longer comes in several.
  */
@@ -26,22 +26,22 @@ BERTH_IMPORT_AS(call_host, json, host, call, (string, function), (optional(json)
 #define PIECE           32768
 #define PATIENCE_MS     2000
 #define DESCRIPTORS_MAX 2
+#define RETRY_NS        INT64_C(500000000) /* without a name to listen at */
 
 /* The heir's lock is taken over those of connections, on its side and on ours. */
 static struct {
     pthread_mutex_t lock, hearing; /* the latter: what the heir asks for is done in order */
-    int waiting;                   /* listens for an heir */
-    int heir;                      /* to it */
+    int heir;                      /* to the next generation */
     int parent;                    /* from the generation before */
     bool unsettled;                /* messages wait for subscriptions from there */
     bool elsewhere;                /* the heir listens at another place */
+    bool deaf;                     /* nobody listens: that is tried again */
     bool left, inherited;
     bool attended;                /* a thread of ours hears what the heir asks for */
     struct text message;          /* a part of one from the generation before */
     struct subscription *nobodys; /* from there, too: to be ended without the lock */
 } here = { .lock = PTHREAD_MUTEX_INITIALIZER,
            .hearing = PTHREAD_MUTEX_INITIALIZER,
-           .waiting = -1,
            .heir = -1,
            .parent = -1 };
 
@@ -129,56 +129,34 @@ static ssize_t receive_record(char *buffer, size_t size, int fds[DESCRIPTORS_MAX
 
 /* ---- the old one ---------------------------------------------------------------------------- */
 
-int inherit_listen(berth_ctx *ctx, const char **ret_name)
-{
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    socklen_t size = sizeof(address);
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    /* without a name it gets one that is free, of five letters behind a NUL */
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(sa_family_t)) ||
-        getsockname(fd, (struct sockaddr *)&address, &size) || listen(fd, 1)) {
-        berth_fail(ctx, BERTH_RESOURCE_EXHAUSTED, "cannot wait for a socket: %s", strerror(errno));
-        close_one(&fd);
-        return -1;
-    }
-    *ret_name =
-        berth_printf(ctx, "%.*s", (int)(size - sizeof(sa_family_t) - 1), address.sun_path + 1);
-    return fd;
-}
-
 berth_inheritance inherit_wait(berth_ctx *ctx, const char *socket, const char *listener)
 {
     berth_inheritance offered = { "", listen_is_at(socket, listener) };
-    int fd = inherit_listen(ctx, &offered.address);
-    if (fd < 0)
-        return offered;
     pthread_mutex_lock(&here.lock);
-    close_one(&here.waiting); /* that of one which was given up */
-    here.waiting = fd;
-    here.elsewhere = !offered.listens;
+    if (here.left)
+        berth_fail(ctx, BERTH_FAILED_PRECONDITION, "this generation has left already");
+    else
+        offered.address = heir_address(ctx);
     pthread_mutex_unlock(&here.lock);
     return offered;
 }
 
-/* Whoever of ours has connected; it may have been given up. */
-static bool find_heir(void)
+/* pid: of the generation that serves now. It may have been given up before it said anything. */
+static bool find_heir(pid_t pid)
 {
     const struct timeval patience = { PATIENCE_MS / 1000, 0 };
-    while (here.waiting >= 0) {
-        int fd = accept4(here.waiting, NULL, NULL, SOCK_CLOEXEC);
-        if (fd < 0)
-            break;
-        if (listen_peer_is_own(fd)) {
-            close_one(&here.heir);
-            here.heir = fd;
-        } else {
-            close(fd);
-        }
+    struct record claim;
+    here.heir = heir_take(pid);
+    if (here.heir < 0)
+        return false;
+    if (recv(here.heir, &claim, sizeof(claim), MSG_DONTWAIT) != sizeof(claim) ||
+        claim.type != RECORD_CLAIM) {
+        close_one(&here.heir);
+        return false;
     }
-    close_one(&here.waiting);
-    if (here.heir >= 0)
-        setsockopt(here.heir, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-    return here.heir >= 0;
+    here.elsewhere = !claim.listens;
+    setsockopt(here.heir, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+    return true;
 }
 
 bool inherit_reply(uint64_t id, const struct worker *worker)
@@ -241,7 +219,7 @@ bool inherit_end(void)
     bool inherited = here.inherited;
     if (inherited)
         send_record(&head, NULL, 0, NULL, 0);
-    close_one(&here.waiting);
+    heir_close();
     close_one(&here.heir);
     close_one(&here.parent);
     text_free(&here.message);
@@ -313,11 +291,14 @@ int inherit_begin(berth_ctx *ctx, bool *ret_listens)
         return -1;
     memcpy(address.sun_path + 1, name, length);
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    const struct record claim = { .type = RECORD_CLAIM, .listens = listens };
     /* the name is anybody's to connect to, and the queue of those who do may be full */
     if (fd >= 0)
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    if (fd < 0 || connect(fd, (struct sockaddr *)&address,
-                          (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)))
+    if (fd < 0 ||
+        connect(fd, (struct sockaddr *)&address,
+                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) ||
+        send(fd, &claim, sizeof(claim), MSG_NOSIGNAL) < 0)
         close_one(&fd);
     here.parent = fd;
     here.unsettled = fd >= 0;
@@ -362,21 +343,47 @@ bool inherit_tell(enum record_type type, uint64_t id, uint64_t request)
            errno != EAGAIN;
 }
 
-/* Nothing more comes. Without the socket the old one has died: then it is made anew. */
+/*
+ * Without the socket the old one has died: then it is made anew. Whoever has the name or its lock
+ * yet, as the old one that takes its time to end, may let go of it.
+ */
+static void listen_anew(berth_ctx *ctx)
+{
+    bool again = here.deaf;
+    here.deaf = false;
+    if (listen_is_open() || here.left || berth_stopping(ctx))
+        return;
+    int listener = listen_open(ctx);
+    if (listener >= 0) {
+        pool_listen(listener);
+        if (again)
+            berth_log(ctx, BERTH_LOG_INFO, "listens again");
+        return;
+    }
+    if (!again)
+        berth_log(ctx, BERTH_LOG_ERROR, "nobody listens; it is tried again and again: %s",
+                  berth_error_text(ctx));
+    berth_clear(ctx);
+    here.deaf = true;
+    pool_wake_at(now_ns() + RETRY_NS);
+}
+
+void inherit_check(berth_ctx *ctx)
+{
+    pthread_mutex_lock(&here.lock);
+    if (here.deaf)
+        listen_anew(ctx);
+    pthread_mutex_unlock(&here.lock);
+}
+
+/* Nothing more comes. */
 static void orphaned(berth_ctx *ctx)
 {
     put_aside(connections_orphaned(ctx));
     pool_remove(here.parent);
     close_one(&here.parent);
     settle();
-    if (!listen_is_open() && !berth_stopping(ctx)) {
-        int listener = listen_open(ctx);
-        if (listener >= 0)
-            pool_listen(listener);
-        if (berth_failed(ctx))
-            berth_log(ctx, BERTH_LOG_ERROR, "%s", berth_error_text(ctx));
-        berth_clear(ctx);
-    }
+    listen_anew(ctx);
 }
 
 /* Without a descriptor it is not for us. */
@@ -472,14 +479,23 @@ static bool give_all(void)
     return send_record(&last, &identity, sizeof(identity), fds, fds[1] < 0 ? 1 : DESCRIPTORS_MAX);
 }
 
+static bool has_left(void)
+{
+    pthread_mutex_lock(&here.lock);
+    bool left = here.left;
+    pthread_mutex_unlock(&here.lock);
+    return left;
+}
+
 bool inherit_leave(berth_ctx *ctx)
 {
+    pid_t pid = has_left() ? 0 : heir_pid(ctx); /* not under the lock: it calls the host */
     pthread_mutex_lock(&here.lock);
     if (!here.left) {
         /* the heir hears nothing of one before us: which keeps what it cannot send any more */
         shutdown(here.parent, SHUT_RD);
         take_all(ctx); /* it may not have come to that yet */
-        here.inherited = find_heir() && give_all();
+        here.inherited = find_heir(pid) && give_all();
         if (!here.inherited)
             listen_retire();
         pool_listen(-1);

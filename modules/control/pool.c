@@ -142,6 +142,7 @@ static void serve_timer(struct worker *worker)
     pthread_mutex_unlock(&pool.lock);
     connections_accept(__atomic_load_n(&pool.listener, __ATOMIC_ACQUIRE));
     connections_check(worker);
+    inherit_check(worker->ctx);
 }
 
 static void serve(struct worker *worker, const struct epoll_event *event)

@@ -25,6 +25,18 @@ const char *json_member(const berth_parsed *object, const char *name)
     return NULL;
 }
 
+berth_parsed json_parse_member(berth_ctx *ctx, const berth_parsed *object, const char *name)
+{
+    const char *json = json_member(object, name);
+    return json_parse(ctx, json ? json : "null");
+}
+
+const char *json_string_member(berth_ctx *ctx, const berth_parsed *object, const char *name)
+{
+    const char *json = json_member(object, name), *text = json ? json_string(ctx, json) : NULL;
+    return text ? text : "";
+}
+
 /* ---- answers -------------------------------------------------------------------------------- */
 
 static void put_id(struct text *reply, const char *id)

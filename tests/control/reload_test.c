@@ -2,20 +2,42 @@
 /* A reload of modules/control in mid-stream: what goes on comes from the old generation. */
 #include "tests/control/client.h"
 
+#include <berth/module.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
+BERTH_MODULE("app", "1.0.0", "What starter asks.");
+
 static berth_host *host;
 static struct client *client;
+static void (*on_starting)(void);
+
+BERTH_EXPORT(void, starting, "The START of starter.")
+{
+    (void)ctx;
+    if (on_starting)
+        on_starting();
+}
+
+BERTH_EXPORT(void, holding, "Nobody asks for it here.")
+{
+    (void)ctx;
+}
 
 static void begin_in(const struct berth_host_options *how, const char *placement,
                      const char *options)
 {
+    on_starting = NULL;
     host = control_begin_in(how, placement, options);
     LOAD(host, "stream", NULL);
     client = client_new();
@@ -206,6 +228,106 @@ static void messages_come_in_order(const char *placement)
     pthread_join(thread, NULL);
 }
 
+/* The answer has the address at which the next generation is waited for. */
+static const char *ask_for_heirs(struct client *one)
+{
+    return client_call(one, "control.heir",
+                       berth_test_format("[\"%s/other\",\"\"]", berth_test_dir()));
+}
+
+/* Who asks as the next generation does, and wants something else, changes nothing for it. */
+static void anybody_may_ask(const char *placement)
+{
+    bool over = false;
+    pthread_t thread;
+    begin(placement, "");
+    struct client *other = client_new();
+    REQUIRE(pthread_create(&thread, NULL, reload_on, &over) == 0);
+    while (generation() < 5) {
+        REQUIRE(ask_for_heirs(other));
+        CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
+    }
+    __atomic_store_n(&over, true, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    CHECK_STR(client_call(client_new(), "math.add", "[1,2]"), result_line("3", "1"));
+}
+
+/* A descriptor that has connected there; whatever it says. */
+static int claim(struct client *one)
+{
+    static const char all[sizeof(struct sockaddr_un)] = { 0 };
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    const char *line = ask_for_heirs(one), *name = strstr(line, "\"address\":\"");
+    REQUIRE(name);
+    name += strlen("\"address\":\"");
+    size_t length = strcspn(name, "\"");
+    REQUIRE(length && length < sizeof(address.sun_path));
+    memcpy(address.sun_path + 1, name, length);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    REQUIRE(connect(fd, (const struct sockaddr *)&address,
+                    (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + length)) == 0);
+    send(fd, all, sizeof(all), MSG_NOSIGNAL);
+    return fd;
+}
+
+static void check_gets_nothing(int fd)
+{
+    struct pollfd wait = { fd, POLLIN, 0 };
+    CHECK_INT(poll(&wait, 1, (int)(berth_test_patience() / 1000000)), 1);
+    char byte;
+    CHECK(recv(fd, &byte, 1, MSG_DONTWAIT) <= 0);
+    close(fd);
+}
+
+/* Another process than the one in which the host runs the next generation. */
+static void nobody_else_inherits(void)
+{
+    struct berth_error error;
+    begin("process", "");
+    int other = claim(client);
+    reload_it(NULL);
+    check_gets_nothing(other);
+    CHECK_STR(client_call(client, "math.add", "[1,2]"), result_line("3", "1"));
+    other = claim(client);
+    CHECK_CODE(berth_host_unload(host, "control", &error), BERTH_OK, &error);
+    check_gets_nothing(other);
+    CHECK_CONTAINS(client_line(client), "goodbye");
+}
+
+static int listen_there(void)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", control_path());
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    unlink(control_path());
+    REQUIRE(bind(fd, (const struct sockaddr *)&address, sizeof(address)) == 0);
+    REQUIRE(listen(fd, 1) == 0);
+    return fd;
+}
+
+/* Between START of the next generation and the end of the old one: that one has given nothing. */
+static void kill_the_old_one(void)
+{
+    int name = listen_there();
+    kill(atoi(berth_test_module(host, "control", "pid")), SIGKILL);
+    EVENTUALLY(strstr(berth_test_log(), "nobody listens; it is tried again and again: "));
+    CHECK_CONTAINS(berth_test_log(), "another host listens at ");
+    close(name);
+}
+
+static void who_cannot_listen_tries_again(void)
+{
+    static const char *const names[] = { "control", "starter" };
+    struct berth_error error;
+    begin("process", "");
+    CHECK_CODE(berth_host_provide(host, &berth_entry, &error), BERTH_OK, &error);
+    LOAD(host, "starter", NULL);
+    on_starting = kill_the_old_one;
+    CHECK_CODE(berth_host_reload_all(host, names, NULL, 2, NULL, &error), BERTH_OK, &error);
+    EVENTUALLY(strstr(berth_test_log(), "listens again"));
+    CHECK_STR(client_call(client_new(), "math.add", "[1,2]"), result_line("3", "1"));
+}
+
 static void *move_it(void *options)
 {
     const struct berth_reload_options how = { .size = sizeof(how), .options = options };
@@ -307,6 +429,7 @@ BERTH_TEST_BOTH(a_stream_waits_for_its_client)
 BERTH_TEST_BOTH(what_goes_on_can_be_cancelled)
 BERTH_TEST_BOTH(a_client_goes)
 BERTH_TEST_BOTH(messages_come_in_order)
+BERTH_TEST_BOTH(anybody_may_ask)
 
 static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("streams go on", streams_go_on),
@@ -314,6 +437,9 @@ static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("what goes on can be cancelled", what_goes_on_can_be_cancelled),
     BERTH_TEST_ROWS("a client goes", a_client_goes),
     BERTH_TEST_ROWS("messages come in order", messages_come_in_order),
+    BERTH_TEST_ROWS("anybody may ask", anybody_may_ask),
+    { "nobody else inherits", nobody_else_inherits },
+    { "who cannot listen tries again", who_cannot_listen_tries_again },
     { "what dies is told", what_dies_is_told },
     { "what lasts too long is lost", what_lasts_too_long_is_lost },
     { "what lasts too long stays", what_lasts_too_long_stays },
