@@ -404,28 +404,50 @@ static void attach(struct connection *connection, struct subscription *subscript
     subscription_begin(subscription, connection);
 }
 
-/* Sends the answer of a request, here or by way of the next generation. */
-static void finish(struct worker *worker, struct connection *connection)
+/* Of a client that the next generation has: it is known here as long as a request goes on. */
+static void keep_given(struct connection *connection, struct subscription *subscription)
+{
+    subscription_forget(subscription);
+    subscription->next = connection->given;
+    connection->given = subscription;
+}
+
+static void free_given(struct connection *connection)
+{
+    subscriptions_free(connection->given);
+    connection->given = NULL;
+}
+
+/* The client is not here any more: its answer goes by way of the next generation, or nowhere. */
+static void finish_elsewhere(struct worker *worker, struct connection *connection)
 {
     struct subscription *fresh = worker->fresh;
     uint64_t handed = connection->handed;
+    pthread_mutex_unlock(&connection->lock);
+    bool given = handed && inherit_reply(handed, worker);
+    if (!given)
+        subscriptions_end(worker->ctx, fresh);
+    pthread_mutex_lock(&connection->lock);
+    if (given)
+        keep_given(connection, fresh);
+    if (--connection->requests == 0) /* until now the place is nobody else's */
+        free_given(connection);
+}
+
+static void finish(struct worker *worker, struct connection *connection)
+{
     struct worker **place = &connection->workers;
     while (*place != worker)
         place = &(*place)->next_of_same;
     *place = worker->next_of_same;
-    connection->requests--;
-    if (connection->fd >= 0) {
+    if (connection->fd < 0) {
+        finish_elsewhere(worker, connection);
+    } else {
+        connection->requests--;
         if (worker->reply.size || worker->reply.failed)
             put(connection, &worker->reply);
-        if (fresh)
-            attach(connection, fresh);
-    } else if (handed || fresh) {
-        pthread_mutex_unlock(&connection->lock);
-        if (handed && inherit_reply(handed, worker))
-            subscription_drop(fresh);
-        else
-            subscriptions_end(worker->ctx, fresh);
-        pthread_mutex_lock(&connection->lock);
+        if (worker->fresh)
+            attach(connection, worker->fresh);
     }
     worker->fresh = NULL;
 }
@@ -621,40 +643,65 @@ bool connection_subscribe(struct connection *connection, struct subscription *su
 {
     pthread_mutex_lock(&connection->lock);
     bool there = connection->fd >= 0;
+    uint64_t handed = connection->handed;
     if (there)
         attach(connection, subscription);
     pthread_mutex_unlock(&connection->lock);
-    return there;
+    if (there || !handed || !inherit_subscribe(handed, subscription))
+        return there;
+    pthread_mutex_lock(&connection->lock);
+    keep_given(connection, subscription);
+    pthread_mutex_unlock(&connection->lock);
+    return true;
+}
+
+static size_t count_patterns(const struct subscription *list)
+{
+    size_t count = 0;
+    for (; list; list = list->next)
+        count += list->count;
+    return count;
 }
 
 size_t connection_patterns(struct connection *connection)
 {
-    size_t count = 0;
     pthread_mutex_lock(&connection->lock);
-    for (const struct subscription *each = connection->subscriptions; each; each = each->next)
-        count += each->count;
+    size_t count = count_patterns(connection->subscriptions) + count_patterns(connection->given);
     pthread_mutex_unlock(&connection->lock);
     return count;
 }
 
-static struct subscription **find_subscription(struct connection *connection, uint64_t number)
+static struct subscription **find_subscription(struct subscription **at, uint64_t number)
 {
-    struct subscription **at = &connection->subscriptions;
     while (*at && (*at)->number != number)
         at = &(*at)->next;
     return at;
 }
 
-struct subscription *connection_unsubscribe(struct connection *connection, uint64_t number)
+/* NULL: it is not in the list. */
+static struct subscription *take_subscription(struct subscription **list, uint64_t number)
 {
-    pthread_mutex_lock(&connection->lock);
-    struct subscription **at = find_subscription(connection, number), *found = *at;
+    struct subscription **at = find_subscription(list, number), *found = *at;
     if (found) {
         *at = found->next;
         found->next = NULL;
     }
-    pthread_mutex_unlock(&connection->lock);
     return found;
+}
+
+bool connection_unsubscribe(berth_ctx *ctx, struct connection *connection, uint64_t number)
+{
+    pthread_mutex_lock(&connection->lock);
+    uint64_t handed = connection->handed;
+    struct subscription *found = take_subscription(&connection->subscriptions, number);
+    struct subscription *given = take_subscription(&connection->given, number);
+    pthread_mutex_unlock(&connection->lock);
+    bool there = found || given;
+    subscriptions_end(ctx, found);
+    if (given)
+        inherit_unsubscribe(handed, number);
+    subscriptions_free(given);
+    return there;
 }
 
 static void print_message(struct text *text, const struct subscription *subscription,
@@ -679,7 +726,7 @@ bool connection_notify(struct connection *connection, uint64_t number,
                        const struct message *message)
 {
     pthread_mutex_lock(&connection->lock);
-    struct subscription *subscription = *find_subscription(connection, number);
+    struct subscription *subscription = *find_subscription(&connection->subscriptions, number);
     bool there = subscription && connection->fd >= 0;
     if (there) {
         subscription->dropped += message->dropped;
@@ -746,27 +793,33 @@ static bool hand_over(const struct connection *connection)
                                 unsent(connection), -1);
     for (const struct subscription *each = connection->subscriptions; sent && each;
          each = each->next)
-        sent = inherit_subscription(connection->tag, each);
+        sent = inherit_subscription(connection->tag, 0, each);
     head.type = RECORD_READY;
     return sent && inherit_send(&head, NULL, 0, -1);
+}
+
+/* It is the next generation's now; what goes on here may still ask for its subscriptions. */
+static void give_up(struct connection *connection)
+{
+    connection->handed = connection->tag;
+    struct subscription *subscriptions = close_it(connection);
+    while (subscriptions) {
+        struct subscription *next = subscriptions->next;
+        keep_given(connection, subscriptions);
+        subscriptions = next;
+    }
+    if (!connection->requests)
+        free_given(connection);
 }
 
 void connections_hand_over(void)
 {
     for (size_t i = 0; i < table.count; i++) {
         struct connection *connection = &table.places[i];
-        struct subscription *subscriptions = NULL;
         pthread_mutex_lock(&connection->lock);
-        if (connection->fd >= 0 && !connection->broken && hand_over(connection)) {
-            connection->handed = connection->tag;
-            subscriptions = close_it(connection);
-        }
+        if (connection->fd >= 0 && !connection->broken && hand_over(connection))
+            give_up(connection);
         pthread_mutex_unlock(&connection->lock);
-        while (subscriptions) {
-            struct subscription *next = subscriptions->next;
-            subscription_drop(subscriptions);
-            subscriptions = next;
-        }
     }
 }
 
@@ -814,8 +867,9 @@ static void inherit_request(struct connection *connection, const struct record *
 }
 
 /*
- * Those of a connection come with it; one that comes later waits for the answer that goes first to
- * the client. Returns it when there is no client any more.
+ * Those of a connection come with it, those of a batch when it has made them. One that is all of a
+ * request waits for its answer, which goes first to the client. Returns it when there is no client
+ * any more.
  */
 static struct subscription *inherit_subscribed(struct connection *connection,
                                                const struct record *record, const char *data,
@@ -824,7 +878,7 @@ static struct subscription *inherit_subscribed(struct connection *connection,
     struct subscription *made = subscription_inherit(record->number, record->dropped, data, size);
     if (!made || !connection || connection->fd < 0)
         return made;
-    if (connection->watched)
+    if (record->request)
         connection->foreign_fresh = made;
     else
         attach(connection, made);
@@ -882,6 +936,8 @@ struct subscription *connections_inherit(const struct record *record, const char
         nobodys = inherit_subscribed(connection, record, data, size);
     } else if (!connection) {
         return NULL;
+    } else if (record->type == RECORD_UNSUBSCRIBE) {
+        nobodys = take_subscription(&connection->subscriptions, record->number);
     } else if (record->type == RECORD_REQUEST) {
         inherit_request(connection, record, data, size);
     } else if (record->type == RECORD_MORE) {
@@ -997,8 +1053,10 @@ void connections_end(berth_ctx *ctx, bool busy_ones)
 void connections_stop(berth_ctx *ctx)
 {
     connections_end(ctx, true);
-    for (size_t i = 0; i < table.count; i++)
+    for (size_t i = 0; i < table.count; i++) {
+        free_given(&table.places[i]);
         pthread_mutex_destroy(&table.places[i].lock);
+    }
     free(table.places);
     table.places = NULL;
     table.count = 0;

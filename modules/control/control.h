@@ -151,6 +151,7 @@ struct connection {
     int64_t line_since;                 /* half a line is there; 0: none */
     int64_t unread_since;               /* so much is unsent that nothing is read; 0: it is not */
     struct subscription *subscriptions;
+    struct subscription *given; /* those that the next generation has, while requests go on here */
     struct connection *next_ready;
 };
 
@@ -181,12 +182,12 @@ void connections_end(berth_ctx *ctx, bool busy_ones);
 /* The end of all. */
 void connections_stop(berth_ctx *ctx);
 
-/* Takes the subscription and begins it, unless the connection is gone. */
+/* Takes the subscription and begins it, here or in the next generation. false: nobody is there. */
 bool connection_subscribe(struct connection *connection, struct subscription *subscription);
 /* How many patterns it has subscribed to. */
 size_t connection_patterns(struct connection *connection);
-/* Takes it away from the connection; NULL: it has no such. */
-struct subscription *connection_unsubscribe(struct connection *connection, uint64_t number);
+/* Ends it, here or in the next generation. false: the connection has no such subscription. */
+bool connection_unsubscribe(berth_ctx *ctx, struct connection *connection, uint64_t number);
 /* What of a message is known when it comes. */
 struct message {
     uint64_t host_id; /* the host's number of the subscription */
@@ -235,8 +236,10 @@ void subscriptions_settle(void);
 /* From the generation before: patterns as inherit_subscription packs them. NULL: no memory. */
 struct subscription *subscription_inherit(uint64_t number, uint64_t dropped, const char *data,
                                           size_t size);
-/* It is the next generation's: the host's subscription stays. */
-void subscription_drop(struct subscription *subscription);
+/* From here on nothing finds it: the next generation has the host's subscription. */
+void subscription_forget(struct subscription *subscription);
+/* Frees a list of such. */
+void subscriptions_free(struct subscription *list);
 
 /* NULL: the call has failed. Messages wait until subscription_begin. */
 struct subscription *subscription_new(berth_ctx *ctx, const char *const *patterns, size_t count,
@@ -269,6 +272,7 @@ enum record_type {
     RECORD_LISTENER,
     RECORD_MORE, /* one of several replies */
     RECORD_REPLY,
+    RECORD_UNSUBSCRIBE,
     RECORD_MESSAGE,
     RECORD_END,
     /* to the generation before */
@@ -304,7 +308,12 @@ void inherit_stay(berth_ctx *ctx);
 bool inherit_end(void);
 /* While everything is given away. false: nobody is there any more. */
 bool inherit_send(const struct record *record, const void *data, size_t size, int fd);
-bool inherit_subscription(uint64_t id, const struct subscription *subscription);
+/* request: the one whose answer it begins with; 0: it begins at once. */
+bool inherit_subscription(uint64_t id, uint64_t request, const struct subscription *subscription);
+/* The same, when not everything is given away at once. */
+bool inherit_subscribe(uint64_t id, const struct subscription *subscription);
+/* Has the next generation end one of these. */
+void inherit_unsubscribe(uint64_t id, uint64_t number);
 /*
  * The answer to a request whose connection has been given away. true: so is the subscription, which
  * goes first, as nobody knows the connection any more once it is answered and the client has gone.

@@ -164,7 +164,7 @@ bool inherit_reply(uint64_t id, const struct worker *worker)
     const struct record head = { .type = RECORD_REPLY, .id = id, .request = worker->request };
     const struct text *reply = &worker->reply;
     pthread_mutex_lock(&here.lock);
-    bool given = worker->fresh && inherit_subscription(id, worker->fresh);
+    bool given = worker->fresh && inherit_subscription(id, worker->request, worker->fresh);
     inherit_send(&head, reply->data, reply->failed ? 0 : reply->size, -1);
     pthread_mutex_unlock(&here.lock);
     return given;
@@ -195,10 +195,11 @@ void inherit_message(const struct message *message)
     text_free(&parts);
 }
 
-bool inherit_subscription(uint64_t id, const struct subscription *subscription)
+bool inherit_subscription(uint64_t id, uint64_t request, const struct subscription *subscription)
 {
     const struct record head = { .type = RECORD_SUBSCRIPTION,
                                  .id = id,
+                                 .request = request,
                                  .number = subscription->number,
                                  .dropped = subscription->dropped };
     struct text patterns = { 0 };
@@ -211,6 +212,22 @@ bool inherit_subscription(uint64_t id, const struct subscription *subscription)
                 inherit_send(&head, patterns.data, patterns.size, -1);
     text_free(&patterns);
     return sent;
+}
+
+bool inherit_subscribe(uint64_t id, const struct subscription *subscription)
+{
+    pthread_mutex_lock(&here.lock);
+    bool given = inherit_subscription(id, 0, subscription);
+    pthread_mutex_unlock(&here.lock);
+    return given;
+}
+
+void inherit_unsubscribe(uint64_t id, uint64_t number)
+{
+    const struct record head = { .type = RECORD_UNSUBSCRIBE, .id = id, .number = number };
+    pthread_mutex_lock(&here.lock);
+    inherit_send(&head, NULL, 0, -1);
+    pthread_mutex_unlock(&here.lock);
 }
 
 bool inherit_end(void)

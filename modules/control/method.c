@@ -330,10 +330,8 @@ static void run_unsubscribe(struct worker *worker, const char *const *values, st
         invalid_params(answer, "subscription must be a whole number");
         return;
     }
-    struct subscription *found = connection_unsubscribe(worker->connection, (uint64_t)number);
-    subscriptions_end(worker->ctx, found);
     answer->result = "null";
-    if (!found)
+    if (!connection_unsubscribe(worker->ctx, worker->connection, (uint64_t)number))
         answer_fail(answer, 0, BERTH_NOT_FOUND, "this connection has no such subscription");
 }
 

@@ -139,8 +139,7 @@ void subscription_begin(struct subscription *subscription, struct connection *co
     pthread_mutex_unlock(&table.lock);
 }
 
-/* From here on nothing finds it. */
-static void forget(struct subscription *subscription)
+void subscription_forget(struct subscription *subscription)
 {
     pthread_mutex_lock(&table.lock);
     if (!subscription->begun && !subscription->inherited)
@@ -178,10 +177,13 @@ struct subscription *subscription_inherit(uint64_t number, uint64_t dropped, con
     return made;
 }
 
-void subscription_drop(struct subscription *subscription)
+void subscriptions_free(struct subscription *list)
 {
-    forget(subscription);
-    subscription_free(subscription);
+    while (list) {
+        struct subscription *next = list->next;
+        subscription_free(list);
+        list = next;
+    }
 }
 
 void subscriptions_end(berth_ctx *ctx, struct subscription *list)
@@ -189,7 +191,7 @@ void subscriptions_end(berth_ctx *ctx, struct subscription *list)
     while (list) {
         struct subscription *next = list->next;
         bool failed = berth_failed(ctx); /* the error that is there stays */
-        forget(list);
+        subscription_forget(list);
         for (size_t i = 0; i < list->count; i++)
             if (list->patterns[i].host_id)
                 host_unsubscribe(ctx, list->patterns[i].host_id);

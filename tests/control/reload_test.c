@@ -209,6 +209,52 @@ static void a_client_goes(const char *placement)
     CHECK_CALL(host, "later.stopping", "[\"k\"]", "true");
 }
 
+/* Its elements that begin in the old generation are about a client that the new one has. */
+static void a_batch_goes_on(const char *placement)
+{
+    begin(placement, "\"patterns\":2");
+    CHECK_STR(client_call(client, "subscribe", "[[\"news.>\"]]"), result_line("1", "1"));
+    const char *other = berth_test_format("%s/other", berth_test_dir());
+    client_send(client,
+                berth_test_format("{\"jsonrpc\":\"2.0\",\"method\":\"call\",\"params\":"
+                                  "{\"function\":\"sleeper_parallel.hold\",\"args\":[\"%s\"],"
+                                  "\"timeout_ms\":600000},\"id\":\"s\"}\n",
+                                  other));
+    EVENTUALLY(berth_test_exists(other));
+    client_send(
+        client,
+        berth_test_format(
+            "[{\"jsonrpc\":\"2.0\",\"method\":\"sleeper.hold\",\"params\":[\"%s\"]},"
+            "{\"jsonrpc\":\"2.0\",\"method\":\"subscribe\",\"params\":[[\"news.bell\"]],\"id\":1},"
+            "{\"jsonrpc\":\"2.0\",\"method\":\"subscribe\",\"params\":[[\"news.bell\"]],\"id\":2},"
+            "{\"jsonrpc\":\"2.0\",\"method\":\"unsubscribe\",\"params\":[1],\"id\":3},"
+            "{\"jsonrpc\":\"2.0\",\"method\":\"unsubscribe\",\"params\":[1],\"id\":4},"
+            "{\"jsonrpc\":\"2.0\",\"method\":\"cancel\",\"params\":[\"s\"],\"id\":5}]\n",
+            held()));
+    EVENTUALLY(berth_test_exists(held()));
+    pthread_t thread = begin_reload();
+    remove(held());
+    for (int i = 0; i < 2; i++) {
+        const char *line = client_line(client);
+        REQUIRE(line);
+        if (strstr(line, "\"id\":\"s\"")) {
+            CHECK_CONTAINS(line, "its caller has cancelled it");
+            continue;
+        }
+        CHECK_CONTAINS(line, "[{\"jsonrpc\":\"2.0\",\"result\":2,\"id\":1},");
+        CHECK_CONTAINS(line, "see the option \\\"patterns\\\"");
+        CHECK_CONTAINS(line, "{\"jsonrpc\":\"2.0\",\"result\":null,\"id\":3},");
+        CHECK_CONTAINS(line, "this connection has no such subscription");
+        CHECK_CONTAINS(line, "{\"jsonrpc\":\"2.0\",\"result\":null,\"id\":5}]");
+    }
+    remove(other);
+    pthread_join(thread, NULL);
+    CHECK_CALL(host, "publisher.ring", "[]", "null");
+    CHECK_CONTAINS(client_line(client), "\"subscription\":2,\"topic\":\"news.bell\"");
+    CHECK_STR(client_call(client, "unsubscribe", "[1]"), client_call(client, "unsubscribe", "[9]"));
+    CHECK_STR(client_call(client, "unsubscribe", "[2]"), result_line("null", "1"));
+}
+
 /* Each message comes once and in order, whichever generation it reaches. */
 static void messages_come_in_order(const char *placement)
 {
@@ -429,6 +475,7 @@ BERTH_TEST_BOTH(a_stream_waits_for_its_client)
 BERTH_TEST_BOTH(what_goes_on_can_be_cancelled)
 BERTH_TEST_BOTH(a_client_goes)
 BERTH_TEST_BOTH(messages_come_in_order)
+BERTH_TEST_BOTH(a_batch_goes_on)
 BERTH_TEST_BOTH(anybody_may_ask)
 
 static const struct berth_test tests[] = {
@@ -437,6 +484,7 @@ static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("what goes on can be cancelled", what_goes_on_can_be_cancelled),
     BERTH_TEST_ROWS("a client goes", a_client_goes),
     BERTH_TEST_ROWS("messages come in order", messages_come_in_order),
+    BERTH_TEST_ROWS("a batch goes on", a_batch_goes_on),
     BERTH_TEST_ROWS("anybody may ask", anybody_may_ask),
     { "nobody else inherits", nobody_else_inherits },
     { "who cannot listen tries again", who_cannot_listen_tries_again },

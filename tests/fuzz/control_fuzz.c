@@ -71,10 +71,11 @@ size_t connection_patterns(struct connection *connection)
     return connection ? 1 : 0;
 }
 
-struct subscription *connection_unsubscribe(struct connection *connection, uint64_t number)
+bool connection_unsubscribe(berth_ctx *ctx, struct connection *connection, uint64_t number)
 {
+    (void)ctx;
     (void)connection;
-    return number == 1 ? calloc(1, sizeof(struct subscription)) : NULL;
+    return number == 1;
 }
 
 /* ---- the target ----------------------------------------------------------------------------- */
