@@ -17,12 +17,17 @@
 #define RETRY_NS      INT64_C(500000000) /* without a descriptor to accept with */
 #define FULL_GRACE_NS INT64_C(1000000)   /* timers need not be exact */
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
 static struct {
     pthread_mutex_t lock; /* of `open`, and of who takes a place */
     struct connection *places;
     size_t count, open;
+    size_t next;     /* atomic: where a free place is looked for first, behind the newest one */
     uint32_t number; /* atomic: of the newest one */
     bool starved;    /* atomic: somebody waits who could not be accepted */
+    /* by the place in the generation before: that here, and one. Under inherit.c's lock */
+    uint32_t foreign[CONNECTIONS_MAX + THREADS_MAX];
 } table = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 bool connections_init(berth_ctx *ctx)
@@ -545,7 +550,9 @@ void connections_check(struct worker *worker)
 static struct connection *place_take(int fd)
 {
     struct connection *found = NULL;
-    for (size_t i = 0; i < table.count && !found; i++) {
+    size_t first = __atomic_load_n(&table.next, __ATOMIC_RELAXED);
+    for (size_t tried = 0; tried < table.count && !found; tried++) {
+        size_t i = (first + tried) % table.count;
         struct connection *place = &table.places[i];
         pthread_mutex_lock(&place->lock);
         if (place->fd < 0 && place->requests == 0 && !place->queued) {
@@ -556,6 +563,7 @@ static struct connection *place_take(int fd)
             place->wants_output = place->watched = false;
             place->foreign_held = place->held = false;
             place->foreign = place->handed = 0;
+            __atomic_store_n(&table.next, i + 1, __ATOMIC_RELAXED);
         }
         pthread_mutex_unlock(&place->lock);
     }
@@ -812,8 +820,18 @@ static void give_up(struct connection *connection)
         free_given(connection);
 }
 
+static size_t count_open(void)
+{
+    pthread_mutex_lock(&table.lock);
+    size_t count = table.open;
+    pthread_mutex_unlock(&table.lock);
+    return count;
+}
+
 void connections_hand_over(void)
 {
+    if (!count_open()) /* each thread that goes on asks again and again */
+        return;
     for (size_t i = 0; i < table.count; i++) {
         struct connection *connection = &table.places[i];
         pthread_mutex_lock(&connection->lock);
@@ -823,26 +841,36 @@ void connections_hand_over(void)
     }
 }
 
+/* Where the place is noted of a connection with this tag there; NULL: there is no such tag. */
+static uint32_t *foreign_place(uint64_t id)
+{
+    uint32_t place = (uint32_t)id;
+    return place < COUNT(table.foreign) ? &table.foreign[place] : NULL;
+}
+
 /* With its lock, or NULL. */
 static struct connection *find_foreign(uint64_t id)
 {
-    for (size_t i = 0; i < table.count; i++) {
-        struct connection *connection = &table.places[i];
-        pthread_mutex_lock(&connection->lock);
-        if (connection->foreign == id && (connection->fd >= 0 || connection->foreign_requests))
-            return connection;
-        pthread_mutex_unlock(&connection->lock);
-    }
+    const uint32_t *place = foreign_place(id);
+    if (!place || !*place)
+        return NULL;
+    struct connection *connection = &table.places[*place - 1];
+    pthread_mutex_lock(&connection->lock);
+    if (connection->foreign == id && (connection->fd >= 0 || connection->foreign_requests))
+        return connection;
+    pthread_mutex_unlock(&connection->lock);
     return NULL;
 }
 
 static void inherit_connection(const struct record *record, int fd)
 {
-    struct connection *connection = admit(fd);
+    uint32_t *place = foreign_place(record->id);
+    struct connection *connection = place ? admit(fd) : NULL;
     if (!connection) {
         close(fd);
         return;
     }
+    *place = (uint32_t)(connection - table.places) + 1;
     pthread_mutex_lock(&connection->lock);
     connection->foreign = record->id;
     connection->ended = record->ended;

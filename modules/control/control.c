@@ -50,9 +50,10 @@ static void take_options(berth_ctx *ctx)
         berth_fail(ctx, BERTH_INVALID_ARGUMENT,
                    "the options connections, requests, threads, line_bytes and unsent_bytes must "
                    "be at least 1");
-    else if (limits.connections > 65536 || limits.threads > 1024)
+    else if (limits.connections > CONNECTIONS_MAX || limits.threads > THREADS_MAX)
         berth_fail(ctx, BERTH_INVALID_ARGUMENT,
-                   "the option connections must be at most 65536, threads at most 1024");
+                   "the option connections must be at most %d, threads at most %d", CONNECTIONS_MAX,
+                   THREADS_MAX);
 }
 
 static void end(berth_ctx *ctx)

@@ -27,6 +27,8 @@ struct limits {
     size_t line, unsent;        /* bytes */
     int64_t line_ns, unread_ns; /* how long half a line, or a client that does not read */
 };
+#define CONNECTIONS_MAX 65536
+#define THREADS_MAX     1024
 extern struct limits limits; /* set by START, then constant */
 extern char own_name[128];   /* of this module, in its host */
 

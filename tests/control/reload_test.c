@@ -255,6 +255,39 @@ static void a_batch_goes_on(const char *placement)
     CHECK_STR(client_call(client, "unsubscribe", "[2]"), result_line("null", "1"));
 }
 
+static void check_is_its_own(struct client *one, int number)
+{
+    CHECK_STR(client_call(one, "math.add", berth_test_format("[%d,0]", number)),
+              result_line(berth_test_format("%d", number), "1"));
+}
+
+/* Each keeps what is its own, with others before and behind it that have gone, and half a line. */
+static void many_clients_stay(const char *placement)
+{
+    enum { CLIENTS = 90, RELOADS = 3 };
+    struct client *all[CLIENTS] = { NULL };
+    begin(placement, "\"connections\":100");
+    for (int round = 0; round < RELOADS; round++) {
+        for (int i = 0; i < CLIENTS; i++)
+            if (!all[i])
+                all[i] = client_new();
+        for (int i = 0; i < CLIENTS; i++) {
+            check_is_its_own(all[i], i);
+            client_send(all[i], "{\"jsonrpc\":\"2.0\",\"id\":9,");
+        }
+        reload_it(NULL);
+        for (int i = CLIENTS - 1; i >= 0; i--)
+            CHECK_STR(client_ask(all[i], berth_test_format("\"method\":\"math.add\","
+                                                           "\"params\":[%d,0]}",
+                                                           1000 + i)),
+                      result_line(berth_test_format("%d", 1000 + i), "9"));
+        for (int i = round; i < CLIENTS; i += 3) {
+            client_free(all[i]);
+            all[i] = NULL;
+        }
+    }
+}
+
 /* Each message comes once and in order, whichever generation it reaches. */
 static void messages_come_in_order(const char *placement)
 {
@@ -476,6 +509,7 @@ BERTH_TEST_BOTH(what_goes_on_can_be_cancelled)
 BERTH_TEST_BOTH(a_client_goes)
 BERTH_TEST_BOTH(messages_come_in_order)
 BERTH_TEST_BOTH(a_batch_goes_on)
+BERTH_TEST_BOTH(many_clients_stay)
 BERTH_TEST_BOTH(anybody_may_ask)
 
 static const struct berth_test tests[] = {
@@ -484,6 +518,7 @@ static const struct berth_test tests[] = {
     BERTH_TEST_ROWS("what goes on can be cancelled", what_goes_on_can_be_cancelled),
     BERTH_TEST_ROWS("a client goes", a_client_goes),
     BERTH_TEST_ROWS("messages come in order", messages_come_in_order),
+    BERTH_TEST_ROWS("many clients stay", many_clients_stay),
     BERTH_TEST_ROWS("a batch goes on", a_batch_goes_on),
     BERTH_TEST_ROWS("anybody may ask", anybody_may_ask),
     { "nobody else inherits", nobody_else_inherits },
