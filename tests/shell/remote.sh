@@ -83,8 +83,8 @@ fails "the callee's own failure" 1 "berth: invalid_argument: *b is zero*" call m
 fails "the same as JSON" 1 '{"error":{"code":"invalid_argument","text":"*b is zero*"}}' call --json math.divide 1 0
 fails "a string that is no UTF-8" 1 "berth: invalid_argument: *UTF-8*byte 1*" call types.echo_string $'a\xff'
 fails "a function's name that is none" 1 "berth: invalid_argument: *" call $'math.\xff' 1
-fails "a name without a function" 2 "berth: invalid_argument: math.: a function is written MODULE.FUNCTION*" call math.
-fails "nor without a module" 2 "berth: invalid_argument: .add: a function is written MODULE.FUNCTION*" call .add
+fails "a name without a function" 2 "berth: invalid_argument: call: math.: a function is written MODULE.FUNCTION*" call math.
+fails "nor without a module" 2 "berth: invalid_argument: call: .add: a function is written MODULE.FUNCTION*" call .add
 fails "an option among the arguments" 1 "berth: invalid_argument: *--json*options stand before FUNCTION*" call math.add 1 2 --json
 fails "a missing file" 1 "berth: not_found: *nofile*" call types.echo_string @nofile
 fails "not both a host and --with" 2 "berth: invalid_argument: *not both*" call --host berth --with ./math.so math.add 1 2
