@@ -429,7 +429,8 @@ static enum berth_mail_next mail_run(berth_ctx *ctx, struct berth_generation *ge
     struct berth_item *item = item_find(generation, started->cell);
     if (!started->topic && berth_started_over(started)) { /* it has waited too long */
         berth_flow_in_vain(started->flow);
-        berth_started_expire(started);
+        if (berth_started_late(started)) /* else it is answered by who cancels it */
+            berth_started_expire(started);
     } else if (item && generation->placement->start) {
         run_remote(ctx, started, item);
     } else if (item) {

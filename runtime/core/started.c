@@ -255,7 +255,7 @@ static int64_t last_of(const struct berth_started *started)
     return started->topic ? BERTH_FOREVER : __atomic_load_n(&started->deadline, __ATOMIC_RELAXED);
 }
 
-static bool is_late(const struct berth_started *started)
+bool berth_started_late(const struct berth_started *started)
 {
     int64_t last = last_of(started);
     return last != BERTH_FOREVER && berth_now() >= last;
@@ -263,7 +263,7 @@ static bool is_late(const struct berth_started *started)
 
 bool berth_started_is_open(struct berth_started *started)
 {
-    if (is_late(started))
+    if (berth_started_late(started))
         berth_started_expire(started);
     pthread_mutex_lock(&started->lock);
     bool open = !started->answered;
@@ -288,7 +288,7 @@ bool berth_started_answer(struct berth_started *started, const struct berth_type
 
 bool berth_started_over(struct berth_started *started)
 {
-    if (is_late(started))
+    if (berth_started_late(started))
         return true;
     pthread_mutex_lock(&started->lock);
     bool over = started->answered;
@@ -1077,7 +1077,7 @@ static bool look(struct berth_host *host, uint64_t id, bool some, struct waiting
     struct berth_started *started = berth_started_find(host, id);
     if (!started)
         return true;
-    if (is_late(started))
+    if (berth_started_late(started))
         berth_started_expire(started);
     pthread_mutex_lock(&started->lock);
     bool done = is_done(started, some);

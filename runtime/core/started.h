@@ -212,6 +212,7 @@ void berth_reply_free(struct berth_started *started, struct berth_reply *reply);
 bool berth_started_is_open(struct berth_started *started);
 /* false: it has been answered already, by its deadline, too. text may be NULL for BERTH_OK. */
 bool berth_started_fail(struct berth_started *started, int code, const char *text);
+bool berth_started_late(const struct berth_started *started);
 /* Its deadline has passed: it is answered so, if it has not been answered. */
 void berth_started_expire(struct berth_started *started);
 bool berth_started_answer(struct berth_started *started, const struct berth_type *type,
