@@ -138,13 +138,19 @@ static void count_refusal(struct berth_wait *wait)
     refusals++;
 }
 
-static void the_patient_one_is_spared(void)
+/* Each of three has come to what the next one is in. */
+static void begin_circle(void)
 {
     begin();
     refusals = 0;
     inside(0, "a1 b1");
     inside(1, "b2 c1");
     inside(2, "c3 a4");
+}
+
+static void the_patient_one_is_spared(void)
+{
+    begin_circle();
     CHECK(waits(0, number(1), 0, false));
     chains[0].places[0].wait.refuse = count_refusal;
     CHECK(waits(1, number(2), 0, false));
@@ -167,11 +173,7 @@ static void the_patient_one_is_spared(void)
 /* It may be over: nobody else is refused for its sake, nor it for nothing. */
 static void a_doubtful_one_is_refused(void)
 {
-    begin();
-    refusals = 0;
-    inside(0, "a1 b1");
-    inside(1, "b2 c1");
-    inside(2, "c3 a4");
+    begin_circle();
     CHECK(waits(0, number(1), 0, false));
     struct place *doubtful = &chains[1].places[chains[1].waits++];
     *doubtful = (struct place){ .wait = { .of = doubtful,
