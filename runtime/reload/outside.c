@@ -32,10 +32,8 @@ static bool wait_until(struct berth_generation *door, int64_t deadline)
     while (is_inside(door)) {
         if (berth_now() >= deadline)
             return false;
-        if (host->pool_size)
+        if (!berth_schedule_help(host)) /* without threads nobody else may do it */
             nanosleep(&(struct timespec){ 0, pause }, NULL);
-        else
-            berth_schedule_run(host, pause); /* nobody else may do it */
         pause = pause < 1000000 ? pause * 2 : pause;
     }
     return true;
